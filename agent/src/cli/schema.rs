@@ -1,0 +1,16 @@
+//! `lineside schema`.
+
+use super::{Context, Failure, Outcome};
+
+/// Arguments of `lineside schema`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// See [`Failure`].
+pub fn run(_args: &Args, _context: &Context) -> Result<Outcome, Failure> {
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,20 @@
+//! The Lineside agent: reads the machines beside it, works out what each is really doing, keeps
+//! everything safe on disk and publishes it to the city.
+//!
+//! The modules stand in the order in which the data flows; `ARCHITECTURE.md` beside this crate draws it.
+
+pub mod text;
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod field;
+pub mod live;
+pub mod machine;
+pub mod outbox;
+pub mod run;
+pub mod sample;
+pub mod sim;
+pub mod slots;
+pub mod uplink;

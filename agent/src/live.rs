@@ -1,0 +1,132 @@
+//! What the agent knows right now, as a snapshot for people: `status`, the demo's table, the console.
+
+use lineside_proto::{
+    AvailableNow, Clock, Identifier, LocalText, OutboxFigures, PointName, ReasonCode, State, Time,
+};
+use serde::{Deserialize, Serialize};
+
+/// A snapshot of the whole agent.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Live {
+    /// The pilot platform.
+    pub site: Identifier,
+    /// The gateway.
+    pub gateway: Identifier,
+    /// The agent's version.
+    pub version: String,
+    /// When the agent started.
+    pub started: Time,
+    /// When the snapshot was made.
+    pub at: Time,
+    /// The gateway's clock.
+    pub clock: Clock,
+    /// The machines, by name.
+    pub machines: Vec<LiveMachine>,
+    /// The connection to the broker.
+    pub uplink: UplinkFigures,
+    /// The durable queue.
+    pub outbox: OutboxFigures,
+}
+
+/// One machine.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LiveMachine {
+    /// The machine.
+    pub machine: Identifier,
+    /// What people call it.
+    pub name: LocalText,
+    /// What it is doing.
+    pub state: State,
+    /// Since when.
+    pub since: Time,
+    /// The rule that gave the state (`RUN@2`).
+    pub rule: Option<String>,
+    /// The kind of reason.
+    pub reason: ReasonCode,
+    /// The reason in words.
+    pub reason_text: String,
+    /// Whether somebody could start now.
+    pub available_now: AvailableNow,
+    /// The newest good evidence.
+    pub observed_at: Option<Time>,
+    /// The points in the order of the map.
+    pub points: Vec<LivePoint>,
+    /// The machine's links.
+    pub links: Vec<LinkFigures>,
+}
+
+/// One point.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LivePoint {
+    /// Its name.
+    pub point: PointName,
+    /// Its last good value, as text.
+    pub value: Option<String>,
+    /// Why the newest reading gave none (`timeout`, `exception:2`, …).
+    pub bad: Option<String>,
+    /// Its unit.
+    pub unit: Option<String>,
+    /// When the newest good value was received.
+    pub at: Option<Time>,
+}
+
+/// What one machine's connection is going through.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct LinkFigures {
+    /// The connection's name in the map.
+    pub connection: String,
+    /// The endpoint, as people write it.
+    pub endpoint: String,
+    /// The phase of the link.
+    pub phase: LinkPhase,
+    /// The last failure, in words.
+    pub fault: Option<String>,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that got no answer in time.
+    pub timeouts: u64,
+    /// Answers that were exceptions.
+    pub exceptions: u64,
+    /// Broken, foreign or late frames that were refused.
+    pub rejected: u64,
+    /// Poll cycles that were skipped because the link was busy.
+    pub skipped: u64,
+}
+
+/// The phase of a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkPhase {
+    /// Not yet connected.
+    #[default]
+    Connecting,
+    /// Listening on a serial line for another master.
+    Listening,
+    /// Exchanging.
+    Up,
+    /// Waiting out a late answer.
+    Quiet,
+    /// Waiting before another try.
+    Backoff,
+    /// Another master talks on the line.
+    Refused,
+}
+
+/// The connection to the broker.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct UplinkFigures {
+    /// `host:port`.
+    pub broker: String,
+    /// Whether the broker has accepted the present connection.
+    pub connected: bool,
+    /// Connections accepted since the start.
+    pub connects: u64,
+    /// Publishes that the broker acknowledged.
+    pub acknowledged: u64,
+    /// Publishes that the broker refused.
+    pub refused: u64,
+    /// Publishes on their way.
+    pub in_flight: u32,
+    /// The last failure, in words.
+    pub fault: Option<String>,
+}

@@ -1,0 +1,117 @@
+//! What a source read: values or the reason why there is none, with the time of receipt.
+
+use std::fmt;
+
+use crate::clock::Stamp;
+
+/// A good value of a point, after scale and offset.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Value {
+    /// A coil, a discrete input or a bit of a register.
+    Bool(bool),
+    /// A signed integer.
+    Int(i64),
+    /// An unsigned integer.
+    Uint(u64),
+    /// A 32-bit float as the device sent it, so that it is written as shortly as it was meant.
+    Float32(f32),
+    /// A 64-bit float, or any number after scale or offset. Always finite.
+    Float(f64),
+    /// A text.
+    Text(Box<str>),
+}
+
+impl Value {
+    /// The value as rules see it, where it is a number.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "rules see every number as a double, as the contract says"
+    )]
+    pub fn as_number(&self) -> Option<f64> {
+        match self {
+            Self::Int(value) => Some(*value as f64),
+            Self::Uint(value) => Some(*value as f64),
+            Self::Float32(value) => Some(f64::from(*value)),
+            Self::Float(value) => Some(*value),
+            Self::Bool(_) | Self::Text(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Uint(value) => write!(f, "{value}"),
+            Self::Float32(value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value}"),
+            Self::Text(value) => f.write_str(value),
+        }
+    }
+}
+
+/// Why a point gave no good value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Bad {
+    /// The device did not answer in time.
+    Timeout,
+    /// The link to the device is down, or what came was no valid answer.
+    Link,
+    /// The device answered with a Modbus exception.
+    Exception(u8),
+    /// The value lies outside what the map expects.
+    Range,
+    /// What was read is no value of the point's type.
+    Decode,
+}
+
+impl Bad {
+    /// Whether the device itself said so, so that the last good value no longer stands. Silence
+    /// leaves it standing until it is stale.
+    pub fn is_spoken(self) -> bool {
+        match self {
+            Self::Timeout | Self::Link => false,
+            Self::Exception(_) | Self::Range | Self::Decode => true,
+        }
+    }
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("timeout"),
+            Self::Link => f.write_str("link"),
+            Self::Exception(code) => write!(f, "exception:{code}"),
+            Self::Range => f.write_str("range"),
+            Self::Decode => f.write_str("decode"),
+        }
+    }
+}
+
+/// One reading of one point.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sample {
+    /// The point, as its place in the machine map.
+    pub point: u16,
+    /// What it gave.
+    pub reading: Result<Value, Bad>,
+}
+
+/// A machine as the running agent knows it. A number is given once: a machine whose map changed gets a
+/// new one, so that what was read by the old map can't be taken for the new.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Slot(pub u32);
+
+/// What one reading of a poll group, or a part of it, gave.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Batch {
+    /// The machine.
+    pub slot: Slot,
+    /// The poll group, as its place in the machine map.
+    pub group: u16,
+    /// When the gateway received it.
+    pub at: Stamp,
+    /// The samples; each point at most once.
+    pub samples: Vec<Sample>,
+}

@@ -1,0 +1,49 @@
+//! What the city should see now: one retained document a topic, the newest wins.
+
+use lineside_proto::{Identifier, Topics};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The retained documents of this gateway, in the order in which they go out after a reconnect.
+/// Sent through a `watch`, so that they never queue behind history.
+#[derive(Clone, Debug, Default)]
+pub struct Board {
+    /// The documents by place.
+    pub documents: BTreeMap<Place, Retained>,
+}
+
+/// Where a retained document stands.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Place {
+    /// The gateway's status.
+    Status,
+    /// A machine's availability.
+    Availability(Identifier),
+    /// What a machine is.
+    Map(Identifier),
+}
+
+impl Place {
+    /// The topic of this place.
+    pub fn topic(&self, topics: &Topics) -> String {
+        match self {
+            Self::Status => topics.status(),
+            Self::Availability(machine) => topics.availability(machine),
+            Self::Map(machine) => topics.map(machine),
+        }
+    }
+}
+
+/// A document that the broker is to keep.
+#[derive(Clone, Debug)]
+pub struct Retained {
+    /// The document; empty to clear what the broker keeps there.
+    pub payload: Arc<[u8]>,
+    /// Differs whenever the document was made anew.
+    pub version: u64,
+    /// When it was made.
+    pub made: Instant,
+    /// For how long after that it may be believed; none: until it is replaced.
+    pub max_age: Option<Duration>,
+}

@@ -1,0 +1,3 @@
+//! The rim towards the city.
+
+pub mod board;

@@ -1,0 +1,5 @@
+//! x
+/// x
+pub struct Receipt;
+/// x
+pub fn believed() {}

@@ -1,0 +1,30 @@
+//! What crosses Lineside's boundary: documents, topics and the rule by which a consumer reads them.
+//!
+//! Pure: no I/O, no clock, no runtime. JSON Schemas are generated from these types, and nothing that
+//! Lineside sends is shaped anywhere else.
+
+mod availability;
+mod consumer;
+mod gap;
+mod map;
+mod name;
+pub mod schema;
+mod state;
+mod status;
+mod telemetry;
+mod time;
+mod topic;
+
+pub use availability::{Availability, AvailableNow, LedgerHead, NextBooking, Reason, ReasonCode};
+pub use availability::{SessionSummary, Window};
+pub use consumer::{Receipt, believed};
+pub use gap::{Gap, GapKind};
+pub use map::{MapDocument, MapGroup, MapPoint, MapRule};
+pub use name::{Identifier, LocalText, NameError, PointName};
+pub use state::{OpcItem, OpcMode, OpcState, State};
+pub use status::{
+    Clock, ClockStatus, GatewayStatus, LedgerFigures, Link, MachineCount, OutboxFigures,
+};
+pub use telemetry::{Frame, Telemetry};
+pub use time::Time;
+pub use topic::{Topics, content_type};
