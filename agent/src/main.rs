@@ -1,1 +1,7 @@
-fn main() {}
+//! The `lineside` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lineside::cli::main(std::env::args_os())
+}

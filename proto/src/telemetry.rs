@@ -36,9 +36,6 @@ pub struct Frame {
     pub src_ms: Option<i64>,
     /// The poll group.
     pub group: Identifier,
-    /// Present and true in a frame that carries every good value of its group, deadband or not.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub full: bool,
     /// Good samples: numbers, booleans or texts; integers beyond 2⁵³ are texts.
     pub values: BTreeMap<String, Value>,
     /// Points that failed, and why.

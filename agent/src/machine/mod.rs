@@ -1,4 +1,11 @@
 //! The core: what a machine is really doing, worked out from samples. Synchronous, without I/O and
 //! without a clock: time enters only inside an input.
 
+pub mod availability;
+pub mod frames;
+pub mod recorder;
 pub mod rule;
+mod silence;
+pub mod state;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,225 @@
+//! `lineside probe`: reads a machine now. Through the running agent where there is one, since a
+//! serial line has one master; else over a link of its own.
+
+use lineside_proto::{Identifier, ReasonCode, State};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use unicode_width::UnicodeWidthStr;
+
+use super::status::{live, other_answer, state_word};
+use super::{Context, Failure, Outcome, runtime};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::config::model::MachineMap;
+use crate::control::{self, Answer, AskError, Request};
+use crate::field::Field;
+use crate::machine::availability::rule_label;
+use crate::machine::state::StateMachine;
+use crate::run::{ProbeFailure, Probed, places, probed};
+use crate::sample::{Batch, Slot};
+use crate::text;
+
+/// How long an own link may take until it answers: a serial line is listened to first.
+const LINK_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Arguments of `lineside probe`.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Example: lineside probe extruder-01 screw_speed --watch")]
+pub struct Args {
+    /// The machine
+    machine: String,
+    /// The points; all if none is given
+    points: Vec<String>,
+    /// Read again each second until interrupted
+    #[arg(long)]
+    watch: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a probe shows.
+#[derive(serde::Serialize)]
+struct Shown {
+    machine: Identifier,
+    state: State,
+    rule: Option<String>,
+    reason: String,
+    points: Vec<Probed>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// An unknown machine or point; a machine that can't be reached.
+pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    let config = context.load()?;
+    let map = machine(&config, &args.machine)?;
+    let request = Request::Probe { machine: map.machine.clone(), points: args.points.clone() };
+    loop {
+        let shown = match control::ask(&config.gateway.state_dir, &request) {
+            Ok(Answer::Probe(points)) => by_agent(context, &config, &map, points)?,
+            Ok(Answer::Refused { en, zh }) => {
+                return Err(Failure::Unreachable(crate::text::Text { en, zh }));
+            }
+            Ok(Answer::Live(_) | Answer::Reload(_)) => return Err(other_answer()),
+            Err(AskError::Absent { .. }) => runtime()?.block_on(by_own_link(&map, &args.points))?,
+            Err(error) => return Err(Failure::Other(error.into())),
+        };
+        let mut out = io::stdout().lock();
+        if args.json {
+            writeln!(out, "{}", serde_json::to_string(&shown).map_err(anyhow::Error::from)?)?;
+        } else {
+            show(&mut out, &shown, context)?;
+        }
+        if !args.watch {
+            return Ok(Outcome::Done);
+        }
+        drop(out);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn machine(config: &Config, name: &str) -> Result<Arc<MachineMap>, Failure> {
+    let known = || config.machines.iter().map(|map| map.machine.as_str());
+    if let Some(map) = config.machines.iter().find(|map| map.machine.as_str() == name) {
+        return Ok(Arc::clone(map));
+    }
+    let near = known()
+        .max_by(|one, other| strsim::jaro(one, name).total_cmp(&strsim::jaro(other, name)))
+        .unwrap_or("-");
+    Err(Failure::Usage(text!(
+        "no machine `{name}` is configured; the nearest is `{near}`",
+        "没有配置设备 `{name}`；最接近的是 `{near}`"
+    )))
+}
+
+fn by_agent(
+    context: &Context,
+    config: &Config,
+    map: &MachineMap,
+    points: Vec<Probed>,
+) -> Result<Shown, Failure> {
+    let live = live(context, &config.gateway.state_dir)?;
+    let machine = live.machines.into_iter().find(|machine| machine.machine == map.machine);
+    let machine = machine.ok_or_else(other_answer)?;
+    Ok(Shown {
+        machine: machine.machine,
+        state: machine.state,
+        rule: machine.rule,
+        reason: machine.reason_text,
+        points,
+    })
+}
+
+/// Reads the machine over links of our own, until its rules have seen every group once.
+async fn by_own_link(map: &Arc<MachineMap>, names: &[String]) -> Result<Shown, Failure> {
+    let failure = |failure: ProbeFailure| Failure::Unreachable(failure.text());
+    let wanted = places(map, names).map_err(|unknown| Failure::Usage(unknown.text()))?;
+    let clock = SystemClock;
+    let (batches, mut taken) = mpsc::channel(64);
+    let mut field = Field::new(Arc::new(clock), batches);
+    let slot = Slot(0);
+    field.apply(&[(slot, Arc::clone(map))]).await;
+    let now = clock.now().millis();
+    let mut states = StateMachine::new(Arc::clone(map), now, now);
+    let until = Instant::now() + LINK_PATIENCE;
+    let readings = loop {
+        let tried = field.probe(slot, wanted.clone()).await;
+        while let Ok(batch) = taken.try_recv() {
+            feed(&mut states, &batch);
+        }
+        match tried {
+            Ok(readings) => break readings,
+            Err(error) if Instant::now() >= until => {
+                field.stop().await;
+                return Err(failure(error.into()));
+            }
+            Err(_) => {
+                if let Ok(Some(batch)) =
+                    tokio::time::timeout(Duration::from_millis(200), taken.recv()).await
+                {
+                    feed(&mut states, &batch);
+                }
+            }
+        }
+    };
+    settle(map, &mut states, &mut taken).await;
+    field.stop().await;
+    let standing = states.standing();
+    Ok(Shown {
+        machine: map.machine.clone(),
+        state: standing.state,
+        rule: rule_label(map, standing.rule),
+        reason: standing.reason_text.clone(),
+        points: probed(map, readings),
+    })
+}
+
+fn feed(states: &mut StateMachine, batch: &Batch) {
+    states.apply(batch.at.millis(), batch.group, &batch.samples, &mut Vec::new());
+}
+
+/// Lets the rules see what the links read, until they decide or have had their time.
+async fn settle(map: &MachineMap, states: &mut StateMachine, taken: &mut mpsc::Receiver<Batch>) {
+    let hold = map.rules.iter().map(|rule| rule.enter).max().unwrap_or_default();
+    let interval = map.groups.iter().map(|group| group.interval).max().unwrap_or_default();
+    let patience = (hold + interval * 2).min(LINK_PATIENCE);
+    let until = tokio::time::Instant::now() + patience;
+    while states.standing().reason != ReasonCode::Rule {
+        match tokio::time::timeout_at(until, taken.recv()).await {
+            Ok(Some(batch)) => feed(states, &batch),
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+fn show(out: &mut impl Write, shown: &Shown, context: &Context) -> io::Result<()> {
+    let state = state_word(shown.state, context.language);
+    let rule = shown.rule.as_deref().unwrap_or("-");
+    writeln!(out, "{}  {state}  {rule}  {}", shown.machine, shown.reason)?;
+    let rows: Vec<[String; 5]> = shown.points.iter().map(row).collect();
+    let head = text!("POINT,ADDRESS,RAW,VALUE,ORDERS", "点位,地址,原始字,数值,各字节序");
+    let head: Vec<&str> = head.say(context.language).split(',').collect();
+    let widths: Vec<usize> = (0..5)
+        .map(|column| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
+            cells.chain(head.get(column).map(|cell| cell.width())).max().unwrap_or(0)
+        })
+        .collect();
+    line(out, head.iter().copied(), &widths)?;
+    rows.iter().try_for_each(|row| line(out, row.iter().map(String::as_str), &widths))
+}
+
+fn row(point: &Probed) -> [String; 5] {
+    let raw: Vec<String> = point.words.iter().map(|word| format!("{word:04X}")).collect();
+    let value = match (&point.value, &point.bad) {
+        (Some(value), _) => format!("{value} {}", point.unit.as_deref().unwrap_or_default()),
+        (None, bad) => format!("! {}", bad.as_deref().unwrap_or_default()),
+    };
+    let orders: Vec<String> =
+        point.orders.iter().map(|(order, value)| format!("{order} {value}")).collect();
+    [
+        point.point.to_string(),
+        format!("{} {}", point.address, point.kind),
+        raw.join(" "),
+        value.trim_end().to_owned(),
+        orders.join("  "),
+    ]
+}
+
+fn line<'a>(
+    out: &mut impl Write,
+    cells: impl Iterator<Item = &'a str>,
+    widths: &[usize],
+) -> io::Result<()> {
+    let mut text = String::new();
+    for (cell, width) in cells.zip(widths) {
+        text.push_str(cell);
+        text.push_str(&" ".repeat(width.saturating_sub(cell.width()) + 2));
+    }
+    writeln!(out, "{}", text.trim_end())
+}

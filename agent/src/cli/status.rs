@@ -1,0 +1,183 @@
+//! `lineside status`: the health of the running agent.
+
+use lineside_proto::{LocalText, ReasonCode, State};
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::{Context, Failure, Outcome};
+use crate::control::{self, Answer, AskError, Request};
+use crate::live::{LinkFigures, LinkPhase, Live, LiveMachine};
+use crate::text;
+use crate::text::Language;
+
+/// Arguments of `lineside status`.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Example: lineside status --json | jq .outbox")]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// No agent that answers: exit code 5.
+pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    let config = context.load()?;
+    let live = live(context, &config.gateway.state_dir)?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&live).map_err(anyhow::Error::from)?)?;
+    } else {
+        show(&mut out, &live, context.language)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// A snapshot of the running agent.
+///
+/// # Errors
+///
+/// No agent that answers.
+pub fn live(context: &Context, state_dir: &Path) -> Result<Live, Failure> {
+    match ask(context, state_dir, &Request::Live)? {
+        Answer::Live(live) => Ok(*live),
+        Answer::Reload(_) | Answer::Probe(_) | Answer::Refused { .. } => Err(other_answer()),
+    }
+}
+
+/// An answer to another question: a fault of the program, not of the user.
+pub(super) fn other_answer() -> Failure {
+    Failure::Other(anyhow::anyhow!("the agent gave an answer to another question"))
+}
+
+/// Asks the running agent; what it refuses is a failure.
+///
+/// # Errors
+///
+/// No agent that answers, or a refusal.
+pub(super) fn ask(context: &Context, state_dir: &Path, request: &Request) -> Result<Answer, Failure> {
+    match control::ask(state_dir, request) {
+        Ok(Answer::Refused { en, zh }) => {
+            let said = crate::text::Text { en, zh };
+            Err(Failure::Other(anyhow::anyhow!("{}", said.say(context.language))))
+        }
+        Ok(answer) => Ok(answer),
+        Err(AskError::Absent { path, source }) => {
+            let path = path.display();
+            Err(Failure::Unreachable(text!(
+                "no agent answers at {path}: {source}; is `lineside run` started, and are you allowed to ask it?",
+                "{path} 处没有程序应答：{source}；请确认 `lineside run` 已启动且您有权限访问"
+            )))
+        }
+        Err(error) => Err(Failure::Other(error.into())),
+    }
+}
+
+fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()> {
+    let Live { site, gateway, version, started, at, clock, uplink, outbox, .. } = live;
+    writeln!(out, "{site}/{gateway}  lineside {version}  {at}")?;
+    let (since, clock_word) = match language {
+        Language::En => ("started", "clock"),
+        Language::ZhCn => ("启动于", "时钟"),
+    };
+    writeln!(out, "{since} {started}  {clock_word} {:?}", clock.status)?;
+    let link = if uplink.connected {
+        text!("connected", "已连接")
+    } else {
+        text!("not connected", "未连接")
+    };
+    let fault = uplink.fault.as_deref().filter(|_| !uplink.connected).unwrap_or_default();
+    let line = text!(
+        "broker {}: {}  acknowledged {}  refused {}  {fault}",
+        "服务器 {}：{}  已确认 {}  被拒 {}  {fault}",
+        uplink.broker,
+        link.say(language),
+        uplink.acknowledged,
+        uplink.refused
+    );
+    writeln!(out, "{}", line.say(language).trim_end())?;
+    let oldest = outbox.oldest.map(|time| time.to_string()).unwrap_or_default();
+    let line = text!(
+        "outbox: {} messages waiting, {} bytes on disk, {} dropped  {oldest}",
+        "断网续传缓存：待发 {} 条，占用 {} 字节，丢弃 {} 条  {oldest}",
+        outbox.messages,
+        outbox.bytes,
+        outbox.dropped
+    );
+    writeln!(out, "{}", line.say(language).trim_end())?;
+    for machine in &live.machines {
+        show_machine(out, machine, language)?;
+    }
+    Ok(())
+}
+
+fn show_machine(out: &mut impl Write, machine: &LiveMachine, language: Language) -> io::Result<()> {
+    let LiveMachine { state, since, rule, reason_text, .. } = machine;
+    let why = rule.as_deref().unwrap_or(reason_text);
+    let name = name(&machine.name, language).unwrap_or_default();
+    writeln!(out)?;
+    let state = state_word(*state, language);
+    writeln!(out, "{}  {name}", machine.machine)?;
+    let line = text!("  {state} since {since} ({why})", "  {state}，自 {since}（{why}）");
+    writeln!(out, "{}", line.say(language))?;
+    if machine.reason != ReasonCode::Rule && rule.is_none() && why != reason_text {
+        writeln!(out, "  {reason_text}")?;
+    }
+    let bad = machine.points.iter().filter(|point| point.bad.is_some()).count();
+    if bad > 0 {
+        let total = machine.points.len();
+        let line = text!("  {bad} of {total} points are bad", "  {total} 个点位中有 {bad} 个异常");
+        writeln!(out, "{}", line.say(language))?;
+    }
+    machine.links.iter().try_for_each(|link| show_link(out, link, language))
+}
+
+fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io::Result<()> {
+    let LinkFigures { connection, endpoint, requests, timeouts, exceptions, rejected, skipped, .. } = link;
+    let phase = phase_word(link.phase, language);
+    let line = text!(
+        "  {connection} {endpoint}: {phase}, requests {requests}, timeouts {timeouts}, exceptions {exceptions}, rejected {rejected}, skipped {skipped}",
+        "  {connection} {endpoint}：{phase}，请求 {requests}，超时 {timeouts}，异常应答 {exceptions}，拒收 {rejected}，跳过 {skipped}"
+    );
+    writeln!(out, "{}", line.say(language))?;
+    match &link.fault {
+        Some(fault) => writeln!(out, "    {fault}"),
+        None => Ok(()),
+    }
+}
+
+/// A state as a reader of the language calls it.
+pub fn state_word(state: State, language: Language) -> &'static str {
+    match language {
+        Language::En => state.as_str(),
+        Language::ZhCn => state.zh_cn(),
+    }
+}
+
+/// A phase as a reader of the language calls it.
+pub fn phase_word(phase: LinkPhase, language: Language) -> &'static str {
+    let (en, zh) = match phase {
+        LinkPhase::Connecting => ("connecting", "连接中"),
+        LinkPhase::Listening => ("listening", "侦听中"),
+        LinkPhase::Up => ("up", "正常"),
+        LinkPhase::Quiet => ("quiet", "静默等待"),
+        LinkPhase::Backoff => ("waiting to retry", "等待重试"),
+        LinkPhase::Refused => ("refused: another master talks", "拒绝：总线上另有主站"),
+    };
+    match language {
+        Language::En => en,
+        Language::ZhCn => zh,
+    }
+}
+
+/// A name in the reader's language, or in the other.
+pub fn name(name: &LocalText, language: Language) -> Option<&str> {
+    let (first, second) = match language {
+        Language::En => (&name.en, &name.zh_cn),
+        Language::ZhCn => (&name.zh_cn, &name.en),
+    };
+    first.as_deref().or(second.as_deref())
+}

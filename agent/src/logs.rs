@@ -1,0 +1,48 @@
+//! Where log lines go, and in which form.
+
+use std::error::Error;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::model::Log;
+
+/// What is logged unless `LINESIDE_LOG` says otherwise: our own lines, and only trouble of others.
+const FILTER: &str = "warn,lineside=info";
+
+/// Starts logging for the life of the process.
+///
+/// # Errors
+///
+/// The journal can't be reached, or logging was already started.
+pub fn start(form: Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("LINESIDE_LOG").unwrap_or_else(|_| EnvFilter::new(FILTER));
+    let registry = tracing_subscriber::registry().with(filter);
+    match form {
+        Log::Human => {
+            let lines = tracing_subscriber::fmt::layer()
+                .with_target(false)
+                .with_ansi(rustix::termios::isatty(std::io::stderr()))
+                .with_writer(std::io::stderr);
+            registry.with(lines).try_init()?;
+        }
+        Log::Json => {
+            let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+            registry.with(lines).try_init()?;
+        }
+        Log::Journald => registry.with(tracing_journald::layer()?).try_init()?,
+    }
+    Ok(())
+}
+
+/// An error with everything behind it: logged once, where it is handled.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

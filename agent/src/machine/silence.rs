@@ -1,0 +1,107 @@
+//! Silence of the field: how long a group of points on one connection gave no answer at all.
+//!
+//! A single lost answer is named in the telemetry (`bad`); a silence that outlasts the group's
+//! `stale-after`, so that the machine's state suffers, becomes a gap document when it ends.
+
+use lineside_proto::Time;
+use std::collections::BTreeMap;
+
+use crate::clock::Stamp;
+use crate::config::model::MachineMap;
+use crate::sample::{Bad, Batch};
+
+/// The silences of one machine, by poll group and connection.
+#[derive(Debug)]
+pub(super) struct Silences {
+    heard: BTreeMap<(u16, u16), Heard>,
+    start: Stamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    last: Stamp,
+    silent: Option<Bad>,
+}
+
+/// A silence that has ended.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Silence {
+    /// The last answer before it.
+    pub(super) from: Time,
+    /// What was silent and how.
+    pub(super) reason: String,
+}
+
+impl Silences {
+    /// Nothing heard yet: silence is counted from now.
+    pub(super) fn new(now: Stamp) -> Self {
+        Self {
+            heard: BTreeMap::new(),
+            start: now,
+        }
+    }
+
+    /// Takes in a reading; gives the silence that it ends, if that was long enough to be told.
+    pub(super) fn take(&mut self, map: &MachineMap, batch: &Batch) -> Option<Silence> {
+        let first = batch.samples.first()?;
+        let connection = map.points.get(usize::from(first.point))?.connection;
+        let group = map.groups.get(usize::from(batch.group))?;
+        let start = self.start;
+        let heard = self
+            .heard
+            .entry((batch.group, connection))
+            .or_insert(Heard {
+                last: start,
+                silent: None,
+            });
+        let silence = batch
+            .samples
+            .iter()
+            .find_map(|sample| match sample.reading {
+                Err(bad) if !bad.is_spoken() => Some(bad),
+                Ok(_) | Err(_) => None,
+            });
+        let all_silent = batch
+            .samples
+            .iter()
+            .all(|sample| sample.reading.as_ref().is_err_and(|bad| !bad.is_spoken()));
+        if all_silent {
+            heard.silent = silence;
+            return None;
+        }
+        let before = *heard;
+        *heard = Heard {
+            last: batch.at,
+            silent: None,
+        };
+        let bad = before.silent?;
+        let length_ms = batch.at.millis() - before.last.millis();
+        if u128::try_from(length_ms).unwrap_or(0) < group.stale_after.as_millis() {
+            return None;
+        }
+        let connection = map
+            .connections
+            .get(usize::from(connection))
+            .map_or("", |named| named.name.as_str());
+        let reason = format!(
+            "no answer on connection {connection}, group {}: {bad}",
+            group.name
+        );
+        Some(Silence {
+            from: before.last.wall,
+            reason,
+        })
+    }
+}
+
+/// How the whole batch is silent; none if any point of it was answered for.
+fn silence_of(batch: &Batch) -> Option<Bad> {
+    let mut silent = None;
+    for sample in &batch.samples {
+        match sample.reading {
+            Err(bad) if !bad.is_spoken() => silent = Some(bad),
+            Ok(_) | Err(_) => return None,
+        }
+    }
+    silent
+}

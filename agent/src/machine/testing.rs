@@ -1,0 +1,85 @@
+//! Machine maps for tests of the core.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rule::{PointKind, Rule, RulePoint};
+use crate::config::model::{
+    ByteOrder, Connection, Endpoint, Group, Kind, MachineMap, ModbusAddress, ModbusSettings, Point,
+    StateRule, Table,
+};
+
+/// A number point of group 0.
+pub(crate) fn point(name: &str) -> Point {
+    Point {
+        name: name.parse().unwrap(),
+        group: 0,
+        connection: 0,
+        address: ModbusAddress {
+            unit_id: 1,
+            table: Table::Holding,
+            start: 0,
+            kind: Kind::U16(ByteOrder::High),
+        },
+        scaling: None,
+        deadband: None,
+        expect: None,
+        publish: false,
+        unit: None,
+        description: None,
+    }
+}
+
+/// A machine of these points, one group of 1 s that is stale after 10 s, and no rules.
+pub(crate) fn map(points: Vec<Point>) -> Arc<MachineMap> {
+    machine(points, &[])
+}
+
+/// A machine of these points and rules (`state`, `when`), without hold times.
+pub(crate) fn machine(points: Vec<Point>, rules: &[(&str, &str)]) -> Arc<MachineMap> {
+    let known: Vec<_> = points
+        .iter()
+        .map(|point| RulePoint {
+            name: point.name.as_str(),
+            kind: if point.address.kind.is_bool() { PointKind::Bool } else { PointKind::Number },
+        })
+        .collect();
+    let rules = rules
+        .iter()
+        .map(|(state, when)| StateRule {
+            state: state.parse().unwrap(),
+            when: (*when).to_owned(),
+            rule: Rule::compile(when, &known).unwrap(),
+            enter: Duration::ZERO,
+            leave: Duration::ZERO,
+        })
+        .collect();
+    Arc::new(MachineMap {
+        machine: "m".parse().unwrap(),
+        name: lineside_proto::LocalText::default(),
+        hash: "sha256:0".to_owned(),
+        fingerprint: "0".to_owned(),
+        connections: vec![Connection {
+            name: "main".parse().unwrap(),
+            endpoint: Endpoint::Tcp { address: "127.0.0.1:1".to_owned() },
+            modbus: ModbusSettings {
+                timeout: Duration::from_secs(1),
+                quiet: Duration::from_secs(2),
+                max_gap: 8,
+                max_registers: 125,
+                max_bits: 2000,
+                connect_pause: Duration::ZERO,
+                request_per_point: false,
+            },
+        }],
+        groups: vec![Group {
+            name: "fast".parse().unwrap(),
+            interval: Duration::from_secs(1),
+            stale_after: Duration::from_secs(10),
+        }],
+        points,
+        rules,
+        warm_up: Duration::ZERO,
+        hold_counts: Duration::from_secs(900),
+    })
+}

@@ -1,0 +1,32 @@
+//! One message to the city: plain data between the recorder, the outbox and the uplink.
+
+use lineside_proto::{Identifier, Time};
+
+/// What the queue keeps: one message to the city.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The machine that it is about.
+    pub machine: Identifier,
+    /// What it is.
+    pub kind: RecordKind,
+    /// The time of the oldest thing it says.
+    pub from: Time,
+    /// The time of the newest thing it says.
+    pub to: Time,
+    /// The document, as it goes out.
+    pub payload: Vec<u8>,
+}
+
+/// What a record is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordKind {
+    /// A telemetry document.
+    Telemetry {
+        /// Its number in the machine's stream.
+        seq: u64,
+        /// Samples in it.
+        samples: u32,
+    },
+    /// A gap document.
+    Gap,
+}

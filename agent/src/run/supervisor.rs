@@ -1,0 +1,243 @@
+//! The supervisor: owns the field and the list of machines, applies reloads, answers questions.
+
+use lineside_proto::{Identifier, Time};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::clock_document;
+use super::probed::{ProbeFailure, Probed, places, probed};
+use super::recording::Order;
+use crate::clock::Clock;
+use crate::config::model::{Gateway, MachineMap};
+use crate::config::{self, Faults};
+use crate::field::Field;
+use crate::live::{Live, LiveMachine, UplinkFigures};
+use crate::outbox::Outbox;
+use crate::sample::Slot;
+
+/// A question to the running agent.
+#[derive(Debug)]
+pub enum Ask {
+    /// A snapshot.
+    Live(oneshot::Sender<Live>),
+    /// Reads the configuration again and says what would change; with `apply`, changes it.
+    Reload {
+        /// Whether to change anything.
+        apply: bool,
+        /// The answer.
+        reply: oneshot::Sender<Result<Difference, ReloadError>>,
+    },
+    /// One extra reading of points of a machine; of all its points where the list is empty.
+    Probe {
+        /// The machine.
+        machine: Identifier,
+        /// The points, by name.
+        points: Vec<String>,
+        /// The answer.
+        reply: oneshot::Sender<Result<Vec<Probed>, ProbeFailure>>,
+    },
+}
+
+/// Why a reload was refused: the old configuration keeps running.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The files have faults.
+    #[error("the configuration has faults")]
+    Faults(Faults),
+}
+
+/// What a reload changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Difference {
+    /// Machines that come.
+    pub added: Vec<Identifier>,
+    /// Machines that go.
+    pub removed: Vec<Identifier>,
+    /// Machines whose map changed.
+    pub changed: Vec<Identifier>,
+    /// Machines that are not touched.
+    pub unchanged: Vec<Identifier>,
+    /// Whether `gateway.toml` changed in a way that only a restart can take up.
+    pub restart: bool,
+}
+
+/// The supervisor's own things.
+pub(super) struct Supervisor {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) started: Time,
+    pub(super) gateway: Gateway,
+    pub(super) config_path: PathBuf,
+    pub(super) field: Field,
+    pub(super) machines: Vec<(Slot, Arc<MachineMap>)>,
+    pub(super) slot_next: u32,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) outbox: Outbox,
+    pub(super) uplink: watch::Receiver<UplinkFigures>,
+}
+
+impl Supervisor {
+    /// Takes the machines in and answers questions until told to stop; then ends every link.
+    pub(super) async fn start(
+        mut self,
+        machines: Vec<Arc<MachineMap>>,
+        mut asks: mpsc::Receiver<Ask>,
+        stop: CancellationToken,
+    ) -> JoinHandle<()> {
+        self.change(machines).await;
+        tokio::spawn(async move {
+            loop {
+                let ask = tokio::select! {
+                    () = stop.cancelled() => break,
+                    ask = asks.recv() => ask,
+                };
+                let Some(ask) = ask else { break };
+                self.answer(ask).await;
+            }
+            self.field.stop().await;
+        })
+    }
+
+    /// Answers one question. An asker who no longer waits is no fault.
+    async fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Live(reply) => {
+                let live = self.snapshot().await;
+                drop(reply.send(live));
+            }
+            Ask::Reload { apply, reply } => {
+                let result = self.reload(apply).await;
+                drop(reply.send(result));
+            }
+            Ask::Probe { machine, points, reply } => {
+                let result = self.probe(&machine, &points).await;
+                drop(reply.send(result));
+            }
+        }
+    }
+
+    async fn snapshot(&self) -> Live {
+        let (reply, answer) = oneshot::channel();
+        let machines = match self.orders.send(Order::Snapshot(reply)).await {
+            Ok(()) => answer.await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
+        let machines = machines
+            .into_iter()
+            .map(|(slot, machine)| LiveMachine { links: self.field.figures(slot), ..machine })
+            .collect();
+        self.live(machines)
+    }
+
+    /// A snapshot with the given machines.
+    pub(super) fn live(&self, machines: Vec<LiveMachine>) -> Live {
+        Live {
+            site: self.gateway.site.clone(),
+            gateway: self.gateway.id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started,
+            at: self.clock.now().wall,
+            clock: clock_document(&*self.clock),
+            machines,
+            uplink: self.uplink.borrow().clone(),
+            outbox: self.outbox.figures(),
+        }
+    }
+
+    async fn probe(
+        &self,
+        machine: &Identifier,
+        points: &[String],
+    ) -> Result<Vec<Probed>, ProbeFailure> {
+        let (slot, map) = self
+            .machines
+            .iter()
+            .find(|(_, map)| map.machine == *machine)
+            .ok_or_else(|| ProbeFailure::UnknownMachine(machine.to_string()))?;
+        let readings = self.field.probe(*slot, places(map, points)?).await?;
+        Ok(probed(map, readings))
+    }
+
+    async fn reload(&mut self, apply: bool) -> Result<Difference, ReloadError> {
+        let path = self.config_path.clone();
+        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let config = match loaded {
+            Ok(Ok(loaded)) => loaded.config,
+            Ok(Err(faults)) => return Err(ReloadError::Faults(faults)),
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
+        let mut difference = self.difference(&config.machines);
+        difference.restart = config.gateway != self.gateway;
+        if apply {
+            self.change(config.machines).await;
+            tracing::info!(
+                added = difference.added.len(),
+                removed = difference.removed.len(),
+                changed = difference.changed.len(),
+                unchanged = difference.unchanged.len(),
+                "configuration applied"
+            );
+            if difference.restart {
+                tracing::warn!("gateway.toml changed: its settings take effect at the next start");
+            }
+        }
+        Ok(difference)
+    }
+
+    fn difference(&self, machines: &[Arc<MachineMap>]) -> Difference {
+        let mut difference = Difference::default();
+        let mut old: BTreeMap<_, _> =
+            self.machines.iter().map(|(_, map)| (&map.machine, &map.fingerprint)).collect();
+        for map in machines {
+            let list = match old.remove(&map.machine) {
+                None => &mut difference.added,
+                Some(fingerprint) if *fingerprint == map.fingerprint => &mut difference.unchanged,
+                Some(_) => &mut difference.changed,
+            };
+            list.push(map.machine.clone());
+        }
+        difference.removed = old.into_keys().cloned().collect();
+        difference
+    }
+
+    /// Makes these the machines. One whose map did not change keeps its slot and is not touched.
+    async fn change(&mut self, machines: Vec<Arc<MachineMap>>) {
+        let mut old: BTreeMap<Identifier, (Slot, Arc<MachineMap>)> =
+            self.machines.drain(..).map(|(slot, map)| (map.machine.clone(), (slot, map))).collect();
+        let mut joining = Vec::new();
+        for map in machines {
+            match old.remove(&map.machine) {
+                Some((slot, before)) if before.fingerprint == map.fingerprint => {
+                    self.machines.push((slot, before));
+                }
+                other => {
+                    if let Some((slot, _)) = other {
+                        self.order(Order::Leave(slot)).await;
+                    }
+                    let slot = Slot(self.slot_next);
+                    self.slot_next += 1;
+                    joining.push((slot, Arc::clone(&map)));
+                    self.machines.push((slot, map));
+                }
+            }
+        }
+        for (slot, _) in old.into_values() {
+            self.order(Order::Leave(slot)).await;
+        }
+        for (slot, map) in joining {
+            self.order(Order::Join(slot, map)).await;
+        }
+        self.field.apply(&self.machines).await;
+    }
+
+    async fn order(&self, order: Order) {
+        if self.orders.send(order).await.is_err() {
+            // The agent is on its way down; whoever waits for it says why.
+            tracing::debug!("the recorder has ended");
+        }
+    }
+}
