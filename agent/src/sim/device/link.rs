@@ -29,9 +29,9 @@ const SILENCE: Duration = Duration::from_millis(50);
 /// How long a peer may leave bytes unread. On a serial line they are then lost, as on a wire to which
 /// nobody listens; a connection is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often the port's exclusive mark is taken off. A client sets it on opening, the kernel keeps it
-/// while our end is open, and then only root could open the port a second time.
-const RELEASE_INTERVAL: Duration = Duration::from_millis(20);
+/// How often the port's exclusive mark is taken off. A client sets it on opening; if it is killed, the
+/// kernel keeps the mark while our end is open, and only root could open the port again.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause before a port that could not be had again is tried again.
 const REBIND_PAUSE: Duration = Duration::from_millis(20);
 
