@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod schema;
 pub mod sim;
+pub mod table;
 pub mod watch;
 
 use crate::text::{Language, Text};
