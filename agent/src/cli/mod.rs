@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+mod interrupt;
 pub mod schema;
 pub mod sim;
 pub mod table;

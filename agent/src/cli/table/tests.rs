@@ -192,7 +192,8 @@ fn the_narrowest_terminal_still_shows_names_and_states() {
     let mut narrow = view(Language::En, 20);
     narrow.height = 6;
     check(
-        &narrow, "
+        &narrow,
+        "
 Lineside 0.1.0 · de…
 MACHINE     STATE
 Twin-scre…  RUN
