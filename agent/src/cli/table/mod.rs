@@ -238,19 +238,24 @@ fn machines(machines: &[LiveMachine], room: usize, view: &View) -> Vec<String> {
 }
 
 fn rows(columns: &[Column], count: usize, view: &View) -> Vec<String> {
+    let width: usize = columns.iter().map(|column| column.width() + SPACE).sum();
+    // A line that must be cut is not painted, so that no colour is cut in two.
+    let fits = width.saturating_sub(SPACE) <= view.width;
     let row = |cell: &dyn Fn(&Column) -> (String, &'static str)| {
         let mut line = String::new();
         for column in columns {
             let (text, color) = cell(column);
-            line += &view.paint(&padded(&text, column.width()), color);
+            line += &view.paint(
+                &padded(&text, column.width()),
+                if fits { color } else { "" },
+            );
             line += &" ".repeat(SPACE);
         }
-        // Only the padding of the last column can be at the end.
-        let line = line.trim_end().to_owned();
-        if view.color {
-            line
+        let line = line.trim_end();
+        if fits {
+            line.to_owned()
         } else {
-            fitted(&line, view.width)
+            fitted(line, view.width)
         }
     };
     let mut lines = vec![row(&|column| (column.head.to_owned(), "2"))];

@@ -210,18 +210,13 @@ fn colours_change_nothing_but_colours() {
     colored.color = true;
     let text = draw(&live(), std::iter::empty(), &colored);
     assert!(text.contains("\x1b[1;32mRUN    \x1b[0m"), "{text:?}");
-    let mut stripped = String::new();
-    for part in text.split('\x1b') {
-        let rest = part.strip_prefix('[').and_then(|part| part.split_once('m'));
-        stripped += rest.map_or(part, |(_, rest)| rest);
-    }
     let lines = |text: &str| {
         text.lines()
             .map(|line| line.trim_end().to_owned())
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        lines(&stripped),
+        lines(&stripped(&text)),
         lines(&draw(&live(), std::iter::empty(), &plain))
     );
 }
@@ -275,4 +270,35 @@ fn the_summary_is_one_line() {
         "2026-11-23T08:00:00.000Z extruder-01 RUN, furnace-01 UNKNOWN, mixer-01 IDLE · \
          uplink connected, acknowledged 812, waiting 3"
     );
+}
+
+/// A text without its colours.
+fn stripped(text: &str) -> String {
+    let mut stripped = String::new();
+    for part in text.split('\x1b') {
+        let rest = part.strip_prefix('[').and_then(|part| part.split_once('m'));
+        stripped += rest.map_or(part, |(_, rest)| rest);
+    }
+    stripped
+}
+
+#[test]
+fn no_line_is_wider_or_more_than_the_terminal() {
+    for width in 1..130 {
+        for height in [5, 6, 8, 24] {
+            for (language, color) in [(Language::En, true), (Language::ZhCn, false)] {
+                let mut view = view(language, width);
+                (view.height, view.color) = (height, color);
+                let change = changes(None, &live());
+                let drawn = stripped(&draw(&live(), change.iter(), &view));
+                assert!(
+                    drawn.lines().count() <= height,
+                    "{width} × {height}\n{drawn}"
+                );
+                for line in drawn.lines() {
+                    assert!(line.width() <= width, "{width}: {line:?}");
+                }
+            }
+        }
+    }
 }

@@ -220,5 +220,28 @@ mod tests {
             );
             prop_assert!(buffer.is_empty());
         }
+
+        #[test]
+        fn whatever_arrives_is_used_up_or_waited_for(
+            bytes in proptest::collection::vec(any::<u8>(), 0..600), rtu: bool, silent: bool,
+        ) {
+            let framing = if rtu { Framing::Rtu } else { Framing::Tcp };
+            let mut buffer = bytes;
+            loop {
+                let before = buffer.len();
+                match framing.take(&mut buffer, silent) {
+                    Taken::More => break,
+                    Taken::Frame(request) => {
+                        prop_assert!(buffer.len() < before);
+                        prop_assert!(!request.pdu.is_empty());
+                    }
+                    Taken::Broken => {
+                        prop_assert!(buffer.is_empty());
+                        break;
+                    }
+                }
+            }
+            prop_assert!(buffer.len() <= 263, "no more waits than one frame can be");
+        }
     }
 }
