@@ -254,8 +254,9 @@ fn list(line: &Line) -> Text {
         let faults = faults.join(" ");
         let state = state.unwrap_or(lineside_proto::State::Unknown);
         let separator = if list.en.is_empty() { "" } else { "\n" };
-        list.en += &format!("{separator}{machine:<12}  {state:<8} {faults}");
-        list.zh += &format!("{separator}{machine:<12}  {} {faults}", state.zh_cn());
+        let (en, zh) = (state.as_str(), state.zh_cn());
+        list.en += format!("{separator}{machine:<12}  {en:<8} {faults}").trim_end_matches(' ');
+        list.zh += format!("{separator}{machine:<12}  {zh} {faults}").trim_end_matches(' ');
     }
     list
 }
