@@ -2,8 +2,10 @@
 
 pub mod check;
 pub mod demo;
+mod interrupt;
 pub mod schema;
 pub mod sim;
+pub mod table;
 pub mod watch;
 
 use crate::text::{Language, Text};
