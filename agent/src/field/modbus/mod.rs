@@ -2,6 +2,7 @@
 //!
 //! Only the four reading functions exist here; there is no code path to any other.
 
+pub mod decode;
 pub mod plan;
 
 #[cfg(test)]
