@@ -2,8 +2,12 @@
 //!
 //! Only the four reading functions exist here; there is no code path to any other.
 
+mod backoff;
 pub mod decode;
 pub mod plan;
+mod refusal;
+mod schedule;
+mod unit;
 
 #[cfg(test)]
 mod sample_map;
