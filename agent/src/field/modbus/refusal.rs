@@ -122,7 +122,7 @@ pub(super) fn halves(map: &MachineMap, request: &Request) -> Option<(Request, Re
 }
 
 /// The request that reads just these points of a larger one; none for no points.
-pub(super) fn cover(map: &MachineMap, within: &Request, points: &[u16]) -> Option<Request> {
+fn cover(map: &MachineMap, within: &Request, points: &[u16]) -> Option<Request> {
     let addresses = points
         .iter()
         .filter_map(|place| map.points.get(usize::from(*place)))

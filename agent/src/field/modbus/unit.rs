@@ -17,7 +17,8 @@ const FAILURES_MAX: u32 = 2;
 /// stay below the twentieth that the others may lose.
 const COST_SHARE: u32 = 30;
 
-/// The longest wait where no other unit lives: asking costs nobody anything.
+/// The longest wait where no other unit lives: asking costs nobody anything. It begins with what
+/// asking costs and doubles.
 const WAIT_ALONE_MAX: Duration = Duration::from_secs(5);
 
 /// How much longer than its share a wait may be drawn, so that dead units don't come in step.
@@ -65,7 +66,8 @@ impl Units {
                 let wait = if others_live {
                     (cost * COST_SHARE).mul_f64(known.stretch)
                 } else {
-                    (cost * COST_SHARE).min(WAIT_ALONE_MAX)
+                    let doublings = known.failures.saturating_sub(FAILURES_MAX).min(8);
+                    (cost * (1 << doublings)).min(WAIT_ALONE_MAX)
                 };
                 if known
                     .asked
@@ -155,40 +157,44 @@ mod tests {
         assert_eq!(units.may_ask(1, COST, s(3)), Ok(()));
     }
 
-    fn dead(others: &[u8]) -> Units {
+    fn dead(others: &[u8], failures: u32) -> Units {
         let mut units = Units::default();
         for other in others {
             units.answered(*other);
         }
-        units.failed(9, Bad::Timeout, s(100));
-        units.failed(9, Bad::Timeout, s(100));
+        for _ in 0..failures {
+            units.failed(9, Bad::Timeout, s(100));
+        }
         units
     }
 
     #[test]
     fn a_dead_unit_is_asked_once_a_period_and_seldom_only_where_others_live() {
-        let check = |others: &[u8], cost: Duration, shut: Duration, open: Duration| {
-            let mut units = dead(others);
-            assert_eq!(units.may_ask(9, cost, s(100) + shut), Err(Bad::Timeout));
-            assert_eq!(units.may_ask(9, cost, s(100) + open), Ok(()));
-            assert_eq!(units.may_ask(9, cost, s(100) + open), Err(Bad::Timeout));
+        let check = |others: &[u8], failures, cost: Duration, shut: u64, open: u64| {
+            let mut units = dead(others, failures);
+            let at = |millis| s(100) + Duration::from_millis(millis);
+            assert_eq!(units.may_ask(9, cost, at(shut)), Err(Bad::Timeout));
+            assert_eq!(units.may_ask(9, cost, at(open)), Ok(()));
+            assert_eq!(units.may_ask(9, cost, at(open)), Err(Bad::Timeout));
         };
-        let ms = Duration::from_millis;
-        check(&[1, 2], COST, ms(89_999), ms(112_500));
-        check(&[], COST, ms(4_999), ms(5_000));
-        check(&[], ms(60), ms(1_799), ms(1_800));
+        check(&[1, 2], 2, COST, 89_999, 112_500);
+        check(&[1, 2], 9, COST, 89_999, 112_500);
+        check(&[], 2, COST, 2_999, 3_000);
+        check(&[], 3, COST, 4_999, 5_000);
+        check(&[], 99, COST, 4_999, 5_000);
+        check(&[], 4, Duration::from_millis(60), 239, 240);
     }
 
     #[test]
     fn when_a_dead_line_comes_back_all_its_units_are_asked_at_once() {
-        let mut units = dead(&[]);
+        let mut units = dead(&[], 2);
         units.failed(8, Bad::Timeout, s(100));
         units.failed(8, Bad::Timeout, s(100));
         assert_eq!(units.may_ask(8, COST, s(101)), Err(Bad::Timeout));
         assert!(units.answered(9));
         assert_eq!(units.may_ask(8, COST, s(101)), Ok(()));
         // A unit that comes and goes while another lives asks for nothing.
-        let mut units = dead(&[1]);
+        let mut units = dead(&[1], 2);
         units.failed(8, Bad::Timeout, s(100));
         units.failed(8, Bad::Timeout, s(100));
         assert!(units.answered(9));
