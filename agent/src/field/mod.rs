@@ -300,3 +300,6 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

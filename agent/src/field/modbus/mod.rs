@@ -19,4 +19,4 @@ mod unit;
 mod wire;
 
 #[cfg(test)]
-mod sample_map;
+pub(super) mod sample_map;

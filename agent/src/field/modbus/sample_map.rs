@@ -8,7 +8,7 @@ use crate::config::model::{
 };
 
 /// A machine on Modbus TCP with the group `fast` and no points.
-pub(super) fn map(address: &str) -> MachineMap {
+pub(in crate::field) fn map(address: &str) -> MachineMap {
     MachineMap {
         machine: "press-01".parse().unwrap(),
         name: LocalText::default(),
@@ -42,7 +42,13 @@ pub(super) fn map(address: &str) -> MachineMap {
 }
 
 /// Adds a point `p0`, `p1`, … of the first group and connection.
-pub(super) fn add(map: &mut MachineMap, unit_id: u8, table: Table, start: u16, kind: Kind) {
+pub(in crate::field) fn add(
+    map: &mut MachineMap,
+    unit_id: u8,
+    table: Table,
+    start: u16,
+    kind: Kind,
+) {
     map.points.push(Point {
         name: format!("p{}", map.points.len()).parse().unwrap(),
         group: 0,

@@ -220,31 +220,24 @@ impl Link {
         if let (Some(silence), Stray::Bytes(1..FRAME_BYTES_MIN)) = (silence, &stray) {
             turn.count(Event::Rejected);
             sleep(silence + NOISE_SETTLE).await;
-            stray = match wire.stray() {
-                Stray::Bytes(1..FRAME_BYTES_MIN) => match wire.clear() {
-                    Ok(()) => Stray::None,
-                    Err(error) => Stray::Lost(error),
-                },
-                other => other,
-            };
+            stray = wire.stray();
+            if matches!(stray, Stray::Bytes(1..FRAME_BYTES_MIN)) {
+                stray = wire.clear().map_or_else(Stray::Lost, |()| Stray::None);
+            }
         }
-        let fault = match stray {
+        // Only where bytes came can more come late; where nothing had been asked, nothing can.
+        let (fault, quiet) = match stray {
             Stray::None => return Ok(()),
-            Stray::Closed => LinkFault::Closed,
-            Stray::Lost(error) => LinkFault::Lost(Arc::new(error)),
+            Stray::Closed => (LinkFault::Closed, Duration::ZERO),
+            Stray::Lost(error) => (LinkFault::Lost(Arc::new(error)), Duration::ZERO),
             Stray::Bytes(_) => {
                 turn.count(Event::Rejected);
                 let now = self.now();
                 if silence.is_some() && self.strikes.add(now) {
                     return Err(Down::Refused);
                 }
-                LinkFault::Unsolicited
+                (LinkFault::Unsolicited, turn.quiet)
             }
-        };
-        let quiet = match fault {
-            LinkFault::Unsolicited => turn.quiet,
-            // Nothing had been asked that could be answered late.
-            _ => Duration::ZERO,
         };
         Err(Down::Broken { fault, quiet })
     }
