@@ -192,7 +192,7 @@ async fn a_second_answer_to_one_request_is_refused() {
         })
         .await;
         let mut map = machine("press", &device.endpoint, &[0, 1]);
-        map.groups[0].interval = ms(15);
+        map.groups[0].interval = ms(100);
         let mut bench = Bench::start(vec![map]).await;
         let mut last = 0;
         for _ in 0..2 {
