@@ -104,6 +104,11 @@ impl Faults {
         self.list.iter()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// The faults that were counted and not kept.
     pub fn more(&self) -> usize {
         self.more
@@ -170,7 +175,7 @@ impl Report {
     /// without those that only follow from others.
     pub(super) fn into_faults(self) -> Faults {
         let mut list = self.list.into_inner();
-        list.sort_by(|a, b| a.key().cmp(&b.key()));
+        list.sort_by(|a, b| (a.key(), &a.message.en).cmp(&(b.key(), &b.message.en)));
         list.dedup_by(|a, b| a.key() == b.key() && a.message == b.message);
         let line = |fault: &Fault| {
             let line = fault.position().map_or(0, |position| position.line);

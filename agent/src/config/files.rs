@@ -15,7 +15,7 @@ use crate::text;
 /// Files that were read, in the order in which they were.
 pub(super) struct Files {
     root: PathBuf,
-    read: RefCell<Vec<PathBuf>>,
+    ranks: RefCell<BTreeMap<PathBuf, usize>>,
     parsed: RefCell<BTreeMap<PathBuf, Rc<Toml>>>,
 }
 
@@ -32,14 +32,17 @@ impl Files {
     pub(super) fn around(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
-            read: RefCell::default(),
+            ranks: RefCell::default(),
             parsed: RefCell::default(),
         }
     }
 
-    /// The paths of all files that were read or asked for.
+    /// The paths of all files that were read or asked for, in that order.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
-        self.read.borrow().clone()
+        let ranks = self.ranks.borrow();
+        let mut paths: Vec<_> = ranks.iter().collect();
+        paths.sort_by_key(|(_, rank)| **rank);
+        paths.into_iter().map(|(path, _)| path.clone()).collect()
     }
 
     /// A path as it is meant where it is written: relative to that file's folder.
@@ -92,7 +95,7 @@ impl Files {
         asked_at: Option<&Place>,
         report: &Report,
     ) -> Option<Arc<Source>> {
-        let (source, outcome) = Source::read(path, self.remember(path));
+        let (source, outcome) = Source::read(path, self.rank(path));
         let source = Arc::new(source);
         match outcome {
             Ok(()) => Some(source),
@@ -110,7 +113,7 @@ impl Files {
 
     /// A secret file's text; it is never part of a report.
     pub(super) fn secret(&self, path: &Path) -> Result<String, ReadError> {
-        let (source, outcome) = Source::read(path, self.remember(path));
+        let (source, outcome) = Source::read(path, self.rank(path));
         match outcome {
             Ok(()) => Ok(source.text().to_owned()),
             // Without an excerpt: the place of a byte says something about a secret.
@@ -130,10 +133,11 @@ impl Files {
         std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
     }
 
-    fn remember(&self, path: &Path) -> usize {
-        let mut read = self.read.borrow_mut();
-        read.push(path.to_owned());
-        read.len()
+    /// The rank of a path; the same each time, so that a fault found twice is told once.
+    fn rank(&self, path: &Path) -> usize {
+        let mut ranks = self.ranks.borrow_mut();
+        let next = ranks.len();
+        *ranks.entry(path.to_owned()).or_insert(next)
     }
 }
 

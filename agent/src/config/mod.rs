@@ -18,6 +18,7 @@ pub mod model;
 mod overlap;
 mod point;
 mod render;
+mod resolve;
 mod rules;
 mod section;
 mod sheet;
@@ -95,7 +96,7 @@ fn read(path: &Path, files: &Files, report: &Report) -> Option<Config> {
     let mut drafts = Vec::new();
     for (map, asked_at) in &maps {
         if let Some(toml) = files.toml(map, Some(asked_at), report) {
-            let resolved = machine::resolve(&toml, files, report);
+            let resolved = resolve::resolve(&toml, files, report);
             drafts.push(machine::read(&resolved, &toml.at, report));
         }
     }

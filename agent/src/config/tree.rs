@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::fault::{Fault, Report};
 use super::source::{Place, Source};
 use crate::text;
+use crate::text::Text;
 
 /// A value and where it stands.
 #[derive(Clone, PartialEq, Debug)]
@@ -76,25 +77,46 @@ pub(super) fn parse(file: &Arc<Source>, report: &Report) -> Table {
         let span = error.span().unwrap_or_default();
         let at = Place::of(file, span);
         let said = error.message();
-        report.add(if said.starts_with("duplicate key") {
+        if said.starts_with("duplicate key") {
             let key = at.text().to_owned();
-            Fault::error(
-                "duplicate-key",
-                &at,
-                text!("`{key}` stands here a second time", "`{key}` 重复出现"),
-            )
-            .hint(text!("keep one of the two", "只保留其中一个"))
+            let message = text!("`{key}` stands here a second time", "`{key}` 重复出现");
+            let fault = Fault::error("duplicate-key", &at, message);
+            report.add(fault.hint(text!("keep one of the two", "只保留其中一个")));
         } else {
             report.set_incomplete(file);
-            Fault::error(
-                "syntax",
-                &at,
-                text!("not TOML: {said}", "不符合 TOML 语法：{said}"),
-            )
-        });
+            let message = text!("not TOML: {said}", "不符合 TOML 语法：{said}");
+            let fault = Fault::error("syntax", &at, message);
+            report.add(Fault {
+                hint: remedy(said),
+                ..fault
+            });
+        }
     }
     let at = |span| Place::of(file, span);
     convert_table(&at, table.get_ref(), report)
+}
+
+/// What helps against the faults of syntax that technicians make most; the parser says them in
+/// English only.
+fn remedy(said: &str) -> Option<Text> {
+    if said.starts_with("string values must be quoted") {
+        Some(text!(
+            "texts, names and durations stand in quotes, like \"30s\"",
+            "字符串、名称和时长要加引号，例如 \"30s\""
+        ))
+    } else if said.starts_with("invalid unquoted key") {
+        Some(text!(
+            "a key uses a-z, 0-9, _ and -; what people read goes into `name` or `description`",
+            "键只用 a-z、0-9、_ 和 -；给人看的文字写在 `name` 或 `description` 里"
+        ))
+    } else if said.starts_with("invalid basic string") || said.starts_with("invalid literal string")
+    {
+        Some(text!("the closing quote is missing", "缺少结尾的引号"))
+    } else if said.starts_with("unclosed") {
+        Some(text!("a closing bracket is missing", "缺少右括号"))
+    } else {
+        None
+    }
 }
 
 fn convert_table(
