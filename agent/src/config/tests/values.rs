@@ -184,6 +184,11 @@ fn points_come_out_as_they_were_meant() {
             ("energy_wh", 0, 9, Table::Input, 59, Kind::U64(Order::Cdab)),
         ]
     );
+}
+
+#[test]
+fn what_is_said_of_a_point_comes_out_with_it() {
+    let map = machine(WORKED);
     assert_eq!(map.points[0].deadband, Some(0.5));
     assert_eq!(map.points[0].unit.as_deref(), Some("rpm"));
     assert_eq!(map.points[1].expect, Some((0.0, 400.0)));
