@@ -7,10 +7,14 @@
 
 mod eval;
 mod fault;
+mod functions;
 mod parse;
 mod program;
 mod scan;
 mod types;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
