@@ -6,7 +6,7 @@
 //! ends, a `changed` runs out) happens at its exact moment, so that the results don't depend on how
 //! often anybody calls. Each input evaluates the rules once; `previous` in a rule is the state held
 //! when that evaluation begins. Bounds: one record a point, one pending change, a reason text of at
-//! most [`NAMES_MAX`] points or one rule.
+//! most four points or one rule.
 
 #[cfg(test)]
 mod tests;
@@ -244,7 +244,7 @@ impl StateMachine {
     /// The first rule that isn't false, if it is true.
     fn search(&self) -> Result<u16, Doubt> {
         let view = self.points.at(self.now_ms);
-        for (place, rule) in (0..).zip(&self.map.rules) {
+        for (place, rule) in (0..=u16::MAX).zip(&self.map.rules) {
             match rule.rule.evaluate(&view, self.standing.state) {
                 Verdict::False => {}
                 Verdict::Undecided => return Err(Doubt::Undecided(place)),

@@ -1,7 +1,12 @@
 //! What must hold for any trace.
 
-use super::*;
+use super::super::*;
+use super::EXTRUDER;
+use super::trace::{FAST_STALE_MS, Input, POINTS, SLOW_STALE_MS, map};
+use crate::machine::rule::PointKind;
+use crate::sample::Value;
 use proptest::prelude::*;
+use std::time::Duration;
 
 /// Rule sets that together use all that rules have.
 const RULES: [&str; 4] = [
