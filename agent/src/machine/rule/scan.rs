@@ -282,8 +282,9 @@ fn foreign_hint(sign: char) -> Option<Text> {
 
 /// Counts tokens and levels, and pairs the brackets.
 ///
-/// A level is a bracket, or an operator whose operand nests in it: all but `&&`, `||` and commas, whose operands
-/// stand side by side. What is open at a token is what a parser may have on its stack there.
+/// A level is a bracket, or an operator whose operand nests in it: all but `&&`, `||` and commas,
+/// whose operands stand side by side. What is open at a token is what a parser may have on its stack
+/// there.
 fn check_bounds(text: &str, tokens: &[Token]) -> Result<(), Vec<RuleFault>> {
     let Some(last) = tokens.last() else {
         let fault = RuleFault::new(0..text.len(), text!("the rule is empty", "规则为空"));
