@@ -3,6 +3,7 @@
 //! words that help, what other languages allow and rules do not.
 
 use super::RuleFault;
+use super::functions::FUNCTIONS;
 use crate::text;
 use crate::text::Text;
 use std::ops::Range;
@@ -13,16 +14,9 @@ pub(super) const TEXT_BYTES_MAX: usize = 4096;
 /// Tokens of a rule, so that its compiled form stays small.
 pub(super) const TOKENS_MAX: usize = 1024;
 
-/// Levels of a rule: brackets, and operators whose operands nest. The parser uses up to 20 KB of
-/// stack for a level, and a thread has 2 MiB.
+/// Levels of a rule: brackets, and operators whose operands nest. The parser uses up to 16 KiB of
+/// stack for a level, so that a quarter of a thread's 2 MiB is enough.
 pub(super) const DEPTH_MAX: usize = 32;
-
-/// The functions of rules, and how each is called.
-pub(super) const FUNCTIONS: [(&str, &str); 3] = [
-    ("bit", "bit(point, n)"),
-    ("bits", "bits(point, from, count)"),
-    ("changed", "changed(point, \"60s\")"),
-];
 
 /// A piece of a rule's text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -288,8 +282,9 @@ fn foreign_hint(sign: char) -> Option<Text> {
 
 /// Counts tokens and levels, and pairs the brackets.
 ///
-/// A level is a bracket, or an operator whose operand nests in it: all but `&&`, `||` and commas, whose operands
-/// stand side by side. What is open at a token is what a parser may have on its stack there.
+/// A level is a bracket, or an operator whose operand nests in it: all but `&&`, `||` and commas,
+/// whose operands stand side by side. What is open at a token is what a parser may have on its stack
+/// there.
 fn check_bounds(text: &str, tokens: &[Token]) -> Result<(), Vec<RuleFault>> {
     let Some(last) = tokens.last() else {
         let fault = RuleFault::new(0..text.len(), text!("the rule is empty", "规则为空"));
