@@ -227,9 +227,10 @@ mod tests {
 
     impl Delivery {
         fn read<D: DeserializeOwned>(&self) -> Option<Receipt<D>> {
-            let payload = match &self.payload {
-                Value::Null => String::new(),
-                payload => payload.to_string(),
+            let payload = if self.payload.is_null() {
+                String::new()
+            } else {
+                self.payload.to_string()
             };
             Receipt::read(
                 payload.as_bytes(),
