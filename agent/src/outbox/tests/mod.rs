@@ -1,0 +1,1 @@
+//! The queue against a naive one, through damage, crashes and full disks.
