@@ -65,6 +65,8 @@ pub(super) struct Shelf {
     pub aside_bytes: u64,
     /// The index no longer says what this does.
     pub is_dirty: bool,
+    /// A reader found no room to open a segment.
+    pub is_room_needed: bool,
     /// The tail can't be read and must not be written any more.
     pub is_tail_bad: bool,
 }

@@ -53,7 +53,15 @@ impl Store {
         if !listed {
             return Ok(None);
         }
-        let segment = Arc::new(Segment::open(&self.dir.join(name_of(first)))?);
+        let dir = self.dir.join(name_of(first));
+        let segment = Arc::new(Segment::open(&dir)?);
+        let bytes = disk::measure(&dir);
+        let mut shelf = lock(&self.shelf);
+        let mut closed = shelf.closed.iter_mut();
+        if let Some(held) = closed.find(|held| held.contents.first == first) {
+            held.bytes = bytes;
+        }
+        drop(shelf);
         *door = Some((first, Arc::clone(&segment)));
         Ok(Some(segment))
     }
@@ -83,6 +91,10 @@ impl Store {
             SegmentError::Passing(source) => source,
             SegmentError::Damaged(text) => std::io::Error::other(text),
         };
-        StoreError::disk(&self.dir)(source)
+        let error = StoreError::disk(&self.dir)(source);
+        if error.is_full() {
+            lock(&self.shelf).is_room_needed = true;
+        }
+        error
     }
 }

@@ -24,6 +24,10 @@ const GROWTH: u64 = 4;
 /// What a new segment takes on disk before anything is in it.
 const NEWBORN_BYTES: u64 = 640 << 10;
 
+/// What opening a full segment to read it may take: sled fills up the last of its own 512 KiB segments and
+/// writes a snapshot.
+const OPENING_BYTES: u64 = 640 << 10;
+
 /// How often room is made before a commit gives up: the reserve, and some of the oldest segments.
 const ROOM_TRIES: u32 = 6;
 
@@ -166,6 +170,10 @@ impl Store {
     pub(super) fn commit(&self, now: Time) -> Result<u64, StoreError> {
         let mut writer = lock(&self.writer);
         writer.close_draft().map_err(StoreError::disk(&self.dir))?;
+        if std::mem::take(&mut lock(&self.shelf).is_room_needed) {
+            // Opening a segment takes a little room; messages are not given up for it.
+            self.give_up_spare(&mut writer);
+        }
         let mut tries = 0;
         loop {
             let result = self.try_commit(&mut writer, now);
@@ -440,14 +448,18 @@ impl Store {
         lock(&self.shelf).aside_bytes = aside::measure(&self.dir);
     }
 
-    /// Gives up what was set aside, or the reserve, or else the oldest segment. False: there was
-    /// nothing left to give up.
-    fn make_room(&self, writer: &mut Writer) -> bool {
+    /// Gives up what was set aside, or the reserve. False: there was neither.
+    fn give_up_spare(&self, writer: &mut Writer) -> bool {
         if lock(&self.shelf).aside_bytes > 0 {
             self.prune_aside();
             return true;
         }
-        if writer.reserve.release() {
+        writer.reserve.release()
+    }
+
+    /// Gives up what can be spared, or else the oldest segment. False: there was nothing left.
+    fn make_room(&self, writer: &mut Writer) -> bool {
+        if self.give_up_spare(writer) {
             return true;
         }
         if lock(&self.shelf).closed.is_empty() {
@@ -471,11 +483,11 @@ enum Why {
     Lost(String),
 }
 
-/// Bytes that a commit may take on disk.
+/// Bytes that a commit may take on disk, and a read after it.
 fn need(writer: &Writer) -> u64 {
     GROWTH
         .saturating_mul(writer.pending_bytes as u64)
-        .saturating_add(NEWBORN_BYTES)
+        .saturating_add(NEWBORN_BYTES + OPENING_BYTES)
 }
 
 fn age_ms(age: Duration) -> i64 {

@@ -20,6 +20,8 @@ pub(super) struct City {
     pub gaps: Vec<Gap>,
     pub position: u64,
     last: BTreeMap<Machine, u64>,
+    /// The disk had no room to open a segment.
+    is_hungry: bool,
 }
 
 impl City {
@@ -36,7 +38,14 @@ impl City {
     pub(super) fn read(&mut self, outbox: &Outbox, bytes_max: usize) -> usize {
         let mut count = 0;
         loop {
-            let records = outbox.read(self.position, bytes_max).unwrap();
+            let records = match outbox.read(self.position, bytes_max) {
+                Err(error) if error.is_full() => {
+                    self.is_hungry = true;
+                    return count;
+                }
+                other => other.unwrap(),
+            };
+            self.is_hungry = false;
             if records.is_empty() {
                 return count;
             }
@@ -60,9 +69,13 @@ impl City {
         self.rewind(outbox);
         loop {
             outbox.commit(now).unwrap();
+            let before = self.position;
             let count = self.read(outbox, 100_000);
             outbox.acknowledge(self.position);
-            if count == 0 {
+            if self.is_hungry {
+                // What is acknowledged makes room for what follows.
+                assert!(self.position > before, "reading goes on");
+            } else if count == 0 {
                 outbox.commit(now).unwrap();
                 if self.read(outbox, 1) == 0 {
                     return;

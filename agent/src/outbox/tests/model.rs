@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
 
-use super::{City, Line, copy, small};
+use super::{City, Line, Record, copy, small};
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -21,7 +21,7 @@ enum Action {
         bytes_max: usize,
     },
     Acknowledge {
-        share: f64,
+        ahead: u64,
     },
     Reopen,
     Crash {
@@ -52,7 +52,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0..3_usize).prop_map(|machine| Action::Gap { machine }),
         4 => Just(Action::Commit),
         3 => (1..200_000_usize).prop_map(|bytes_max| Action::Read { bytes_max }),
-        2 => (0.0..=1.0).prop_map(|share| Action::Acknowledge { share }),
+        2 => (0..40_u64).prop_map(|ahead| Action::Acknowledge { ahead }),
         1 => Just(Action::Reopen),
         2 => tear.prop_map(|tear| Action::Crash { tear }),
     ]
@@ -92,20 +92,36 @@ fn tear(dir: &Path, how: &Tear) {
     }
 }
 
-/// The naive queue: what must come out, in order.
-#[derive(Default)]
-struct Naive {
+/// The queue beside a naive one: what must come out, in order.
+struct Pair {
+    place: tempfile::TempDir,
+    line: Line,
+    city: City,
     durable: Vec<Vec<u8>>,
     waiting: Vec<Vec<u8>>,
+    crashes: usize,
 }
 
-fn run(actions: &[Action]) {
-    let place = tempfile::tempdir().unwrap();
-    let mut line = Line::start(&place.path().join("0"), small());
-    let mut city = City::default();
-    let mut naive = Naive::default();
-    let stream = line.recovered.stream.clone();
-    for (step, action) in actions.iter().enumerate() {
+impl Pair {
+    fn start() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        Self {
+            line: Line::start(&place.path().join("0"), small()),
+            place,
+            city: City::default(),
+            durable: Vec::new(),
+            waiting: Vec::new(),
+            crashes: 0,
+        }
+    }
+
+    fn append(&mut self, record: Record) {
+        self.city.expect(&self.line.recovered.stream, &record);
+        self.waiting.push(record.payload.clone());
+        self.line.outbox().append(vec![record]).unwrap();
+    }
+
+    fn act(&mut self, action: &Action) {
         match action {
             Action::Append {
                 machine,
@@ -113,74 +129,70 @@ fn run(actions: &[Action]) {
                 count,
             } => {
                 for _ in 0..*count {
-                    line.now = line.now.plus_millis(700);
-                    let record = line.telemetry(*machine, *bytes);
-                    city.expect(&stream, &record);
-                    naive.waiting.push(record.payload.clone());
-                    line.outbox().append(vec![record]).unwrap();
+                    self.line.now = self.line.now.plus_millis(700);
+                    let record = self.line.telemetry(*machine, *bytes);
+                    self.append(record);
                 }
             }
             Action::Gap { machine } => {
-                let record = line.field_gap(*machine);
-                naive.waiting.push(record.payload.clone());
-                line.outbox().append(vec![record]).unwrap();
+                let record = self.line.field_gap(*machine);
+                self.append(record);
             }
             Action::Commit => {
-                let end = line.commit();
-                naive.durable.append(&mut naive.waiting);
-                assert_eq!(end, naive.durable.len() as u64);
-                assert_eq!(*line.outbox().durable().borrow(), end);
+                let end = self.line.commit();
+                self.durable.append(&mut self.waiting);
+                assert_eq!(end, self.durable.len() as u64);
+                assert_eq!(*self.line.outbox().durable().borrow(), end);
             }
             Action::Read { bytes_max } => {
-                city.read(line.outbox(), *bytes_max);
-                assert_eq!(city.position, naive.durable.len() as u64);
+                self.city.read(self.line.outbox(), *bytes_max);
+                assert_eq!(self.city.position, self.durable.len() as u64);
             }
-            Action::Acknowledge { share } => {
-                let delivered = line.outbox().delivered();
-                let ahead = city.position.saturating_sub(delivered);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    clippy::cast_precision_loss,
-                    reason = "a share of a small number"
-                )]
-                let up_to = delivered + (ahead as f64 * share) as u64;
-                line.outbox().acknowledge(up_to);
-                let left = naive.durable.len() as u64 - up_to;
-                assert_eq!(line.outbox().figures().messages, left);
-                assert_eq!(line.outbox().figures().oldest.is_some(), left > 0);
+            Action::Acknowledge { ahead } => {
+                let outbox = self.line.outbox();
+                let up_to = self.city.position.min(outbox.delivered() + ahead);
+                outbox.acknowledge(up_to);
+                let left = self.durable.len() as u64 - outbox.delivered();
+                assert_eq!(outbox.figures().messages, left);
+                assert_eq!(outbox.figures().oldest.is_some(), left > 0);
             }
             Action::Reopen => {
-                line.reopen();
-                naive.waiting.clear();
-                city.rewind(line.outbox());
+                self.line.close();
+                self.open();
             }
             Action::Crash { tear: how } => {
-                let next = place.path().join((step + 1).to_string());
-                copy(&line.dir, &next);
+                self.crashes += 1;
+                let next = self.place.path().join(self.crashes.to_string());
+                copy(&self.line.dir, &next);
                 tear(&next, how);
-                line.close();
-                line.dir = next;
-                line.open();
-                naive.waiting.clear();
-                city.rewind(line.outbox());
+                self.line.close();
+                self.line.dir = next;
+                self.open();
             }
         }
-        assert_eq!(line.recovered.alarms, Vec::<String>::new());
-        assert_eq!(line.recovered.stream, stream);
     }
-    let delivered = usize::try_from(line.outbox().delivered()).unwrap();
-    let read = line.outbox().read(0, usize::MAX).unwrap();
-    let kept: Vec<_> = read.iter().map(|(position, _)| *position).collect();
-    let left: Vec<_> = read
-        .into_iter()
-        .filter(|(position, _)| *position >= delivered as u64)
-        .map(|(_, record)| record.payload)
-        .collect();
-    assert!(
-        left == naive.durable[delivered..],
-        "what is left, in order: {kept:?}"
-    );
+
+    fn open(&mut self) {
+        let stream = self.line.recovered.stream.clone();
+        self.line.open();
+        assert_eq!(self.line.recovered.alarms, Vec::<String>::new());
+        assert_eq!(self.line.recovered.stream, stream);
+        self.waiting.clear();
+        self.city.rewind(self.line.outbox());
+    }
+
+    fn finish(self) {
+        let outbox = self.line.outbox();
+        let delivered = outbox.delivered();
+        let read = outbox.read(delivered, usize::MAX).unwrap();
+        let positions: Vec<_> = read.iter().map(|(position, _)| *position).collect();
+        let payloads: Vec<_> = read.into_iter().map(|(_, record)| record.payload).collect();
+        let left = self
+            .durable
+            .get(usize::try_from(delivered).unwrap()..)
+            .unwrap();
+        assert!(payloads == left, "what is left, in order: {positions:?}");
+    }
 }
 
 /// Each case syncs the disk many times.
@@ -198,6 +210,8 @@ proptest! {
 
     #[test]
     fn behaves_as_a_naive_queue(actions in prop::collection::vec(action(), 1..60)) {
-        run(&actions);
+        let mut pair = Pair::start();
+        actions.iter().for_each(|action| pair.act(action));
+        pair.finish();
     }
 }
