@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -127,12 +128,46 @@ impl Agent {
     ///
     /// When it has gone.
     pub fn resident_kb(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        self.memory_kb("VmRSS:")
+    }
+
+    /// Resident memory at most so far, in kilobytes.
+    ///
+    /// # Errors
+    ///
+    /// When it has gone.
+    pub fn peak_kb(&self) -> Result<u64> {
+        self.memory_kb("VmHWM:")
+    }
+
+    fn memory_kb(&self, name: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status
             .lines()
-            .find(|l| l.starts_with("VmRSS:"))
-            .context("no VmRSS")?;
-        let number = line.split_whitespace().nth(1).context("no VmRSS")?;
+            .find(|line| line.starts_with(name))
+            .context("no such line")?;
+        let number = line.split_whitespace().nth(1).context("no number")?;
         Ok(number.parse()?)
     }
+}
+
+/// CPU seconds that a process has used, in itself and in the kernel.
+///
+/// # Errors
+///
+/// When it has gone.
+pub fn cpu_seconds(id: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // The name may hold anything, so that fields are counted from its closing bracket on.
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let used = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse::<u32>);
+    let mut ticks = 0;
+    for used in used {
+        ticks += used?;
+    }
+    Ok(f64::from(ticks) / f64::from(u32::try_from(rustix::param::clock_ticks_per_second())?))
 }
