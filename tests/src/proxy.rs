@@ -171,7 +171,7 @@ impl Shared {
             drop(client.shutdown(Shutdown::Both));
             return;
         };
-        let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
+        let number = shared.accepted.load(Ordering::SeqCst);
         let nodelay = client.set_nodelay(true).and(server.set_nodelay(true));
         let copies = || Ok::<_, std::io::Error>([client.try_clone()?, server.try_clone()?]);
         let (Ok(()), Ok(ends), Ok(other)) = (nodelay, copies(), copies()) else {
@@ -181,6 +181,8 @@ impl Shared {
             lock(&shared.silent).insert(number);
         }
         lock(&shared.open).insert(number, ends);
+        // Counted once it is what it is going to be: whoever waits for it may act on it at once.
+        shared.accepted.fetch_add(1, Ordering::SeqCst);
         let [other_client, other_server] = other;
         for (from, to, direction) in [
             (client, other_server, Direction::ToServer),
