@@ -112,3 +112,47 @@ impl<'a> Block<'a> {
         sound.then_some(block)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::extent::Shares;
+    use super::{BLOCK_BYTES_MAX, Block, blocks_of, first_of};
+    use crate::outbox::pack::{PACK_BYTES_MAX, Pack};
+
+    #[test]
+    fn a_pack_is_cut_into_blocks_and_every_flipped_bit_is_seen() {
+        for length in [
+            1,
+            BLOCK_BYTES_MAX,
+            3 * BLOCK_BYTES_MAX,
+            PACK_BYTES_MAX + 4096,
+        ] {
+            let pack = Pack {
+                body: (0..length)
+                    .map(|byte| u8::try_from(byte % 249).unwrap())
+                    .collect(),
+                raw_bytes: length,
+                count: 3,
+                shares: Shares::default(),
+            };
+            let mut body = Vec::new();
+            for (key, value) in blocks_of(77, &pack) {
+                assert!(value.len() <= BLOCK_BYTES_MAX, "{length}");
+                assert_eq!(first_of(&key), Some(77));
+                let block = Block::parse(&value).unwrap();
+                assert_eq!((block.first, block.count), (77, 3));
+                assert_eq!(usize::try_from(block.raw_bytes).unwrap(), length);
+                body.extend_from_slice(block.body);
+                for place in (0..value.len()).step_by(value.len() / 40 + 1) {
+                    let mut flipped = value.clone();
+                    flipped[place] ^= 4;
+                    assert_eq!(Block::parse(&flipped), None, "{length}: {place}");
+                }
+                assert_eq!(Block::parse(&value[..value.len() - 1]), None);
+            }
+            assert!(body == pack.body, "{length}");
+        }
+        assert_eq!(Block::parse(b""), None);
+        assert_eq!(first_of(b"12345678"), None);
+    }
+}

@@ -163,3 +163,72 @@ fn lost_gaps<'a>(
         .filter(move |(machine, extent)| found(machine) < extent.messages);
     short.map(move |(machine, extent)| gap_of_gaps(machine, &contents.stream, extent, reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{OWED_MAX, owe};
+    use lineside_proto::{Gap, GapKind, Time};
+
+    fn gap(kind: GapKind, seqs: Option<(u64, u64)>, reason: &str) -> Gap {
+        let from = Time::from_millis(seqs.map_or(0, |seqs| i64::try_from(seqs.0).unwrap()));
+        Gap {
+            v: 1,
+            machine: "press".parse().unwrap(),
+            stream: "01J".to_owned(),
+            kind,
+            from,
+            to: from.plus_millis(1),
+            seq_from: seqs.map(|seqs| seqs.0),
+            seq_to: seqs.map(|seqs| seqs.1),
+            samples: Some(10),
+            reason: reason.to_owned(),
+        }
+    }
+
+    #[test]
+    fn documents_that_touch_become_one() {
+        let mut owed = Vec::new();
+        owe(&mut owed, gap(GapKind::Outbox, Some((5, 9)), "full"));
+        owe(&mut owed, gap(GapKind::Outbox, Some((10, 12)), "full"));
+        owe(&mut owed, gap(GapKind::Outbox, Some((20, 21)), "full"));
+        owe(&mut owed, gap(GapKind::Field, None, "silent"));
+        owe(&mut owed, gap(GapKind::Field, None, "silent"));
+        assert_eq!(owed.len(), 4, "{owed:?}");
+        let first = owed.first().unwrap();
+        assert_eq!(
+            (first.seq_from, first.seq_to, first.samples),
+            (Some(5), Some(12), Some(20))
+        );
+        assert_eq!((first.from.as_millis(), first.to.as_millis()), (5, 11));
+        assert_eq!(first.reason, "full");
+        owe(&mut owed, gap(GapKind::Outbox, Some((4, 6)), "old"));
+        let first = owed.first().unwrap();
+        assert_eq!(
+            (first.seq_from, first.seq_to, first.samples),
+            (Some(4), Some(12), None)
+        );
+        assert_eq!(first.reason, "full; old");
+    }
+
+    #[test]
+    fn there_are_never_too_many() {
+        let mut owed = Vec::new();
+        for number in 0..3 * OWED_MAX as u64 {
+            owe(
+                &mut owed,
+                gap(
+                    GapKind::Outbox,
+                    Some((number * 10, number * 10 + 1)),
+                    "full",
+                ),
+            );
+            owe(&mut owed, gap(GapKind::Field, None, "silent"));
+        }
+        assert!(owed.len() <= OWED_MAX, "{}", owed.len());
+        for number in 0..3 * OWED_MAX as u64 {
+            let named =
+                |gap: &Gap| gap.seq_from <= Some(number * 10) && gap.seq_to > Some(number * 10);
+            assert!(owed.iter().any(named), "{number}");
+        }
+    }
+}

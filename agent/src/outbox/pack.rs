@@ -172,3 +172,55 @@ fn take_record(rest: &mut &[u8]) -> Option<Record> {
         payload: take(rest, length)?.to_vec(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Draft, compressor, open};
+    use crate::outbox::{Record, RecordKind};
+    use lineside_proto::Time;
+    use proptest::prelude::*;
+
+    fn record() -> impl Strategy<Value = Record> {
+        let kind = prop_oneof![
+            Just(RecordKind::Gap),
+            any::<(u64, u32)>().prop_map(|(seq, samples)| RecordKind::Telemetry { seq, samples }),
+        ];
+        let payload = prop::collection::vec(any::<u8>(), 0..300);
+        (
+            "[a-z0-9][a-z0-9_-]{0,62}",
+            kind,
+            any::<(i32, i32)>(),
+            payload,
+        )
+            .prop_map(|(machine, kind, (from, to), payload)| Record {
+                machine: machine.parse().unwrap(),
+                kind,
+                from: Time::from_millis(from.into()),
+                to: Time::from_millis(to.into()),
+                payload,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back_as_they_were(records in prop::collection::vec(record(), 1..20)) {
+            let mut draft = Draft::default();
+            for record in &records {
+                draft.push("01J", record, None);
+            }
+            let pack = draft.close(&mut compressor().unwrap()).unwrap().unwrap();
+            let (stream, read) = open(&pack.body, pack.raw_bytes, pack.count).unwrap();
+            prop_assert_eq!(stream, "01J");
+            prop_assert_eq!(read, records);
+            prop_assert!(open(&pack.body, pack.raw_bytes, pack.count + 1).is_none());
+            prop_assert!(draft.close(&mut compressor().unwrap()).unwrap().is_none());
+        }
+
+        #[test]
+        fn any_bytes_are_no_pack_or_one(body in prop::collection::vec(any::<u8>(), 0..500)) {
+            let _ = open(&body, 1000, 3);
+            let whole = zstd::bulk::compress(&body, 1).unwrap();
+            let _ = open(&whole, body.len(), 2);
+        }
+    }
+}
