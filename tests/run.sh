@@ -5,7 +5,9 @@ cd "$(dirname "$0")/.."
 tests/setup.sh
 # The end-to-end tests start the binary itself.
 cargo build --locked -p lineside
-if [ "$#" -eq 0 ]; then
-  set -- --workspace
+if [ "$#" -gt 0 ]; then
+  exec cargo test --locked "$@"
 fi
-exec cargo test --locked "$@"
+cargo test --locked --workspace --exclude lineside-tests
+# Most of these wait for something most of the time: more of them at once than there are cores.
+RUST_TEST_THREADS=6 cargo test --locked -p lineside-tests
