@@ -160,14 +160,25 @@ pub fn cpu_seconds(id: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
     // The name may hold anything, so that fields are counted from its closing bracket on.
     let (_, fields) = stat.rsplit_once(')').context("no name")?;
-    let used = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse::<u32>);
     let mut ticks = 0;
-    for used in used {
-        ticks += used?;
+    for used in fields.split_whitespace().skip(11).take(2) {
+        ticks += used.parse::<u32>()?;
     }
-    Ok(f64::from(ticks) / f64::from(u32::try_from(rustix::param::clock_ticks_per_second())?))
+    let tick_s = 1.0 / f64::from(u32::try_from(rustix::param::clock_ticks_per_second())?);
+    let ticked = f64::from(ticks) * tick_s;
+    // Ticks are coarse but count threads that have ended; the scheduler's figures are fine and don't.
+    let mut scheduled = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+        let Ok(figures) = fs::read_to_string(thread?.path().join("schedstat")) else {
+            continue;
+        };
+        let nanoseconds = figures.split_whitespace().next().context("no figure")?;
+        scheduled += Duration::from_nanos(nanoseconds.parse()?);
+    }
+    let fine = scheduled.as_secs_f64();
+    Ok(if ticked - fine > 2.0 * tick_s {
+        ticked
+    } else {
+        fine
+    })
 }
