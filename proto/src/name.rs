@@ -120,7 +120,8 @@ macro_rules! text_type {
     Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(try_from = "String", into = "String")]
-pub struct Identifier(#[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_-]{0,62}$"))] Box<str>);
+#[schemars(extend("pattern" = "^[a-z0-9][a-z0-9_-]{0,62}$"))]
+pub struct Identifier(Box<str>);
 
 impl FromStr for Identifier {
     type Err = NameError;
@@ -142,7 +143,8 @@ text_type!(Identifier);
     Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(try_from = "String", into = "String")]
-pub struct PointName(#[schemars(regex(pattern = r"^[a-z_][a-z0-9_]{0,62}$"))] Box<str>);
+#[schemars(extend("pattern" = "^[a-z_][a-z0-9_]{0,62}$"))]
+pub struct PointName(Box<str>);
 
 impl FromStr for PointName {
     type Err = NameError;

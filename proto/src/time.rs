@@ -14,8 +14,9 @@ use std::fmt;
 pub struct Time(i64);
 
 impl Time {
-    /// The latest time that can be written: the end of the year 9999.
-    pub const MAX: Self = Self(253_402_300_799_999);
+    /// The latest time that can be written: 26 hours before the year 9999 ends, so that it still lies
+    /// within that year in every time zone.
+    pub const MAX: Self = Self(253_402_207_200_000);
     /// The earliest time that can be written: the start of the year 0001.
     pub const MIN: Self = Self(-62_135_596_800_000);
 
@@ -88,7 +89,8 @@ mod tests {
             (0, "1970-01-01T00:00:00.000Z"),
             (1_795_420_800_004, "2026-11-23T08:00:00.004Z"),
             (-1, "1969-12-31T23:59:59.999Z"),
-            (Time::MAX.as_millis(), "9999-12-31T23:59:59.999Z"),
+            (Time::MIN.as_millis(), "0001-01-01T00:00:00.000Z"),
+            (Time::MAX.as_millis(), "9999-12-30T22:00:00.000Z"),
         ] {
             assert_eq!(Time::from_millis(millis).to_string(), text);
             assert_eq!(text.parse::<Time>().unwrap().as_millis(), millis);

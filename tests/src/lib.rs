@@ -1,1 +1,18 @@
-//! x
+//! What the tests stand on: peers that are not ours, faults between them and the agent, and the
+//! judgement of what arrived.
+//!
+//! Nothing here knows how the agent works inside: it starts the real binary and looks at what others
+//! see of it. Every wait has a limit, every process is ended by its own id, every port is the kernel's.
+
+pub mod agent;
+pub mod broker;
+pub mod device;
+pub mod mqtt;
+pub mod plant;
+pub mod process;
+pub mod proxy;
+pub mod sequence;
+pub mod site;
+pub mod stand;
+pub mod subscriber;
+pub mod wait;

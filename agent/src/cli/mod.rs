@@ -4,11 +4,13 @@ pub mod apply;
 pub mod check;
 pub mod demo;
 mod failure;
+mod interrupt;
 pub mod probe;
 pub mod run;
 pub mod schema;
 pub mod sim;
 pub mod status;
+pub mod table;
 pub mod watch;
 
 use clap::{Parser, Subcommand};

@@ -3,6 +3,7 @@
 
 pub mod availability;
 pub mod frames;
+mod points;
 pub mod recorder;
 pub mod rule;
 mod silence;

@@ -1,0 +1,222 @@
+//! The canonical text of a machine map and its hashes: the same for every way of writing one map,
+//! another for any other map.
+//!
+//! JSON with keys in a fixed order and without spaces. Durations are microseconds. What the map of a
+//! machine *is* (its text and [`hash`]) leaves out where the machine is reached; what the agent must
+//! restart for (its [`fingerprint`]) has that too, and the order of the file.
+
+use lineside_proto::LocalText;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::model::{
+    ByteOrder, Connection, Endpoint, Kind, MachineMap, Order, Parity, Point, Scaling,
+};
+
+/// A map's canonical text. Its order of keys is that of these fields, or the alphabet's.
+#[derive(Serialize)]
+struct Text<'a> {
+    v: u8,
+    machine: &'a str,
+    name: &'a LocalText,
+    groups: BTreeMap<&'a str, GroupText>,
+    points: BTreeMap<&'a str, PointText<'a>>,
+    rules: Vec<RuleText<'a>>,
+    warm_up_us: u64,
+    hold_counts_us: u64,
+}
+
+#[derive(Serialize)]
+struct GroupText {
+    interval_us: u64,
+    stale_after_us: u64,
+}
+
+#[derive(Serialize)]
+struct RuleText<'a> {
+    state: &'a str,
+    when: &'a str,
+    enter_us: u64,
+    leave_us: u64,
+}
+
+#[derive(Serialize)]
+struct PointText<'a> {
+    from: &'a str,
+    unit_id: u8,
+    table: &'a str,
+    address: u16,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bit: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<f64>,
+    group: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadband: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expect: Option<(f64, f64)>,
+    publish: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+}
+
+/// The canonical text of a map, connections left out.
+pub fn text(map: &MachineMap) -> String {
+    let groups = map.groups.iter().map(|group| {
+        let text = GroupText {
+            interval_us: micros(group.interval),
+            stale_after_us: micros(group.stale_after),
+        };
+        (group.name.as_str(), text)
+    });
+    let rules = map.rules.iter().map(|rule| RuleText {
+        state: rule.state.as_str(),
+        when: &rule.when,
+        enter_us: micros(rule.enter),
+        leave_us: micros(rule.leave),
+    });
+    let text = Text {
+        v: 1,
+        machine: map.machine.as_str(),
+        name: &map.name,
+        groups: groups.collect(),
+        points: map
+            .points
+            .iter()
+            .map(|point| (point.name.as_str(), point_text(map, point)))
+            .collect(),
+        rules: rules.collect(),
+        warm_up_us: micros(map.warm_up),
+        hold_counts_us: micros(map.hold_counts),
+    };
+    // Maps with texts as keys and finite numbers always serialise.
+    serde_json::to_string(&text).unwrap_or_default()
+}
+
+/// `sha256:` and the hash of the canonical text.
+pub(super) fn hash(map: &MachineMap) -> String {
+    sha256(&text(map))
+}
+
+/// `sha256:` and a hash of everything that the agent does for this map.
+pub(super) fn fingerprint(map: &MachineMap) -> String {
+    let connections: Vec<Value> = map.connections.iter().map(connection_text).collect();
+    let groups: Vec<&str> = map.groups.iter().map(|group| group.name.as_str()).collect();
+    let points: Vec<&str> = map.points.iter().map(|point| point.name.as_str()).collect();
+    sha256(&json!([text(map), connections, groups, points]).to_string())
+}
+
+fn point_text<'a>(map: &'a MachineMap, point: &'a Point) -> PointText<'a> {
+    let connection = map.connections.get(usize::from(point.connection));
+    let group = map.groups.get(usize::from(point.group));
+    let (order, bit, length) = details(point.address.kind);
+    let Scaling { scale, offset } = point.scaling.unwrap_or(Scaling {
+        scale: 1.0,
+        offset: 0.0,
+    });
+    let scaled = point.scaling.is_some();
+    PointText {
+        from: connection.map_or("", |connection| connection.name.as_str()),
+        unit_id: point.address.unit_id,
+        table: point.address.table.as_str(),
+        address: point.address.start,
+        kind: point.address.kind.as_str(),
+        order,
+        bit,
+        length,
+        scale: scaled.then_some(scale),
+        offset: scaled.then_some(offset),
+        group: group.map_or("", |group| group.name.as_str()),
+        deadband: point.deadband,
+        expect: point.expect,
+        publish: point.publish,
+        unit: point.unit.as_deref(),
+        description: point.description.as_deref(),
+    }
+}
+
+/// Order, bit and length of a type, where it has them.
+fn details(kind: Kind) -> (Option<&'static str>, Option<u8>, Option<u8>) {
+    let bytes = |order| match order {
+        ByteOrder::High => "AB",
+        ByteOrder::Low => "BA",
+    };
+    let words = |order| match order {
+        Order::Abcd => "ABCD",
+        Order::Cdab => "CDAB",
+        Order::Badc => "BADC",
+        Order::Dcba => "DCBA",
+    };
+    match kind {
+        Kind::Bool(bit) => (None, bit, None),
+        Kind::U16(order) | Kind::I16(order) | Kind::Bcd16(order) => {
+            (Some(bytes(order)), None, None)
+        }
+        Kind::U32(order)
+        | Kind::I32(order)
+        | Kind::F32(order)
+        | Kind::Bcd32(order)
+        | Kind::U64(order)
+        | Kind::I64(order)
+        | Kind::F64(order) => (Some(words(order)), None, None),
+        Kind::String { length, order } => (Some(bytes(order)), None, Some(length)),
+    }
+}
+
+fn connection_text(connection: &Connection) -> Value {
+    let endpoint = match &connection.endpoint {
+        Endpoint::Tcp { address } => json!(["modbus-tcp", address]),
+        Endpoint::RtuOverTcp { address } => json!(["modbus-rtu-over-tcp", address]),
+        Endpoint::Rtu(serial) => json!([
+            "modbus-rtu",
+            serial.port,
+            serial.baud,
+            match serial.parity {
+                Parity::None => "none",
+                Parity::Even => "even",
+                Parity::Odd => "odd",
+            },
+            serial.data_bits,
+            serial.stop_bits,
+            micros(serial.turnaround),
+            micros(serial.listen),
+        ]),
+    };
+    let modbus = &connection.modbus;
+    json!([
+        connection.name,
+        endpoint,
+        micros(modbus.timeout),
+        micros(modbus.quiet),
+        modbus.max_gap,
+        modbus.max_registers,
+        modbus.max_bits,
+        micros(modbus.connect_pause),
+        modbus.request_per_point,
+    ])
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn sha256(text: &str) -> String {
+    let mut hash = String::from("sha256:");
+    for byte in Sha256::digest(text.as_bytes()) {
+        hash.push_str(&format!("{byte:02x}"));
+    }
+    hash
+}

@@ -1,0 +1,126 @@
+//! The hash and the fingerprint: blind to writing, sharp for meaning.
+
+use super::{HEAD, loaded};
+use crate::config::canonical_text;
+use std::collections::BTreeSet;
+
+const POINTS: &str = "x = { holding = 1, type = \"f32\", unit = \"rpm\" }\ny = { coil = 2 }\n";
+
+fn hashes(map: &str) -> (String, String) {
+    let map = &loaded(map).config.machines[0];
+    (map.hash.clone(), map.fingerprint.clone())
+}
+
+#[test]
+fn comments_spaces_and_spelling_change_nothing() {
+    let base = format!("{HEAD}{POINTS}");
+    let expected = hashes(&base);
+    for other in [
+        format!("# a comment\n\n{base}"),
+        base.replace(" = ", "  =  "),
+        base.replace('\n', "\r\n"),
+        base.replace("[connection]", "[connections.main]"),
+        base.replace("\"1s\"", "\"1000ms\""),
+        base.replace("\"1s\"", "{ interval = \"1s\" }"),
+        base.replace(
+            "\"10.0.0.1\"",
+            "\"10.0.0.1:502\"\nunit-id = 1\nmax-gap = 8\nquiet = \"2s\"",
+        ),
+        base.replace("holding = 1,", "holding = \"40002\","),
+        base.replace(
+            "holding = 1,",
+            "group = \"fast\", order = \"ABCD\", holding = 0x1,",
+        ),
+    ] {
+        assert_eq!(hashes(&other), expected, "{other}");
+    }
+}
+
+#[test]
+fn the_canonical_text_stays_as_it_is() {
+    let map = &loaded(&format!("{HEAD}{POINTS}")).config.machines[0];
+    assert_eq!(
+        canonical_text(map),
+        concat!(
+            r#"{"v":1,"machine":"m","name":{"en":"m"},"groups":{"fast":{"interval_us":1000000,"stale_after_us":10000000}},"#,
+            r#""points":{"x":{"from":"main","unit_id":1,"table":"holding","address":1,"type":"f32","order":"ABCD","#,
+            r#""group":"fast","publish":false,"unit":"rpm"},"y":{"from":"main","unit_id":1,"table":"coil","address":2,"#,
+            r#""type":"bool","group":"fast","publish":false}},"rules":[{"state":"IDLE","when":"true","enter_us":0,"leave_us":0}],"#,
+            r#""warm_up_us":0,"hold_counts_us":900000000}"#
+        )
+    );
+}
+
+#[test]
+fn what_a_machine_means_changes_both_and_where_it_is_only_the_fingerprint() {
+    let base = format!("{HEAD}{POINTS}");
+    let (hash, fingerprint) = hashes(&base);
+    let mut seen = BTreeSet::from([fingerprint.clone()]);
+    let mut changed = |from: &str, to: &str, hash_too: bool| {
+        let other = base.replacen(from, to, 1);
+        assert_ne!(other, base, "{from}");
+        let (new_hash, new_fingerprint) = hashes(&other);
+        assert_eq!(new_hash != hash, hash_too, "{from} to {to}");
+        assert!(seen.insert(new_fingerprint), "{from} to {to}");
+    };
+    for (from, to) in [
+        ("\"m\"", "\"n\""),
+        ("\"m\"", "\"m\"\nname = { en = \"M\" }"),
+        ("\"1s\"", "\"2s\""),
+        ("\"1s\"", "{ interval = \"1s\", stale-after = \"9s\" }"),
+        ("holding = 1", "holding = 2"),
+        ("holding = 1", "input = 1"),
+        ("holding = 1", "unit-id = 2, holding = 1"),
+        ("\"f32\"", "\"u32\""),
+        ("\"f32\"", "\"f32\", order = \"CDAB\""),
+        ("\"f32\"", "\"f32\", scale = 1"),
+        ("\"f32\"", "\"f32\", scale = 2"),
+        ("\"f32\"", "\"f32\", offset = 1"),
+        ("\"f32\"", "\"f32\", deadband = 1"),
+        ("\"f32\"", "\"f32\", expect = [0, 1]"),
+        ("\"f32\"", "\"f32\", publish = true"),
+        ("\"rpm\"", "\"Hz\""),
+        ("\"rpm\"", "\"rpm\", description = \"speed\""),
+        ("IDLE", "RUN"),
+        ("\"true\"", "\"true\"\nenter = \"1s\""),
+        ("\"true\"", "\"true\"\nleave = \"1s\""),
+        ("\"true\"", "\"y\""),
+        ("[[state", "[state]\nwarm-up = \"1m\"\n[[state"),
+        ("[[state", "[state]\nhold-counts = \"1m\"\n[[state"),
+    ] {
+        changed(from, to, true);
+    }
+    for (from, to) in [
+        ("10.0.0.1", "10.0.0.2"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\ntimeout = \"2s\""),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nquiet = \"3s\""),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nmax-gap = 9"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nmax-registers = 9"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nmax-bits = 9"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nconnect-pause = \"1s\""),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nrequest-per-point = true"),
+        ("modbus-tcp", "modbus-rtu-over-tcp"),
+        (
+            "x = { holding = 1, type = \"f32\", unit = \"rpm\" }\ny = { coil = 2 }",
+            "y = { coil = 2 }\nx = { holding = 1, type = \"f32\", unit = \"rpm\" }",
+        ),
+    ] {
+        changed(from, to, false);
+    }
+    let rtu = base.replace(
+        "modbus-tcp\"\naddress = \"10.0.0.1\"",
+        "modbus-rtu\"\nport = \"/dev/x\"",
+    );
+    for setting in [
+        "",
+        "baud = 19200",
+        "parity = \"odd\"",
+        "stop-bits = 2",
+        "turnaround = \"1ms\"",
+        "listen = \"1s\"",
+    ] {
+        let (new_hash, new) = hashes(&rtu.replace("\"/dev/x\"", &format!("\"/dev/x\"\n{setting}")));
+        assert_eq!(new_hash, hash);
+        assert!(seen.insert(new), "{setting}");
+    }
+}

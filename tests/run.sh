@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Every test, against real peers. Arguments go to `cargo test` (such as `-p lineside-tests --test e2e outage`).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tests/setup.sh
+# The end-to-end tests start the binary itself.
+cargo build --locked -p lineside
+if [ "$#" -gt 0 ]; then
+  exec cargo test --locked "$@"
+fi
+cargo test --locked --workspace --exclude lineside-tests
+# Most of these wait for something most of the time: more of them at once than there are cores.
+RUST_TEST_THREADS=6 cargo test --locked -p lineside-tests

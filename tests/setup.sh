@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Rust: peers that are not ours. Safe to run again; it does
+# nothing where all is there. Works as root and as a user who may sudo.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# program:package
+needed=(mosquitto:mosquitto socat:socat python3:python3 cc:gcc)
+missing=()
+for pair in "${needed[@]}"; do
+  command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair##*:}")
+done
+if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+  missing+=(python3-venv)
+fi
+if [ "${#missing[@]}" -gt 0 ]; then
+  as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  echo "setup: installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  # The tests start their own broker: the distribution's service is not to start by itself.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod +x "$policy"
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+  fi
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+wanted=$(sha256sum tests/peers/requirements.txt | cut -c1-16)
+if [ "$(cat .venv/.wanted 2>/dev/null || true)" != "$wanted" ]; then
+  python3 -m venv --clear .venv
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+    --requirement tests/peers/requirements.txt
+  echo "$wanted" >.venv/.wanted
+fi
+.venv/bin/python -c 'import paho.mqtt.client, pymodbus.server, serial'
