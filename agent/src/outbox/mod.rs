@@ -65,6 +65,7 @@ mod pack;
 mod reader;
 mod recover;
 mod reserve;
+mod room;
 mod scan;
 mod segment;
 mod shelf;

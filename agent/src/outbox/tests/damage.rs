@@ -200,6 +200,34 @@ fn segments_gone() {
 }
 
 #[test]
+fn what_is_set_aside_is_bounded_and_counted() {
+    let place = tempfile::tempdir().unwrap();
+    let mut line = Line::start(place.path(), small());
+    let mut city = City::default();
+    line.fill(&mut city, 2 * MESSAGES, BYTES);
+    line.close();
+    let segments = line.segments();
+    assert!(segments.len() > 5, "{segments:?}");
+    for segment in &segments {
+        fs::remove_file(segment.join("db")).unwrap();
+    }
+    line.open();
+    city.drain(line.outbox(), line.now);
+    let entries = fs::read_dir(place.path()).unwrap().flatten();
+    let aside = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("bad-seg-"));
+    assert_eq!(aside.count(), 3);
+    assert_eq!(line.outbox().figures().dropped, 2 * MESSAGES as u64);
+    let named: u64 = city
+        .gaps
+        .iter()
+        .filter_map(|gap| Some(gap.seq_to? - gap.seq_from? + 1))
+        .sum();
+    assert_eq!(named, 2 * MESSAGES as u64);
+    // For each machine: what was found at the start, and what was found when it was read.
+    assert_eq!(city.gaps.len(), 4, "{:?}", city.gaps);
+}
+
+#[test]
 fn what_sled_leaves_behind() {
     for nth in [0, 1, -1] {
         check("empty snapshot", Fate::Whole, |dir| {
