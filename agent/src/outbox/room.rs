@@ -60,7 +60,7 @@ impl Store {
 
     fn is_tail_ripe(&self, shelf: &Shelf, now: Time) -> bool {
         let horizon = now.plus_millis(-(age_ms(self.limits.age_max) / AGE_SHARE));
-        shelf.is_tail_bad
+        shelf.is_tail_done
             || shelf.tail.as_ref().is_some_and(|tail| {
                 let old = tail.since < horizon && tail.contents.end > tail.contents.first;
                 tail.bytes >= self.limits.segment_bytes || old
@@ -89,7 +89,9 @@ impl Store {
         } else if over {
             let cap = ByteSize(self.limits.size_bytes_max);
             Why::Lost(format!("the outbox was full (cap {cap})"))
-        } else if newest.is_some_and(|newest| newest < now.plus_millis(-age_ms(age_max))) {
+        } else if newest.is_some_and(|newest| {
+            newest.plus_millis(contents.shift_ms) < now.plus_millis(-age_ms(age_max))
+        }) {
             Why::Lost(format!(
                 "older than {}",
                 humantime::format_duration(age_max)

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::disk;
-use super::extent::Shares;
 use super::index::{self, Contents, IndexFile, name_of};
 use super::owed::{self, owe};
 use super::pack::{self, Draft, Pack};
@@ -63,17 +62,7 @@ impl Writer {
         })
     }
 
-    /// Seqs that were given are never given again.
-    pub(super) fn pass(&mut self, shares: &Shares) {
-        for (machine, extent) in shares.telemetry() {
-            if let Some((_, last)) = extent.seqs {
-                let next = self.next_seq.entry(machine.clone()).or_default();
-                *next = (*next).max(last.saturating_add(1));
-            }
-        }
-    }
-
-    /// Writes the index as the shelf is, its tail as given.
+    /// The index of the shelf as it is, its tail as given.
     pub(super) fn note(
         &mut self,
         shelf: &mut Shelf,
@@ -140,7 +129,7 @@ impl Store {
             return;
         };
         writer.pending_bytes -= pack.body.len();
-        writer.pass(&pack.shares);
+        pack.shares.pass(&mut writer.next_seq);
         let mut loss = owed::of_telemetry(&pack.shares, stream, "the disk took nothing");
         let records = pack::open(&pack.body, pack.raw_bytes, pack.count);
         let (_, records) = records.unwrap_or_default();
@@ -155,6 +144,7 @@ impl Store {
     pub(super) fn commit(&self, now: Time) -> Result<u64, StoreError> {
         let mut writer = lock(&self.writer);
         writer.close_draft().map_err(StoreError::disk(&self.dir))?;
+        lock(&self.shelf).pass_time(now);
         if std::mem::take(&mut lock(&self.shelf).is_room_needed) {
             // Opening a segment takes a little room; messages are not given up for it.
             self.give_up_spare(&mut writer);
@@ -263,7 +253,7 @@ impl Store {
         let durable = put.and_then(|()| segment.sync());
         writer.pending = pending;
         durable.map_err(|error| self.refusal(error))?;
-        writer.pass(&contents.shares);
+        contents.shares.pass(&mut writer.next_seq);
         let owing = std::mem::take(&mut writer.owing);
         let record = writer.note(&mut lock(&self.shelf), Some(&contents));
         if let Err(error) = record.and_then(|record| writer.index.write(&record)) {

@@ -150,8 +150,7 @@ fn nothing_happens() {
 
 #[test]
 fn a_flipped_byte() {
-    let random = fastrand::Rng::new();
-    let mut random = random;
+    let mut random = fastrand::Rng::new();
     let rounds = std::env::var("LINESIDE_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
     for round in 0..rounds {
         for nth in [0, 2, -1] {
