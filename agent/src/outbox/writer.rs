@@ -15,8 +15,9 @@ use super::shelf::{Shelf, Tail};
 use super::store::{Store, lock};
 use super::{PAYLOAD_BYTES_MAX, PENDING_BYTES_MAX, Record, RecordKind, StoreError};
 
-/// How often room is made before a commit gives up: the reserve, and some of the oldest segments.
-const ROOM_TRIES: u32 = 6;
+/// How often room is made before a commit gives up. Few: where others take what is given up, the backlog must
+/// not go within a moment.
+const ROOM_TRIES: u32 = 4;
 
 /// The writing side.
 pub(super) struct Writer {
