@@ -37,6 +37,7 @@ fn a_reader_beside_the_writer_sees_everything_once_and_in_order() {
     }
     writer.join().unwrap();
     assert_eq!(read, count);
+    line.outbox().acknowledge(city.position);
     assert_eq!(line.commit(), count as u64);
     for number in 0..3 {
         let missing = city.missing(&line.recovered.stream, &machine(number), 100);
