@@ -64,6 +64,16 @@ impl Shares {
         }
     }
 
+    /// Moves the next seq of each machine past what is here: a seq that was given is never given again.
+    pub(super) fn pass(&self, next_seq: &mut BTreeMap<Identifier, u64>) {
+        for (machine, extent) in self.telemetry() {
+            if let Some((_, last)) = extent.seqs {
+                let next = next_seq.entry(machine.clone()).or_default();
+                *next = (*next).max(last.saturating_add(1));
+            }
+        }
+    }
+
     /// Machines with telemetry here, and how much.
     pub(super) fn telemetry(&self) -> impl Iterator<Item = (&Identifier, &Extent)> {
         self.0

@@ -3,7 +3,7 @@
 //! JSON, compressed, in a two-slot file. It is fsynced in each commit before anything counts as durable,
 //! so that an emptied or damaged segment is known by what it should have held.
 
-use lineside_proto::{Gap, Identifier};
+use lineside_proto::{Gap, Identifier, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -32,6 +32,9 @@ pub(super) struct Contents {
     /// Whether some of its positions are known to be lost, and named.
     #[serde(default)]
     pub holes: bool,
+    /// By how much the clock was set forward, or nobody committed, since: it does not count as age.
+    #[serde(default)]
+    pub shift_ms: i64,
     /// What its records say.
     pub shares: Shares,
 }
@@ -44,6 +47,7 @@ impl Contents {
             end: first,
             stream: stream.to_owned(),
             holes: false,
+            shift_ms: 0,
             shares: Shares::default(),
         }
     }
@@ -76,6 +80,8 @@ pub(super) struct Index {
     pub segments: VecDeque<Contents>,
     pub tail: Option<Contents>,
     pub owed: Vec<Gap>,
+    /// The time of the last commit that wrote this.
+    pub at: Option<Time>,
 }
 
 #[derive(Serialize)]
@@ -88,6 +94,7 @@ struct Draft<'a> {
     segments: Vec<&'a Contents>,
     tail: Option<&'a Contents>,
     owed: &'a [Gap],
+    at: Option<Time>,
 }
 
 /// Where the record is kept.
@@ -133,6 +140,7 @@ pub(super) fn encode(
         segments: shelf.closed.iter().map(|held| &held.contents).collect(),
         tail,
         owed,
+        at: shelf.at,
     };
     zstd::bulk::compress(&serde_json::to_vec(&draft)?, LEVEL)
 }

@@ -48,6 +48,7 @@
 //!
 //! # Bounds
 //!
+//! Age counts while the agent commits: a jump of the clock makes nothing older.
 //! The directory's measured size, reserve included, stays within the cap; the oldest segment goes first,
 //! whole, and what it had not delivered is named. Gap documents in it are stored anew. When the disk is
 //! full, what was set aside goes first, then the reserve, then the oldest segments.
@@ -65,6 +66,7 @@ mod pack;
 mod reader;
 mod recover;
 mod reserve;
+mod room;
 mod scan;
 mod segment;
 mod shelf;

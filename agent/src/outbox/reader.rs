@@ -116,7 +116,7 @@ impl Store {
         };
         if place.tail.is_some() {
             // The writer closes it with its next commit; then it is read as a full one.
-            lock(&self.shelf).is_tail_bad = true;
+            lock(&self.shelf).is_tail_done = true;
             return Ok(Step::Wait);
         }
         let name = name_of(place.first);

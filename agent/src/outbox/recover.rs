@@ -92,6 +92,7 @@ impl Recovery<'_> {
         self.shelf.end = index.end;
         self.shelf.delivered = index.delivered;
         self.shelf.owed = index.owed;
+        self.shelf.at = index.at;
         self.next_seq = index.next_seq;
         for contents in index.segments {
             let found = self.found.contains(&contents.first);
@@ -128,11 +129,11 @@ impl Recovery<'_> {
         match opened {
             Ok((segment, true)) => {
                 self.shelf.end = contents.end;
-                self.pass(&contents);
+                contents.shares.pass(&mut self.next_seq);
                 let oldest = contents.shares.from().unwrap_or(self.now);
                 self.shelf.tail = Some(Tail {
                     bytes: disk::measure(&self.dir.join(contents.name())),
-                    since: oldest.min(self.now),
+                    since: oldest.plus_millis(contents.shift_ms).min(self.now),
                     segment: Arc::new(segment),
                     contents,
                 });
@@ -186,7 +187,7 @@ impl Recovery<'_> {
         drop(segment);
         match contents {
             Some(contents) if !contents.holes => {
-                self.pass(&contents);
+                contents.shares.pass(&mut self.next_seq);
                 self.shelf.end = contents.end;
                 if let Some(tail) = self.shelf.close_tail() {
                     drop(tail);
@@ -258,15 +259,6 @@ impl Recovery<'_> {
             bytes: disk::measure(&self.dir.join(contents.name())),
             contents,
         });
-    }
-
-    fn pass(&mut self, contents: &Contents) {
-        for (machine, extent) in contents.shares.telemetry() {
-            if let Some((_, last)) = extent.seqs {
-                let next = self.next_seq.entry(machine.clone()).or_default();
-                *next = (*next).max(last.saturating_add(1));
-            }
-        }
     }
 
     fn lose_all(&mut self, contents: &Contents, how: &str) {
@@ -378,6 +370,7 @@ fn read_contents(segment: &Segment, first: u64) -> Result<Option<Contents>, Segm
         end,
         stream,
         holes: seen.holes,
+        shift_ms: 0,
         shares: seen.shares,
     }))
 }

@@ -11,6 +11,10 @@ use super::marks::Marks;
 use super::owed::{Loss, owe};
 use super::segment::Segment;
 
+/// Commits further apart than this tell of a clock that was set, or of an agent that did not run: a gateway
+/// without a battery wakes in the past, and must not lose its backlog as too old when it learns the time.
+const PAUSE_MS: i64 = 3_600_000;
+
 /// What the store may use.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
@@ -67,8 +71,10 @@ pub(super) struct Shelf {
     pub is_dirty: bool,
     /// A reader found no room to open a segment.
     pub is_room_needed: bool,
-    /// The tail can't be read and must not be written any more.
-    pub is_tail_bad: bool,
+    /// The tail is to be closed: it can't be read, or the clock was set since.
+    pub is_tail_done: bool,
+    /// The time of the last commit.
+    pub at: Option<Time>,
 }
 
 /// Where a reader goes on.
@@ -122,7 +128,7 @@ impl Shelf {
     /// No more is written to the tail; what is durable of it stays, as a full segment.
     pub(super) fn close_tail(&mut self) -> Option<Tail> {
         let tail = self.tail.take()?;
-        self.is_tail_bad = false;
+        self.is_tail_done = false;
         self.is_dirty = true;
         if tail.contents.end > tail.contents.first {
             self.closed.push_back(Held {
@@ -131,6 +137,22 @@ impl Shelf {
             });
         }
         Some(tail)
+    }
+
+    /// Takes note of the time of a commit. A jump of the clock makes nothing older.
+    pub(super) fn pass_time(&mut self, now: Time) {
+        let last = self.at.replace(now).unwrap_or(now);
+        let jump = now.as_millis().saturating_sub(last.as_millis());
+        if (0..=PAUSE_MS).contains(&jump) {
+            return;
+        }
+        self.is_dirty = true;
+        self.is_tail_done = self.tail.is_some();
+        let closed = self.closed.iter_mut().map(|held| &mut held.contents);
+        let tail = self.tail.as_mut().map(|tail| &mut tail.contents);
+        for contents in closed.chain(tail) {
+            contents.shift_ms = contents.shift_ms.saturating_add(jump);
+        }
     }
 
     /// Takes note of what went.

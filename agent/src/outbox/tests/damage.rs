@@ -150,8 +150,7 @@ fn nothing_happens() {
 
 #[test]
 fn a_flipped_byte() {
-    let random = fastrand::Rng::new();
-    let mut random = random;
+    let mut random = fastrand::Rng::new();
     let rounds = std::env::var("LINESIDE_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
     for round in 0..rounds {
         for nth in [0, 2, -1] {
@@ -197,6 +196,34 @@ fn segments_gone() {
             }
         }
     });
+}
+
+#[test]
+fn what_is_set_aside_is_bounded_and_counted() {
+    let place = tempfile::tempdir().unwrap();
+    let mut line = Line::start(place.path(), small());
+    let mut city = City::default();
+    line.fill(&mut city, 2 * MESSAGES, BYTES);
+    line.close();
+    let segments = line.segments();
+    assert!(segments.len() > 5, "{segments:?}");
+    for segment in &segments {
+        fs::remove_file(segment.join("db")).unwrap();
+    }
+    line.open();
+    city.drain(line.outbox(), line.now);
+    let entries = fs::read_dir(place.path()).unwrap().flatten();
+    let aside = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("bad-seg-"));
+    assert_eq!(aside.count(), 3);
+    assert_eq!(line.outbox().figures().dropped, 2 * MESSAGES as u64);
+    let named: u64 = city
+        .gaps
+        .iter()
+        .filter_map(|gap| Some(gap.seq_to? - gap.seq_from? + 1))
+        .sum();
+    assert_eq!(named, 2 * MESSAGES as u64);
+    // For each machine: what was found at the start, and what was found when it was read.
+    assert_eq!(city.gaps.len(), 4, "{:?}", city.gaps);
 }
 
 #[test]

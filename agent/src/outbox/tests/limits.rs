@@ -66,6 +66,14 @@ fn the_oldest_goes_when_the_cap_is_reached_and_is_named() {
     assert_eq!(samples, figures.dropped * 10);
 }
 
+/// Lets hours pass, with a commit now and then.
+fn wait(line: &mut Line, hours: i64) {
+    for _ in 0..2 * hours {
+        line.now = line.now.plus_millis(HOUR_MS / 2);
+        line.commit();
+    }
+}
+
 #[test]
 fn what_is_too_old_goes_and_is_named() {
     let place = tempfile::tempdir().unwrap();
@@ -76,36 +84,49 @@ fn what_is_too_old_goes_and_is_named() {
     let gap = line.field_gap(0);
     line.outbox().append(vec![gap]).unwrap();
     for _ in 0..5 {
-        line.now = line.now.plus_millis(4 * HOUR_MS);
+        wait(&mut line, 4);
         line.fill(&mut city, 2, 100);
     }
     assert_eq!(line.outbox().figures().dropped, 0);
     let oldest = line.outbox().figures().oldest.unwrap();
-    line.now = line.now.plus_millis(4 * HOUR_MS);
-    line.commit();
+    wait(&mut line, 5);
     assert_eq!(line.outbox().figures().dropped, 20);
-    assert!(
-        line.outbox().figures().oldest.unwrap() <= oldest,
-        "its gap document says so still"
-    );
-    line.now = line.now.plus_millis(40 * HOUR_MS);
-    line.commit();
-    line.commit();
+    let older = line.outbox().figures().oldest.unwrap();
+    assert!(older <= oldest, "its gap document says so still");
+    wait(&mut line, 40);
     assert_eq!(line.outbox().figures().dropped, 30);
     line.fill(&mut city, 2, 100);
     city.drain(line.outbox(), line.now);
     nothing_is_missing(&line, &city);
+    let gaps = &city.gaps;
     assert!(
-        city.gaps.iter().any(|gap| gap.reason == "older than 1day"),
-        "{:?}",
-        city.gaps
+        gaps.iter().any(|gap| gap.reason == "older than 1day"),
+        "{gaps:?}"
     );
-    assert!(
-        city.gaps
-            .iter()
-            .any(|gap| gap.reason.starts_with("silence"))
-    );
+    assert!(gaps.iter().any(|gap| gap.reason.starts_with("silence")));
     assert_eq!(city.arrived(&line.recovered.stream, &machine(0)), 1);
+}
+
+#[test]
+fn a_clock_that_is_set_makes_nothing_too_old() {
+    let place = tempfile::tempdir().unwrap();
+    let age_max = Duration::from_secs(24 * 3600);
+    let mut line = Line::start(place.path(), Limits { age_max, ..small() });
+    let mut city = City::default();
+    line.now = lineside_proto::Time::from_millis(60_000);
+    line.commit();
+    line.fill(&mut city, 20, 100);
+    for years in [50, -1, 20] {
+        line.now = line.now.plus_millis(years * 365 * 24 * HOUR_MS);
+        line.fill(&mut city, 2, 100);
+        line.reopen();
+    }
+    wait(&mut line, 20);
+    assert_eq!(line.outbox().figures().dropped, 0);
+    wait(&mut line, 20);
+    assert_eq!(line.outbox().figures().dropped, 26);
+    city.drain(line.outbox(), line.now);
+    nothing_is_missing(&line, &city);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod city;
 mod damage;
 mod limits;
 mod model;
+mod threads;
 
 use lineside_proto::{Gap, GapKind, Identifier, Time};
 use std::fs;
