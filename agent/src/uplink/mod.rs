@@ -16,7 +16,7 @@ mod refusal;
 mod session;
 mod shown;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use lineside_proto::{GatewayStatus, Topics};
 use std::collections::HashMap;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Publish, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, ClientError, Event, EventLoop, Incoming};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time;
@@ -66,6 +66,11 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<News> {
         self.news.recv().await
     }
+
+    /// What has come already, without waiting.
+    pub fn ready(&mut self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
 }
 
 impl Drop for Subscription {
@@ -115,10 +120,10 @@ async fn listen(peer: &Peer, filters: &[String], news: &mpsc::Sender<News>) -> (
         };
         mend_keep_alive(&mut event_loop, peer);
         if let Event::Incoming(Incoming::ConnAck(_)) = &event {
-            if subscribe(&client, &filters).is_err() {
-                break Fault::lost("the subscription could not be asked for");
+            match subscribe(&client, filters) {
+                Ok(()) => continue,
+                Err(fault) => break fault,
             }
-            continue;
         }
         let said = match translate(event) {
             Ok(Some(said)) => said,
@@ -133,12 +138,15 @@ async fn listen(peer: &Peer, filters: &[String], news: &mpsc::Sender<News>) -> (
     (fault, useful)
 }
 
-fn subscribe(client: &AsyncClient, filters: &[String]) -> Result<(), ClientError> {
-    client.try_subscribe_many(filters.iter().map(|filter| Filter {
+fn subscribe(client: &AsyncClient, filters: &[String]) -> Result<(), Fault> {
+    let filters = filters.iter().map(|filter| Filter {
         path: filter.clone(),
         qos: QoS::AtLeastOnce,
         ..Filter::default()
-    }))
+    });
+    client
+        .try_subscribe_many(filters)
+        .map_err(|_| Fault::lost("the subscription could not be asked for"))
 }
 
 /// The broker says by 0 that it wants no pings; the library would send them without a pause.

@@ -1,7 +1,7 @@
 //! The uplink as a whole, against a broker by script and against mosquitto.
 
 mod hostile;
-mod mosquitto;
+pub(crate) mod mosquitto;
 mod peer;
 
 use lineside_proto::{GatewayStatus, Identifier, Time, Topics};
@@ -22,7 +22,7 @@ use crate::live::UplinkFigures;
 use crate::outbox::{Outbox, Record, RecordKind};
 
 /// An uplink with its outbox and its board.
-struct Rig {
+pub(crate) struct Rig {
     running: Running,
     outbox: Outbox,
     board: watch::Sender<Board>,
@@ -31,7 +31,7 @@ struct Rig {
     _dir: TempDir,
 }
 
-fn id(text: &str) -> Identifier {
+pub(crate) fn id(text: &str) -> Identifier {
     text.parse().unwrap()
 }
 
@@ -41,7 +41,7 @@ fn now() -> Time {
 
 impl Rig {
     /// Acknowledgements may take two seconds.
-    fn start(broker: SocketAddr, window: u16) -> Self {
+    pub(crate) fn start(broker: SocketAddr, window: u16) -> Self {
         Self::start_with(broker, window, Duration::from_secs(2))
     }
 
@@ -102,7 +102,7 @@ impl Rig {
         self.next_seq += count;
     }
 
-    fn show(&self, documents: &[(Place, &str, u64)]) {
+    pub(crate) fn show(&self, documents: &[(Place, &str, u64)]) {
         let documents: BTreeMap<_, _> = documents
             .iter()
             .map(|(place, payload, version)| {
@@ -119,7 +119,7 @@ impl Rig {
     }
 
     /// Waits until the figures are so.
-    async fn figures(&self, so: impl FnMut(&UplinkFigures) -> bool) -> UplinkFigures {
+    pub(crate) async fn figures(&self, so: impl FnMut(&UplinkFigures) -> bool) -> UplinkFigures {
         let mut figures = self.running.figures.clone();
         let waited = time::timeout(PATIENCE, figures.wait_for(so)).await;
         let Ok(found) = waited else {
@@ -142,7 +142,7 @@ impl Rig {
         assert_eq!(self.outbox.delivered(), position);
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.cancel.cancel();
         time::timeout(PATIENCE, self.running.task)
             .await

@@ -14,14 +14,14 @@ use super::peer::PATIENCE;
 use super::{Place, Rig, id, seq};
 
 /// A mosquitto of our own; ends with the test.
-struct Mosquitto {
+pub(crate) struct Mosquitto {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _dir: TempDir,
 }
 
 impl Mosquitto {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
