@@ -44,21 +44,36 @@ impl<D: DeserializeOwned> Receipt<D> {
 }
 
 impl<D> Receipt<D> {
-    /// Whether the document still stands: for `max_age_s` after its receipt, or for the message expiry
-    /// that was delivered with it if that is shorter. At the very end of that time it no longer does.
-    /// Of a retained one only the expiry says how old it is: without one it never stands.
-    fn standing(&self, max_age_s: u32, now_ms: u64) -> Standing {
+    /// Until when the document stands, on the clock of the receipt: for `max_age_s` after it, or for the
+    /// message expiry that was delivered with it if that is shorter. At that very moment it no longer
+    /// does. Of a retained one only the expiry says how old it is: without one it never stands.
+    fn ends_ms(&self, max_age_s: u32) -> Option<u64> {
         let valid_s = match self.expiry_s {
             Some(expiry_s) => expiry_s.min(max_age_s),
-            None if self.retained => return Standing::Undated,
+            None if self.retained => return None,
             None => max_age_s,
         };
-        if now_ms.saturating_sub(self.received_ms) < u64::from(valid_s) * 1000 {
-            Standing::Fresh
-        } else {
-            Standing::Stale
+        Some(self.received_ms.saturating_add(u64::from(valid_s) * 1000))
+    }
+
+    fn standing(&self, max_age_s: u32, now_ms: u64) -> Standing {
+        match self.ends_ms(max_age_s) {
+            Some(ends_ms) if now_ms < ends_ms => Standing::Fresh,
+            Some(_) => Standing::Stale,
+            None => Standing::Undated,
         }
     }
+}
+
+/// When what these two documents let a reader believe ends if nothing more is received, on the clock of
+/// the receipts; none where it ended already for a reason other than time. A reader looks again then.
+pub fn ends_ms(
+    status: &Receipt<GatewayStatus>,
+    availability: &Receipt<Availability>,
+) -> Option<u64> {
+    let status_ends = status.ends_ms(status.document.max_age_s?)?;
+    let ends = availability.ends_ms(availability.document.max_age_s)?;
+    Some(status_ends.min(ends))
 }
 
 enum Standing {
@@ -196,7 +211,7 @@ fn judge(
 
 #[cfg(test)]
 mod tests {
-    use super::{Belief, Doubt, Receipt, believed};
+    use super::{Belief, Doubt, Receipt, believed, ends_ms};
     use crate::AvailableNow;
     use serde::Deserialize;
     use serde::de::DeserializeOwned;
@@ -255,6 +270,14 @@ mod tests {
             let availability = vector.availability.as_ref().and_then(Delivery::read);
             let belief = believed(status.as_ref(), availability.as_ref(), vector.now_ms);
             assert_eq!(belief, vector.expect, "{}", path.display());
+            if belief.doubt.is_none() {
+                let (status, availability) = (status.unwrap(), availability.unwrap());
+                let ends = ends_ms(&status, &availability).unwrap();
+                let at = |now_ms| believed(Some(&status), Some(&availability), now_ms).doubt;
+                assert_eq!(at(ends - 1), None, "{}", path.display());
+                let ended = [Some(Doubt::Stale), Some(Doubt::StatusStale)];
+                assert!(ended.contains(&at(ends)), "{}", path.display());
+            }
             doubts.extend(belief.doubt);
             free += usize::from(belief.available_now == AvailableNow::Yes);
             vectors += 1;

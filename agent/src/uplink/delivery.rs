@@ -67,6 +67,8 @@ pub(super) enum Answer {
         code: u8,
         /// Not before.
         until: Instant,
+        /// Whether that is new, or was so already.
+        anew: bool,
     },
     /// It was refused for good.
     SetAside {
@@ -304,13 +306,18 @@ impl Delivery {
             Verdict::Reconnect => Ok(Answer::Reconnect),
             Verdict::Retry | Verdict::Park | Verdict::DeadLetter => {
                 Ok(match refusals.refused(&topic, verdict, now) {
-                    Consequence::Hold(until) => {
+                    Consequence::Hold(until, anew) => {
                         match item {
                             Item::Board(place) => self.shown.refused(&place, until),
                             Item::Record { position, .. } => self.history.refused(position, until),
                             Item::Farewell => {}
                         }
-                        Answer::Held { topic, code, until }
+                        Answer::Held {
+                            topic,
+                            code,
+                            until,
+                            anew,
+                        }
                     }
                     Consequence::DeadLetter => {
                         match item {

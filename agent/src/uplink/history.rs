@@ -153,6 +153,11 @@ impl History {
         self.condemned.remove(&position);
     }
 
+    /// Nothing is read or sent before `until`: the outbox could not be read or written.
+    pub(super) fn pause(&mut self, until: Instant) {
+        self.hold = self.hold.max(Some(until));
+    }
+
     /// Until when nothing is sent, if that is so.
     pub(super) fn hold(&self) -> Option<Instant> {
         self.hold

@@ -62,8 +62,8 @@ pub(super) fn reason(code: u8) -> &'static str {
 /// What to do with a refused message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Consequence {
-    /// Send it again, not before this moment.
-    Hold(Instant),
+    /// Send it again, not before this moment; whether that is new, or was so already.
+    Hold(Instant, bool),
     /// Set it aside.
     DeadLetter,
 }
@@ -98,17 +98,18 @@ impl Refusals {
                 wait: first,
             };
             self.topics.insert(topic.to_owned(), refused);
-            return Consequence::Hold(until);
+            return Consequence::Hold(until, true);
         };
         if now.duration_since(known.since) >= PATIENCE {
             return Consequence::DeadLetter;
         }
         // What was on its way together was refused together: that is one refusal, not many.
-        if now >= known.until {
+        let anew = now >= known.until;
+        if anew {
             known.wait = (known.wait * 2).clamp(first, HOLD_MAX);
             known.until = now + known.wait;
         }
-        Consequence::Hold(known.until)
+        Consequence::Hold(known.until, anew)
     }
 
     /// Notes that the broker took a publish to `topic`. Returns for how long it had refused it, if it had.
@@ -158,10 +159,11 @@ mod tests {
         let mut waits = Vec::new();
         let given_up = loop {
             match refusals.refused("t", Verdict::Park, now) {
-                Consequence::Hold(until) => {
+                Consequence::Hold(until, anew) => {
+                    assert!(anew);
                     // Others that were on their way at the same time do not lengthen the wait.
                     let together = refusals.refused("t", Verdict::Park, now);
-                    assert_eq!(together, Consequence::Hold(until));
+                    assert_eq!(together, Consequence::Hold(until, false));
                     waits.push((until - now).as_secs());
                     now = until;
                 }
@@ -173,13 +175,13 @@ mod tests {
         let again = refusals.refused("t", Verdict::Park, now);
         assert_eq!(again, Consequence::DeadLetter, "no new patience");
         let other = refusals.refused("u", Verdict::Retry, now);
-        assert_eq!(other, Consequence::Hold(now + Duration::from_secs(2)));
+        assert_eq!(other, Consequence::Hold(now + Duration::from_secs(2), true));
         assert_eq!(refusals.count(), 2);
         assert_eq!(refusals.accepted("t", now), Some(Duration::from_secs(750)));
         assert_eq!(refusals.accepted("t", now), None);
         assert_eq!(
             refusals.refused("t", Verdict::Park, now),
-            Consequence::Hold(now + Duration::from_secs(30)),
+            Consequence::Hold(now + Duration::from_secs(30), true),
             "forgiven"
         );
         assert_eq!(
