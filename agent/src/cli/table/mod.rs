@@ -160,6 +160,8 @@ fn title(live: &Live, view: &View) -> String {
 /// A column: its head, its cells, and the colours of the cells.
 struct Column {
     head: &'static str,
+    /// So wide at least, so that columns don't jump with what changes often.
+    least: usize,
     cells: Vec<(String, &'static str)>,
 }
 
@@ -171,13 +173,14 @@ impl Column {
     ) -> Self {
         Self {
             head,
+            least: 0,
             cells: machines.iter().map(cell).collect(),
         }
     }
 
     fn width(&self) -> usize {
         let cells = self.cells.iter().map(|(text, _)| width_of(text));
-        cells.max().unwrap_or(0).max(width_of(self.head))
+        cells.fold(self.least, usize::max).max(width_of(self.head))
     }
 }
 
@@ -197,12 +200,14 @@ fn machines(machines: &[LiveMachine], room: usize, view: &View) -> Vec<String> {
         let name = plain(view.name(&machine.name, machine.machine.as_str()));
         plainly(fitted(&name, NAME_WIDTH_MAX.min(view.width / 2)))
     });
-    let state = Column::of(view.say("STATE", "状态"), shown, |machine| {
+    let mut state = Column::of(view.say("STATE", "状态"), shown, |machine| {
         (
             view.state(machine.state).to_owned(),
             color_of(machine.state),
         )
     });
+    let states = State::ALL.iter().map(|state| width_of(view.state(*state)));
+    state.least = states.fold(0, usize::max);
     let mut columns = vec![name, state];
     // In the order in which they are worth their room.
     let optional = [
