@@ -449,4 +449,15 @@ mod tests {
             1
         );
     }
+
+    #[tokio::test]
+    async fn the_agent_finds_no_fault_in_the_configuration() {
+        let line = Line::start(LineSettings::default()).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = line.write_config(dir.path(), 1884).unwrap();
+        let loaded = crate::config::load(&path).unwrap();
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        let machines = loaded.config.machines.iter().map(|map| map.machine.as_str());
+        assert!(machines.eq(line.machines()));
+    }
 }
