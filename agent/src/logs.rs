@@ -8,7 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::model::Log;
 
 /// What is logged unless `LINESIDE_LOG` says otherwise: our own lines, and only trouble of others.
-const FILTER: &str = "warn,lineside=info";
+const FILTER: &str = "warn,lineside=info,tokio_modbus=off,rumqttd=off";
 
 /// Starts logging for the life of the process.
 ///
@@ -27,7 +27,9 @@ pub fn start(form: Log) -> anyhow::Result<()> {
             registry.with(lines).try_init()?;
         }
         Log::Json => {
-            let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+            let lines = tracing_subscriber::fmt::layer()
+                .json()
+                .with_writer(std::io::stderr);
             registry.with(lines).try_init()?;
         }
         Log::Journald => registry.with(tracing_journald::layer()?).try_init()?,

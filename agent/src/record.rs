@@ -13,7 +13,7 @@ pub struct Record {
     pub from: Time,
     /// The time of the newest thing it says.
     pub to: Time,
-    /// The document, as it goes out.
+    /// The document, as it goes out; at most as long as the outbox takes.
     pub payload: Vec<u8>,
 }
 
@@ -22,7 +22,7 @@ pub struct Record {
 pub enum RecordKind {
     /// A telemetry document.
     Telemetry {
-        /// Its number in the machine's stream.
+        /// Its number in the machine's stream: the one after the last, beginning with 0.
         seq: u64,
         /// Samples in it.
         samples: u32,

@@ -31,7 +31,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let mut out = io::stdout().lock();
     let difference = difference(context, &config.gateway.state_dir, false)?;
     if args.json {
-        writeln!(out, "{}", serde_json::to_string(&difference).map_err(anyhow::Error::from)?)?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::to_string(&difference).map_err(anyhow::Error::from)?
+        )?;
     } else {
         show(&mut out, &difference, context)?;
     }
@@ -57,7 +61,13 @@ fn difference(
 }
 
 fn show(out: &mut impl Write, difference: &Difference, context: &Context) -> io::Result<()> {
-    let Difference { added, removed, changed, unchanged, restart } = difference;
+    let Difference {
+        added,
+        removed,
+        changed,
+        unchanged,
+        restart,
+    } = difference;
     let lists = [
         ("+", text!("new", "新增"), added),
         ("-", text!("removed", "移除"), removed),
@@ -67,7 +77,12 @@ fn show(out: &mut impl Write, difference: &Difference, context: &Context) -> io:
     for (mark, word, machines) in lists {
         if !machines.is_empty() {
             let names: Vec<&str> = machines.iter().map(Identifier::as_str).collect();
-            writeln!(out, "{mark} {}: {}", word.say(context.language), names.join(", "))?;
+            writeln!(
+                out,
+                "{mark} {}: {}",
+                word.say(context.language),
+                names.join(", ")
+            )?;
         }
     }
     if *restart {

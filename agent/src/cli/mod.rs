@@ -30,7 +30,12 @@ const CONFIG_PATH: &str = "/etc/lineside/gateway.toml";
 /// The agent beside the line: reads shared machines, works out their true state, keeps everything
 /// safe while the network is down and publishes it to the city.
 #[derive(Parser, Debug)]
-#[command(name = "lineside", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "lineside",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "Example: lineside demo --for 60s")]
 struct Arguments {
     /// The gateway file
@@ -110,8 +115,13 @@ where
             return ExitCode::from(code);
         }
     };
-    let language = arguments.lang.unwrap_or_else(|| configured_language(&arguments.config));
-    let context = Context { config: arguments.config, language };
+    let language = arguments
+        .lang
+        .unwrap_or_else(|| configured_language(&arguments.config));
+    let context = Context {
+        config: arguments.config,
+        language,
+    };
     let result = match &arguments.command {
         Command::Demo(args) => demo::run(args, &context),
         Command::Run(args) => run::run(args, &context),
@@ -139,7 +149,12 @@ fn configured_language(config: &Path) -> Language {
     let configured = || -> Option<Language> {
         let text = std::fs::read_to_string(config).ok()?;
         let table: toml::Table = text.parse().ok()?;
-        table.get("gateway")?.get("language")?.as_str()?.parse().ok()
+        table
+            .get("gateway")?
+            .get("language")?
+            .as_str()?
+            .parse()
+            .ok()
     };
     configured().unwrap_or_else(|| {
         let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]

@@ -58,7 +58,10 @@ struct Shown {
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let config = context.load()?;
     let map = machine(&config, &args.machine)?;
-    let request = Request::Probe { machine: map.machine.clone(), points: args.points.clone() };
+    let request = Request::Probe {
+        machine: map.machine.clone(),
+        points: args.points.clone(),
+    };
     loop {
         let shown = match control::ask(&config.gateway.state_dir, &request) {
             Ok(Answer::Probe(points)) => by_agent(context, &config, &map, points)?,
@@ -71,7 +74,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         };
         let mut out = io::stdout().lock();
         if args.json {
-            writeln!(out, "{}", serde_json::to_string(&shown).map_err(anyhow::Error::from)?)?;
+            writeln!(
+                out,
+                "{}",
+                serde_json::to_string(&shown).map_err(anyhow::Error::from)?
+            )?;
         } else {
             show(&mut out, &shown, context)?;
         }
@@ -85,7 +92,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
 
 fn machine(config: &Config, name: &str) -> Result<Arc<MachineMap>, Failure> {
     let known = || config.machines.iter().map(|map| map.machine.as_str());
-    if let Some(map) = config.machines.iter().find(|map| map.machine.as_str() == name) {
+    if let Some(map) = config
+        .machines
+        .iter()
+        .find(|map| map.machine.as_str() == name)
+    {
         return Ok(Arc::clone(map));
     }
     let near = known()
@@ -104,7 +115,10 @@ fn by_agent(
     points: Vec<Probed>,
 ) -> Result<Shown, Failure> {
     let live = live(context, &config.gateway.state_dir)?;
-    let machine = live.machines.into_iter().find(|machine| machine.machine == map.machine);
+    let machine = live
+        .machines
+        .into_iter()
+        .find(|machine| machine.machine == map.machine);
     let machine = machine.ok_or_else(other_answer)?;
     Ok(Shown {
         machine: machine.machine,
@@ -160,13 +174,28 @@ async fn by_own_link(map: &Arc<MachineMap>, names: &[String]) -> Result<Shown, F
 }
 
 fn feed(states: &mut StateMachine, batch: &Batch) {
-    states.apply(batch.at.millis(), batch.group, &batch.samples, &mut Vec::new());
+    states.apply(
+        batch.at.millis(),
+        batch.group,
+        &batch.samples,
+        &mut Vec::new(),
+    );
 }
 
 /// Lets the rules see what the links read, until they decide or have had their time.
 async fn settle(map: &MachineMap, states: &mut StateMachine, taken: &mut mpsc::Receiver<Batch>) {
-    let hold = map.rules.iter().map(|rule| rule.enter).max().unwrap_or_default();
-    let interval = map.groups.iter().map(|group| group.interval).max().unwrap_or_default();
+    let hold = map
+        .rules
+        .iter()
+        .map(|rule| rule.enter)
+        .max()
+        .unwrap_or_default();
+    let interval = map
+        .groups
+        .iter()
+        .map(|group| group.interval)
+        .max()
+        .unwrap_or_default();
     let patience = (hold + interval * 2).min(LINK_PATIENCE);
     let until = tokio::time::Instant::now() + patience;
     while states.standing().reason != ReasonCode::Rule {
@@ -182,26 +211,43 @@ fn show(out: &mut impl Write, shown: &Shown, context: &Context) -> io::Result<()
     let rule = shown.rule.as_deref().unwrap_or("-");
     writeln!(out, "{}  {state}  {rule}  {}", shown.machine, shown.reason)?;
     let rows: Vec<[String; 5]> = shown.points.iter().map(row).collect();
-    let head = text!("POINT,ADDRESS,RAW,VALUE,ORDERS", "点位,地址,原始字,数值,各字节序");
+    let head = text!(
+        "POINT,ADDRESS,RAW,VALUE,ORDERS",
+        "点位,地址,原始字,数值,各字节序"
+    );
     let head: Vec<&str> = head.say(context.language).split(',').collect();
     let widths: Vec<usize> = (0..5)
         .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
-            cells.chain(head.get(column).map(|cell| cell.width())).max().unwrap_or(0)
+            let cells = rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.width());
+            cells
+                .chain(head.get(column).map(|cell| cell.width()))
+                .max()
+                .unwrap_or(0)
         })
         .collect();
     line(out, head.iter().copied(), &widths)?;
-    rows.iter().try_for_each(|row| line(out, row.iter().map(String::as_str), &widths))
+    rows.iter()
+        .try_for_each(|row| line(out, row.iter().map(String::as_str), &widths))
 }
 
 fn row(point: &Probed) -> [String; 5] {
-    let raw: Vec<String> = point.words.iter().map(|word| format!("{word:04X}")).collect();
+    let raw: Vec<String> = point
+        .words
+        .iter()
+        .map(|word| format!("{word:04X}"))
+        .collect();
     let value = match (&point.value, &point.bad) {
         (Some(value), _) => format!("{value} {}", point.unit.as_deref().unwrap_or_default()),
         (None, bad) => format!("! {}", bad.as_deref().unwrap_or_default()),
     };
-    let orders: Vec<String> =
-        point.orders.iter().map(|(order, value)| format!("{order} {value}")).collect();
+    let orders: Vec<String> = point
+        .orders
+        .iter()
+        .map(|(order, value)| format!("{order} {value}"))
+        .collect();
     [
         point.point.to_string(),
         format!("{} {}", point.address, point.kind),

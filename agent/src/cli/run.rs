@@ -4,13 +4,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Context, Failure, Outcome, runtime};
-use crate::config::model::Log;
-use crate::config::{self, Severity};
+use crate::config;
+use crate::control;
 use crate::logs;
 use crate::run::{Agent, Ask, ReloadError, StartError, StopError};
 use crate::text;
 use crate::text::{Language, Text};
-use crate::control;
 
 /// Arguments of `lineside run`.
 #[derive(clap::Args, Clone, Debug)]
@@ -25,7 +24,7 @@ pub struct Args {}
 pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let config = context.load()?;
     logs::start(config.gateway.log)?;
-    warn_of_config(context, config.gateway.log);
+    warn_of_config(context);
     let runtime = runtime()?;
     let path = std::path::absolute(&context.config)?;
     runtime.block_on(async {
@@ -47,11 +46,12 @@ pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
 }
 
 /// Warnings of the configuration go to the log, too: nobody may have seen `check`.
-fn warn_of_config(context: &Context, log: Log) {
-    let Ok(loaded) = config::load(&context.config) else { return };
-    let _: Log = log;
-    for fault in loaded.warnings.iter().filter(|fault| fault.severity == Severity::Warning) {
-        tracing::warn!(file = %fault.file.display(), "{}", fault.message);
+fn warn_of_config(context: &Context) {
+    let Ok(loaded) = config::load(&context.config) else {
+        return;
+    };
+    for fault in &loaded.warnings {
+        tracing::warn!(file = %fault.file.path().display(), "{}", fault.message);
     }
 }
 

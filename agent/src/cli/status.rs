@@ -29,7 +29,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let live = live(context, &config.gateway.state_dir)?;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string(&live).map_err(anyhow::Error::from)?)?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::to_string(&live).map_err(anyhow::Error::from)?
+        )?;
     } else {
         show(&mut out, &live, context.language)?;
     }
@@ -50,7 +54,9 @@ pub fn live(context: &Context, state_dir: &Path) -> Result<Live, Failure> {
 
 /// An answer to another question: a fault of the program, not of the user.
 pub(super) fn other_answer() -> Failure {
-    Failure::Other(anyhow::anyhow!("the agent gave an answer to another question"))
+    Failure::Other(anyhow::anyhow!(
+        "the agent gave an answer to another question"
+    ))
 }
 
 /// Asks the running agent; what it refuses is a failure.
@@ -58,11 +64,18 @@ pub(super) fn other_answer() -> Failure {
 /// # Errors
 ///
 /// No agent that answers, or a refusal.
-pub(super) fn ask(context: &Context, state_dir: &Path, request: &Request) -> Result<Answer, Failure> {
+pub(super) fn ask(
+    context: &Context,
+    state_dir: &Path,
+    request: &Request,
+) -> Result<Answer, Failure> {
     match control::ask(state_dir, request) {
         Ok(Answer::Refused { en, zh }) => {
             let said = crate::text::Text { en, zh };
-            Err(Failure::Other(anyhow::anyhow!("{}", said.say(context.language))))
+            Err(Failure::Other(anyhow::anyhow!(
+                "{}",
+                said.say(context.language)
+            )))
         }
         Ok(answer) => Ok(answer),
         Err(AskError::Absent { path, source }) => {
@@ -77,7 +90,17 @@ pub(super) fn ask(context: &Context, state_dir: &Path, request: &Request) -> Res
 }
 
 fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()> {
-    let Live { site, gateway, version, started, at, clock, uplink, outbox, .. } = live;
+    let Live {
+        site,
+        gateway,
+        version,
+        started,
+        at,
+        clock,
+        uplink,
+        outbox,
+        ..
+    } = live;
     writeln!(out, "{site}/{gateway}  lineside {version}  {at}")?;
     let (since, clock_word) = match language {
         Language::En => ("started", "clock"),
@@ -89,7 +112,11 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
     } else {
         text!("not connected", "未连接")
     };
-    let fault = uplink.fault.as_deref().filter(|_| !uplink.connected).unwrap_or_default();
+    let fault = uplink
+        .fault
+        .as_deref()
+        .filter(|_| !uplink.connected)
+        .unwrap_or_default();
     let line = text!(
         "broker {}: {}  acknowledged {}  refused {}  {fault}",
         "服务器 {}：{}  已确认 {}  被拒 {}  {fault}",
@@ -99,7 +126,10 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
         uplink.refused
     );
     writeln!(out, "{}", line.say(language).trim_end())?;
-    let oldest = outbox.oldest.map(|time| time.to_string()).unwrap_or_default();
+    let oldest = outbox
+        .oldest
+        .map(|time| time.to_string())
+        .unwrap_or_default();
     let line = text!(
         "outbox: {} messages waiting, {} bytes on disk, {} dropped  {oldest}",
         "断网续传缓存：待发 {} 条，占用 {} 字节，丢弃 {} 条  {oldest}",
@@ -115,28 +145,56 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
 }
 
 fn show_machine(out: &mut impl Write, machine: &LiveMachine, language: Language) -> io::Result<()> {
-    let LiveMachine { state, since, rule, reason_text, .. } = machine;
+    let LiveMachine {
+        state,
+        since,
+        rule,
+        reason_text,
+        ..
+    } = machine;
     let why = rule.as_deref().unwrap_or(reason_text);
     let name = name(&machine.name, language).unwrap_or_default();
     writeln!(out)?;
     let state = state_word(*state, language);
     writeln!(out, "{}  {name}", machine.machine)?;
-    let line = text!("  {state} since {since} ({why})", "  {state}，自 {since}（{why}）");
+    let line = text!(
+        "  {state} since {since} ({why})",
+        "  {state}，自 {since}（{why}）"
+    );
     writeln!(out, "{}", line.say(language))?;
     if machine.reason != ReasonCode::Rule && rule.is_none() && why != reason_text {
         writeln!(out, "  {reason_text}")?;
     }
-    let bad = machine.points.iter().filter(|point| point.bad.is_some()).count();
+    let bad = machine
+        .points
+        .iter()
+        .filter(|point| point.bad.is_some())
+        .count();
     if bad > 0 {
         let total = machine.points.len();
-        let line = text!("  {bad} of {total} points are bad", "  {total} 个点位中有 {bad} 个异常");
+        let line = text!(
+            "  {bad} of {total} points are bad",
+            "  {total} 个点位中有 {bad} 个异常"
+        );
         writeln!(out, "{}", line.say(language))?;
     }
-    machine.links.iter().try_for_each(|link| show_link(out, link, language))
+    machine
+        .links
+        .iter()
+        .try_for_each(|link| show_link(out, link, language))
 }
 
 fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io::Result<()> {
-    let LinkFigures { connection, endpoint, requests, timeouts, exceptions, rejected, skipped, .. } = link;
+    let LinkFigures {
+        connection,
+        endpoint,
+        requests,
+        timeouts,
+        exceptions,
+        rejected,
+        skipped,
+        ..
+    } = link;
     let phase = phase_word(link.phase, language);
     let line = text!(
         "  {connection} {endpoint}: {phase}, requests {requests}, timeouts {timeouts}, exceptions {exceptions}, rejected {rejected}, skipped {skipped}",

@@ -36,7 +36,8 @@ pub enum AskError {
 /// See [`AskError`].
 pub fn ask(state_dir: &Path, request: &Request) -> Result<Answer, AskError> {
     let path = path(state_dir);
-    let mut stream = UnixStream::connect(&path).map_err(|source| AskError::Absent { path, source })?;
+    let mut stream =
+        UnixStream::connect(&path).map_err(|source| AskError::Absent { path, source })?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(request)?;

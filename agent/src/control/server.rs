@@ -80,7 +80,9 @@ async fn answer(request: Request, asks: &mpsc::Sender<Ask>) -> Answer {
             if asks.send(Ask::Live(reply)).await.is_err() {
                 return stopping();
             }
-            answer.await.map_or_else(|_| stopping(), |live| Answer::Live(Box::new(live)))
+            answer
+                .await
+                .map_or_else(|_| stopping(), |live| Answer::Live(Box::new(live)))
         }
         Request::Reload { apply } => {
             let (reply, answer) = oneshot::channel();
@@ -98,7 +100,15 @@ async fn answer(request: Request, asks: &mpsc::Sender<Ask>) -> Answer {
         }
         Request::Probe { machine, points } => {
             let (reply, answer) = oneshot::channel();
-            if asks.send(Ask::Probe { machine, points, reply }).await.is_err() {
+            if asks
+                .send(Ask::Probe {
+                    machine,
+                    points,
+                    reply,
+                })
+                .await
+                .is_err()
+            {
                 return stopping();
             }
             match answer.await {
@@ -111,5 +121,8 @@ async fn answer(request: Request, asks: &mpsc::Sender<Ask>) -> Answer {
 }
 
 fn refused(text: Text) -> Answer {
-    Answer::Refused { en: text.en, zh: text.zh }
+    Answer::Refused {
+        en: text.en,
+        zh: text.zh,
+    }
 }

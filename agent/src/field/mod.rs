@@ -3,7 +3,7 @@
 //!
 //! One task owns each physical link; machines and connections that name one endpoint share it.
 //! Bounds: the channel of batches is the caller's, and a link waits where it is full; probes queue
-//! up to [`PROBES_WAITING_MAX`].
+//! up to a few a link.
 
 use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
@@ -17,15 +17,19 @@ use crate::clock::Clock;
 use crate::config::model::{Endpoint, MachineMap};
 use crate::live::LinkFigures;
 use crate::sample::{Batch, Slot};
+use crate::text;
+use crate::text::Text;
 
 use modbus::board::{Board, Counters};
 use modbus::fault::LinkFault;
 use modbus::job::JobSpec;
 use modbus::link::{Link, LinkParts};
-use modbus::probe::{PROBE_POINTS_MAX, ProbeOrder, ProbeReading};
+use modbus::probe::{PROBE_POINTS_MAX, ProbeOrder};
 use modbus::transport;
 
 pub mod modbus;
+
+pub use modbus::probe::ProbeReading;
 
 /// Probes that may wait for one link: several people, not a crowd.
 const PROBES_WAITING_MAX: usize = 4;
@@ -57,6 +61,36 @@ pub enum ProbeError {
     /// The link has too much to do, or is ending.
     #[error("the link {0} is busy")]
     Busy(String),
+}
+
+impl ProbeError {
+    /// The failure for a person.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::UnknownMachine => text!("no such machine is being read", "没有在读取该设备"),
+            Self::UnknownPoint(place) => {
+                text!(
+                    "no point at place {place} of the map",
+                    "点表第 {place} 位没有点位"
+                )
+            }
+            Self::TooMany => text!(
+                "more than {PROBE_POINTS_MAX} points at once; name the points you want to see",
+                "一次最多读取 {PROBE_POINTS_MAX} 个点位；请指定要查看的点位"
+            ),
+            Self::Down { endpoint, fault } => {
+                let Text { en, zh } = fault.text();
+                text!(
+                    "the link {endpoint} is down: {en}",
+                    "链路 {endpoint} 不通：{zh}"
+                )
+            }
+            Self::Busy(endpoint) => text!(
+                "the link {endpoint} is busy; try again in a moment",
+                "链路 {endpoint} 繁忙，请稍后再试"
+            ),
+        }
+    }
 }
 
 /// All links to machines.

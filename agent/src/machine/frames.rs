@@ -318,13 +318,23 @@ mod tests {
     }
 
     fn at(ms: u64) -> Stamp {
-        Stamp { boot_ms: ms, wall: Time::from_millis(1_795_420_800_000).plus_millis(ms as i64) }
+        Stamp {
+            boot_ms: ms,
+            wall: Time::from_millis(1_795_420_800_000).plus_millis(ms as i64),
+        }
     }
 
     fn batch(ms: u64, readings: &[(u16, Result<Value, Bad>)]) -> Batch {
-        let samples =
-            readings.iter().map(|(point, reading)| Sample { point: *point, reading: reading.clone() });
-        Batch { slot: crate::sample::Slot(0), group: 0, at: at(ms), samples: samples.collect() }
+        let samples = readings.iter().map(|(point, reading)| Sample {
+            point: *point,
+            reading: reading.clone(),
+        });
+        Batch {
+            slot: crate::sample::Slot(0),
+            group: 0,
+            at: at(ms),
+            samples: samples.collect(),
+        }
     }
 
     /// What the frames of all messages say, as `name=value` and `name!reason`, a text a frame.
@@ -343,8 +353,14 @@ mod tests {
             assert_eq!(document.seq, seq);
             assert!(matches!(record.kind, RecordKind::Telemetry { seq: of, .. } if of == seq));
             for frame in document.frames {
-                let values = frame.values.iter().map(|(name, value)| format!("{name}={value}"));
-                let bad = frame.bad.iter().map(|(name, reason)| format!("{name}!{reason}"));
+                let values = frame
+                    .values
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"));
+                let bad = frame
+                    .bad
+                    .iter()
+                    .map(|(name, reason)| format!("{name}!{reason}"));
                 said.extend(values.chain(bad));
             }
         }
@@ -357,7 +373,11 @@ mod tests {
         // Without a deadband every sample is sent.
         check(None, &[(0, f(1.0)), (1, f(1.0))], &["p=1.0", "p=1.0"]);
         // With one, a change of at least as much since what was last sent.
-        check(Some(0.5), &[(0, f(1.0)), (1, f(1.4)), (2, f(1.5)), (3, f(1.1))], &["p=1.0", "p=1.5"]);
+        check(
+            Some(0.5),
+            &[(0, f(1.0)), (1, f(1.4)), (2, f(1.5)), (3, f(1.1))],
+            &["p=1.0", "p=1.5"],
+        );
         // A failure once, another failure again, and the value after it even within the deadband.
         check(
             Some(0.5),
@@ -371,7 +391,11 @@ mod tests {
             &["p=1.0", "p!timeout", "p!exception:2", "p=1.0"],
         );
         // Everything once per full-every.
-        check(Some(0.5), &[(599_999, f(1.0)), (600_000, f(1.0)), (600_001, f(1.0))], &["p=1.0", "p=1.0"]);
+        check(
+            Some(0.5),
+            &[(599_999, f(1.0)), (600_000, f(1.0)), (600_001, f(1.0))],
+            &["p=1.0", "p=1.0"],
+        );
     }
 
     #[test]
@@ -379,7 +403,10 @@ mod tests {
         for (value, expected) in [
             (Value::Bool(true), "p=true"),
             (Value::Int(-5), "p=-5"),
-            (Value::Int(-9_007_199_254_740_993), "p=\"-9007199254740993\""),
+            (
+                Value::Int(-9_007_199_254_740_993),
+                "p=\"-9007199254740993\"",
+            ),
             (Value::Uint(9_007_199_254_740_992), "p=9007199254740992"),
             (Value::Uint(u64::MAX), "p=\"18446744073709551615\""),
             (Value::Float32(0.1), "p=0.1"),
@@ -392,22 +419,33 @@ mod tests {
 
     #[test]
     fn cuts_messages_by_size_without_losing_a_sample() {
-        let points: Vec<_> = (0..2_000).map(|place| point(&format!("point_{place}"))).collect();
+        let points: Vec<_> = (0..2_000)
+            .map(|place| point(&format!("point_{place}")))
+            .collect();
         let mut frames = Frames::new(map(points), &settings(), "s".into(), 1);
-        let readings: Vec<_> =
-            (0..2_000).map(|place| (place, Ok(Value::Float(f64::from(place) / 7.0)))).collect();
+        let readings: Vec<_> = (0..2_000)
+            .map(|place| (place, Ok(Value::Float(f64::from(place) / 7.0))))
+            .collect();
         let mut out = Vec::new();
         frames.take(&batch(0, &readings), &mut out);
         frames.tick(999, &mut out);
         let before = out.len();
         frames.tick(1_000, &mut out);
-        assert_eq!(out.len(), before + 1, "the rest waits for `batch`, and no longer");
+        assert_eq!(
+            out.len(),
+            before + 1,
+            "the rest waits for `batch`, and no longer"
+        );
         let mut seen = 0;
         for (record, seq) in out.iter().zip(1..) {
             assert!(record.payload.len() <= FRAMES_BYTES_TARGET + FRAME_BYTES_MAX);
             let document: Document = serde_json::from_slice(&record.payload).unwrap();
             assert_eq!(document.seq, seq);
-            seen += document.frames.iter().map(|frame| frame.values.len()).sum::<usize>();
+            seen += document
+                .frames
+                .iter()
+                .map(|frame| frame.values.len())
+                .sum::<usize>();
         }
         assert_eq!(seen, 2_000);
         let counted: u32 = out
@@ -425,11 +463,17 @@ mod tests {
         let mut listed = point("listed");
         listed.publish = true;
         for (publish, expected) in [(Publish::All, 2), (Publish::Listed, 1), (Publish::None, 0)] {
-            let settings = Telemetry { publish, ..settings() };
+            let settings = Telemetry {
+                publish,
+                ..settings()
+            };
             let machine = map(vec![listed.clone(), point("other")]);
             let mut frames = Frames::new(machine, &settings, "s".into(), 1);
             let mut out = Vec::new();
-            frames.take(&batch(0, &[(0, Ok(Value::Bool(true))), (1, Ok(Value::Bool(true)))]), &mut out);
+            frames.take(
+                &batch(0, &[(0, Ok(Value::Bool(true))), (1, Ok(Value::Bool(true)))]),
+                &mut out,
+            );
             frames.finish(&mut out);
             let values = out.first().map_or(0, |record| {
                 let document: Document = serde_json::from_slice(&record.payload).unwrap();

@@ -147,7 +147,10 @@ impl Recorder {
                 since,
                 decided_at: now.wall,
             },
-            absent: resume.evidence.filter(|_| resume.absent).map(|evidence| evidence.wall),
+            absent: resume
+                .evidence
+                .filter(|_| resume.absent)
+                .map(|evidence| evidence.wall),
             said: None,
             seq: 0,
             evidence_wall: resume.evidence.map(|evidence| evidence.wall),
@@ -169,6 +172,7 @@ impl Recorder {
         Some(Resume {
             seq_next: recorded.frames.seq_next(),
             evidence,
+            absent: false,
         })
     }
 
@@ -368,7 +372,10 @@ mod tests {
     use std::time::Duration;
 
     fn at(ms: u64) -> Stamp {
-        Stamp { boot_ms: ms, wall: Time::from_millis(1_795_420_800_000).plus_millis(ms as i64) }
+        Stamp {
+            boot_ms: ms,
+            wall: Time::from_millis(1_795_420_800_000).plus_millis(ms as i64),
+        }
     }
 
     fn recorder(resume: Resume) -> Recorder {
@@ -384,21 +391,35 @@ mod tests {
             publish: Publish::All,
         };
         let mut recorder = Recorder::new(origin, telemetry, "stream");
-        let map = machine(vec![point("speed")], &[("RUN", "speed > 5"), ("IDLE", "true")]);
+        let map = machine(
+            vec![point("speed")],
+            &[("RUN", "speed > 5"), ("IDLE", "true")],
+        );
         recorder.join(Slot(3), map, resume, at(0));
         recorder
     }
 
-    const FRESH: Resume = Resume { seq_next: 1, evidence: None, absent: false };
+    const FRESH: Resume = Resume {
+        seq_next: 1,
+        evidence: None,
+        absent: false,
+    };
 
     fn reading(ms: u64, reading: Result<Value, Bad>) -> Input {
         let samples = vec![Sample { point: 0, reading }];
-        Input::Batch(Batch { slot: Slot(3), group: 0, at: at(ms), samples })
+        Input::Batch(Batch {
+            slot: Slot(3),
+            group: 0,
+            at: at(ms),
+            samples,
+        })
     }
 
     fn gaps(commits: &[Commit]) -> Vec<Gap> {
         let records = commits.iter().flat_map(|commit| &commit.records);
-        records.filter_map(|record| serde_json::from_slice(&record.payload).ok()).collect()
+        records
+            .filter_map(|record| serde_json::from_slice(&record.payload).ok())
+            .collect()
     }
 
     #[test]
@@ -436,21 +457,40 @@ mod tests {
         commits.push(recorder.handle(&reading(20_000, Ok(Value::Int(9)))));
         let gaps = gaps(&commits);
         assert_eq!(gaps.len(), 1);
-        assert_eq!((gaps[0].kind, gaps[0].from, gaps[0].to), (GapKind::Field, at(1_000).wall, at(20_000).wall));
+        assert_eq!(
+            (gaps[0].kind, gaps[0].from, gaps[0].to),
+            (GapKind::Field, at(1_000).wall, at(20_000).wall)
+        );
     }
 
     #[test]
     fn after_a_restart_unknown_begins_where_knowledge_ended_and_the_time_between_is_a_gap() {
-        let evidence = Evidence { boot_ms: -5_000, wall: at(0).wall.plus_millis(-5_000) };
-        let mut recorder = recorder(Resume { seq_next: 8, evidence: Some(evidence), absent: true });
+        let evidence = Evidence {
+            boot_ms: -5_000,
+            wall: at(0).wall.plus_millis(-5_000),
+        };
+        let mut recorder = recorder(Resume {
+            seq_next: 8,
+            evidence: Some(evidence),
+            absent: true,
+        });
         let first = recorder.handle(&Input::Tick(at(0)));
         assert_eq!(first.availability[0].since, evidence.wall);
-        let commits = [recorder.handle(&reading(700, Ok(Value::Int(1)))), recorder.finish()];
+        let commits = [
+            recorder.handle(&reading(700, Ok(Value::Int(1)))),
+            recorder.finish(),
+        ];
         let gaps = gaps(&commits);
         assert_eq!(gaps.len(), 1);
-        assert_eq!((gaps[0].kind, gaps[0].from, gaps[0].to), (GapKind::Agent, evidence.wall, at(700).wall));
+        assert_eq!(
+            (gaps[0].kind, gaps[0].from, gaps[0].to),
+            (GapKind::Agent, evidence.wall, at(700).wall)
+        );
         let telemetry = &commits[1].records[0];
-        assert!(matches!(telemetry.kind, crate::record::RecordKind::Telemetry { seq: 8, .. }));
+        assert!(matches!(
+            telemetry.kind,
+            crate::record::RecordKind::Telemetry { seq: 8, .. }
+        ));
     }
 
     #[test]
@@ -462,7 +502,12 @@ mod tests {
         assert_eq!(commit.records.len(), 1);
         assert_eq!(resume.seq_next, 2);
         assert!(!resume.absent);
-        assert!(recorder.handle(&reading(200, Ok(Value::Int(9)))).records.is_empty());
+        assert!(
+            recorder
+                .handle(&reading(200, Ok(Value::Int(9))))
+                .records
+                .is_empty()
+        );
         assert_eq!(recorder.evidence().count(), 0);
     }
 }

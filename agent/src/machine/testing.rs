@@ -41,7 +41,11 @@ pub(crate) fn machine(points: Vec<Point>, rules: &[(&str, &str)]) -> Arc<Machine
         .iter()
         .map(|point| RulePoint {
             name: point.name.as_str(),
-            kind: if point.address.kind.is_bool() { PointKind::Bool } else { PointKind::Number },
+            kind: if point.address.kind.is_bool() {
+                PointKind::Bool
+            } else {
+                PointKind::Number
+            },
         })
         .collect();
     let rules = rules
@@ -61,7 +65,9 @@ pub(crate) fn machine(points: Vec<Point>, rules: &[(&str, &str)]) -> Arc<Machine
         fingerprint: "0".to_owned(),
         connections: vec![Connection {
             name: "main".parse().unwrap(),
-            endpoint: Endpoint::Tcp { address: "127.0.0.1:1".to_owned() },
+            endpoint: Endpoint::Tcp {
+                address: "127.0.0.1:1".to_owned(),
+            },
             modbus: ModbusSettings {
                 timeout: Duration::from_secs(1),
                 quiet: Duration::from_secs(2),

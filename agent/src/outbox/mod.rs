@@ -113,35 +113,7 @@ const SEGMENTS_MIN: u64 = 16;
 /// … and the reserve takes this share of it.
 const RESERVE_SHARE: u64 = 16;
 
-/// What the queue keeps: one message to the city.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Record {
-    /// The machine that it is about.
-    pub machine: Identifier,
-    /// What it is.
-    pub kind: RecordKind,
-    /// The time of the oldest thing it says.
-    pub from: Time,
-    /// The time of the newest thing it says.
-    pub to: Time,
-    /// The document, as it goes out; at most [`PAYLOAD_BYTES_MAX`].
-    pub payload: Vec<u8>,
-}
-
-/// What a record is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RecordKind {
-    /// A telemetry document.
-    Telemetry {
-        /// Its number in the machine's stream: the one after the last, beginning with
-        /// [`Recovered::next_seq`], or 0.
-        seq: u64,
-        /// Samples in it.
-        samples: u32,
-    },
-    /// A gap document. The queue reads it, to keep it and to name again what it names.
-    Gap,
-}
+pub use crate::record::{Record, RecordKind};
 
 /// What the store has found at its start.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -106,7 +106,10 @@ impl Agent {
         for alarm in &recovered.alarms {
             tracing::error!("{alarm}");
         }
-        let state_dir_error = |source| StartError::StateDir { dir: gateway.state_dir.clone(), source };
+        let state_dir_error = |source| StartError::StateDir {
+            dir: gateway.state_dir.clone(),
+            source,
+        };
         let progress = Progress::open(&gateway.state_dir, &boot).map_err(state_dir_error)?;
         let origin = Origin {
             site: gateway.site.clone(),
@@ -159,7 +162,9 @@ impl Agent {
         };
         let (asks, asks_taken) = mpsc::channel(ASKS_DEPTH);
         let (live, live_seen) = watch::channel(Arc::new(supervisor.live(Vec::new())));
-        let supervisor = supervisor.start(config.machines, asks_taken, stop_field.clone()).await;
+        let supervisor = supervisor
+            .start(config.machines, asks_taken, stop_field.clone())
+            .await;
         keep_live(asks.clone(), live);
         Ok(Self {
             asks,
@@ -212,7 +217,9 @@ impl Agent {
             Ok(Ok(result)) => result.map_err(StopError::Store)?,
             Ok(Err(_)) | Err(_) => return Err(StopError::Part("the recorder")),
         }
-        uplink.map_err(|_| StopError::Part("the uplink"))?.map_err(|_| StopError::Part("the uplink"))
+        uplink
+            .map_err(|_| StopError::Part("the uplink"))?
+            .map_err(|_| StopError::Part("the uplink"))
     }
 }
 
@@ -223,17 +230,28 @@ fn prepare(dir: &Path) -> Result<(), StartError> {
         .recursive(true)
         .mode(0o750)
         .create(dir)
-        .map_err(|source| StartError::StateDir { dir: dir.to_owned(), source })
+        .map_err(|source| StartError::StateDir {
+            dir: dir.to_owned(),
+            source,
+        })
 }
 
 /// A board that clears what the broker may still keep of machines that are no longer configured.
 fn cleared(config: &Config, progress: &Progress) -> Board {
     let mut board = Board::default();
-    let configured = |machine: &Identifier| config.machines.iter().any(|map| map.machine == *machine);
+    let configured =
+        |machine: &Identifier| config.machines.iter().any(|map| map.machine == *machine);
     for machine in progress.machines().filter(|machine| !configured(machine)) {
-        for place in [Place::Availability(machine.clone()), Place::Map(machine.clone())] {
-            let nothing =
-                Retained { payload: Vec::new().into(), version: 0, made: Instant::now(), max_age: None };
+        for place in [
+            Place::Availability(machine.clone()),
+            Place::Map(machine.clone()),
+        ] {
+            let nothing = Retained {
+                payload: Vec::new().into(),
+                version: 0,
+                made: Instant::now(),
+                max_age: None,
+            };
             board.documents.insert(place, nothing);
         }
     }
@@ -245,10 +263,12 @@ fn spawn_recording(
 ) -> std::io::Result<oneshot::Receiver<Result<(), StoreError>>> {
     let (done, recorded) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
-    std::thread::Builder::new().name("recorder".to_owned()).spawn(move || {
-        // Nobody waits any more where the agent was dropped without a stop.
-        drop(done.send(recording.run(&runtime)));
-    })?;
+    std::thread::Builder::new()
+        .name("recorder".to_owned())
+        .spawn(move || {
+            // Nobody waits any more where the agent was dropped without a stop.
+            drop(done.send(recording.run(&runtime)));
+        })?;
     Ok(recorded)
 }
 
@@ -279,5 +299,8 @@ fn keep_live(asks: mpsc::Sender<Ask>, live: watch::Sender<Arc<Live>>) {
 
 /// How far the clock can be trusted, for a snapshot.
 fn clock_document(clock: &dyn Clock) -> lineside_proto::Clock {
-    lineside_proto::Clock { status: clock_status(clock.now()), offset_ms: None }
+    lineside_proto::Clock {
+        status: clock_status(clock.now()),
+        offset_ms: None,
+    }
 }

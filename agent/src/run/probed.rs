@@ -53,7 +53,10 @@ impl ProbeFailure {
                 "运行中的程序没有设备 `{name}`；若点表是新增的，请执行 `lineside apply`"
             ),
             Self::UnknownPoint(name) => {
-                text!("the machine has no point `{name}`", "该设备没有点位 `{name}`")
+                text!(
+                    "the machine has no point `{name}`",
+                    "该设备没有点位 `{name}`"
+                )
             }
             Self::Field(error) => error.text(),
         }
@@ -113,7 +116,8 @@ pub fn probed(map: &MachineMap, readings: Vec<ProbeReading>) -> Vec<Probed> {
                 orders: orders
                     .into_iter()
                     .map(|(order, value)| {
-                        let value = value.map_or_else(|bad| bad.to_string(), |value| value.to_string());
+                        let value =
+                            value.map_or_else(|bad| bad.to_string(), |value| value.to_string());
                         (order.to_owned(), value)
                     })
                     .collect(),
@@ -123,5 +127,10 @@ pub fn probed(map: &MachineMap, readings: Vec<ProbeReading>) -> Vec<Probed> {
 }
 
 fn address(address: &ModbusAddress) -> String {
-    format!("{}/{}/{}", address.unit_id, address.table.as_str(), address.start)
+    format!(
+        "{}/{}/{}",
+        address.unit_id,
+        address.table.as_str(),
+        address.start
+    )
 }

@@ -47,7 +47,11 @@ impl Progress {
                 BTreeMap::new()
             })
         });
-        Ok(Self { slots, boot: boot.to_owned(), remembered })
+        Ok(Self {
+            slots,
+            boot: boot.to_owned(),
+            remembered,
+        })
     }
 
     /// The newest evidence of a machine, on the boot clock of now.
@@ -58,7 +62,10 @@ impl Progress {
         } else {
             now.millis() - (now.wall.as_millis() - remark.wall.as_millis()).max(0)
         };
-        Some(Evidence { boot_ms: boot_ms.min(now.millis()), wall: remark.wall.min(now.wall) })
+        Some(Evidence {
+            boot_ms: boot_ms.min(now.millis()),
+            wall: remark.wall.min(now.wall),
+        })
     }
 
     /// Machines that are remembered.
@@ -81,11 +88,10 @@ impl Progress {
                 boot_ms: evidence.boot_ms,
                 wall: evidence.wall,
             });
-            let entry =
-                self.remembered.entry(machine.clone()).or_insert_with(|| {
-                    changed = true;
-                    Remembered { evidence: None }
-                });
+            let entry = self.remembered.entry(machine.clone()).or_insert_with(|| {
+                changed = true;
+                Remembered { evidence: None }
+            });
             if remark.is_some() && entry.evidence != remark {
                 entry.evidence = remark;
                 changed = true;

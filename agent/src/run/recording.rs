@@ -125,7 +125,9 @@ impl Recording {
     fn take(&mut self, batch: Batch, pace: &mut Pace) {
         self.handle(&Input::Batch(batch), pace);
         for _ in 1..BATCHES_AT_ONCE {
-            let Ok(batch) = self.batches.try_recv() else { break };
+            let Ok(batch) = self.batches.try_recv() else {
+                break;
+            };
             self.handle(&Input::Batch(batch), pace);
         }
     }
@@ -134,7 +136,10 @@ impl Recording {
         match order {
             Order::Join(slot, map) => self.join(slot, map, pace),
             Order::Leave(slot) => {
-                let machine = self.recorder.machine(slot).map(|(map, ..)| map.machine.clone());
+                let machine = self
+                    .recorder
+                    .machine(slot)
+                    .map(|(map, ..)| map.machine.clone());
                 let mut commit = Commit::default();
                 let resume = self.recorder.leave(slot, &mut commit);
                 self.keep(commit, pace);
@@ -154,19 +159,27 @@ impl Recording {
         let now = self.clock.now();
         let machine = &map.machine;
         let resume = pace.left.remove(machine).unwrap_or_else(|| Resume {
-            seq_next: self.seq_next.remove(machine).unwrap_or(1),
+            seq_next: self.seq_next.remove(machine).unwrap_or(0),
             evidence: self.progress.evidence(machine, now),
             absent: true,
         });
         let document = snapshot::map_document(&map);
-        self.post(Place::Map(machine.clone()), serde_json::to_vec(&document), None, pace);
+        self.post(
+            Place::Map(machine.clone()),
+            serde_json::to_vec(&document),
+            None,
+            pace,
+        );
         self.recorder.join(slot, map, resume, now);
         self.handle(&Input::Tick(now), pace);
     }
 
     /// Clears what the broker keeps of a machine.
     fn retire(&self, machine: &Identifier, pace: &mut Pace) {
-        for place in [Place::Availability(machine.clone()), Place::Map(machine.clone())] {
+        for place in [
+            Place::Availability(machine.clone()),
+            Place::Map(machine.clone()),
+        ] {
             self.post(place, Ok(Vec::new()), None, pace);
         }
     }
@@ -197,7 +210,12 @@ impl Recording {
 
     fn say(&self, document: &Availability, pace: &mut Pace) {
         let place = Place::Availability(document.machine.clone());
-        self.post(place, serde_json::to_vec(document), Some(self.origin.max_age()), pace);
+        self.post(
+            place,
+            serde_json::to_vec(document),
+            Some(self.origin.max_age()),
+            pace,
+        );
     }
 
     fn post(
@@ -212,7 +230,12 @@ impl Recording {
             Err(error) => return tracing::error!(%error, ?place, "a document can't be written"),
         };
         pace.version += 1;
-        let document = Retained { payload, version: pace.version, made: Instant::now(), max_age };
+        let document = Retained {
+            payload,
+            version: pace.version,
+            made: Instant::now(),
+            max_age,
+        };
         self.board.send_modify(|board| {
             board.documents.insert(place, document);
         });
@@ -229,7 +252,12 @@ impl Recording {
             pace.status_due = now + self.origin.heartbeat;
             pace.status_said = Some(counts);
             let status = self.status(counts);
-            self.post(Place::Status, serde_json::to_vec(&status), Some(self.origin.max_age()), pace);
+            self.post(
+                Place::Status,
+                serde_json::to_vec(&status),
+                Some(self.origin.max_age()),
+                pace,
+            );
         }
     }
 
@@ -244,12 +272,19 @@ impl Recording {
             .outbox
             .commit(wall)
             .map_err(|error| chain(&error))
-            .and_then(|_| self.progress.write(self.recorder.evidence()).map_err(|error| error.to_string()));
+            .and_then(|_| {
+                self.progress
+                    .write(self.recorder.evidence())
+                    .map_err(|error| error.to_string())
+            });
         match done {
             Ok(()) if pace.alarmed.take().is_some() => tracing::info!("the store works again"),
             Ok(()) => {}
             Err(error) => {
-                if pace.alarmed.is_none_or(|said| now.duration_since(said) >= ALARM_EVERY) {
+                if pace
+                    .alarmed
+                    .is_none_or(|said| now.duration_since(said) >= ALARM_EVERY)
+                {
                     pace.alarmed = Some(now);
                     tracing::error!(error, "the store fails");
                 }
@@ -266,7 +301,10 @@ impl Recording {
             boot: Some(self.origin.boot.clone()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             started: Some(self.started),
-            clock: Some(ClockDocument { status: clock_status(self.clock.now()), offset_ms: None }),
+            clock: Some(ClockDocument {
+                status: clock_status(self.clock.now()),
+                offset_ms: None,
+            }),
             machines: Some(machines),
             outbox: Some(self.outbox.figures()),
             ledger: None,
@@ -278,11 +316,20 @@ impl Recording {
 
 /// How far the gateway's clock can be trusted.
 pub(super) fn clock_status(now: Stamp) -> ClockStatus {
-    if now.wall.as_millis() < WALL_PLAUSIBLE { ClockStatus::U } else { ClockStatus::I }
+    if now.wall.as_millis() < WALL_PLAUSIBLE {
+        ClockStatus::U
+    } else {
+        ClockStatus::I
+    }
 }
 
 fn log_change(change: &Change) {
-    let Change { machine, transition, decided, reason } = change;
+    let Change {
+        machine,
+        transition,
+        decided,
+        reason,
+    } = change;
     tracing::info!(
         %machine,
         from = %transition.from,

@@ -44,10 +44,10 @@ fn points(map: &MachineMap, states: &StateMachine, now: Stamp) -> Vec<LivePoint>
             let standing = states.point(place);
             LivePoint {
                 point: point.name.clone(),
-                value: standing.good.map(|(value, _)| value.to_string()),
+                value: standing.value.map(ToString::to_string),
                 bad: standing.bad.map(|bad| bad.to_string()),
                 unit: point.unit.clone(),
-                at: standing.good.map(|(_, at_ms)| now.wall_at(at_ms)),
+                at: standing.good_ms.map(|at_ms| now.wall_at(at_ms)),
             }
         })
         .collect()
@@ -85,7 +85,10 @@ pub(super) fn map_document(map: &MachineMap) -> MapDocument {
         rules: map
             .rules
             .iter()
-            .map(|rule| MapRule { state: rule.state, when: rule.when.clone() })
+            .map(|rule| MapRule {
+                state: rule.state,
+                when: rule.when.clone(),
+            })
             .collect(),
     }
 }

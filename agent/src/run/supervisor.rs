@@ -113,7 +113,11 @@ impl Supervisor {
                 let result = self.reload(apply).await;
                 drop(reply.send(result));
             }
-            Ask::Probe { machine, points, reply } => {
+            Ask::Probe {
+                machine,
+                points,
+                reply,
+            } => {
                 let result = self.probe(&machine, &points).await;
                 drop(reply.send(result));
             }
@@ -128,7 +132,10 @@ impl Supervisor {
         };
         let machines = machines
             .into_iter()
-            .map(|(slot, machine)| LiveMachine { links: self.field.figures(slot), ..machine })
+            .map(|(slot, machine)| LiveMachine {
+                links: self.field.figures(slot),
+                ..machine
+            })
             .collect();
         self.live(machines)
     }
@@ -190,8 +197,11 @@ impl Supervisor {
 
     fn difference(&self, machines: &[Arc<MachineMap>]) -> Difference {
         let mut difference = Difference::default();
-        let mut old: BTreeMap<_, _> =
-            self.machines.iter().map(|(_, map)| (&map.machine, &map.fingerprint)).collect();
+        let mut old: BTreeMap<_, _> = self
+            .machines
+            .iter()
+            .map(|(_, map)| (&map.machine, &map.fingerprint))
+            .collect();
         for map in machines {
             let list = match old.remove(&map.machine) {
                 None => &mut difference.added,
@@ -206,8 +216,11 @@ impl Supervisor {
 
     /// Makes these the machines. One whose map did not change keeps its slot and is not touched.
     async fn change(&mut self, machines: Vec<Arc<MachineMap>>) {
-        let mut old: BTreeMap<Identifier, (Slot, Arc<MachineMap>)> =
-            self.machines.drain(..).map(|(slot, map)| (map.machine.clone(), (slot, map))).collect();
+        let mut old: BTreeMap<Identifier, (Slot, Arc<MachineMap>)> = self
+            .machines
+            .drain(..)
+            .map(|(slot, map)| (map.machine.clone(), (slot, map)))
+            .collect();
         let mut joining = Vec::new();
         for map in machines {
             match old.remove(&map.machine) {

@@ -457,7 +457,11 @@ mod tests {
         let path = line.write_config(dir.path(), 1884).unwrap();
         let loaded = crate::config::load(&path).unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-        let machines = loaded.config.machines.iter().map(|map| map.machine.as_str());
+        let machines = loaded
+            .config
+            .machines
+            .iter()
+            .map(|map| map.machine.as_str());
         assert!(machines.eq(line.machines()));
     }
 }
