@@ -300,7 +300,7 @@ impl Recorded {
             };
             commit.changes.push(Change {
                 machine: self.map.machine.clone(),
-                transition: transition.clone(),
+                transition: *transition,
                 decided: self.decided,
                 reason: self.states.standing().reason_text.clone(),
             });

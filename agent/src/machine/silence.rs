@@ -54,19 +54,8 @@ impl Silences {
                 last: start,
                 silent: None,
             });
-        let silence = batch
-            .samples
-            .iter()
-            .find_map(|sample| match sample.reading {
-                Err(bad) if !bad.is_spoken() => Some(bad),
-                Ok(_) | Err(_) => None,
-            });
-        let all_silent = batch
-            .samples
-            .iter()
-            .all(|sample| sample.reading.as_ref().is_err_and(|bad| !bad.is_spoken()));
-        if all_silent {
-            heard.silent = silence;
+        if let Some(bad) = silence_of(batch) {
+            heard.silent = Some(bad);
             return None;
         }
         let before = *heard;

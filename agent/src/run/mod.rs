@@ -22,6 +22,7 @@ pub use supervisor::{Ask, Difference, ReloadError};
 
 use crate::clock::{Clock, SystemClock, boot_id};
 use crate::config::Config;
+use crate::config::model::Gateway;
 use crate::field::Field;
 use crate::live::Live;
 use crate::machine::availability::Origin;
@@ -136,18 +137,9 @@ impl Agent {
         };
         let recording = spawn_recording(recording).map_err(state_dir_error)?;
 
-        let topics = Topics::new(&gateway.uplink.prefix, &gateway.site, &gateway.id);
-        let offline = GatewayStatus::offline(gateway.site.clone(), gateway.id.clone());
         let stop_uplink = CancellationToken::new();
         let stop_field = CancellationToken::new();
-        let uplink = uplink::start(
-            &gateway.uplink,
-            topics,
-            offline,
-            outbox.clone(),
-            board_seen,
-            stop_uplink.clone(),
-        );
+        let uplink = start_uplink(&gateway, &outbox, board_seen, &stop_uplink);
         let supervisor = Supervisor {
             clock: Arc::clone(&clock),
             started: now.wall,
@@ -221,6 +213,24 @@ impl Agent {
             .map_err(|_| StopError::Part("the uplink"))?
             .map_err(|_| StopError::Part("the uplink"))
     }
+}
+
+fn start_uplink(
+    gateway: &Gateway,
+    outbox: &Outbox,
+    board: watch::Receiver<Board>,
+    stop: &CancellationToken,
+) -> uplink::Running {
+    let topics = Topics::new(&gateway.uplink.prefix, &gateway.site, &gateway.id);
+    let offline = GatewayStatus::offline(gateway.site.clone(), gateway.id.clone());
+    uplink::start(
+        &gateway.uplink,
+        topics,
+        offline,
+        outbox.clone(),
+        board,
+        stop.clone(),
+    )
 }
 
 /// Makes the state directory, readable by us alone.

@@ -16,10 +16,11 @@ pub struct Board {
 /// Where a retained document stands.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Place {
+    /// A machine's availability. Before the status: a reader must not be told ONLINE while it
+    /// still holds what an earlier run said of a machine.
+    Availability(Identifier),
     /// The gateway's status.
     Status,
-    /// A machine's availability.
-    Availability(Identifier),
     /// What a machine is.
     Map(Identifier),
 }
