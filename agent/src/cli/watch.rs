@@ -26,7 +26,7 @@ use crate::uplink::mqtt::subscriber::{News, Subscription};
     after_help = "Example:\n  lineside watch --broker mqtt://mqtt.example:1883 --site zs-polymer"
 )]
 pub struct Args {
-    /// The broker, as mqtt://HOST[:PORT].
+    /// The broker, as mqtt://HOST:PORT.
     #[arg(long, value_name = "URL")]
     pub broker: String,
     /// Only this site.

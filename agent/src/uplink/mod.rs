@@ -1,7 +1,7 @@
 //! The rim towards the city: keeps a connection to the broker, shows it the board, and brings it the
 //! outbox's records in order, each until that very record was acknowledged.
 //!
-//! What is said on the connection is worked out in [`delivery`], without a connection. Nothing is kept
+//! What is said on the connection is worked out in `delivery`, without a connection. Nothing is kept
 //! here that must survive: what was not acknowledged is in the outbox or on the board.
 
 mod backoff;
