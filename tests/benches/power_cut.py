@@ -8,6 +8,7 @@ own cache. Needs root.
     power_cut.py PROGRAM ROUNDS      # PROGRAM: the bench `outbox`, built by `cargo bench --no-run`
 """
 
+import contextlib
 import fcntl
 import os
 import random
@@ -15,7 +16,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 SHUTDOWN = (2 << 30) | (4 << 16) | (ord("X") << 8) | 125  # EXT4_IOC_SHUTDOWN
 WITHOUT_LOG_FLUSH = 2
@@ -28,7 +28,9 @@ def cut(program, image, mount, log_path):
     store = os.path.join(mount, "outbox")
     with open(log_path, "a") as log:
         writer = subprocess.Popen([program, "write", store], stdout=log, stderr=subprocess.DEVNULL)
-        time.sleep(random.uniform(0.05, 1.5))
+        # The cut comes at a random moment, or as soon as the writer ends by itself.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            writer.wait(timeout=random.uniform(0.05, 1.5))
         handle = os.open(mount, os.O_RDONLY)
         fcntl.ioctl(handle, SHUTDOWN, struct.pack("I", WITHOUT_LOG_FLUSH))
         writer.kill()

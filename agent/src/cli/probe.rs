@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use unicode_width::UnicodeWidthStr;
 
 use super::status::{live, other_answer, state_word};
+use super::table::cell::plain;
 use super::{Context, Failure, Outcome, runtime};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -252,8 +253,8 @@ fn row(point: &Probed) -> [String; 5] {
         point.point.to_string(),
         format!("{} {}", point.address, point.kind),
         raw.join(" "),
-        value.trim_end().to_owned(),
-        orders.join("  "),
+        plain(value.trim_end()),
+        plain(&orders.join("  ")),
     ]
 }
 

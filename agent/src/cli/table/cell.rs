@@ -8,7 +8,7 @@ pub(super) fn width_of(text: &str) -> usize {
 }
 
 /// The text without control characters: a device or a broker can't move the cursor.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '·' } else { c })
         .collect()

@@ -1,6 +1,6 @@
 //! What the agent knows right now, drawn as a table for a terminal. Pure: a snapshot in, text out.
 
-mod cell;
+pub(super) mod cell;
 mod change;
 #[cfg(test)]
 mod tests;

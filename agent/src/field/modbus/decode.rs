@@ -144,8 +144,19 @@ pub fn all_orders(kind: Kind, words: &[u16]) -> Vec<(&'static str, Result<Value,
 
 fn scaled(value: Value, scaling: Scaling) -> Result<Value, Bad> {
     match value.as_number() {
-        Some(number) => finite(number * scaling.scale + scaling.offset),
+        Some(number) => finite(times(number, scaling.scale) + scaling.offset),
         None => Ok(value),
+    }
+}
+
+/// number × scale. A scale such as 0.1 is no binary fraction, but its inverse is a whole number:
+/// dividing by that gives the decimal that was meant (2096 × 0.1 is 209.6, not 209.60000000000002).
+fn times(number: f64, scale: f64) -> f64 {
+    let inverse = (1.0 / scale).round();
+    if scale.abs() < 1.0 && 1.0 / inverse == scale {
+        number / inverse
+    } else {
+        number * scale
     }
 }
 

@@ -164,6 +164,14 @@ fn scale_offset_and_expectation_apply_in_this_order() {
         assert_eq!(got, expected, "{kind:?} {scaling:?} {expect:?}");
     };
     check(int, None, None, &[0xFFFF], Ok(Value::Int(-1)));
+    // Decimal scales give the decimal that was meant.
+    check(
+        int,
+        Some((0.1, 0.0)),
+        None,
+        &[2096],
+        Ok(Value::Float(209.6)),
+    );
     check(
         int,
         Some((0.5, 10.0)),
