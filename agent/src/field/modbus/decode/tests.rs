@@ -164,14 +164,6 @@ fn scale_offset_and_expectation_apply_in_this_order() {
         assert_eq!(got, expected, "{kind:?} {scaling:?} {expect:?}");
     };
     check(int, None, None, &[0xFFFF], Ok(Value::Int(-1)));
-    // Decimal scales give the decimal that was meant.
-    check(
-        int,
-        Some((0.1, 0.0)),
-        None,
-        &[2096],
-        Ok(Value::Float(209.6)),
-    );
     check(
         int,
         Some((0.5, 10.0)),
@@ -281,5 +273,19 @@ proptest! {
             prop_assert_eq!(words.len(), usize::from(kind.registers()));
             prop_assert!(value.as_number().is_none_or(f64::is_finite));
         }
+    }
+}
+
+#[test]
+fn decimal_scales_give_the_decimal_that_was_meant() {
+    let int = Kind::I16(ByteOrder::High);
+    for (scale, word, expected) in [
+        (0.1, 2096, 209.6),
+        (0.01, 2143, 21.43),
+        (0.3, 10, 3.0),
+        (10.0, 7, 70.0),
+    ] {
+        let got = read(int, Some((scale, 0.0)), None).decode(&Raw::Words(vec![7, 7, word]));
+        assert_eq!(got, Ok(Value::Float(expected)), "{word} × {scale}");
     }
 }
