@@ -27,7 +27,7 @@ pub struct Args {
 ///
 /// Faults in the files (the old configuration keeps running); no agent that answers.
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
-    let config = context.load()?;
+    let config = context.load()?.config;
     let mut out = io::stdout().lock();
     let difference = difference(context, &config.gateway.state_dir, false)?;
     if args.json {

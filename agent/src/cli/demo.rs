@@ -236,7 +236,7 @@ async fn show(args: &Args, context: &Context, port: u16, dir: &Path) -> Result<(
         config: config.clone(),
         ..context.clone()
     };
-    let agent = Agent::start(context.load()?, config.clone())
+    let agent = Agent::start(context.load()?.config, config.clone())
         .await
         .map_err(start_failure)?;
     let mut screen = Screen::new(io::stdout(), context.language, io::stdout().is_terminal());

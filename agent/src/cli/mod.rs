@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 pub use failure::{Failure, Outcome};
 
-use crate::config::{self, Config};
+use crate::config::{self, Loaded};
 use crate::text;
 use crate::text::Language;
 
@@ -82,13 +82,13 @@ pub struct Context {
 }
 
 impl Context {
-    /// Loads the configuration.
+    /// Loads the configuration, with its warnings.
     ///
     /// # Errors
     ///
     /// [`Failure::Configuration`] with every fault, rendered.
-    pub fn load(&self) -> Result<Config, Failure> {
-        let loaded = config::load(&self.config).map_err(|faults| {
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        config::load(&self.config).map_err(|faults| {
             let report = faults.render(self.language, false, terminal_width());
             let hint = text!(
                 "`lineside check -c {}` shows the same",
@@ -96,8 +96,7 @@ impl Context {
                 self.config.display()
             );
             Failure::Configuration(format!("{report}\n{}\n", hint.say(self.language)))
-        })?;
-        Ok(loaded.config)
+        })
     }
 }
 

@@ -57,7 +57,7 @@ struct Shown {
 ///
 /// An unknown machine or point; a machine that can't be reached.
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
-    let config = context.load()?;
+    let config = context.load()?.config;
     let map = machine(&config, &args.machine)?;
     let request = Request::Probe {
         machine: map.machine.clone(),

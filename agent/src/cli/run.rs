@@ -4,7 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Context, Failure, Outcome, runtime};
-use crate::config;
+use crate::config::Loaded;
 use crate::control;
 use crate::logs;
 use crate::run::{Agent, Ask, ReloadError, StartError, StopError};
@@ -22,9 +22,14 @@ pub struct Args {}
 ///
 /// See [`Failure`].
 pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
-    let config = context.load()?;
+    let Loaded {
+        config, warnings, ..
+    } = context.load()?;
     logs::start(config.gateway.log)?;
-    warn_of_config(context);
+    // They go to the log, too: nobody may have seen `check`.
+    for fault in &warnings {
+        tracing::warn!(file = %fault.file.path().display(), "{}", fault.message);
+    }
     let runtime = runtime()?;
     let path = std::path::absolute(&context.config)?;
     runtime.block_on(async {
@@ -43,16 +48,6 @@ pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
         tracing::info!("stopped");
         Ok(Outcome::Done)
     })
-}
-
-/// Warnings of the configuration go to the log, too: nobody may have seen `check`.
-fn warn_of_config(context: &Context) {
-    let Ok(loaded) = config::load(&context.config) else {
-        return;
-    };
-    for fault in &loaded.warnings {
-        tracing::warn!(file = %fault.file.path().display(), "{}", fault.message);
-    }
 }
 
 /// Waits for a signal to stop, or for a part that ends by itself.

@@ -25,7 +25,7 @@ pub struct Args {
 ///
 /// No agent that answers: exit code 5.
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
-    let config = context.load()?;
+    let config = context.load()?.config;
     let live = live(context, &config.gateway.state_dir)?;
     let mut out = io::stdout().lock();
     if args.json {
