@@ -153,7 +153,7 @@ mod tests {
         let all = taken(&mut shown, now);
         assert_eq!(
             all,
-            [(status.clone(), 1), (press.clone(), 2), (map.clone(), 1)]
+            [(press.clone(), 2), (status.clone(), 1), (map.clone(), 1)]
         );
         shown.update(board(now, &[(status.clone(), 1), (press.clone(), 3)]));
         assert_eq!(taken(&mut shown, now), [], "version 2 is still on its way");

@@ -79,8 +79,8 @@ fn the_board_overtakes_history_and_part_of_the_window_is_its_own() {
     delivery.show(board(&[("", 1), ("m", 2)]));
     let first = publishes(&mut delivery, now);
     let expected = [
-        "p/s/g/status 1",
         "p/s/g/availability/m 2",
+        "p/s/g/status 1",
         "p/s/g/telemetry/m 0",
     ];
     assert_eq!(first, expected);
@@ -91,9 +91,9 @@ fn the_board_overtakes_history_and_part_of_the_window_is_its_own() {
     delivery.show(board(&[("", 3), ("m", 4)]));
     assert_eq!(publishes(&mut delivery, now), [""; 0], "on their way");
     delivery.answered(2, 0, &mut refusals, now).unwrap();
-    assert_eq!(publishes(&mut delivery, now), ["p/s/g/availability/m 4"]);
-    delivery.answered(1, 0, &mut refusals, now).unwrap();
     assert_eq!(publishes(&mut delivery, now), ["p/s/g/status 3"]);
+    delivery.answered(1, 0, &mut refusals, now).unwrap();
+    assert_eq!(publishes(&mut delivery, now), ["p/s/g/availability/m 4"]);
     assert_eq!(delivery.in_flight(), 3, "history keeps to its three");
 }
 
@@ -142,8 +142,8 @@ fn what_is_too_large_is_set_aside_and_holds_nothing_up() {
     let mut delivery = delivery(10, Some(5), records);
     delivery.show(board(&[("", 1_000_000), ("m", 2)]));
     let expected = [
-        "p/s/g/status too large",
         "p/s/g/availability/m 2",
+        "p/s/g/status too large",
         "p/s/g/telemetry/m too large",
         "p/s/g/gaps/m too large",
         "p/s/g/telemetry/m 3",

@@ -212,8 +212,8 @@ async fn the_board_goes_first_and_a_clean_stop_says_offline_last() {
         })
         .collect();
     let expected = [
-        ("status", true),
         ("availability/press", true),
+        ("status", true),
         ("map/press", true),
         ("telemetry/m", false),
         ("telemetry/m", false),
