@@ -60,6 +60,8 @@ impl fmt::Display for Text {
     }
 }
 
+impl std::error::Error for Text {}
+
 /// Writes one message in both languages, English first: `text!("no point `{name}`", "没有点位 `{name}`")`.
 /// Both see the same names in scope; further arguments, if any, go to both.
 #[macro_export]

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod check;
 pub mod demo;
 mod failure;
+mod help;
 mod interrupt;
 pub mod probe;
 pub mod run;
@@ -13,8 +14,10 @@ pub mod status;
 pub mod table;
 pub mod watch;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::borrow::Cow;
 use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,7 +25,7 @@ pub use failure::{Failure, Outcome};
 
 use crate::config::{self, Loaded};
 use crate::text;
-use crate::text::Language;
+use crate::text::{Language, Text};
 
 /// Where the gateway file lies unless a command says otherwise.
 const CONFIG_PATH: &str = "/etc/lineside/gateway.toml";
@@ -105,14 +108,18 @@ pub fn main<I>(arguments: I) -> ExitCode
 where
     I: IntoIterator<Item = OsString>,
 {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let spoken = spoken_language(&words);
+    let command = match spoken {
+        Language::En => Arguments::command(),
+        Language::ZhCn => help::in_chinese(Arguments::command()),
+    };
+    let arguments = command
+        .try_get_matches_from(words)
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match arguments {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let code = if error.use_stderr() { 2 } else { 0 };
-            // A closed terminal is no reason to complain.
-            drop(error.print());
-            return ExitCode::from(code);
-        }
+        Err(error) => return answer(&error, spoken),
     };
     let language = arguments
         .lang
@@ -138,8 +145,55 @@ where
     }
 }
 
-fn language(text: &str) -> Result<Language, String> {
-    text.parse().map_err(|()| "en or zh-CN".to_owned())
+/// Says what clap has to say: the help, the version or what is wrong with the arguments.
+fn answer(error: &clap::Error, language: Language) -> ExitCode {
+    // A closed terminal is no reason to complain.
+    drop(match (language, error.use_stderr()) {
+        (Language::En, _) => error.print(),
+        (Language::ZhCn, false) => {
+            let text = error.render();
+            let plain = !io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+            let text = if plain {
+                text.to_string()
+            } else {
+                text.ansi().to_string()
+            };
+            io::stdout().write_all(help::framed(&text).as_bytes())
+        }
+        (Language::ZhCn, true) => io::stderr().write_all(help::complaint(error).as_bytes()),
+    });
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+/// The language before anything is parsed, for the help and for wrong usage.
+fn spoken_language(words: &[OsString]) -> Language {
+    let lang = said(words, &["--lang"]).and_then(|lang| lang.parse().ok());
+    lang.unwrap_or_else(|| {
+        let config = said(words, &["-c", "--config"]).map(OsString::from);
+        let config = config.or_else(|| std::env::var_os("LINESIDE_CONFIG"));
+        configured_language(Path::new(&config.unwrap_or_else(|| CONFIG_PATH.into())))
+    })
+}
+
+/// The value of an option by any of its names, as far as that can be said without parsing.
+fn said(words: &[OsString], names: &[&str]) -> Option<String> {
+    let words = words.iter().map(|word| word.to_string_lossy());
+    let mut words = words.take_while(|word| word != "--");
+    while let Some(word) = words.next() {
+        if names.contains(&&*word) {
+            return words.next().map(Cow::into_owned);
+        }
+        let assigned = word.split_once('=');
+        if let Some((_, value)) = assigned.filter(|(name, _)| names.contains(name)) {
+            return Some(value.to_owned());
+        }
+    }
+    None
+}
+
+fn language(text: &str) -> Result<Language, Text> {
+    let wanted = |()| text!("en or zh-CN is wanted", "应为 en 或 zh-CN");
+    text.parse().map_err(wanted)
 }
 
 /// The language of the gateway file, else of the locale. Reads one key only: a file with faults
@@ -179,4 +233,32 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, said};
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_option_is_found_before_anything_is_parsed() {
+        let check = |words: &[&str], expected: Option<&str>| {
+            let words: Vec<_> = words.iter().map(Into::into).collect();
+            assert_eq!(said(&words, &["-c", "--config"]).as_deref(), expected);
+        };
+        check(&["lineside"], None);
+        check(
+            &["lineside", "check", "-c", "a.toml", "--help"],
+            Some("a.toml"),
+        );
+        check(&["lineside", "--config=a=b", "check"], Some("a=b"));
+        check(&["lineside", "check", "--config"], None);
+        check(&["lineside", "probe", "--", "-c", "a"], None);
+        check(&["lineside", "--configs=a"], None);
+    }
 }

@@ -39,17 +39,24 @@ pub struct Args {
 }
 
 /// A speed within what a line can live.
-pub(super) fn speed(text: &str) -> Result<f64, String> {
+pub(super) fn speed(text: &str) -> Result<f64, Text> {
     match text.parse() {
         Ok(speed) if (SPEED_MIN..=SPEED_MAX).contains(&speed) => Ok(speed),
-        Ok(_) | Err(_) => Err(format!(
-            "a number from {SPEED_MIN} to {SPEED_MAX} is wanted"
+        Ok(_) | Err(_) => Err(text!(
+            "a number from {SPEED_MIN} to {SPEED_MAX} is wanted",
+            "应为 {SPEED_MIN} 到 {SPEED_MAX} 之间的数"
         )),
     }
 }
 
-fn faulty(text: &str) -> Result<(String, Fault), String> {
-    let wanted = || format!("MACHINE=FAULT is wanted; faults: {}", kinds());
+fn faulty(text: &str) -> Result<(String, Fault), Text> {
+    let kinds = kinds();
+    let wanted = || {
+        text!(
+            "MACHINE=FAULT is wanted; faults: {kinds}",
+            "应为 MACHINE=FAULT；故障有：{kinds}"
+        )
+    };
     let (machine, fault) = text.split_once('=').ok_or_else(wanted)?;
     Ok((machine.to_owned(), fault.parse().map_err(|_| wanted())?))
 }
