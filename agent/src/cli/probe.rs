@@ -59,6 +59,7 @@ struct Shown {
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let config = context.load()?.config;
     let map = machine(&config, &args.machine)?;
+    let wanted = places(&map, &args.points).map_err(|unknown| Failure::Usage(unknown.text()))?;
     let request = Request::Probe {
         machine: map.machine.clone(),
         points: args.points.clone(),
@@ -70,7 +71,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
                 return Err(Failure::Unreachable(crate::text::Text { en, zh }));
             }
             Ok(Answer::Live(_) | Answer::Reload(_)) => return Err(other_answer()),
-            Err(AskError::Absent { .. }) => runtime()?.block_on(by_own_link(&map, &args.points))?,
+            Err(AskError::Absent { .. }) => runtime()?.block_on(by_own_link(&map, &wanted))?,
             Err(error) => return Err(Failure::Other(error.into())),
         };
         let mut out = io::stdout().lock();
@@ -131,9 +132,8 @@ fn by_agent(
 }
 
 /// Reads the machine over links of our own, until its rules have seen every group once.
-async fn by_own_link(map: &Arc<MachineMap>, names: &[String]) -> Result<Shown, Failure> {
+async fn by_own_link(map: &Arc<MachineMap>, wanted: &[u16]) -> Result<Shown, Failure> {
     let failure = |failure: ProbeFailure| Failure::Unreachable(failure.text());
-    let wanted = places(map, names).map_err(|unknown| Failure::Usage(unknown.text()))?;
     let clock = SystemClock;
     let (batches, mut taken) = mpsc::channel(64);
     let mut field = Field::new(Arc::new(clock), batches);
@@ -143,7 +143,7 @@ async fn by_own_link(map: &Arc<MachineMap>, names: &[String]) -> Result<Shown, F
     let mut states = StateMachine::new(Arc::clone(map), now, now);
     let until = Instant::now() + LINK_PATIENCE;
     let readings = loop {
-        let tried = field.probe(slot, wanted.clone()).await;
+        let tried = field.probe(slot, wanted.to_vec()).await;
         while let Ok(batch) = taken.try_recv() {
             feed(&mut states, &batch);
         }
