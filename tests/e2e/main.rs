@@ -1,13 +1,17 @@
 //! The agent from end to end: the real binary between peers that are not ours, through faults.
 
+mod apply;
 mod availability;
 mod bad_input;
 mod broker;
 mod dead_unit;
+mod help;
 mod outage;
 mod portal;
+mod probe;
 mod readonly;
 mod reload;
 mod stale;
+mod status;
 mod types;
 mod will;

@@ -11,6 +11,7 @@ pub mod mqtt;
 pub mod plant;
 pub mod process;
 pub mod proxy;
+pub mod said;
 pub mod sequence;
 pub mod site;
 pub mod stand;
