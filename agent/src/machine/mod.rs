@@ -9,4 +9,4 @@ pub mod rule;
 mod silence;
 pub mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -59,6 +59,15 @@ pub(crate) fn machine(points: Vec<Point>, rules: &[(&str, &str)]) -> Arc<Machine
         })
         .collect();
     Arc::new(MachineMap {
+        points,
+        rules,
+        ..bare()
+    })
+}
+
+/// A machine on Modbus TCP with the group `fast` of 1 s, stale after 10 s, without points and rules.
+pub(crate) fn bare() -> MachineMap {
+    MachineMap {
         machine: "m".parse().unwrap(),
         name: lineside_proto::LocalText::default(),
         hash: "sha256:0".to_owned(),
@@ -83,9 +92,9 @@ pub(crate) fn machine(points: Vec<Point>, rules: &[(&str, &str)]) -> Arc<Machine
             interval: Duration::from_secs(1),
             stale_after: Duration::from_secs(10),
         }],
-        points,
-        rules,
+        points: Vec::new(),
+        rules: Vec::new(),
         warm_up: Duration::ZERO,
         hold_counts: Duration::from_secs(900),
-    })
+    }
 }

@@ -6,8 +6,8 @@
 use super::super::*;
 use crate::config::model::{ByteOrder, Group, Kind, ModbusAddress, Order, Point, Table};
 use crate::machine::rule::{PointKind, Rule, RulePoint};
+use crate::machine::testing::{bare, point};
 use crate::sample::Value;
-use lineside_proto::LocalText;
 use std::time::Duration;
 
 /// Name, type, group.
@@ -42,9 +42,7 @@ pub(super) fn map(rules: &str) -> Arc<MachineMap> {
         }
     });
     let points = POINTS.map(|(name, kind, group)| Point {
-        name: name.parse().unwrap(),
         group,
-        connection: 0,
         address: ModbusAddress {
             unit_id: 1,
             table: Table::Holding,
@@ -58,12 +56,7 @@ pub(super) fn map(rules: &str) -> Arc<MachineMap> {
                 },
             },
         },
-        scaling: None,
-        deadband: None,
-        expect: None,
-        publish: false,
-        unit: None,
-        description: None,
+        ..point(name)
     });
     let group = |name: &str, stale_ms: i64| Group {
         name: name.parse().unwrap(),
@@ -71,16 +64,10 @@ pub(super) fn map(rules: &str) -> Arc<MachineMap> {
         stale_after: Duration::from_millis(stale_ms.unsigned_abs()),
     };
     Arc::new(MachineMap {
-        machine: "extruder-01".parse().unwrap(),
-        name: LocalText::default(),
-        hash: String::new(),
-        fingerprint: String::new(),
-        connections: Vec::new(),
         groups: vec![group("fast", FAST_STALE_MS), group("slow", SLOW_STALE_MS)],
         points: points.into(),
         rules: rules.collect(),
-        warm_up: Duration::ZERO,
-        hold_counts: Duration::ZERO,
+        ..bare()
     })
 }
 
