@@ -21,6 +21,14 @@ impl Language {
             Self::En
         }
     }
+
+    /// One of two, by the language.
+    pub fn pick<T>(self, en: T, zh: T) -> T {
+        match self {
+            Self::En => en,
+            Self::ZhCn => zh,
+        }
+    }
 }
 
 impl std::str::FromStr for Language {
@@ -47,10 +55,7 @@ pub struct Text {
 impl Text {
     /// The message in the given language.
     pub fn say(&self, language: Language) -> &str {
-        match language {
-            Language::En => &self.en,
-            Language::ZhCn => &self.zh,
-        }
+        language.pick(&self.en, &self.zh)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use unicode_width::UnicodeWidthStr;
 
-use super::{Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, words};
 use crate::config::model::{Endpoint, MachineMap, Table};
 use crate::config::{self, Config, Fault, Faults, Severity};
 use crate::field::modbus::plan::{Request, requests};
@@ -158,11 +158,7 @@ fn summary(config: &Config, language: Language) -> String {
 }
 
 fn machine(map: &MachineMap, language: Language) -> String {
-    let name = match language {
-        Language::En => map.name.en.as_ref().or(map.name.zh_cn.as_ref()),
-        Language::ZhCn => map.name.zh_cn.as_ref().or(map.name.en.as_ref()),
-    };
-    let name = name.map_or("", String::as_str);
+    let name = words::name(&map.name, language).unwrap_or_default();
     let (id, points, rules) = (&map.machine, map.points.len(), map.rules.len());
     let head = text!(
         "  {id} ({name}): {points} points, {rules} rules",

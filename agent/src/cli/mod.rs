@@ -13,6 +13,7 @@ pub mod sim;
 pub mod status;
 pub mod table;
 pub mod watch;
+mod words;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::borrow::Cow;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use unicode_width::UnicodeWidthStr;
 
-use super::status::{live, other_answer, state_word};
+use super::status::{live, other_answer};
 use super::table::cell::plain;
-use super::{Context, Failure, Outcome, runtime};
+use super::{Context, Failure, Outcome, runtime, words};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::config::model::MachineMap;
@@ -208,7 +208,7 @@ async fn settle(map: &MachineMap, states: &mut StateMachine, taken: &mut mpsc::R
 }
 
 fn show(out: &mut impl Write, shown: &Shown, context: &Context) -> io::Result<()> {
-    let state = state_word(shown.state, context.language);
+    let state = words::state(shown.state, context.language);
     let rule = shown.rule.as_deref().unwrap_or("-");
     writeln!(out, "{}  {state}  {rule}  {}", shown.machine, shown.reason)?;
     let rows: Vec<[String; 5]> = shown.points.iter().map(row).collect();

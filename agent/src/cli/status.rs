@@ -1,12 +1,12 @@
 //! `lineside status`: the health of the running agent.
 
-use lineside_proto::{LocalText, ReasonCode, State};
+use lineside_proto::ReasonCode;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, words};
 use crate::control::{self, Answer, AskError, Request};
-use crate::live::{LinkFigures, LinkPhase, Live, LiveMachine};
+use crate::live::{LinkFigures, Live, LiveMachine};
 use crate::text;
 use crate::text::Language;
 
@@ -102,10 +102,7 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
         ..
     } = live;
     writeln!(out, "{site}/{gateway}  lineside {version}  {at}")?;
-    let (since, clock_word) = match language {
-        Language::En => ("started", "clock"),
-        Language::ZhCn => ("启动于", "时钟"),
-    };
+    let (since, clock_word) = language.pick(("started", "clock"), ("启动于", "时钟"));
     writeln!(out, "{since} {started}  {clock_word} {:?}", clock.status)?;
     let link = if uplink.connected {
         text!("connected", "已连接")
@@ -153,9 +150,9 @@ fn show_machine(out: &mut impl Write, machine: &LiveMachine, language: Language)
         ..
     } = machine;
     let why = rule.as_deref().unwrap_or(reason_text);
-    let name = name(&machine.name, language).unwrap_or_default();
+    let name = words::name(&machine.name, language).unwrap_or_default();
     writeln!(out)?;
-    let state = state_word(*state, language);
+    let state = words::state(*state, language);
     writeln!(out, "{}  {name}", machine.machine)?;
     let line = text!(
         "  {state} since {since} ({why})",
@@ -195,7 +192,7 @@ fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io
         skipped,
         ..
     } = link;
-    let phase = phase_word(link.phase, language);
+    let phase = words::phase(link.phase, language);
     let line = text!(
         "  {connection} {endpoint}: {phase}, requests {requests}, timeouts {timeouts}, exceptions {exceptions}, rejected {rejected}, skipped {skipped}",
         "  {connection} {endpoint}：{phase}，请求 {requests}，超时 {timeouts}，异常应答 {exceptions}，拒收 {rejected}，跳过 {skipped}"
@@ -205,37 +202,4 @@ fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io
         Some(fault) => writeln!(out, "    {fault}"),
         None => Ok(()),
     }
-}
-
-/// A state as a reader of the language calls it.
-pub fn state_word(state: State, language: Language) -> &'static str {
-    match language {
-        Language::En => state.as_str(),
-        Language::ZhCn => state.zh_cn(),
-    }
-}
-
-/// A phase as a reader of the language calls it.
-pub fn phase_word(phase: LinkPhase, language: Language) -> &'static str {
-    let (en, zh) = match phase {
-        LinkPhase::Connecting => ("connecting", "连接中"),
-        LinkPhase::Listening => ("listening", "侦听中"),
-        LinkPhase::Up => ("up", "正常"),
-        LinkPhase::Quiet => ("quiet", "静默等待"),
-        LinkPhase::Backoff => ("waiting to retry", "等待重试"),
-        LinkPhase::Refused => ("refused: another master talks", "拒绝：总线上另有主站"),
-    };
-    match language {
-        Language::En => en,
-        Language::ZhCn => zh,
-    }
-}
-
-/// A name in the reader's language, or in the other.
-pub fn name(name: &LocalText, language: Language) -> Option<&str> {
-    let (first, second) = match language {
-        Language::En => (&name.en, &name.zh_cn),
-        Language::ZhCn => (&name.zh_cn, &name.en),
-    };
-    first.as_deref().or(second.as_deref())
 }

@@ -7,11 +7,17 @@ pub(super) fn width_of(text: &str) -> usize {
     text.width()
 }
 
-/// The text without control characters: a device or a broker can't move the cursor.
+/// The text with a dot for each character that takes no room or turns the writing direction: a device
+/// or a broker can't move the cursor, nor make one text look like another.
 pub(in crate::cli) fn plain(text: &str) -> String {
+    let shown = |c: char| c.width().unwrap_or(0) > 0 && !is_format(c);
     text.chars()
-        .map(|c| if c.is_control() { '·' } else { c })
+        .map(|c| if shown(c) { c } else { '·' })
         .collect()
+}
+
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// The text filled up with spaces to a width.
@@ -21,7 +27,7 @@ pub(super) fn padded(text: &str, width: usize) -> String {
 }
 
 /// The text cut to a width, with an ellipsis where something is missing.
-pub(super) fn fitted(text: &str, width: usize) -> String {
+pub(in crate::cli) fn fitted(text: &str, width: usize) -> String {
     if width_of(text) <= width {
         return text.to_owned();
     }
@@ -51,7 +57,19 @@ mod tests {
         assert_eq!(fitted("双螺杆挤出机", 12), "双螺杆挤出机");
         assert_eq!(fitted("双螺杆挤出机", 8), "双螺杆…");
         assert_eq!(fitted("ab", 0), "");
-        assert_eq!(plain("a\x1b[2Jb\n"), "a·[2Jb·");
+    }
+
+    #[test]
+    fn what_moves_or_hides_is_a_dot() {
+        for (text, expected) in [
+            ("plain 中文", "plain 中文"),
+            ("a\x1b]0;title\x07", "a·]0;title·"),
+            ("new\nline\ttab", "new·line·tab"),
+            ("\u{202e}evil", "·evil"),
+            ("e\u{301}", "e·"),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use lineside_proto::{AvailableNow, LocalText, ReasonCode, State, Time};
 
+use super::words;
 use crate::live::{LinkPhase, Live, LiveMachine, LivePoint};
 use crate::text;
 use crate::text::Language;
@@ -36,24 +37,17 @@ pub struct View {
 impl View {
     /// One of two words, by the reader's language.
     pub(super) fn say(&self, en: &'static str, zh: &'static str) -> &'static str {
-        match self.language {
-            Language::En => en,
-            Language::ZhCn => zh,
-        }
+        self.language.pick(en, zh)
     }
 
     /// What people call a machine; its identifier where it has no name.
     pub(super) fn name<'a>(&self, name: &'a LocalText, identifier: &'a str) -> &'a str {
-        let (first, second) = match self.language {
-            Language::En => (&name.en, &name.zh_cn),
-            Language::ZhCn => (&name.zh_cn, &name.en),
-        };
-        first.as_deref().or(second.as_deref()).unwrap_or(identifier)
+        words::name(name, self.language).unwrap_or(identifier)
     }
 
     /// The word for a state.
     pub(super) fn state(&self, state: State) -> &'static str {
-        self.say(state.as_str(), state.zh_cn())
+        words::state(state, self.language)
     }
 
     /// How long ago a moment was: two units at most. A moment to come is `0s`.
@@ -106,14 +100,6 @@ fn color_of(state: State) -> &'static str {
         State::Setup => "33",
         State::Run => "1;32",
         State::Hold => "35",
-    }
-}
-
-fn color_of_availability(available: AvailableNow) -> &'static str {
-    match available {
-        AvailableNow::Yes => "32",
-        AvailableNow::No => "",
-        AvailableNow::Unknown => "33",
     }
 }
 
@@ -271,12 +257,12 @@ fn rows(columns: &[Column], count: usize, view: &View) -> Vec<String> {
 }
 
 fn available(available: AvailableNow, view: &View) -> (String, &'static str) {
-    let word = match available {
-        AvailableNow::Yes => view.say("yes", "可用"),
-        AvailableNow::No => view.say("no", "不可用"),
-        AvailableNow::Unknown => view.say("unknown", "不明"),
+    let color = match available {
+        AvailableNow::Yes => "32",
+        AvailableNow::No => "",
+        AvailableNow::Unknown => "33",
     };
-    (word.to_owned(), color_of_availability(available))
+    (words::available(available, view.language).to_owned(), color)
 }
 
 /// The rule, or for UNKNOWN the kind of reason.
@@ -308,16 +294,15 @@ fn link(machine: &LiveMachine, view: &View) -> (String, &'static str) {
             LinkPhase::Backoff => 4,
             LinkPhase::Refused => 5,
         });
-    let (word, color) = match worst {
-        None => ("–", ""),
-        Some(LinkPhase::Up) => (view.say("up", "正常"), ""),
-        Some(LinkPhase::Connecting) => (view.say("connecting", "连接中"), "33"),
-        Some(LinkPhase::Listening) => (view.say("listening", "侦听中"), "33"),
-        Some(LinkPhase::Quiet) => (view.say("quiet", "静默"), "33"),
-        Some(LinkPhase::Backoff) => (view.say("backoff", "等待重试"), "31"),
-        Some(LinkPhase::Refused) => (view.say("refused", "另有主站"), "31"),
+    let Some(worst) = worst else {
+        return ("–".to_owned(), "");
     };
-    (word.to_owned(), color)
+    let color = match worst {
+        LinkPhase::Up => "",
+        LinkPhase::Connecting | LinkPhase::Listening | LinkPhase::Quiet => "33",
+        LinkPhase::Backoff | LinkPhase::Refused => "31",
+    };
+    (words::phase(worst, view.language).to_owned(), color)
 }
 
 /// As many values as fit: what is bad first, since it needs a look, then what has a unit, in the
