@@ -35,9 +35,11 @@ use std::sync::Arc;
 pub use canonical::text as canonical_text;
 pub use fault::{FAULTS_MAX, Fault, Faults, Severity};
 pub use model::Config;
+pub use section::nearest_or_all;
 pub use source::{FILE_BYTES_MAX, Position, Source};
 
 use crate::text;
+use crate::text::Language;
 use fault::Report;
 use files::Files;
 use section::{Said, Section};
@@ -77,6 +79,15 @@ pub fn load(path: &Path) -> Result<Loaded, Faults> {
         }),
         Some(_) | None => Err(faults),
     }
+}
+
+/// The language that a gateway file says, whatever faults it has besides: these should be told in it.
+pub fn language(path: &Path) -> Option<Language> {
+    let report = Report::default();
+    let toml = Files::around(Path::new("")).toml(path, None, &report)?;
+    let root = Section::new(&toml.table, &toml.at, &report);
+    let said = root.section("gateway")?.text("language")?;
+    said.value.parse().ok()
 }
 
 fn read(path: &Path, files: &Files, report: &Report) -> Option<Config> {
@@ -166,11 +177,18 @@ fn matches(path: &Path, said: Said<'_, &str>, report: &Report) -> Vec<PathBuf> {
             return Vec::new();
         }
     };
-    // One more than allowed is enough to refuse the rest.
-    let found: Vec<PathBuf> = found
-        .filter_map(Result::ok)
-        .take(MACHINES_MAX + 1)
-        .collect();
+    // One more than allowed is enough to refuse the rest. A folder that can't be read is an error:
+    // a reload would take its machines for removed.
+    let found: Result<Vec<PathBuf>, _> = found.take(MACHINES_MAX + 1).collect();
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            let (folder, why) = (error.path().display(), error.error());
+            let message = text!("{folder} can't be read: {why}", "无法读取 {folder}：{why}");
+            report.error("unreadable-file", said.at, message);
+            return Vec::new();
+        }
+    };
     if found.is_empty() {
         let message = text!("`{pattern}` matches no file", "没有文件与 `{pattern}` 匹配");
         report.add(Fault::warning("no-match", said.at, message));

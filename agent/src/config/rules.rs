@@ -1,14 +1,13 @@
 //! `[state]`: the rules that say what a machine is doing, compiled against its points.
 
 use lineside_proto::State;
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::fault::{Fault, Report};
-use super::model::{Kind, StateRule};
+use super::model::{Kind, Point, StateRule};
 use super::point;
-use super::section::{Said, Section, wrong_type};
+use super::section::{Said, Section, nearest_or_all, wrong_type};
 use super::source::Place;
 use super::tree::{Node, Value};
 use crate::machine::rule::{PointKind, Rule, RulePoint};
@@ -36,23 +35,18 @@ pub(super) struct Operands<'a> {
 
 impl<'a> Operands<'a> {
     pub(super) fn of(points: &'a [point::Draft<'a>]) -> Self {
-        let kind = |kind: Kind| match kind {
+        let kind = |point: &Point| match point.address.kind {
             Kind::Bool(_) => PointKind::Bool,
             Kind::String { .. } => PointKind::Text,
-            Kind::U16(_)
-            | Kind::I16(_)
-            | Kind::U32(_)
-            | Kind::I32(_)
-            | Kind::U64(_)
-            | Kind::I64(_)
-            | Kind::F32(_)
-            | Kind::F64(_)
-            | Kind::Bcd16(_)
-            | Kind::Bcd32(_) => PointKind::Number,
+            _ if point.scaling.is_some() => PointKind::Number,
+            Kind::U16(_) | Kind::I16(_) => PointKind::Bits(16),
+            Kind::U32(_) | Kind::I32(_) => PointKind::Bits(32),
+            Kind::U64(_) | Kind::I64(_) => PointKind::Bits(64),
+            Kind::F32(_) | Kind::F64(_) | Kind::Bcd16(_) | Kind::Bcd32(_) => PointKind::Number,
         };
         let of = |draft: &'a point::Draft<'a>| {
             let point = draft.point.as_ref();
-            let kind = point.map_or(PointKind::Number, |point| kind(point.address.kind));
+            let kind = point.map_or(PointKind::Number, kind);
             RulePoint {
                 name: draft.name,
                 kind,
@@ -91,7 +85,7 @@ pub(super) fn read(
     let mut walk = Walk {
         operands,
         report,
-        seen: BTreeMap::new(),
+        seen: Vec::new(),
         always: None,
     };
     let last = items.len().saturating_sub(1);
@@ -105,8 +99,8 @@ pub(super) fn read(
 struct Walk<'a> {
     operands: &'a Operands<'a>,
     report: &'a Report,
-    /// Conditions by their text, spaces left out.
-    seen: BTreeMap<String, &'a Place>,
+    /// The conditions so far.
+    seen: Vec<(Rule, &'a Place)>,
     /// A rule that is always true.
     always: Option<&'a Place>,
 }
@@ -130,7 +124,7 @@ impl<'a> Walk<'a> {
         section.finish();
         let when = when?;
         let rule = self.compile(when)?;
-        self.reachable(when);
+        self.reachable(when, &rule);
         self.sensible(when, &rule, last);
         Some(StateRule {
             state: state?,
@@ -156,7 +150,7 @@ impl<'a> Walk<'a> {
         } else {
             let names = STATES.map(|(word, _)| word);
             let message = text!("there is no state `{word}`", "没有状态 `{word}`");
-            let hint = super::section::nearest_or_all(&word.to_ascii_uppercase(), &names);
+            let hint = nearest_or_all(word, &names);
             Fault::error("bad-value", said.at, message).hint(hint)
         };
         self.report.add(fault);
@@ -188,10 +182,9 @@ impl<'a> Walk<'a> {
         None
     }
 
-    fn reachable(&mut self, when: Said<'a, &'a str>) {
-        let text: String = when.value.split_whitespace().collect();
-        let earlier = self.seen.get(&text).copied();
-        if let Some(earlier) = self.always.or(earlier) {
+    fn reachable(&mut self, when: Said<'a, &'a str>, rule: &Rule) {
+        let same = self.seen.iter().find(|(earlier, _)| earlier.is_same(rule));
+        if let Some(earlier) = self.always.or(same.map(|(_, at)| *at)) {
             let place = earlier.words();
             let message = if self.always.is_some() {
                 text!(
@@ -211,7 +204,7 @@ impl<'a> Walk<'a> {
                 )),
             );
         }
-        self.seen.entry(text).or_insert(when.at);
+        self.seen.push((rule.clone(), when.at));
     }
 
     fn sensible(&mut self, when: Said<'a, &'a str>, rule: &Rule, last: bool) {
@@ -219,19 +212,21 @@ impl<'a> Walk<'a> {
         if constant == Some(true) && self.always.is_none() {
             self.always = Some(when.at);
         }
-        if !rule.points().is_empty() || (last && constant == Some(true)) {
-            return;
-        }
-        let message = match constant {
-            Some(false) => text!("this rule is never true", "此规则永远不成立"),
-            Some(true) | None => text!("this rule names no point", "此规则没有用到任何点位"),
-        };
-        self.report.add(
-            Fault::warning("rule-without-point", when.at, message).hint(text!(
+        if constant == Some(false) {
+            let message = text!("this rule is never true", "此规则永远不成立");
+            let fault = Fault::warning("never-true", when.at, message);
+            self.report.add(fault.hint(text!(
+                "correct the condition, or remove the rule",
+                "改正条件，或删除此规则"
+            )));
+        } else if rule.points().is_empty() && !(last && constant == Some(true)) {
+            let message = text!("this rule names no point", "此规则没有用到任何点位");
+            let fault = Fault::warning("rule-without-point", when.at, message);
+            self.report.add(fault.hint(text!(
                 "only the last rule, `true`, needs no point",
                 "只有最后一条 `true` 规则可以不用点位"
-            )),
-        );
+            )));
+        }
     }
 }
 

@@ -436,7 +436,7 @@ pub(super) fn bad_name(report: &Report, name: &str, at: &Place, error: &NameErro
 }
 
 /// The word nearest to what was written, else all that are possible.
-pub(super) fn nearest_or_all(written: &str, words: &[&str]) -> Text {
+pub fn nearest_or_all(written: &str, words: &[&str]) -> Text {
     if let Some(word) = nearest(written, words.iter().copied()) {
         return text!("did you mean `{word}`?", "是否想写 `{word}`？");
     }
@@ -447,16 +447,20 @@ pub(super) fn nearest_or_all(written: &str, words: &[&str]) -> Text {
     text!("known here: `{all}`", "此处可用：`{all}`")
 }
 
-/// The word nearest to what was written, if one is near.
+/// The word nearest to what was written, if one is near; capitals and small letters are alike.
 pub(super) fn nearest<'w>(written: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let length = written.chars().count();
     if length > COMPARED_CHARS_MAX {
         return None;
     }
+    let written = written.to_lowercase();
     let near = (length / 3).max(1);
     words
         .filter(|word| word.len().abs_diff(written.len()) <= 4 * near)
-        .map(|word| (strsim::damerau_levenshtein(written, word), word))
+        .map(|word| {
+            let distance = strsim::damerau_levenshtein(&written, &word.to_lowercase());
+            (distance, word)
+        })
         .filter(|(distance, _)| *distance <= near)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)

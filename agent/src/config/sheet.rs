@@ -38,7 +38,15 @@ struct Cell {
 /// Reads the points of a sheet; none if its columns can't be told.
 pub(super) fn read(file: &Arc<Source>, report: &Report) -> Option<Table> {
     let separator = separator(file.text());
-    let mut rows = rows(file.text(), separator).into_iter();
+    let (rows, open) = rows(file.text(), separator);
+    if let Some(quote) = open {
+        // It would swallow all points below it.
+        let at = Place::of(file, quote..quote + 1);
+        let message = text!("this quote is never closed", "这个引号没有闭合");
+        report.error("syntax", &at, message);
+        return None;
+    }
+    let mut rows = rows.into_iter();
     let Some(header) = rows.next() else {
         let message = text!("the file has no line of column names", "文件缺少列名行");
         report.add(Fault::error("missing-key", &Place::whole(file), message).hint(columns()));
@@ -73,15 +81,16 @@ fn separator(text: &str) -> char {
         .unwrap_or(',')
 }
 
-/// Splits the text into rows of cells; empty lines are left out.
-fn rows(text: &str, separator: char) -> Vec<Vec<Cell>> {
+/// Splits the text into rows of cells; empty lines are left out. Beside them the place of a quote
+/// that is never closed.
+fn rows(text: &str, separator: char) -> (Vec<Vec<Cell>>, Option<usize>) {
     let mut rows = Vec::new();
     let mut row = Vec::new();
     let mut cell = Cell {
         text: String::new(),
         span: 0..0,
     };
-    let mut quoted = false;
+    let mut quote = None;
     let mut chars = text.char_indices().peekable();
     let end_cell = |row: &mut Vec<Cell>, cell: &mut Cell, end: usize| {
         cell.span.end = end;
@@ -95,12 +104,12 @@ fn rows(text: &str, separator: char) -> Vec<Vec<Cell>> {
     };
     while let Some((at, c)) = chars.next() {
         match c {
-            '"' if quoted && chars.next_if(|(_, next)| *next == '"').is_some() => {
+            '"' if quote.is_some() && chars.next_if(|(_, next)| *next == '"').is_some() => {
                 cell.text.push('"');
             }
-            '"' if quoted => quoted = false,
-            '"' if cell.text.trim().is_empty() => quoted = true,
-            c if quoted => cell.text.push(c),
+            '"' if quote.is_some() => quote = None,
+            '"' if cell.text.trim().is_empty() => quote = Some(at),
+            c if quote.is_some() => cell.text.push(c),
             '\n' => {
                 end_cell(&mut row, &mut cell, at);
                 end_row(&mut rows, &mut row);
@@ -115,7 +124,7 @@ fn rows(text: &str, separator: char) -> Vec<Vec<Cell>> {
     }
     end_cell(&mut row, &mut cell, text.len());
     end_row(&mut rows, &mut row);
-    rows
+    (rows, quote)
 }
 
 fn end_row(rows: &mut Vec<Vec<Cell>>, row: &mut Vec<Cell>) {
@@ -204,9 +213,10 @@ impl Sheet<'_> {
             return None;
         };
         let address = self.address(name, cells.remove("table"), cells.remove("address"));
-        let extra = row
-            .get(self.header.len())
-            .filter(|cell| !cell.text.is_empty());
+        let extra = (0..).zip(row).find(|(place, cell): &(usize, &Cell)| {
+            let column = self.header.get(*place).map_or("", |column| &column.text);
+            column.is_empty() && !cell.text.is_empty()
+        });
         let value = match (address, extra) {
             (Some(address), None) => {
                 let rest = cells
@@ -215,8 +225,8 @@ impl Sheet<'_> {
                 let entries = std::iter::once(address).chain(rest).collect();
                 Value::Table(Table { entries })
             }
-            (_, Some(extra)) => {
-                self.too_long(row, extra);
+            (_, Some((_, extra))) => {
+                self.without_column(extra);
                 Value::Broken
             }
             (None, None) => Value::Broken,
@@ -224,16 +234,15 @@ impl Sheet<'_> {
         Some(self.entry(&name.text, name, value))
     }
 
-    fn too_long(&self, row: &[Cell], extra: &Cell) {
-        let (has, needs) = (row.len(), self.header.len());
+    fn without_column(&self, extra: &Cell) {
         let message = text!(
-            "the line has {has} cells, and there are {needs} columns",
-            "该行有 {has} 个单元格，而列数为 {needs}"
+            "this cell stands in no column: the first line has no name above it",
+            "此单元格不属于任何列：首行对应位置没有列名"
         );
         let fault = Fault::error("bad-value", &self.at(extra), message);
         self.report.add(fault.hint(text!(
-            "put a text that contains the separator in quotes",
-            "含分隔符的文字要加引号"
+            "empty it, or put a text that contains the separator in quotes",
+            "清空此单元格；含分隔符的文字要加引号"
         )));
     }
 
@@ -274,37 +283,56 @@ impl Sheet<'_> {
             self.report.add(fault.hint(nearest_or_all(&word, &words)));
             return None;
         }
-        let text = address.text.as_str();
-        let hex = text
+        let value = self.written(&word, address);
+        Some(self.entry(&word, address, value))
+    }
+
+    /// An address: decimal or hex as on the wire, else what a manual's reference may look like.
+    fn written(&self, word: &str, cell: &Cell) -> Value {
+        let text = cell.text.as_str();
+        let lower = text.to_ascii_lowercase();
+        let hex = lower
             .strip_prefix("0x")
+            .filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .and_then(|hex| i64::from_str_radix(hex, 16).ok());
-        let decimal = text.parse::<i64>().ok();
-        let value = match (hex, decimal) {
+        let is_padded = text.len() == 5 && text.starts_with('0');
+        match (hex, text.parse::<i64>().ok()) {
             (Some(value), _) if word == "coil" => {
                 let message = text!(
                     "coil {text} may be address {value} in hex or a manual's reference",
                     "coil {text} 可能是十六进制地址 {value}，也可能是手册编号"
                 );
-                let fault = Fault::error("manual-address", &self.at(address), message);
-                self.report.add(fault.hint(text!(
-                    "write the address on the wire in decimal",
-                    "用十进制写报文地址"
-                )));
-                Value::Broken
+                self.ambiguous(cell, message)
             }
             (Some(value), _) => Value::Integer { value, hex: true },
+            // A coil's reference has a leading zero.
+            (None, Some(value)) if word == "coil" && is_padded => {
+                let message = text!(
+                    "coil {text} may be address {value} on the wire or a manual's reference",
+                    "coil {text} 可能是报文地址 {value}，也可能是手册编号"
+                );
+                self.ambiguous(cell, message)
+            }
             // Six digits can only be a manual's reference, which a sheet can't put in quotes.
             (None, Some(_)) if text.len() == 6 => Value::Text(text.to_owned()),
             (None, Some(value)) => Value::Integer { value, hex: false },
             (None, None) => Value::Text(text.to_owned()),
-        };
-        Some(self.entry(&word, address, value))
+        }
+    }
+
+    fn ambiguous(&self, cell: &Cell, message: Text) -> Value {
+        let fault = Fault::error("manual-address", &self.at(cell), message);
+        self.report.add(fault.hint(text!(
+            "write the address on the wire in decimal, without leading zeros",
+            "用十进制写报文地址，不加前导零"
+        )));
+        Value::Broken
     }
 
     fn integer(&self, cell: &Cell) -> Value {
         match cell.text.parse() {
             Ok(value) => Value::Integer { value, hex: false },
-            Err(_) => self.not_a_number(cell),
+            Err(_) => self.not_a_number(cell, &text!("a whole number", "整数")),
         }
     }
 
@@ -317,13 +345,13 @@ impl Sheet<'_> {
         };
         match text.parse::<f64>() {
             Ok(value) => Value::Float(value),
-            Err(_) => self.not_a_number(cell),
+            Err(_) => self.not_a_number(cell, &text!("a number", "数值")),
         }
     }
 
-    fn not_a_number(&self, cell: &Cell) -> Value {
-        let text = &cell.text;
-        let message = text!("`{text}` is not a number", "`{text}` 不是数值");
+    fn not_a_number(&self, cell: &Cell, wanted: &Text) -> Value {
+        let (text, en, zh) = (&cell.text, &wanted.en, &wanted.zh);
+        let message = text!("`{text}` is not {en}", "`{text}` 不是{zh}");
         self.report.error("wrong-type", &self.at(cell), message);
         Value::Broken
     }
@@ -345,7 +373,8 @@ mod tests {
             ("a,\"open", "a@0 open@2"),
             ("", ""),
         ] {
-            let rows = rows(text, separator(text));
+            let (rows, open) = rows(text, separator(text));
+            assert_eq!(open, text.find("\"open"), "{text:?}");
             let shown: Vec<String> = rows
                 .iter()
                 .map(|row| {

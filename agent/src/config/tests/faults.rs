@@ -1,7 +1,8 @@
 //! Every fault that a configuration can have, with its exact place.
 
 use super::{GATEWAY, HEAD, POINT, check, check_map, check_points, load_files, write};
-use crate::config::{FAULTS_MAX, load};
+use crate::config::{FAULTS_MAX, language, load};
+use crate::text::Language;
 use std::fmt::Write;
 
 fn check_gateway(text: &str, codes: &[&str]) {
@@ -80,6 +81,24 @@ fn several_faults_of_syntax_are_told_at_once_and_without_what_follows_from_them(
         &["syntax"; 3],
     );
     check_points("x = { coil = 0, group = \"fast«»«»\n", &["syntax"; 2]);
+}
+
+#[test]
+fn a_file_with_faults_says_in_which_language_they_are_told() {
+    let chinese = Some(Language::ZhCn);
+    for (text, expected) in [
+        ("[gateway]\nlanguage = \"zh-CN\"\n", chinese),
+        ("x = \n[gateway]\nlanguage = \"zh-CN\"\nid = 1x\n", chinese),
+        ("[gateway]\nlanguage = \"fr\"\n", None),
+        ("gateway = 1\n", None),
+        ("", None),
+    ] {
+        let folder = super::folder(&[("gateway.toml", text)]);
+        let path = folder.path().join("gateway.toml");
+        assert_eq!(language(&path), expected, "{text}");
+    }
+    // A device never ends: it must not be read.
+    assert_eq!(language(std::path::Path::new("/dev/zero")), None);
 }
 
 #[test]

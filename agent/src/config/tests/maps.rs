@@ -296,17 +296,25 @@ fn links() {
     check_map(&unused, &["warning unused-connection"]);
 }
 
+/// A map with these rules over points of several types.
+fn with_rules(rules: &str) -> String {
+    let head = HEAD.replacen(
+        "[[state.rules]]\nstate = \"IDLE\"\nwhen = \"true\"\n",
+        rules,
+        1,
+    );
+    let points = "speed = { holding = 1, type = \"f32\" }\nestop = { coil = 1 }\n\
+        word = { holding = 3, type = \"i16\" }\nrate = { holding = 4, type = \"u16\", scale = 0.1 }\n\
+        serial = { holding = 5, type = \"string\", length = 4 }\n";
+    format!("{head}{points}")
+}
+
+fn rule(when: &str) -> String {
+    format!("[[state.rules]]\nstate = \"RUN\"\nwhen = {when}\n")
+}
+
 #[test]
 fn rules() {
-    let map = |rules: &str| {
-        let head = HEAD.replacen(
-            "[[state.rules]]\nstate = \"IDLE\"\nwhen = \"true\"\n",
-            rules,
-            1,
-        );
-        format!("{head}speed = {{ holding = 1, type = \"f32\" }}\nestop = {{ coil = 1 }}\n")
-    };
-    let rule = |when: &str| format!("[[state.rules]]\nstate = \"RUN\"\nwhen = {when}\n");
     for (when, code) in [
         ("\"«spede» > 5.0\"", "rule"),
         ("'«speed»'", "rule"),
@@ -314,34 +322,55 @@ fn rules() {
         ("«\"\\u0073peed\"»", "rule"),
         ("\"estop && «speed»\"", "rule"),
         ("«\"previous == 'RUN'\"»", "warning rule-without-point"),
-        ("«\"false\"»", "warning rule-without-point"),
+        ("«\"false\"»", "warning never-true"),
+        ("«\"estop && 1 > 2\"»", "warning never-true"),
+        ("\"bit(«speed», 3)\"", "rule"),
+        ("\"bit(«rate», 3)\"", "rule"),
+        ("\"bit(word, «16»)\"", "rule"),
+        ("\"speed / «0» > 1\"", "rule"),
     ] {
         let idle = "[[state.rules]]\nstate = \"IDLE\"\nwhen = \"true\"\n";
-        check_map(&map(&format!("{}{idle}", rule(when))), &[code]);
+        check_map(&with_rules(&format!("{}{idle}", rule(when))), &[code]);
     }
+}
+
+#[test]
+fn rules_that_are_never_reached() {
     let twice = format!("{}{}", rule("\"estop\""), rule("«\" estop \"»"));
-    check_map(&map(&twice), &["unreachable-rule"]);
+    check_map(&with_rules(&twice), &["unreachable-rule"]);
+    let spaced = format!(
+        "{}{}",
+        rule("'serial == \"A B\"'"),
+        rule("'serial == \"AB\"'")
+    );
+    check_map(&with_rules(&spaced), &[]);
+    let bracketed = format!("{}{}", rule("\"speed > 5\""), rule("«\"(speed) > 5.0\"»"));
+    check_map(&with_rules(&bracketed), &["unreachable-rule"]);
     let after = format!("{}{}", rule("«\"true\"»"), rule("«\"estop\"»"));
     check_map(
-        &map(&after),
+        &with_rules(&after),
         &["warning rule-without-point", "unreachable-rule"],
     );
-    check_map(&map(""), &["machines/m.toml: warning no-rules"]);
+}
+
+#[test]
+fn other_keys_of_rules() {
+    check_map(&with_rules(""), &["machines/m.toml: warning no-rules"]);
     check_map(
-        &map(&rule("\"estop\"").replace("\"RUN\"", "«\"UNKNOWN\"»")),
+        &with_rules(&rule("\"estop\"").replace("\"RUN\"", "«\"UNKNOWN\"»")),
         &["bad-value"],
     );
     check_map(
-        &map(&rule("\"estop\"").replace("\"RUN\"", "«\"RNU\"»")),
+        &with_rules(&rule("\"estop\"").replace("\"RUN\"", "«\"RNU\"»")),
         &["bad-value"],
     );
     check_map(
-        &map(&format!("{}enter = «\"-\"»\n", rule("\"estop\""))),
+        &with_rules(&format!("{}enter = «\"-\"»\n", rule("\"estop\""))),
         &["bad-duration"],
     );
-    check_map(&map("[state]\nrules = «3»\n"), &["wrong-type"]);
+    check_map(&with_rules("[state]\nrules = «3»\n"), &["wrong-type"]);
     check_map(
-        &map(&rule("\"estop\"").replacen(
+        &with_rules(&rule("\"estop\"").replacen(
             "[[state.rules]]\nstate = \"RUN\"",
             "«[[state.rules]]»",
             1,
@@ -355,7 +384,7 @@ fn rules() {
     );
     let rules = rule("\"broken > 1\"");
     check_map(
-        &format!("{}broken = {{ coil = «-1» }}\n", map(&rules)),
+        &format!("{}broken = {{ coil = «-1» }}\n", with_rules(&rules)),
         &["address-range"],
     );
 }
@@ -481,6 +510,18 @@ fn sheets() {
             &["duplicate-point"],
         ),
         ("point,table,address\nx,coil,1,«y»\n", &["bad-value"]),
+        ("point,table,address\nx,coil,1,,,«y»\n", &["bad-value"]),
+        ("point,table,,address\nx,coil,«y»,1\n", &["bad-value"]),
+        (
+            "point,table,address,description\nx,coil,1,«\"»a\ny,coil,2,b\n",
+            &["syntax"],
+        ),
+        ("point,table,address\nx,coil,«00101»\n", &["manual-address"]),
+        ("point,table,address,type\nx,holding,0X1f,u16\n", &[]),
+        (
+            "point,table,address,type\nx,holding,«0x-1»,u16\n",
+            &["bad-address"],
+        ),
         ("point,table,address\nx,«coli»,1\n", &["bad-value"]),
         ("point,table,address\nx,coil,«0x10»\n", &["manual-address"]),
         (

@@ -151,28 +151,14 @@ fn is_equal(left: f64, right: f64) -> bool {
     left == right
 }
 
-/// The value's bits where it is a whole number from 0 on. A negative number has none: how many bits
-/// it is wide is not known here.
+/// The value's bits; of a negative number its two's complement, of which a rule can take no more than
+/// the register has.
 fn word(value: &Value) -> Option<u64> {
     match value {
         Value::Uint(value) => Some(*value),
-        Value::Int(value) => u64::try_from(*value).ok(),
-        Value::Float32(value) => whole(f64::from(*value)),
-        Value::Float(value) => whole(*value),
-        Value::Bool(_) | Value::Text(_) => None,
+        Value::Int(value) => Some(u64::from_ne_bytes(value.to_ne_bytes())),
+        Value::Bool(_) | Value::Float32(_) | Value::Float(_) | Value::Text(_) => None,
     }
-}
-
-/// A double as a whole number, where it is one; 2⁵³ and above it no longer tells its last bit.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "whole and between 0 and 2⁵³, as checked before"
-)]
-fn whole(value: f64) -> Option<u64> {
-    const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
-    let is_whole = (0.0..EXACT_BELOW).contains(&value) && is_equal(value.fract(), 0.0);
-    is_whole.then_some(value as u64)
 }
 
 /// Adds the points that keep the expression undecided; nothing if it is decided.

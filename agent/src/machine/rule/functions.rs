@@ -35,17 +35,19 @@ impl Inference<'_> {
     ) -> Option<Typed> {
         match (name, arguments) {
             ("bit", [point, bit]) => {
-                let place = self.numeric_point(point);
-                let bit = self.constant_in(bit, 0..=BITS_MAX - 1);
-                Some(Typed::Bool(Bool::Bit(place?, bit?)))
+                let found = self.bits_point(point);
+                let bits = found.map_or(BITS_MAX, |(_, bits)| bits);
+                let bit = self.constant_in(bit, 0..=bits - 1);
+                Some(Typed::Bool(Bool::Bit(found?.0, bit?)))
             }
             ("bits", [point, from, count]) => {
-                let place = self.numeric_point(point);
-                let from = self.constant_in(from, 0..=BITS_MAX - 1);
-                let count_max = (BITS_MAX - from.unwrap_or(0)).min(BITS_COUNT_MAX);
+                let found = self.bits_point(point);
+                let bits = found.map_or(BITS_MAX, |(_, bits)| bits);
+                let from = self.constant_in(from, 0..=bits - 1);
+                let count_max = (bits - from.unwrap_or(0)).min(BITS_COUNT_MAX);
                 let count = self.constant_in(count, 1..=count_max)?;
                 let mask = (1_u64 << count) - 1;
-                Some(Typed::Number(Number::Bits(place?, from?, mask)))
+                Some(Typed::Number(Number::Bits(found?.0, from?, mask)))
             }
             ("changed", [point, length]) => {
                 let place = self.argument_point(point).map(|(place, _)| place);
@@ -79,16 +81,28 @@ impl Inference<'_> {
         self.fault(&node.span, message)
     }
 
-    fn numeric_point(&mut self, node: &Node<'_>) -> Option<u16> {
+    /// A point that has bits, and how many.
+    fn bits_point(&mut self, node: &Node<'_>) -> Option<(u16, u8)> {
         let kind = match self.argument_point(node)? {
-            (point, PointKind::Number) => return Some(point),
+            (point, PointKind::Bits(bits)) => return Some((point, bits)),
+            (_, PointKind::Number) => {
+                let message = text!(
+                    "this point has no bits: it is scaled, or no whole number in the device",
+                    "此点位没有位：它经过换算，或在设备中不是整数"
+                );
+                let hint = text!(
+                    "read the register as a point without `scale` and `offset`",
+                    "把该寄存器读作不带 `scale` 和 `offset` 的点位"
+                );
+                return self.fault_with_hint(&node.span, message, hint);
+            }
             (_, PointKind::Bool) => Type::Bool,
             (_, PointKind::Text) => Type::Text,
         };
         let (en, zh) = (kind.en(), kind.zh());
         let message = text!(
-            "this is {en}, only numbers have bits",
-            "这里是{zh}，只有数值才有位"
+            "this is {en}, only whole numbers have bits",
+            "这里是{zh}，只有整数才有位"
         );
         self.fault(&node.span, message)
     }

@@ -46,8 +46,10 @@ pub struct RulePoint<'a> {
 pub enum PointKind {
     /// A bit.
     Bool,
-    /// Any number.
+    /// A number.
     Number,
+    /// A whole number as the device holds it, of so many bits.
+    Bits(u8),
     /// A text.
     Text,
 }
@@ -120,6 +122,11 @@ impl Rule {
     /// Its uses of `changed`, sorted, each once.
     pub fn windows(&self) -> &[Window] {
         &self.windows
+    }
+
+    /// Whether both say the same in every case, as far as their forms tell.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.condition == other.condition
     }
 
     /// What the rule says whatever the points and the state are, as in `true` or `false && x`; none

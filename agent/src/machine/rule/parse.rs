@@ -77,7 +77,8 @@ pub(super) fn parse<'t>(text: &'t str, tokens: &[Token]) -> Result<Node<'t>, Vec
 /// The fault at the place where the parser stopped.
 fn syntax_fault(text: &str, tokens: &[Token], error: Option<&ParseError>) -> RuleFault {
     let offset = error.map_or(0, |error| offset_of(text, error.pos));
-    let Some(token) = tokens.iter().find(|token| token.span.end > offset) else {
+    let place = tokens.iter().position(|token| token.span.end > offset);
+    let Some(token) = place.and_then(|place| tokens.get(place)) else {
         let end = tokens.last().map_or(0..0, |token| token.span.clone());
         return RuleFault::new(
             end,
@@ -87,6 +88,13 @@ fn syntax_fault(text: &str, tokens: &[Token], error: Option<&ParseError>) -> Rul
             ),
         );
     };
+    // The parser takes `not` for a name, and stops at what follows it.
+    let before = place.and_then(|place| tokens.get(place.checked_sub(1)?));
+    let token = before
+        .filter(|before| {
+            before.kind == TokenKind::Name && word_hint(before.written(text)).is_some()
+        })
+        .unwrap_or(token);
     let written = token.written(text);
     if token.kind == TokenKind::Number {
         return RuleFault::new(

@@ -14,7 +14,7 @@ pub(super) struct Program {
 }
 
 /// An expression that gives true or false.
-#[derive(Debug)]
+#[derive(PartialEq, Debug)]
 pub(super) enum Bool {
     Constant(bool),
     Point(u16),
@@ -37,7 +37,7 @@ pub(super) enum Bool {
 }
 
 /// An expression that gives a number.
-#[derive(Debug)]
+#[derive(PartialEq, Debug)]
 pub(super) enum Number {
     Constant(f64),
     Point(u16),
@@ -49,14 +49,14 @@ pub(super) enum Number {
 }
 
 /// An expression that gives a text.
-#[derive(Debug)]
+#[derive(PartialEq, Debug)]
 pub(super) enum Text {
     Constant(Box<str>),
     Point(u16),
 }
 
 /// `condition ? yes : no`.
-#[derive(Debug)]
+#[derive(PartialEq, Debug)]
 pub(super) struct Choice<T> {
     pub(super) condition: Bool,
     pub(super) yes: T,

@@ -191,10 +191,16 @@ impl<'t> Scanner<'t> {
             self.push(TokenKind::Symbol, symbol.len());
             return;
         }
-        let span = self.advance(first.len_utf8());
+        // A word of another script is one fault, and so is a sign written twice.
+        let same = |c: char| c == first || (c.is_alphanumeric() && first.is_alphanumeric());
+        let span = self.advance(length_while(rest, same));
+        let written = self.text.get(span.clone()).unwrap_or_default();
         let fault = RuleFault::new(
             span,
-            text!("`{first}` is no part of a rule", "`{first}` 不能用在规则中"),
+            text!(
+                "`{written}` is no part of a rule",
+                "`{written}` 不能用在规则中"
+            ),
         );
         self.faults.push(match foreign_hint(first) {
             Some(hint) => fault.hint(hint),
@@ -251,7 +257,13 @@ fn number_length(rest: &str) -> usize {
 fn foreign_hint(sign: char) -> Option<Text> {
     let meant = match sign {
         '=' => "==",
-        '&' | '＆' => "&&",
+        '&' => {
+            return Some(text!(
+                "write `&&`, or `bit(word, 3)` for a bit of a word",
+                "请写 `&&`；取字的一位请写 `bit(word, 3)`"
+            ));
+        }
+        '＆' => "&&",
         '|' | '｜' => "||",
         '（' => "(",
         '）' => ")",

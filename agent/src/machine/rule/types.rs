@@ -179,8 +179,13 @@ impl Inference<'_> {
 
     fn calculate(&mut self, operation: Operation, sides: &[Node<'_>; 2]) -> Option<Number> {
         let [left, right] = sides;
-        let (left, right) = (self.number(left), self.number(right));
-        Some(Number::Calculate(operation, Box::new([left?, right?])))
+        let (left, typed) = (self.number(left), self.number(right));
+        let divides = matches!(operation, Operation::Divide | Operation::Remainder);
+        if divides && matches!(typed, Some(Number::Constant(0.0))) {
+            let message = text!("nothing can be divided by 0", "不能除以 0");
+            return self.fault(&right.span, message);
+        }
+        Some(Number::Calculate(operation, Box::new([left?, typed?])))
     }
 
     fn name(&mut self, node: &Node<'_>, name: &str) -> Option<Typed> {
@@ -190,7 +195,7 @@ impl Inference<'_> {
         let (point, kind) = self.point(node, name)?;
         Some(match kind {
             PointKind::Bool => Typed::Bool(Bool::Point(point)),
-            PointKind::Number => Typed::Number(Number::Point(point)),
+            PointKind::Number | PointKind::Bits(_) => Typed::Number(Number::Point(point)),
             PointKind::Text => Typed::Text(Text::Point(point)),
         })
     }

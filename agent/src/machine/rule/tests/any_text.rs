@@ -36,8 +36,10 @@ fn sums() -> impl Strategy<Value = Sum> {
         ]);
         prop_oneof![
             1 => inner.clone().prop_map(|sum| Sum::Negative(Box::new(sum))),
-            4 => (operation, inner.clone(), inner)
-                .prop_map(|(op, left, right)| Sum::Calculation(op, Box::new(left), Box::new(right))),
+            4 => (operation, inner.clone(), inner).prop_map(|(operation, left, right)| {
+                let right = if right.is_zero() { Sum::Constant(2) } else { right };
+                Sum::Calculation(operation, Box::new(left), Box::new(right))
+            }),
         ]
     })
 }
@@ -84,6 +86,15 @@ fn operand(text: String, binds: u8, place: u8) -> String {
 }
 
 impl Sum {
+    /// Written as 0, by which no rule can divide.
+    fn is_zero(&self) -> bool {
+        match self {
+            Self::Constant(value) => *value == 0,
+            Self::Negative(sum) => matches!(**sum, Self::Constant(0)),
+            Self::Point | Self::Calculation(..) => false,
+        }
+    }
+
     /// The text, and how tightly it binds.
     fn write(&self) -> (String, u8) {
         match self {

@@ -66,6 +66,7 @@ fn any_sample(point: u16, what: u8) -> Sample {
         _ => Ok(match POINTS[usize::from(point)].1 {
             PointKind::Bool => Value::Bool(what % 2 == 0),
             PointKind::Number => Value::Float(f64::from(what % 4)),
+            PointKind::Bits(_) => Value::Uint(u64::from(what % 4)),
             PointKind::Text => Value::Text(if what % 2 == 0 { "auto" } else { "hand" }.into()),
         }),
     };

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Name, type, group.
 pub(super) const POINTS: [(&str, PointKind, u16); 6] = [
-    ("fault", PointKind::Number, 0),
+    ("fault", PointKind::Bits(16), 0),
     ("estop", PointKind::Bool, 0),
     ("running", PointKind::Bool, 0),
     ("speed", PointKind::Number, 0),
@@ -50,6 +50,7 @@ pub(super) fn map(rules: &str) -> Arc<MachineMap> {
             kind: match kind {
                 PointKind::Bool => Kind::Bool(Some(0)),
                 PointKind::Number => Kind::F32(Order::Abcd),
+                PointKind::Bits(_) => Kind::U16(ByteOrder::High),
                 PointKind::Text => Kind::String {
                     length: 16,
                     order: ByteOrder::High,
@@ -107,6 +108,7 @@ fn sample(text: &str) -> Sample {
         Ok(match POINTS[point].1 {
             PointKind::Bool => Value::Bool(word == "1"),
             PointKind::Number => Value::Float(word.parse().unwrap()),
+            PointKind::Bits(_) => Value::Uint(word.parse().unwrap()),
             PointKind::Text => Value::Text(word.into()),
         })
     };
