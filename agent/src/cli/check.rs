@@ -39,10 +39,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let answer = answer(args, context);
     let errors = io::stderr().write_all(answer.report.as_bytes());
     match errors.and_then(|()| io::stdout().write_all(answer.text.as_bytes())) {
-        // Whoever reads may stop when it has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Other(error.into()))
-        }
+        // The exit code speaks even if nobody reads to the end.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         Ok(()) | Err(_) => Ok(answer.outcome),
     }
 }

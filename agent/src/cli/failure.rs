@@ -42,6 +42,9 @@ pub enum Failure {
 impl Failure {
     /// Says what failed on standard error, and gives the exit code.
     pub fn report(&self, language: Language) -> ExitCode {
+        if self.is_closed_pipe() {
+            return ExitCode::SUCCESS;
+        }
         let prefix = match language {
             Language::En => "error",
             Language::ZhCn => "错误",
@@ -57,6 +60,15 @@ impl Failure {
         drop(std::io::stderr().write_all(text.as_bytes()));
         ExitCode::from(code)
     }
+
+    /// Whoever reads what a command prints may stop when it has seen enough.
+    fn is_closed_pipe(&self) -> bool {
+        let Self::Other(error) = self else {
+            return false;
+        };
+        let error = error.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
 }
 
 impl From<anyhow::Error> for Failure {
@@ -68,5 +80,23 @@ impl From<anyhow::Error> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::Other(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn only_a_reader_that_has_gone_is_no_failure() {
+        for (failure, expected) in [
+            (Failure::from(Error::from(ErrorKind::BrokenPipe)), true),
+            (Failure::from(Error::from(ErrorKind::StorageFull)), false),
+            (Failure::Other(anyhow::anyhow!("x")), false),
+            (Failure::Configuration(String::new()), false),
+        ] {
+            assert_eq!(failure.is_closed_pipe(), expected, "{failure:?}");
+        }
     }
 }

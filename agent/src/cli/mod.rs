@@ -197,20 +197,9 @@ fn language(text: &str) -> Result<Language, Text> {
     text.parse().map_err(wanted)
 }
 
-/// The language of the gateway file, else of the locale. Reads one key only: a file with faults
-/// still says in which language its faults should be told.
+/// The language of the gateway file, else of the locale.
 fn configured_language(config: &Path) -> Language {
-    let configured = || -> Option<Language> {
-        let text = std::fs::read_to_string(config).ok()?;
-        let table: toml::Table = text.parse().ok()?;
-        table
-            .get("gateway")?
-            .get("language")?
-            .as_str()?
-            .parse()
-            .ok()
-    };
-    configured().unwrap_or_else(|| {
+    config::language(config).unwrap_or_else(|| {
         let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
             .into_iter()
             .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use unicode_width::UnicodeWidthStr;
 
-use super::status::{live, other_answer};
+use super::status::{live, no_agent, other_answer};
 use super::table::cell::plain;
 use super::{Context, Failure, Outcome, runtime, words};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
 use crate::config::model::MachineMap;
+use crate::config::{self, Config};
 use crate::control::{self, Answer, AskError, Request};
 use crate::field::Field;
 use crate::machine::availability::rule_label;
@@ -21,6 +21,7 @@ use crate::machine::state::StateMachine;
 use crate::run::{ProbeFailure, Probed, places, probed};
 use crate::sample::{Batch, Slot};
 use crate::text;
+use crate::text::Text;
 
 /// How long an own link may take until it answers: a serial line is listened to first.
 const LINK_PATIENCE: Duration = Duration::from_secs(15);
@@ -68,9 +69,16 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         let shown = match control::ask(&config.gateway.state_dir, &request) {
             Ok(Answer::Probe(points)) => by_agent(context, &config, &map, points)?,
             Ok(Answer::Refused { en, zh }) => {
-                return Err(Failure::Unreachable(crate::text::Text { en, zh }));
+                return Err(Failure::Unreachable(Text { en, zh }));
             }
             Ok(Answer::Live(_) | Answer::Reload(_)) => return Err(other_answer()),
+            // Whom the agent's socket is closed to can't tell whether it runs, and must not become a
+            // second master on its lines.
+            Err(AskError::Absent { path, source })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                return Err(no_agent(&path, &source));
+            }
             Err(AskError::Absent { .. }) => runtime()?.block_on(by_own_link(&map, &wanted))?,
             Err(error) => return Err(Failure::Other(error.into())),
         };
@@ -93,7 +101,6 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
 }
 
 fn machine(config: &Config, name: &str) -> Result<Arc<MachineMap>, Failure> {
-    let known = || config.machines.iter().map(|map| map.machine.as_str());
     if let Some(map) = config
         .machines
         .iter()
@@ -101,12 +108,12 @@ fn machine(config: &Config, name: &str) -> Result<Arc<MachineMap>, Failure> {
     {
         return Ok(Arc::clone(map));
     }
-    let near = known()
-        .max_by(|one, other| strsim::jaro(one, name).total_cmp(&strsim::jaro(other, name)))
-        .unwrap_or("-");
+    let known = config.machines.iter().map(|map| map.machine.as_str());
+    let names: Vec<&str> = known.collect();
+    let Text { en, zh } = config::nearest_or_all(name, &names);
     Err(Failure::Usage(text!(
-        "no machine `{name}` is configured; the nearest is `{near}`",
-        "没有配置设备 `{name}`；最接近的是 `{near}`"
+        "no machine `{name}` is configured; {en}",
+        "没有配置设备 `{name}`；{zh}"
     )))
 }
 

@@ -25,7 +25,12 @@ pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let Loaded {
         config, warnings, ..
     } = context.load()?;
-    logs::start(config.gateway.log)?;
+    logs::start(config.gateway.log).map_err(|error| {
+        Failure::Unreachable(text!(
+            "the log can't be written: {error:#}; outside systemd use [log] format = \"human\"",
+            "无法写日志：{error:#}；不在 systemd 下运行时请用 [log] format = \"human\""
+        ))
+    })?;
     // They go to the log, too: nobody may have seen `check`.
     for fault in &warnings {
         tracing::warn!(file = %fault.file.path().display(), "{}", fault.message);
@@ -34,12 +39,14 @@ pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let path = std::path::absolute(&context.config)?;
     runtime.block_on(async {
         let state_dir = config.gateway.state_dir.clone();
+        // From here on a signal waits: a reload asked for while the agent starts must not end it.
+        let mut signals = Signals::new()?;
         let mut agent = Agent::start(config, path).await.map_err(start_failure)?;
         if let Err(error) = control::serve(&state_dir, agent.asks()) {
             tracing::warn!(%error, "no local socket: status, probe and apply can't reach this agent");
         }
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "lineside runs");
-        let ended = wait(&mut agent).await?;
+        let ended = signals.wait(&mut agent).await;
         tracing::info!("stopping");
         match ended {
             None => agent.stop().await.map_err(stop_failure)?,
@@ -50,18 +57,32 @@ pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
     })
 }
 
-/// Waits for a signal to stop, or for a part that ends by itself.
-async fn wait(agent: &mut Agent) -> Result<Option<StopError>, Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup: Signal = signal(SignalKind::hangup())?;
-    let asks = agent.asks();
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(None),
-            _ = interrupt.recv() => return Ok(None),
-            _ = hangup.recv() => reload(&asks).await,
-            error = agent.ended() => return Ok(Some(error)),
+/// What a service manager or a terminal says.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to stop, or for a part that ends by itself.
+    async fn wait(&mut self, agent: &mut Agent) -> Option<StopError> {
+        let asks = agent.asks();
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return None,
+                _ = self.interrupt.recv() => return None,
+                _ = self.hangup.recv() => reload(&asks).await,
+                error = agent.ended() => return Some(error),
+            }
         }
     }
 }

@@ -47,9 +47,7 @@ fn print(args: &Args, out: &mut dyn Write) -> Result<Outcome, Failure> {
             schema::names().try_for_each(|(name, summary)| writeln!(out, "{name:<14} {summary}"))
         }
     };
-    written
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::Other(error.into()))?;
+    written.and_then(|()| out.flush())?;
     Ok(Outcome::Done)
 }
 

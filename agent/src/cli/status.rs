@@ -78,15 +78,18 @@ pub(super) fn ask(
             )))
         }
         Ok(answer) => Ok(answer),
-        Err(AskError::Absent { path, source }) => {
-            let path = path.display();
-            Err(Failure::Unreachable(text!(
-                "no agent answers at {path}: {source}; is `lineside run` started, and are you allowed to ask it?",
-                "{path} 处没有程序应答：{source}；请确认 `lineside run` 已启动且您有权限访问"
-            )))
-        }
+        Err(AskError::Absent { path, source }) => Err(no_agent(&path, &source)),
         Err(error) => Err(Failure::Other(error.into())),
     }
+}
+
+/// Nobody answers at the socket, or not to this user.
+pub(super) fn no_agent(path: &Path, source: &io::Error) -> Failure {
+    let path = path.display();
+    Failure::Unreachable(text!(
+        "no agent answers at {path}: {source}; is `lineside run` started, and are you allowed to ask it?",
+        "{path} 处没有程序应答：{source}；请确认 `lineside run` 已启动且您有权限访问"
+    ))
 }
 
 fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()> {
@@ -123,18 +126,17 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
         uplink.refused
     );
     writeln!(out, "{}", line.say(language).trim_end())?;
-    let oldest = outbox
-        .oldest
-        .map(|time| time.to_string())
-        .unwrap_or_default();
+    let oldest = outbox.oldest.map_or_else(text::Text::default, |time| {
+        text!(", the oldest of {time}", "，最早的为 {time}")
+    });
     let line = text!(
-        "outbox: {} messages waiting, {} bytes on disk, {} dropped  {oldest}",
-        "断网续传缓存：待发 {} 条，占用 {} 字节，丢弃 {} 条  {oldest}",
+        "outbox: {} messages waiting, {} bytes on disk, {} dropped",
+        "断网续传缓存：待发 {} 条，占用 {} 字节，丢弃 {} 条",
         outbox.messages,
         outbox.bytes,
         outbox.dropped
     );
-    writeln!(out, "{}", line.say(language).trim_end())?;
+    writeln!(out, "{}{}", line.say(language), oldest.say(language))?;
     for machine in &live.machines {
         show_machine(out, machine, language)?;
     }

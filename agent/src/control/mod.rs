@@ -1,6 +1,6 @@
 //! The local socket by which `status`, `apply` and `probe` talk to the running agent: one line of
-//! JSON asks, one line answers. Reachable by the agent's own user and root only; it changes nothing
-//! but which of the configured machines are read.
+//! JSON asks, one line answers. Reachable by root and the agent's own user, and by its group where the
+//! state directory is open to that; it changes nothing but which of the configured machines are read.
 
 mod client;
 mod server;
