@@ -36,6 +36,16 @@ pub(super) struct GatewayFile<'a> {
 /// Reads the gateway file.
 pub(super) fn read<'a>(root: &Section<'a>, files: &Files) -> GatewayFile<'a> {
     let machines = root.texts("machines");
+    if let Some(entry) = root
+        .entry("machines")
+        .filter(|_| machines.as_ref().is_some_and(Vec::is_empty))
+    {
+        let message = text!(
+            "no machine map is named: nothing will be read",
+            "没有指定设备点表：不会读取任何设备"
+        );
+        root.add(Fault::warning("no-match", &entry.node.at, message));
+    }
     let gateway = settings(root, files);
     no_effect_yet(root);
     root.finish();
@@ -54,6 +64,10 @@ fn settings(root: &Section<'_>, files: &Files) -> Option<Gateway> {
     let site = section.required("site", section.identifier("site"));
     let id = section.required("id", section.identifier("id"));
     let state_dir = section.short_text("state-dir", 4096);
+    if let Some(said) = state_dir.filter(|said| said.value.contains(char::is_control)) {
+        let message = text!("a path has no control characters", "路径不能含控制字符");
+        section.add(Fault::error("bad-value", said.at, message));
+    }
     let state_dir = state_dir.map_or("/var/lib/lineside", |said| said.value);
     let words = [("en", Language::En), ("zh-CN", Language::ZhCn)];
     let language = section.choice("language", &words).map(|said| said.value);

@@ -85,6 +85,41 @@ fn render_fault(report: &mut String, fault: &Fault, language: Language, color: b
     }
 }
 
+/// The line with whatever may be a password as stars, byte by byte: reports go to logs, too. These are
+/// the two mistakes that put one there: a key `password`, and a URL with a user.
+fn masked(line: &str) -> String {
+    let mut secret = Vec::new();
+    for (at, key) in line.match_indices("password") {
+        let rest = line.get(at + key.len()..).unwrap_or_default();
+        if rest
+            .trim_start_matches(['"', '\'', ' ', '\t'])
+            .starts_with('=')
+        {
+            let equals = rest
+                .find('=')
+                .map_or(line.len(), |place| at + key.len() + place + 1);
+            secret.push(equals..line.len());
+        }
+    }
+    for (at, mark) in line.match_indices("://") {
+        let start = at + mark.len();
+        let rest = line.get(start..).unwrap_or_default();
+        let end = rest.find(['"', '\'']).unwrap_or(rest.len());
+        if let Some(user) = rest.get(..end).and_then(|server| server.rfind('@')) {
+            secret.push(start..start + user);
+        }
+    }
+    let mut shown = String::with_capacity(line.len());
+    for (at, c) in line.char_indices() {
+        if secret.iter().any(|span| span.contains(&at)) {
+            shown.extend(std::iter::repeat_n('*', c.len_utf8()));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// The text without control characters, each byte of one as a question mark: what stands in a file
 /// can't command a terminal.
 fn printable(text: &str) -> String {
@@ -139,6 +174,8 @@ impl Excerpt {
         let span = fault.span.clone()?;
         let position = fault.file.position(span.start);
         let (_, start, line) = fault.file.line(span.start);
+        let line = masked(line);
+        let line = line.as_str();
         let from = floor(line, span.start.saturating_sub(start));
         let to = floor(line, span.end.saturating_sub(start)).max(from);
         let before = line.get(..from)?;

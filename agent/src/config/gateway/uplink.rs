@@ -78,6 +78,8 @@ fn server(section: &Section<'_>, said: Said<'_, &str>) -> Option<(String, u16)> 
         .strip_prefix("mqtt://")
         .and_then(|rest| host_port(rest, 1883));
     if server.is_none() {
+        // It may hold a password.
+        let url = if url.contains('@') { "…@…" } else { url };
         let message = text!(
             "`{url}` is not the URL of a broker",
             "`{url}` 不是有效的代理服务器地址"

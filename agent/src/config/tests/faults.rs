@@ -152,6 +152,14 @@ fn the_gateway_file() {
             &[code],
         );
     }
+    check_gateway(
+        &GATEWAY.replace("id =", "state-dir = «\"a\\u0000\"»\nid ="),
+        &["bad-value"],
+    );
+    check_gateway(
+        &format!("machines = «[]»\n{GATEWAY}"),
+        &["warning no-match"],
+    );
     for (listen, codes) in [
         ("«\"0.0.0.0:8600\"»", ["exposed-console"].as_slice()),
         ("«\"[::]:8600\"»", &["exposed-console"]),

@@ -34,6 +34,32 @@ fn what_stands_in_a_file_cannot_command_a_terminal() {
 }
 
 #[test]
+fn a_password_in_a_wrong_place_is_not_shown() {
+    for line in [
+        "password = \"sesame\"",
+        "\"password\" = \"sesame\"",
+        "password = sesame",
+        "x = 1\n[console]\nlog = 1 # x\npassword=\"密sesame\"",
+        "[telemetry]\nx = { password = \"sesame\", z = 1 }",
+        "[sessions]\nx = \"mqtt://u:ses/ame@host\"",
+    ] {
+        let text = format!("{}{line}\n", super::GATEWAY);
+        check_secret(&text);
+    }
+    check_secret(&super::GATEWAY.replace("mqtt://b", "mqtt://u:sesame@b"));
+    check_secret(&super::GATEWAY.replace("mqtt://b", "mqtt://u:ses/ame@b"));
+}
+
+fn check_secret(text: &str) {
+    let faults = super::load_files(&[("gateway.toml", text)]).unwrap_err();
+    let report = faults.render_plain();
+    assert!(report.contains("***"), "{report}");
+    for secret in ["sesame", "ses/ame"] {
+        assert!(!report.contains(secret), "{report}");
+    }
+}
+
+#[test]
 fn a_line_of_a_megabyte_is_cut() {
     let text = format!("x = \"{}\" y\n{}", "温".repeat(1 << 20), super::GATEWAY);
     let faults = super::load_files(&[("gateway.toml", &text)]).unwrap_err();
