@@ -2,6 +2,7 @@
 
 use lineside_proto::Identifier;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
 use super::fault::{Fault, Report};
@@ -203,6 +204,13 @@ fn serial<'a>(section: &Section<'a>, draft: &mut Draft<'a>) -> Option<Serial> {
             "写完整路径，最好使用 \"/dev/serial/by-id/…\"，换插口后仍然不变"
         )));
         return None;
+    }
+    // Checked where there is something: the file may be checked on another host.
+    let file_type = std::fs::metadata(port.value).map(|meta| meta.file_type());
+    if file_type.is_ok_and(|file_type| !file_type.is_char_device()) {
+        let value = port.value;
+        let message = text!("{value} is not a serial port", "{value} 不是串口");
+        section.add(Fault::error("bad-address", port.at, message));
     }
     Some(Serial {
         port: port.value.to_owned(),

@@ -75,7 +75,7 @@ impl Surroundings<'_> {
         let kind = address.as_ref().map(|address| address.kind);
         let scaling = scaling(&section, kind);
         let deadband = deadband(&section, kind);
-        let expect = expect(&section, kind);
+        let expect = expect(&section, kind, scaling);
         let publish = section.flag("publish").unwrap_or(false);
         let unit = section.short_text("unit", UNIT_CHARS_MAX);
         let description = section.short_text("description", DESCRIPTION_CHARS_MAX);
@@ -112,7 +112,8 @@ impl Surroundings<'_> {
             .groups
             .iter()
             .position(|group| group.name == said.value);
-        if found.is_none() {
+        // Without any group, that is said already.
+        if found.is_none() && !self.groups.is_empty() {
             let name = said.value;
             let names: Vec<&str> = self.groups.iter().map(|group| group.name).collect();
             let message = text!("there is no group `{name}`", "没有采集组 `{name}`");
@@ -137,7 +138,7 @@ impl Surroundings<'_> {
             return found;
         };
         let found = names().position(|name| name == said.value);
-        if found.is_none() {
+        if found.is_none() && !self.connections.is_empty() {
             let name = said.value;
             let message = text!("there is no connection `{name}`", "没有连接 `{name}`");
             let fault = Fault::error("unknown-connection", said.at, message);
@@ -327,7 +328,11 @@ fn deadband(section: &Section<'_>, kind: Option<Kind>) -> Option<f64> {
     Some(said.value)
 }
 
-fn expect(section: &Section<'_>, kind: Option<Kind>) -> Option<(f64, f64)> {
+fn expect(
+    section: &Section<'_>,
+    kind: Option<Kind>,
+    scaling: Option<Scaling>,
+) -> Option<(f64, f64)> {
     let said = section.pair("expect");
     if !numeric(section, "expect", kind) {
         return None;
@@ -343,6 +348,38 @@ fn expect(section: &Section<'_>, kind: Option<Kind>) -> Option<(f64, f64)> {
             Fault::error("expect-order", said.at, message)
                 .hint(text!("write [{high}, {low}]", "写成 [{high}, {low}]")),
         );
+    } else if let Some((least, most)) = kind.and_then(|kind| reach(kind, scaling)) {
+        if high < least || low > most {
+            let message = text!(
+                "every value would be bad: they lie between {least} and {most}",
+                "所有值都会异常：它们在 {least} 与 {most} 之间"
+            );
+            section.add(Fault::error("out-of-range", said.at, message));
+        }
     }
     Some(said.value)
+}
+
+/// The least and the greatest value that a whole number of this type can give.
+fn reach(kind: Kind, scaling: Option<Scaling>) -> Option<(f64, f64)> {
+    let (least, most) = match kind {
+        Kind::U16(_) => (0.0, f64::from(u16::MAX)),
+        Kind::I16(_) => (f64::from(i16::MIN), f64::from(i16::MAX)),
+        Kind::U32(_) => (0.0, f64::from(u32::MAX)),
+        Kind::I32(_) => (f64::from(i32::MIN), f64::from(i32::MAX)),
+        Kind::Bcd16(_) => (0.0, 9_999.0),
+        Kind::Bcd32(_) => (0.0, 99_999_999.0),
+        Kind::U64(_)
+        | Kind::I64(_)
+        | Kind::F32(_)
+        | Kind::F64(_)
+        | Kind::Bool(_)
+        | Kind::String { .. } => return None,
+    };
+    let Scaling { scale, offset } = scaling.unwrap_or(Scaling {
+        scale: 1.0,
+        offset: 0.0,
+    });
+    let (one, other) = (least * scale + offset, most * scale + offset);
+    Some((one.min(other), one.max(other)))
 }

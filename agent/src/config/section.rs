@@ -440,6 +440,9 @@ pub fn nearest_or_all(written: &str, words: &[&str]) -> Text {
     if let Some(word) = nearest(written, words.iter().copied()) {
         return text!("did you mean `{word}`?", "是否想写 `{word}`？");
     }
+    if words.is_empty() {
+        return text!("there are none", "一个也没有");
+    }
     let mut words = words.to_vec();
     words.sort_unstable();
     words.dedup();

@@ -56,6 +56,11 @@ fn one_thing_twice() {
         &["duplicate-key"],
     );
     check_map(
+        &format!("{HEAD}x = {{ coil = 0, group = \"fast\" }}\n")
+            .replace("[groups]\nfast = \"1s\"", ""),
+        &["machines/m.toml: missing-key"],
+    );
+    check_map(
         &format!("{HEAD}{POINT}").replace(
             "[connection]",
             "[connections.main]\nprotocol = \"modbus-tcp\"\naddress = \"10.0.0.2\"\n[«connection»]",

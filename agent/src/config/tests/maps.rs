@@ -67,6 +67,19 @@ fn types_bits_and_orders() {
             "x = { holding = 1, type = \"string\", length = «251» }",
             "out-of-range",
         ),
+    ] {
+        check_points(point, &[code]);
+    }
+    let narrow = HEAD.replacen("[groups]", "max-registers = 2\n[groups]", 1);
+    check_map(
+        &format!("{narrow}x = {{ holding = «1», type = \"f64\" }}"),
+        &["too-wide"],
+    );
+}
+
+#[test]
+fn numbers_of_points() {
+    for (point, code) in [
         ("x = { coil = 1, «scale» = 2 }", "no-meaning"),
         (
             "x = { holding = 1, type = \"string\", length = 4, «deadband» = 2 }",
@@ -76,6 +89,14 @@ fn types_bits_and_orders() {
         (
             "x = { holding = 1, type = \"u16\", expect = «[4, 1]» }",
             "expect-order",
+        ),
+        (
+            "x = { holding = 1, type = \"u16\", expect = «[-9, -1]» }",
+            "out-of-range",
+        ),
+        (
+            "x = { holding = 1, type = \"i16\", scale = -0.1, offset = 40, expect = «[4000, 5000]» }",
+            "out-of-range",
         ),
         (
             "x = { holding = 1, type = \"u16\", expect = «[4]» }",
@@ -96,11 +117,6 @@ fn types_bits_and_orders() {
     ] {
         check_points(point, &[code]);
     }
-    let narrow = HEAD.replacen("[groups]", "max-registers = 2\n[groups]", 1);
-    check_map(
-        &format!("{narrow}x = {{ holding = «1», type = \"f64\" }}"),
-        &["too-wide"],
-    );
 }
 
 #[test]
@@ -230,6 +246,10 @@ fn connections() {
         ),
         (
             "protocol = \"modbus-tcp\"\naddress = «\"10.0.0.1:x\"»".to_owned(),
+            "bad-address",
+        ),
+        (
+            "protocol = \"modbus-rtu\"\nport = «\"/dev\"»".to_owned(),
             "bad-address",
         ),
         (
