@@ -3,8 +3,10 @@
 use lineside_proto::Identifier;
 use std::io::{self, Write};
 
+use super::check::report;
 use super::status::{ask, other_answer};
-use super::{Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, write_json};
+use crate::config::{Faults, Loaded};
 use crate::control::{Answer, Request};
 use crate::run::Difference;
 use crate::text;
@@ -27,15 +29,16 @@ pub struct Args {
 ///
 /// Faults in the files (the old configuration keeps running); no agent that answers.
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
-    let config = context.load()?.config;
+    let Loaded {
+        config, warnings, ..
+    } = context.load()?;
+    if !warnings.is_empty() {
+        io::stderr().write_all(report(&Faults::new(warnings), context).as_bytes())?;
+    }
     let mut out = io::stdout().lock();
     let difference = difference(context, &config.gateway.state_dir, false)?;
     if args.json {
-        writeln!(
-            out,
-            "{}",
-            serde_json::to_string(&difference).map_err(anyhow::Error::from)?
-        )?;
+        write_json(&mut out, &difference)?;
     } else {
         show(&mut out, &difference, context)?;
     }

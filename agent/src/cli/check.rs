@@ -3,8 +3,8 @@
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use unicode_width::UnicodeWidthStr;
 
+use super::columns::columns;
 use super::{Context, Failure, Outcome, words};
 use crate::config::model::{Endpoint, MachineMap, Table};
 use crate::config::{self, Config, Fault, Faults, Severity};
@@ -92,7 +92,8 @@ fn answer(args: &Args, context: &Context) -> Answer {
     }
 }
 
-fn report(faults: &Faults, context: &Context) -> String {
+/// The faults as standard error shows them.
+pub(super) fn report(faults: &Faults, context: &Context) -> String {
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let width = terminal_size::terminal_size_of(io::stderr())
         .map_or(WIDTH_DEFAULT, |(width, _)| usize::from(width.0));
@@ -196,13 +197,15 @@ fn plan(config: &Config, language: Language) -> String {
             );
             text.push_str(head.say(language));
             text.push('\n');
-            let heads = match language {
-                Language::En => ["connection", "unit", "function", "start", "count", "points"],
-                Language::ZhCn => ["连接", "站号", "功能码", "起始地址", "数量", "点位"],
-            };
+            let heads = language.pick(
+                ["connection", "unit", "function", "start", "count", "points"],
+                ["连接", "站号", "功能码", "起始地址", "数量", "点位"],
+            );
             let mut rows = vec![heads.map(str::to_owned)];
             rows.extend(requests(map, place).iter().map(|request| row(map, request)));
-            text.push_str(&columns(&rows));
+            for line in columns(&rows) {
+                text.push_str(&format!("  {line}\n"));
+            }
             text.push('\n');
         }
     }
@@ -239,27 +242,6 @@ fn row(map: &MachineMap, request: &Request) -> [String; 6] {
         request.count.to_string(),
         shown,
     ]
-}
-
-/// Rows with their cells under one another, by the width that a terminal gives each character.
-fn columns(rows: &[[String; 6]]) -> String {
-    let mut widths = [0; 6];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.width());
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            let pad = width.saturating_sub(cell.width());
-            line.push_str(&format!("  {cell}{:pad$}", ""));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod check;
+mod columns;
 pub mod demo;
 mod failure;
 mod help;
@@ -16,6 +17,7 @@ pub mod watch;
 mod words;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde::Serialize;
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -210,6 +212,12 @@ fn configured_language(config: &Path) -> Language {
 /// The terminal's width, or a fair one where there is none.
 pub fn terminal_width() -> usize {
     terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0))
+}
+
+/// One line of JSON, for programs.
+fn write_json(out: &mut impl Write, document: &impl Serialize) -> Result<(), Failure> {
+    let line = serde_json::to_string(document).map_err(anyhow::Error::from)?;
+    Ok(writeln!(out, "{line}")?)
 }
 
 /// A runtime for a command.

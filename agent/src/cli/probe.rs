@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use unicode_width::UnicodeWidthStr;
 
+use super::columns::columns;
 use super::status::{live, no_agent, other_answer};
 use super::table::cell::plain;
-use super::{Context, Failure, Outcome, runtime, words};
+use super::{Context, Failure, Outcome, runtime, words, write_json};
 use crate::clock::{Clock, SystemClock};
 use crate::config::model::MachineMap;
 use crate::config::{self, Config};
@@ -84,11 +84,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         };
         let mut out = io::stdout().lock();
         if args.json {
-            writeln!(
-                out,
-                "{}",
-                serde_json::to_string(&shown).map_err(anyhow::Error::from)?
-            )?;
+            write_json(&mut out, &shown)?;
         } else {
             show(&mut out, &shown, context)?;
         }
@@ -218,27 +214,15 @@ fn show(out: &mut impl Write, shown: &Shown, context: &Context) -> io::Result<()
     let state = words::state(shown.state, context.language);
     let rule = shown.rule.as_deref().unwrap_or("-");
     writeln!(out, "{}  {state}  {rule}  {}", shown.machine, shown.reason)?;
-    let rows: Vec<[String; 5]> = shown.points.iter().map(row).collect();
-    let head = text!(
-        "POINT,ADDRESS,RAW,VALUE,ORDERS",
-        "点位,地址,原始字,数值,各字节序"
+    let head = context.language.pick(
+        ["POINT", "ADDRESS", "RAW", "VALUE", "ORDERS"],
+        ["点位", "地址", "原始字", "数值", "各字节序"],
     );
-    let head: Vec<&str> = head.say(context.language).split(',').collect();
-    let widths: Vec<usize> = (0..5)
-        .map(|column| {
-            let cells = rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.width());
-            cells
-                .chain(head.get(column).map(|cell| cell.width()))
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    line(out, head.iter().copied(), &widths)?;
-    rows.iter()
-        .try_for_each(|row| line(out, row.iter().map(String::as_str), &widths))
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(shown.points.iter().map(row));
+    columns(&rows)
+        .iter()
+        .try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn row(point: &Probed) -> [String; 5] {
@@ -263,17 +247,4 @@ fn row(point: &Probed) -> [String; 5] {
         plain(value.trim_end()),
         plain(&orders.join("  ")),
     ]
-}
-
-fn line<'a>(
-    out: &mut impl Write,
-    cells: impl Iterator<Item = &'a str>,
-    widths: &[usize],
-) -> io::Result<()> {
-    let mut text = String::new();
-    for (cell, width) in cells.zip(widths) {
-        text.push_str(cell);
-        text.push_str(&" ".repeat(width.saturating_sub(cell.width()) + 2));
-    }
-    writeln!(out, "{}", text.trim_end())
 }

@@ -4,7 +4,7 @@ use lineside_proto::ReasonCode;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Context, Failure, Outcome, words};
+use super::{Context, Failure, Outcome, words, write_json};
 use crate::control::{self, Answer, AskError, Request};
 use crate::live::{LinkFigures, Live, LiveMachine};
 use crate::text;
@@ -29,11 +29,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let live = live(context, &config.gateway.state_dir)?;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(
-            out,
-            "{}",
-            serde_json::to_string(&live).map_err(anyhow::Error::from)?
-        )?;
+        write_json(&mut out, &live)?;
     } else {
         show(&mut out, &live, context.language)?;
     }

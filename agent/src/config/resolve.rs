@@ -135,15 +135,12 @@ fn without_replaced_addresses(mut template: Table, own: &Table) -> Table {
         return template;
     };
     let is_address = |entry: &Entry| point::ADDRESS_KEYS.contains(&entry.key.as_str());
-    let placed = own.entries.iter().filter(|entry| match &entry.node.value {
-        Value::Table(point) => point.entries.iter().any(is_address),
-        Value::Text(_)
-        | Value::Integer { .. }
-        | Value::Float(_)
-        | Value::Bool(_)
-        | Value::Datetime
-        | Value::Array(_)
-        | Value::Broken => false,
+    let placed = own.entries.iter().filter(|entry| {
+        if let Value::Table(point) = &entry.node.value {
+            point.entries.iter().any(is_address)
+        } else {
+            false
+        }
     });
     let placed: BTreeSet<&str> = placed.map(|entry| entry.key.as_str()).collect();
     if let Some(points) = template.table_mut("points") {

@@ -57,15 +57,10 @@ impl Table {
 
     pub(super) fn table_mut(&mut self, key: &str) -> Option<&mut Self> {
         let entry = self.entries.iter_mut().find(|entry| entry.key == key)?;
-        match &mut entry.node.value {
-            Value::Table(table) => Some(table),
-            Value::Text(_)
-            | Value::Integer { .. }
-            | Value::Float(_)
-            | Value::Bool(_)
-            | Value::Datetime
-            | Value::Array(_)
-            | Value::Broken => None,
+        if let Value::Table(table) = &mut entry.node.value {
+            Some(table)
+        } else {
+            None
         }
     }
 }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use lineside_proto::{Doubt, Time};
-use unicode_width::UnicodeWidthStr;
 
+use super::super::columns::columns;
 use super::super::table::cell::{fitted, plain};
 use super::super::words;
 use super::site::Row;
@@ -13,9 +13,6 @@ use crate::text::{Language, Text};
 
 /// Columns of a remote text at most, so that one long text does not push the others out.
 const CELL_WIDTH_MAX: usize = 40;
-/// Spaces between columns.
-const GUTTER: usize = 2;
-
 /// The headings, in the order of the columns.
 fn headings() -> [Text; 8] {
     [
@@ -62,22 +59,8 @@ pub(super) fn table(
 ) -> Vec<String> {
     let mut lines = vec![headings().map(|heading| heading.say(language).to_owned())];
     lines.extend(rows.iter().map(|row| cells(row, language, zone)));
-    let mut widths = [0; 8];
-    for line in &lines {
-        for (widest, cell) in widths.iter_mut().zip(line) {
-            *widest = (*widest).max(cell.width());
-        }
-    }
-    let lines = lines.iter().map(|line| {
-        let mut text = String::new();
-        for (cell, widest) in line.iter().zip(widths) {
-            text.push_str(cell);
-            let pad = widest.saturating_sub(cell.width()) + GUTTER;
-            text.extend(std::iter::repeat_n(' ', pad));
-        }
-        fitted(text.trim_end(), width)
-    });
-    lines.collect()
+    let lines = columns(&lines);
+    lines.iter().map(|line| fitted(line, width)).collect()
 }
 
 /// One machine in a line.
