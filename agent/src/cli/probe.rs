@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::columns::columns;
-use super::status::{live, no_agent, other_answer};
+use super::status::{live, other_answer, unanswered};
 use super::table::cell::plain;
 use super::{Context, Failure, Outcome, runtime, words, write_json};
 use crate::clock::{Clock, SystemClock};
@@ -74,13 +74,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
             Ok(Answer::Live(_) | Answer::Reload(_)) => return Err(other_answer()),
             // Whom the agent's socket is closed to can't tell whether it runs, and must not become a
             // second master on its lines.
-            Err(AskError::Absent { path, source })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
+            Err(AskError::Absent { source, .. })
+                if source.kind() != io::ErrorKind::PermissionDenied =>
             {
-                return Err(no_agent(&path, &source));
+                runtime()?.block_on(by_own_link(&map, &wanted))?
             }
-            Err(AskError::Absent { .. }) => runtime()?.block_on(by_own_link(&map, &wanted))?,
-            Err(error) => return Err(Failure::Other(error.into())),
+            Err(error) => return Err(unanswered(error)),
         };
         let mut out = io::stdout().lock();
         if args.json {

@@ -74,18 +74,26 @@ pub(super) fn ask(
             )))
         }
         Ok(answer) => Ok(answer),
-        Err(AskError::Absent { path, source }) => Err(no_agent(&path, &source)),
-        Err(error) => Err(Failure::Other(error.into())),
+        Err(error) => Err(unanswered(error)),
     }
 }
 
-/// Nobody answers at the socket, or not to this user.
-pub(super) fn no_agent(path: &Path, source: &io::Error) -> Failure {
-    let path = path.display();
-    Failure::Unreachable(text!(
-        "no agent answers at {path}: {source}; is `lineside run` started, and are you allowed to ask it?",
-        "{path} 处没有程序应答：{source}；请确认 `lineside run` 已启动且您有权限访问"
-    ))
+/// Why there is no answer, for a person.
+pub(super) fn unanswered(error: AskError) -> Failure {
+    match error {
+        AskError::Absent { path, source } => {
+            let path = path.display();
+            Failure::Unreachable(text!(
+                "no agent answers at {path}: {source}; is `lineside run` started, and are you allowed to ask it?",
+                "{path} 处没有程序应答：{source}；请确认 `lineside run` 已启动且您有权限访问"
+            ))
+        }
+        AskError::Broken(source) => Failure::Unreachable(text!(
+            "the agent gave no answer: {source}",
+            "程序没有应答：{source}"
+        )),
+        AskError::Answer(_) => Failure::Other(error.into()),
+    }
 }
 
 fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()> {

@@ -17,8 +17,8 @@ use crate::text::{Language, Text};
 /// Commands served at once; more wait.
 const CONNECTIONS_MAX: usize = 8;
 
-/// A command that asks nothing for so long is let go.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Who asks nothing for so long is let go: a command asks at once, and others wait for its place.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves the socket in the background until the runtime ends.
 ///

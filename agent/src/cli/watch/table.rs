@@ -13,6 +13,7 @@ use crate::text::{Language, Text};
 
 /// Columns of a remote text at most, so that one long text does not push the others out.
 const CELL_WIDTH_MAX: usize = 40;
+
 /// The headings, in the order of the columns.
 fn headings() -> [Text; 8] {
     [
