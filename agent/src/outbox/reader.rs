@@ -1,5 +1,6 @@
 //! Reading on, in order, from any position.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::aside;
@@ -47,6 +48,8 @@ impl Store {
                         position = next;
                         continue;
                     }
+                    // An empty answer would say that there is nothing here.
+                    Step::Wait if records.is_empty() => return Err(self.not_yet()),
                     Step::Wait => break,
                 }
             }
@@ -62,6 +65,10 @@ impl Store {
             }
         }
         Ok(records)
+    }
+
+    fn not_yet(&self) -> StoreError {
+        StoreError::disk(&self.dir)(ErrorKind::WouldBlock.into())
     }
 
     fn step(&self, place: &Place) -> Result<Step, StoreError> {

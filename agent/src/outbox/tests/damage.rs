@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{City, Line, machine, small};
+use super::{City, Limits, Line, machine, small};
 
 const MESSAGES: usize = 100;
 const BYTES: usize = 20_000;
@@ -259,6 +259,42 @@ fn the_index() {
     check("nothing at all", Fate::NewStream(0), |dir| {
         fs::remove_dir_all(dir).unwrap()
     });
+}
+
+/// The tail is longer than sled's cache, so that its beginning is read from the disk, and that is overwritten.
+#[test]
+fn a_tail_that_goes_bad_while_it_is_written_is_never_taken_for_an_empty_one() {
+    let place = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        segment_bytes: 1 << 30,
+        ..small()
+    };
+    let mut line = Line::start(place.path(), limits);
+    let mut city = City::default();
+    line.fill(&mut city, 8 * MESSAGES, BYTES);
+    let tail = nth_segment(place.path(), -1).join("db");
+    let file = OpenOptions::new().write(true).open(&tail).unwrap();
+    let length = file.metadata().unwrap().len();
+    assert!(length > 12 << 20, "{length}");
+    for at in (4096..length / 2).step_by(509) {
+        file.write_all_at(&[0xA5; 32], at).unwrap();
+    }
+    let read = line.outbox().read(0, 1);
+    assert!(
+        !read.is_ok_and(|records| records.is_empty()),
+        "nothing there, it says"
+    );
+    line.fill(&mut city, 6, 100);
+    city.drain(line.outbox(), line.now);
+    for number in 0..2 {
+        let missing = city.missing(
+            &line.recovered.stream,
+            &machine(number),
+            line.next_seq[number],
+        );
+        assert_eq!(missing, Vec::<u64>::new(), "{number}");
+    }
+    assert!(!city.gaps.is_empty());
 }
 
 #[test]
