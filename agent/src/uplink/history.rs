@@ -35,8 +35,18 @@ pub(super) struct History {
     condemned: BTreeSet<u64>,
     /// Nothing is sent before this moment.
     hold: Option<Instant>,
-    /// After a refusal one record goes alone, so that those behind it do not overtake it.
-    probing: bool,
+    trial: Trial,
+}
+
+/// After a refusal one record goes alone, so that those behind it do not overtake it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trial {
+    /// Nothing was refused.
+    None,
+    /// The next record goes alone, once nothing else is on its way.
+    Due,
+    /// The record at this position is on its way alone.
+    Sent(u64),
 }
 
 impl History {
@@ -52,7 +62,7 @@ impl History {
             refused: BTreeSet::new(),
             condemned: BTreeSet::new(),
             hold: None,
-            probing: false,
+            trial: Trial::None,
         }
     }
 
@@ -105,7 +115,7 @@ impl History {
         if self.hold.is_some_and(|until| now < until) {
             return None;
         }
-        if self.probing && !self.flying.is_empty() {
+        if self.trial != Trial::None && !self.flying.is_empty() {
             return None;
         }
         self.hold = None;
@@ -117,6 +127,9 @@ impl History {
             if again || position >= self.reached {
                 self.reached = self.reached.max(position + 1);
                 self.flying.insert(position);
+                if self.trial == Trial::Due {
+                    self.trial = Trial::Sent(position);
+                }
                 return Some((position, record));
             }
         }
@@ -125,8 +138,7 @@ impl History {
 
     /// The broker has the record at `position`.
     pub(super) fn delivered(&mut self, position: u64) {
-        self.flying.remove(&position);
-        self.probing = false;
+        self.settle(position);
     }
 
     /// The record at `position` is to be sent again, and nothing before `until`.
@@ -135,7 +147,7 @@ impl History {
         self.condemned.remove(&position);
         self.refused.insert(position);
         self.hold = self.hold.max(Some(until));
-        self.probing = true;
+        self.trial = Trial::Due;
         self.ahead.clear();
         self.ahead_bytes = 0;
         self.next_read = self.mark();
@@ -143,9 +155,17 @@ impl History {
 
     /// The record at `position` will never be taken: it is done with after [`buried`](Self::buried).
     pub(super) fn condemn(&mut self, position: u64) {
-        self.flying.remove(&position);
-        self.probing = false;
+        self.settle(position);
         self.condemned.insert(position);
+    }
+
+    /// Takes an answered record off its way. What was on its way beside a refused one does not end the
+    /// trial.
+    fn settle(&mut self, position: u64) {
+        self.flying.remove(&position);
+        if self.trial == Trial::Sent(position) {
+            self.trial = Trial::None;
+        }
     }
 
     /// The gap document that stands for the record at `position` is durable.
@@ -246,6 +266,24 @@ mod tests {
         assert_eq!(history.take(until).map(|(at, _)| at), Some(3));
         history.delivered(3);
         assert_eq!(history.mark(), 4);
+    }
+
+    #[test]
+    fn what_was_on_its_way_beside_a_refusal_does_not_end_the_trial() {
+        let start = Instant::now();
+        let until = start + Duration::from_secs(2);
+        let store = BTreeSet::from([0, 1, 2]);
+        let mut history = History::new(0, 3);
+        history.read(0, 3, vec![(0, record(0)), (1, record(1))]);
+        history.take(start);
+        history.take(start);
+        history.refused(0, until);
+        history.delivered(1);
+        history.read(0, 3, read(&store, 0));
+        assert_eq!(history.take(until).map(|(at, _)| at), Some(0));
+        assert_eq!(history.take(until), None, "alone");
+        history.delivered(0);
+        assert_eq!(history.take(until).map(|(at, _)| at), Some(2));
     }
 
     #[derive(Clone, Debug)]

@@ -12,8 +12,9 @@ const RETRY_FIRST: Duration = Duration::from_secs(2);
 const PARK_FIRST: Duration = Duration::from_secs(30);
 /// The longest wait, so that history flows again soon after it was mended.
 const HOLD_MAX: Duration = Duration::from_secs(300);
-/// For how long a topic may be refused before its messages are set aside: one machine's missing
-/// permission must not hold up all others for ever.
+/// For how long a topic may be refused before its messages are set aside, if the broker takes other
+/// topics meanwhile: one machine's missing permission must not hold up all others for ever. Where it
+/// takes nothing at all, everything is kept.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What a reason code of a PUBACK means for its message.
@@ -73,6 +74,8 @@ pub(super) enum Consequence {
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     topics: HashMap<String, Refused>,
+    /// When the broker last took a publish, while some topic was refused.
+    taken: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -100,7 +103,8 @@ impl Refusals {
             self.topics.insert(topic.to_owned(), refused);
             return Consequence::Hold(until, true);
         };
-        if now.duration_since(known.since) >= PATIENCE {
+        let takes_others = self.taken.is_some_and(|taken| taken > known.since);
+        if takes_others && now.duration_since(known.since) >= PATIENCE {
             return Consequence::DeadLetter;
         }
         // What was on its way together was refused together: that is one refusal, not many.
@@ -117,6 +121,7 @@ impl Refusals {
         if self.topics.is_empty() {
             return None;
         }
+        self.taken = Some(now);
         let refused = self.topics.remove(topic)?;
         Some(now.duration_since(refused.since))
     }
@@ -158,6 +163,7 @@ mod tests {
         let mut now = start;
         let mut waits = Vec::new();
         let given_up = loop {
+            assert_eq!(refusals.accepted("status", now), None);
             match refusals.refused("t", Verdict::Park, now) {
                 Consequence::Hold(until, anew) => {
                     assert!(anew);
@@ -188,5 +194,23 @@ mod tests {
             refusals.refused("v", Verdict::DeadLetter, now),
             Consequence::DeadLetter
         );
+    }
+
+    #[test]
+    fn a_broker_that_takes_nothing_at_all_costs_nothing() {
+        let mut now = Instant::now();
+        let mut refusals = Refusals::default();
+        assert_eq!(refusals.accepted("status", now), None);
+        for _ in 0..100 {
+            for topic in ["t", "status"] {
+                let consequence = refusals.refused(topic, Verdict::Park, now);
+                assert!(matches!(consequence, Consequence::Hold(until, _) if until > now));
+            }
+            now += Duration::from_secs(300);
+        }
+        // The broker takes the status again: it is the topic's own fault from here on.
+        assert!(refusals.accepted("status", now).is_some());
+        let consequence = refusals.refused("t", Verdict::Park, now);
+        assert_eq!(consequence, Consequence::DeadLetter);
     }
 }

@@ -18,6 +18,9 @@ use super::{Fault, Peer};
 /// The largest packet that the broker may send us: acknowledgements, and a CONNACK with what it says of
 /// itself.
 const INCOMING_BYTES_MAX: u32 = 16 * 1024;
+/// The smallest packet that a broker must take to be of use: any gap document fits it. Under a smaller
+/// limit neither what was read nor the word of its loss could be said, so that it is kept until then.
+const OUTGOING_BYTES_MIN: u32 = 1024;
 /// What was heard and not yet taken in; the loop waits when more comes.
 const HEARD_MAX: usize = 256;
 /// How much of it is taken in at once.
@@ -252,6 +255,12 @@ fn terms(accepted: &ConnAck, window: u16) -> Heard {
     }
     if properties.retain_available == Some(0) {
         return lacks("it keeps no retained messages");
+    }
+    if properties
+        .max_packet_size
+        .is_some_and(|bytes| bytes < OUTGOING_BYTES_MIN)
+    {
+        return lacks("the largest packet that it takes is too small");
     }
     Heard::Accepted(Terms {
         window: window.min(properties.receive_max.unwrap_or(u16::MAX)),

@@ -158,7 +158,7 @@ async fn random_bytes_do_no_harm() {
 
 #[tokio::test]
 async fn a_refusal_to_connect_is_said_in_words() {
-    let cases: [(u8, &[u8], &str); 6] = [
+    let cases: [(u8, &[u8], &str); 7] = [
         (
             0x86,
             &[],
@@ -184,6 +184,11 @@ async fn a_refusal_to_connect_is_said_in_words() {
             0x00,
             &[0x25, 0],
             "the broker refuses the connection: it keeps no retained messages",
+        ),
+        (
+            0x00,
+            &[0x27, 0, 0, 3, 255],
+            "the broker refuses the connection: the largest packet that it takes is too small",
         ),
     ];
     for (code, properties, fault) in cases {
