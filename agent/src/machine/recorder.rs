@@ -2,7 +2,9 @@
 //! agent says of its machines. An ordinary method without I/O and without a clock, so that tests and
 //! simulations call it as production does.
 
-use lineside_proto::{Availability, ClockStatus, Gap, GapKind, Identifier, State, Time};
+use lineside_proto::{
+    Availability, ClockStatus, Gap, GapKind, Identifier, ReasonCode, State, Time,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +19,10 @@ use crate::sample::{Batch, Slot};
 
 /// A change of reason without a change of state (such as one more stale point) is said at most this often.
 const REASON_EVERY_MS: i64 = 1_000;
+
+/// A batch that comes so long after what the machine's state was worked out for is history: it is told, and
+/// no state rests on it, since a state counts its evidence from when it is taken in.
+const LATE_MS_MAX: i64 = 1_000;
 
 /// What comes in.
 #[derive(Clone, Debug)]
@@ -94,7 +100,9 @@ struct Recorded {
     absent: Option<Time>,
     said: Option<Said>,
     seq: u64,
-    evidence_wall: Option<Time>,
+    evidence: Option<Evidence>,
+    /// Up to when the state is worked out.
+    now_ms: i64,
 }
 
 /// What the last availability document said.
@@ -102,6 +110,8 @@ struct Recorded {
 struct Said {
     state: State,
     rule: Option<u16>,
+    decided: Decided,
+    code: ReasonCode,
     reason: String,
     at_ms: i64,
 }
@@ -133,7 +143,10 @@ impl Recorder {
         let unknown_since = resume
             .evidence
             .map_or(now.millis(), |evidence| evidence.boot_ms.min(now.millis()));
-        let since = resume.evidence.map_or(now.wall, |evidence| evidence.wall);
+        // The clock may have lost the time meanwhile.
+        let since = resume
+            .evidence
+            .map_or(now.wall, |evidence| evidence.wall.min(now.wall));
         let recorded = Recorded {
             states: StateMachine::new(Arc::clone(&map), now.millis(), unknown_since),
             frames: Frames::new(
@@ -153,7 +166,8 @@ impl Recorder {
                 .map(|evidence| evidence.wall),
             said: None,
             seq: 0,
-            evidence_wall: resume.evidence.map(|evidence| evidence.wall),
+            evidence: resume.evidence,
+            now_ms: now.millis(),
             map,
         };
         self.machines.insert(slot, recorded);
@@ -163,28 +177,18 @@ impl Recorder {
     pub fn leave(&mut self, slot: Slot, commit: &mut Commit) -> Option<Resume> {
         let mut recorded = self.machines.remove(&slot)?;
         recorded.frames.finish(&mut commit.records);
-        let evidence = recorded
-            .states
-            .standing()
-            .observed_ms
-            .zip(recorded.evidence_wall)
-            .map(|(boot_ms, wall)| Evidence { boot_ms, wall });
         Some(Resume {
             seq_next: recorded.frames.seq_next(),
-            evidence,
-            absent: false,
+            evidence: recorded.evidence,
+            absent: recorded.absent.is_some(),
         })
     }
 
     /// The machines with their newest good evidence in wall time, and on the boot clock.
     pub fn evidence(&self) -> impl Iterator<Item = (&Identifier, Option<Evidence>)> {
-        self.machines.values().map(|recorded| {
-            let observed = recorded.states.standing().observed_ms;
-            let evidence = observed
-                .zip(recorded.evidence_wall)
-                .map(|(boot_ms, wall)| Evidence { boot_ms, wall });
-            (&recorded.map.machine, evidence)
-        })
+        self.machines
+            .values()
+            .map(|recorded| (&recorded.map.machine, recorded.evidence))
     }
 
     /// Machines whose state is known, and machines whose state is UNKNOWN.
@@ -249,17 +253,12 @@ impl Recorder {
 
 impl Recorded {
     fn take(&mut self, batch: &Batch, stream: &str, commit: &mut Commit) {
-        let mut transitions = Vec::new();
-        let observed = self.states.standing().observed_ms;
-        self.states.apply(
-            batch.at.millis(),
-            batch.group,
-            &batch.samples,
-            &mut transitions,
-        );
-        self.note(&transitions, batch.at, commit);
-        if self.states.standing().observed_ms != observed {
-            self.evidence_wall = Some(batch.at.wall);
+        let is_good = batch.samples.iter().any(|sample| sample.reading.is_ok());
+        if self.now_ms.saturating_sub(batch.at.millis()) <= LATE_MS_MAX {
+            self.decide(batch, commit);
+        }
+        if is_good {
+            self.remember(batch.at);
             if let Some(from) = self.absent.take() {
                 self.gap(
                     stream,
@@ -285,7 +284,30 @@ impl Recorded {
         self.frames.tick(batch.at.millis(), &mut commit.records);
     }
 
+    /// Works the state out anew.
+    fn decide(&mut self, batch: &Batch, commit: &mut Commit) {
+        self.now_ms = self.now_ms.max(batch.at.millis());
+        let mut transitions = Vec::new();
+        self.states.apply(
+            batch.at.millis(),
+            batch.group,
+            &batch.samples,
+            &mut transitions,
+        );
+        self.note(&transitions, batch.at, commit);
+    }
+
+    /// Takes note of good evidence, unless newer is known.
+    fn remember(&mut self, at: Stamp) {
+        let boot_ms = at.millis();
+        if self.evidence.is_none_or(|known| known.boot_ms < boot_ms) {
+            let wall = at.wall;
+            self.evidence = Some(Evidence { boot_ms, wall });
+        }
+    }
+
     fn tick(&mut self, now: Stamp, commit: &mut Commit) {
+        self.now_ms = self.now_ms.max(now.millis());
         let mut transitions = Vec::new();
         self.states.advance(now.millis(), &mut transitions);
         self.note(&transitions, now, commit);
@@ -336,8 +358,12 @@ impl Recorded {
         let heartbeat_ms = i64::try_from(origin.heartbeat.as_millis()).unwrap_or(i64::MAX);
         let due = self.said.as_ref().is_none_or(|said| {
             let age_ms = now.millis() - said.at_ms;
-            let other_state = said.state != standing.state || said.rule != standing.rule;
-            let other_reason = said.reason != standing.reason_text && age_ms >= REASON_EVERY_MS;
+            let other_state = said.state != standing.state
+                || said.rule != standing.rule
+                || said.decided != self.decided;
+            let other_reason = (said.code, &said.reason)
+                != (standing.reason, &standing.reason_text)
+                && age_ms >= REASON_EVERY_MS;
             other_state || other_reason || age_ms >= heartbeat_ms
         });
         if !due {
@@ -356,6 +382,8 @@ impl Recorded {
         self.said = Some(Said {
             state: standing.state,
             rule: standing.rule,
+            decided: self.decided,
+            code: standing.reason,
             reason: standing.reason_text.clone(),
             at_ms: now.millis(),
         });

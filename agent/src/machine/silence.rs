@@ -1,4 +1,5 @@
-//! Silence of the field: how long a group of points on one connection gave no answer at all.
+//! Silence of the field: how long a group of points on one connection gave no answer at all, or was not
+//! asked, since the agent was held up.
 //!
 //! A single lost answer is named in the telemetry (`bad`); a silence that outlasts the group's
 //! `stale-after`, so that the machine's state suffers, becomes a gap document when it ends.
@@ -63,7 +64,6 @@ impl Silences {
             last: batch.at,
             silent: None,
         };
-        let bad = before.silent?;
         let length_ms = batch.at.millis() - before.last.millis();
         if u128::try_from(length_ms).unwrap_or(0) < group.stale_after.as_millis() {
             return None;
@@ -72,10 +72,13 @@ impl Silences {
             .connections
             .get(usize::from(connection))
             .map_or("", |named| named.name.as_str());
-        let reason = format!(
-            "no answer on connection {connection}, group {}: {bad}",
-            group.name
-        );
+        let reason = match before.silent {
+            Some(bad) => format!(
+                "no answer on connection {connection}, group {}: {bad}",
+                group.name
+            ),
+            None => format!("connection {connection}, group {} was not read", group.name),
+        };
         Some(Silence {
             from: before.last.wall,
             reason,

@@ -102,11 +102,9 @@ impl Agent {
         prepare(&gateway.state_dir)?;
         let boot = boot_id();
         let now = clock.now();
+        // What it found damaged it has said in the log itself.
         let (outbox, recovered) =
             Outbox::open(&gateway.state_dir.join("outbox"), &gateway.outbox, now.wall)?;
-        for alarm in &recovered.alarms {
-            tracing::error!("{alarm}");
-        }
         let state_dir_error = |source| StartError::StateDir {
             dir: gateway.state_dir.clone(),
             source,
@@ -134,6 +132,7 @@ impl Agent {
             board,
             batches: batches_taken,
             orders: orders_taken,
+            awaited: config.machines.len(),
         };
         let recording = spawn_recording(recording).map_err(state_dir_error)?;
 

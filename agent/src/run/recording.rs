@@ -24,7 +24,8 @@ use crate::uplink::board::{Board, Place, Retained};
 /// Ticks are this far apart, so that holds and staleness fire without data.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Batches taken in one go before anything else is looked at.
+/// Batches taken in one go before anything else is looked at: as many as may wait, so that after a slow
+/// disk what was read comes before the tick that says how late it is.
 const BATCHES_AT_ONCE: usize = 64;
 
 /// A store that keeps failing is said again after so long.
@@ -57,6 +58,9 @@ pub(super) struct Recording {
     pub(super) board: watch::Sender<Board>,
     pub(super) batches: mpsc::Receiver<Batch>,
     pub(super) orders: mpsc::Receiver<Order>,
+    /// Machines that join at the start. Until they have, no status is said: a reader who is told ONLINE
+    /// believes what an earlier run said of a machine.
+    pub(super) awaited: usize,
 }
 
 enum Event {
@@ -98,7 +102,7 @@ impl Recording {
             match runtime.block_on(self.next(tick_due)) {
                 Event::Batch(batch) => self.take(batch, &mut pace),
                 Event::Order(order) => self.obey(order, &mut pace),
-                Event::Tick => {}
+                Event::Tick => self.take_waiting(&mut pace),
                 Event::Closed => break,
             }
             if tokio::time::Instant::now() >= tick_due {
@@ -124,7 +128,11 @@ impl Recording {
 
     fn take(&mut self, batch: Batch, pace: &mut Pace) {
         self.handle(&Input::Batch(batch), pace);
-        for _ in 1..BATCHES_AT_ONCE {
+        self.take_waiting(pace);
+    }
+
+    fn take_waiting(&mut self, pace: &mut Pace) {
+        for _ in 0..BATCHES_AT_ONCE {
             let Ok(batch) = self.batches.try_recv() else {
                 break;
             };
@@ -247,6 +255,10 @@ impl Recording {
         if now >= pace.commit_due {
             self.commit(pace);
         }
+        if self.recorder.slots().count() < self.awaited {
+            return;
+        }
+        self.awaited = 0;
         let counts = self.recorder.counts();
         if now >= pace.status_due || pace.status_said != Some(counts) {
             pace.status_due = now + self.origin.heartbeat;

@@ -146,3 +146,99 @@ fn a_batch_of_a_machine_that_left_is_forgotten() {
     );
     assert_eq!(recorder.evidence().count(), 0);
 }
+
+#[test]
+fn no_state_rests_on_a_reading_that_waited_and_the_reading_is_told_all_the_same() {
+    let mut recorder = recorder(FRESH);
+    recorder.handle(&reading(1_000, Ok(Value::Int(9))));
+    let silent = recorder.handle(&Input::Tick(at(30_000)));
+    assert_eq!(silent.changes[0].transition.to, State::Unknown);
+    let late = recorder.handle(&reading(1_200, Ok(Value::Int(9))));
+    assert!(late.changes.is_empty(), "{:?}", late.changes);
+    let fresh = recorder.handle(&reading(30_100, Ok(Value::Int(9))));
+    assert_eq!(fresh.changes[0].transition.to, State::Run);
+    let told = recorder.finish();
+    let records = [silent, late, fresh, told].map(|commit| commit.records).concat();
+    let telemetry = records.iter().map(|record| match record.kind {
+        crate::record::RecordKind::Telemetry { samples, .. } => samples,
+        crate::record::RecordKind::Gap => 0,
+    });
+    assert_eq!(telemetry.sum::<u32>(), 3);
+}
+
+#[test]
+fn a_machine_that_was_not_read_before_its_map_changed_keeps_what_an_earlier_run_knew() {
+    let evidence = Evidence {
+        boot_ms: -5_000,
+        wall: at(0).wall.plus_millis(-5_000),
+    };
+    let resume = Resume {
+        seq_next: 8,
+        evidence: Some(evidence),
+        absent: true,
+    };
+    let mut recorder = recorder(resume);
+    recorder.handle(&reading(700, Err(Bad::Timeout)));
+    recorder.handle(&Input::Tick(at(900)));
+    let left = recorder.leave(Slot(3), &mut Commit::default()).unwrap();
+    assert_eq!(
+        (left.evidence, left.absent),
+        (resume.evidence, resume.absent)
+    );
+}
+
+#[test]
+fn time_in_which_nobody_asked_is_a_gap() {
+    let mut recorder = recorder(FRESH);
+    let commits = [
+        recorder.handle(&reading(1_000, Ok(Value::Int(9)))),
+        recorder.handle(&reading(2_000, Ok(Value::Int(9)))),
+        recorder.handle(&reading(60_000, Ok(Value::Int(9)))),
+    ];
+    let gaps = gaps(&commits);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(
+        (gaps[0].from, gaps[0].to),
+        (at(2_000).wall, at(60_000).wall)
+    );
+    // The same state again, but not the same one: a reader is told so.
+    let said = &commits[2].availability;
+    assert_eq!(
+        (said[0].state, said[0].since),
+        (State::Run, at(60_000).wall)
+    );
+}
+
+#[test]
+fn a_clock_that_lost_the_time_does_not_stretch_the_gap() {
+    let before = at(0).wall.plus_millis(3_600_000);
+    let mut recorder = recorder(Resume {
+        seq_next: 8,
+        evidence: Some(Evidence {
+            boot_ms: 0,
+            wall: before,
+        }),
+        absent: true,
+    });
+    let first = recorder.handle(&Input::Tick(at(0)));
+    assert_eq!(first.availability[0].since, at(0).wall);
+    // The time is set before the first reading.
+    let samples = vec![Sample {
+        point: 0,
+        reading: Ok(Value::Int(9)),
+    }];
+    let commit = recorder.handle(&Input::Batch(Batch {
+        slot: Slot(3),
+        group: 0,
+        at: Stamp {
+            boot_ms: 5_000,
+            wall: before.plus_millis(60_000),
+        },
+        samples,
+    }));
+    let gaps = gaps(&[commit]);
+    assert_eq!(
+        (gaps[0].from, gaps[0].to),
+        (before, before.plus_millis(60_000))
+    );
+}
