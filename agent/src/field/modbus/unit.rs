@@ -17,6 +17,9 @@ const FAILURES_MAX: u32 = 2;
 /// stay below the twentieth that the others may lose.
 const COST_SHARE: u32 = 30;
 
+/// Dead units together take at most this part of the line from those that live, however many they are.
+const COST_SHARE_TOGETHER: u32 = 4;
+
 /// The longest wait where no other unit lives: asking costs nobody anything. It begins with what
 /// asking costs and doubles.
 const WAIT_ALONE_MAX: Duration = Duration::from_secs(5);
@@ -61,10 +64,13 @@ impl Units {
     /// The reason for which its points are bad.
     pub(super) fn may_ask(&mut self, unit: u8, cost: Duration, now: Moment) -> Result<(), Bad> {
         let others_live = self.others_live(unit);
+        let dead = self.units.values().filter(|unit| unit.is_dead()).count();
+        let dead = u32::try_from(dead).unwrap_or(u32::MAX);
         match self.units.get_mut(&unit) {
             Some(known) if known.is_dead() => {
                 let wait = if others_live {
-                    (cost * COST_SHARE).mul_f64(known.stretch)
+                    let share = COST_SHARE.max(dead.saturating_mul(COST_SHARE_TOGETHER));
+                    (cost * share).mul_f64(known.stretch)
                 } else {
                     let doublings = known.failures.saturating_sub(FAILURES_MAX).min(8);
                     (cost * (1 << doublings)).min(WAIT_ALONE_MAX)
@@ -183,6 +189,28 @@ mod tests {
         check(&[], 3, COST, 4_999, 5_000);
         check(&[], 99, COST, 4_999, 5_000);
         check(&[], 4, Duration::from_millis(60), 239, 240);
+    }
+
+    #[test]
+    fn a_bus_full_of_dead_units_leaves_three_quarters_to_the_living() {
+        let mut units = Units::default();
+        units.answered(247);
+        for unit in 1..=246 {
+            units.failed(unit, Bad::Timeout, s(0));
+            units.failed(unit, Bad::Timeout, s(0));
+        }
+        let (mut now, mut lost) = (s(0), s(0));
+        while now < s(10_000) {
+            let asked = (1..=246).find(|unit| units.may_ask(*unit, COST, now).is_ok());
+            if let Some(unit) = asked {
+                units.failed(unit, Bad::Timeout, now);
+                lost += COST;
+                now += COST;
+            } else {
+                now += s(1);
+            }
+        }
+        assert!(lost <= now / 4, "{lost:?} of {now:?}");
     }
 
     #[test]

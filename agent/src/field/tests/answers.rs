@@ -207,3 +207,107 @@ async fn a_second_answer_to_one_request_is_refused() {
         assert!(rejected > 0, "{carrier:?}: {rejected}");
     }
 }
+
+#[tokio::test]
+async fn any_exception_code_is_told_as_it_is_and_one_to_another_function_is_none() {
+    for carrier in CARRIERS {
+        let codes = [1, 4, 5, 6, 8, 9, 0x0C, 0x80, 0xFF, 0];
+        let device = Device::start(carrier, move |asked| {
+            let code = codes.get(usize::from(asked.number) - 1);
+            vec![Act::Send(
+                code.map_or_else(|| asked.good(), |code| asked.exception(*code)),
+            )]
+        })
+        .await;
+        let mut map = machine("press", &device.endpoint, &[20]);
+        map.groups[0].interval = ms(10);
+        let mut bench = Bench::start(vec![map]).await;
+        for code in codes {
+            let expected = BTreeMap::from([(0, Err(Bad::Exception(code)))]);
+            assert_eq!(bench.readings().await, expected, "{carrier:?}");
+        }
+        assert_eq!(bench.readings().await[&0], uint(20), "{carrier:?}");
+        let connections: Vec<_> = device.asked().iter().map(|a| a.connection).collect();
+        assert!(
+            connections.iter().all(|connection| *connection == 1),
+            "{carrier:?}: an exception keeps the connection: {connections:?}"
+        );
+    }
+    check_broken("exception to another function", &CARRIERS, |a| {
+        vec![Act::Send(a.foreign_exception(2))]
+    })
+    .await;
+    check_broken("exception without a code", &CARRIERS, |a| {
+        let mut frame = a.exception(2);
+        frame.truncate(frame.len() - 1);
+        vec![Act::Send(frame)]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_may_come_byte_by_byte() {
+    for carrier in CARRIERS {
+        let device = Device::start(carrier, |asked| {
+            let bytes = asked.good().into_iter().zip(1..);
+            bytes
+                .map(|(byte, place)| Act::Later(ms(2 * place), vec![byte]))
+                .collect()
+        })
+        .await;
+        let mut bench = Bench::start(vec![machine("press", &device.endpoint, &[20, 21])]).await;
+        let expected = BTreeMap::from([(0, uint(20)), (1, uint(21))]);
+        let batch = bench.until(all_good).await;
+        assert_eq!(batch.samples.len(), expected.len(), "{carrier:?}");
+        assert_eq!(bench.figures().rejected, 0, "{carrier:?}");
+    }
+}
+
+/// Every second answer is a good one with something done to it, or nothing like one.
+#[tokio::test]
+async fn a_device_that_answers_anything_at_all_is_survived() {
+    let rounds = std::env::var("LINESIDE_ROUNDS").map_or(40, |rounds| rounds.parse().unwrap());
+    let runs = CARRIERS.map(|carrier| tokio::spawn(anything(carrier, rounds)));
+    for run in runs {
+        run.await.unwrap();
+    }
+}
+
+async fn anything(carrier: Carrier, rounds: usize) {
+    let random = Mutex::new(fastrand::Rng::with_seed(11));
+    let device = Device::start(carrier, move |asked| {
+        let mut frame = asked.good();
+        if asked.number % 2 == 0 {
+            return vec![Act::Send(frame)];
+        }
+        let mut random = random.lock().unwrap();
+        let place = random.usize(..frame.len());
+        match random.u8(..5) {
+            0 => frame[place] = random.u8(..),
+            1 => frame.truncate(place),
+            2 => frame.insert(place, random.u8(..)),
+            3 => frame.extend(std::iter::repeat_with(|| random.u8(..)).take(place * 20)),
+            _ => frame.iter_mut().for_each(|byte| *byte = random.u8(..)),
+        }
+        vec![Act::Send(frame)]
+    })
+    .await;
+    let mut map = machine("press", &device.endpoint, &[20, 21, 22]);
+    let settings = &mut map.connections[0].modbus;
+    (settings.timeout, settings.quiet) = (ms(60), ms(60));
+    map.groups[0].interval = ms(1);
+    let mut bench = Bench::start(vec![map]).await;
+    let good = BTreeMap::from([(0, uint(20)), (1, uint(21)), (2, uint(22))]);
+    let mut seen = 0;
+    while device.asked().len() < rounds {
+        let readings = bench.readings().await;
+        let all = readings.values().all(|reading| reading.is_ok());
+        // Only TCP has no checksum by which a changed value could be told.
+        assert!(
+            !all || readings == good || carrier == Carrier::Tcp,
+            "{carrier:?}: {readings:?}"
+        );
+        seen += usize::from(readings == good);
+    }
+    assert!(seen >= rounds / 8, "{carrier:?}: {seen} good");
+}

@@ -97,6 +97,12 @@ impl Asked {
         self.frame(self.unit, self.transaction, &[self.function | 0x80, code])
     }
 
+    /// An exception to another function.
+    pub(super) fn foreign_exception(&self, code: u8) -> Vec<u8> {
+        let function = self.function ^ 7 | 0x80;
+        self.frame(self.unit, self.transaction, &[function, code])
+    }
+
     /// The right answer with another unit, transaction or function.
     pub(super) fn foreign(&self, unit: u8, transaction: u16, function: u8) -> Vec<u8> {
         let other = Self {

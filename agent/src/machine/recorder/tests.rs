@@ -158,7 +158,9 @@ fn no_state_rests_on_a_reading_that_waited_and_the_reading_is_told_all_the_same(
     let fresh = recorder.handle(&reading(30_100, Ok(Value::Int(9))));
     assert_eq!(fresh.changes[0].transition.to, State::Run);
     let told = recorder.finish();
-    let records = [silent, late, fresh, told].map(|commit| commit.records).concat();
+    let records = [silent, late, fresh, told]
+        .map(|commit| commit.records)
+        .concat();
     let telemetry = records.iter().map(|record| match record.kind {
         crate::record::RecordKind::Telemetry { samples, .. } => samples,
         crate::record::RecordKind::Gap => 0,
