@@ -112,7 +112,7 @@ pub struct MachineCount {
 pub struct OutboxFigures {
     /// Messages not yet acknowledged.
     pub messages: u64,
-    /// Bytes on disk.
+    /// Bytes that they take on disk. The reserve, which holds nothing, is not among them.
     pub bytes: u64,
     /// The time of the oldest message not yet acknowledged.
     pub oldest: Option<Time>,

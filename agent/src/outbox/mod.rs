@@ -17,7 +17,7 @@
 //!
 //! A *record* is one message. Consecutive records are compressed together as a *pack* (`pack`), and a pack is
 //! stored as *blocks* of at most 6 KB (`block`), each with a CRC of its own: a record may be longer than a
-//! block, up to [`PAYLOAD_BYTES_MAX`]. A segment is full at about 8 MiB on disk. It is created under a temporary
+//! block, up to [`PAYLOAD_BYTES_MAX`]. A segment is full at about 4 MiB on disk. It is created under a temporary
 //! name, synced, renamed, and its parent synced. Only the last one, the *tail*, is written; it and at most
 //! one other are open.
 //!
@@ -103,7 +103,7 @@ const SIZE_BYTES_DEFAULT: u64 = 2 << 30;
 
 /// A full segment on disk: large enough that creating and removing them costs little, small enough that
 /// what sled keeps in memory for it, and what one loss costs, stay small.
-const SEGMENT_BYTES: u64 = 8 << 20;
+const SEGMENT_BYTES: u64 = 4 << 20;
 
 /// The reserve: room to open some segments and write the gap documents of what is shed.
 const RESERVE_BYTES: u64 = 64 << 20;
@@ -195,6 +195,16 @@ impl Outbox {
     /// Everything below `up_to` was acknowledged and may go. Durable with the next commit.
     pub fn acknowledge(&self, up_to: u64) {
         lock(&self.0.shelf).acknowledge(up_to);
+    }
+
+    /// Makes the delivered mark durable, and nothing else: whoever acknowledges much between two commits
+    /// bounds by it what is sent again after a crash.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn note_delivered(&self) -> Result<(), StoreError> {
+        let mut writer = lock(&self.0.writer);
+        self.0.write_index(&mut writer).map(drop)
     }
 
     /// What people see of the queue.

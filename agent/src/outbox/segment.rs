@@ -2,10 +2,12 @@
 //!
 //! Every call into sled is guarded: what panics there comes back as [`SegmentError::Damaged`].
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::thread;
 use std::time::Duration;
 
@@ -229,8 +231,36 @@ impl Drop for Segment {
     }
 }
 
+thread_local! {
+    /// What panics on this thread now is caught, and said by whoever called.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls into sled. A panic is caught, and not printed besides.
+fn caught<T>(call: impl FnOnce() -> T) -> thread::Result<T> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let print = take_hook();
+        set_hook(Box::new(move |panic| print_unless_guarded(&*print, panic)));
+    });
+    let before = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(before);
+    result
+}
+
+fn print_unless_guarded(print: &dyn Fn(&PanicHookInfo<'_>), panic: &PanicHookInfo<'_>) {
+    if !GUARDED.get() {
+        print(panic);
+    }
+}
+
 fn guard<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, SegmentError> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+    judge(caught(call))
+}
+
+fn judge<T>(called: thread::Result<sled::Result<T>>) -> Result<T, SegmentError> {
+    match called {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(sled::Error::Io(error))) if disk::is_passing(&error) => {
             Err(SegmentError::Passing(error))
@@ -254,7 +284,7 @@ fn open_db(dir: &Path) -> Result<sled::Db, SegmentError> {
         .flush_every_ms(None);
     let mut tries = 0;
     loop {
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let opened = caught(|| config.open());
         match &opened {
             Ok(Err(sled::Error::Io(error))) if is_locked(error) => {
                 if tries == LOCK_TRIES {
@@ -263,12 +293,7 @@ fn open_db(dir: &Path) -> Result<sled::Db, SegmentError> {
                 tries += 1;
                 thread::sleep(LOCK_PAUSE);
             }
-            Ok(_) | Err(_) => {
-                return guard(|| match opened {
-                    Ok(result) => result,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                });
-            }
+            Ok(_) | Err(_) => return judge(opened),
         }
     }
 }
@@ -288,4 +313,37 @@ fn clear_snapshots(dir: &Path, which: impl Fn(&str, u64) -> bool) -> io::Result<
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SegmentError, guard, print_unless_guarded};
+    use std::panic::{PanicHookInfo, catch_unwind, set_hook, take_hook};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    #[test]
+    fn a_panic_that_is_caught_is_said_and_not_printed() {
+        let printed = Arc::new(AtomicUsize::new(0));
+        let (counter, own, before) = (printed.clone(), thread::current().id(), take_hook());
+        set_hook(Box::new(move |panic| {
+            if thread::current().id() == own {
+                let count = |_: &PanicHookInfo<'_>| {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                };
+                print_unless_guarded(&count, panic);
+            } else {
+                before(panic);
+            }
+        }));
+        let result = guard::<()>(|| panic!("torn page {}", 7));
+        let Err(SegmentError::Damaged(text)) = result else {
+            panic!("{result:?}");
+        };
+        assert_eq!(text, "sled panicked: torn page 7");
+        assert_eq!(printed.load(Ordering::Relaxed), 0);
+        assert!(catch_unwind(|| panic!("our own")).is_err());
+        assert_eq!(printed.load(Ordering::Relaxed), 1);
+    }
 }

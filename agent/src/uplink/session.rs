@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::{self, JoinHandle};
 use tokio::time;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Uplink;
 use super::dead_letter::bury;
@@ -41,6 +41,10 @@ impl From<Fault> for Ended {
     }
 }
 
+/// The delivered mark is made durable each time that it has moved by this part of the window, so that a
+/// crash while history is caught up sends little again.
+const NOTE_SHARE: u64 = 4;
+
 /// What a read of the outbox gave: from where, up to which durable end, and what.
 type Read = (u64, u64, Result<Vec<(u64, Record)>, StoreError>);
 /// What became of records that were set aside.
@@ -53,6 +57,9 @@ pub(super) struct Session {
     durable: watch::Receiver<u64>,
     reading: Option<JoinHandle<Read>>,
     burying: Option<JoinHandle<Buried>>,
+    noting: Option<JoinHandle<Result<(), StoreError>>>,
+    /// The mark that was made durable last.
+    noted: u64,
     /// What the outbox was told last.
     mark: u64,
     /// When a clean stop gives up waiting.
@@ -99,6 +106,8 @@ impl Session {
             durable,
             reading: None,
             burying: None,
+            noting: None,
+            noted: mark,
             mark,
             stop_by: None,
         }
@@ -137,6 +146,12 @@ impl Session {
             () = self.connection.heard(&mut heard) => {}
             read = finished(&mut self.reading) => self.read(read),
             buried = finished(&mut self.burying) => self.buried(buried),
+            noted = finished(&mut self.noting) => {
+                if let Some(Err(fault)) = noted {
+                    // The next commit tries the same, and tells people where it fails.
+                    debug!("the delivered mark is not durable yet: {fault}");
+                }
+            }
             () = changed(&mut uplink.board) => {
                 self.delivery.show(uplink.board.borrow_and_update().clone());
             }
@@ -285,6 +300,12 @@ impl Session {
         if mark > self.mark {
             self.mark = mark;
             uplink.outbox.acknowledge(mark);
+        }
+        let ripe = mark - self.noted >= u64::from(uplink.window) / NOTE_SHARE;
+        if ripe && mark > self.noted && self.noting.is_none() {
+            self.noted = mark;
+            let outbox = uplink.outbox.clone();
+            self.noting = Some(task::spawn_blocking(move || outbox.note_delivered()));
         }
     }
 

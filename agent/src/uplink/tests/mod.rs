@@ -28,7 +28,7 @@ pub(crate) struct Rig {
     board: watch::Sender<Board>,
     cancel: CancellationToken,
     next_seq: u64,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 pub(crate) fn id(text: &str) -> Identifier {
@@ -80,7 +80,7 @@ impl Rig {
             board,
             cancel,
             next_seq: 0,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -392,4 +392,35 @@ impl Peer {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn the_delivered_mark_becomes_durable_while_history_is_caught_up() {
+    let listener = Listener::bind().await;
+    let mut rig = Rig::start(listener.address(), 8);
+    rig.append(100, 0);
+    let mut peer = listener.welcome(&[]).await;
+    peer.answer_all_until(&rig, 100).await;
+    // As after a crash: nothing was committed since.
+    let start = Instant::now();
+    loop {
+        let crashed = tempfile::tempdir().unwrap();
+        for slot in ["index.0", "index.1"] {
+            let from = rig.dir.path().join("outbox").join(slot);
+            std::fs::copy(from, crashed.path().join(slot)).unwrap();
+        }
+        let settings = model::Outbox {
+            size_bytes_max: None,
+            age_max: Duration::from_secs(30 * 86_400),
+            commit: Duration::from_secs(1),
+        };
+        let (outbox, _) = Outbox::open(crashed.path(), &settings, now()).unwrap();
+        if outbox.delivered() >= 98 {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{}", outbox.delivered());
+        time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(peer);
+    rig.stop().await;
 }
