@@ -356,3 +356,75 @@ async fn an_unspecified_error_is_tried_again_soon_and_in_order() {
     drop(peer);
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn whatever_else_a_connack_says_everything_is_delivered() {
+    let cases: [(&str, &[u8]); 12] = [
+        ("receive maximum 1", &[0x21, 0, 1]),
+        ("receive maximum 65,535", &[0x21, 255, 255]),
+        ("topic aliases", &[0x22, 255, 255]),
+        ("keep-alive of a second", &[0x13, 0, 1]),
+        ("the longest keep-alive", &[0x13, 255, 255]),
+        ("another client id", &[0x12, 0, 3, b'a', b'b', b'c']),
+        ("no session at all", &[0x11, 0, 0, 0, 0]),
+        ("a reason", &[0x1f, 0, 2, b'h', b'i']),
+        ("a user property", &[0x26, 0, 1, b'k', 0, 1, b'v']),
+        ("no wildcards, ids or shares", &[0x28, 0, 0x29, 0, 0x2a, 0]),
+        ("response information", &[0x1a, 0, 1, b'r']),
+        ("another server", &[0x1c, 0, 1, b's']),
+    ];
+    for (about, properties) in cases {
+        let listener = Listener::bind().await;
+        let mut rig = Rig::start(listener.address(), 10);
+        rig.append(5, 0);
+        let mut peer = listener.welcome(properties).await;
+        peer.answer_all_until(&rig, 5).await;
+        let figures = rig.figures(|figures| figures.acknowledged == 5).await;
+        assert_eq!((figures.connects, figures.fault), (1, None), "{about}");
+        drop(peer);
+        rig.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_takes_no_publish_at_all_is_left() {
+    let listener = Listener::bind().await;
+    let mut rig = Rig::start(listener.address(), 10);
+    rig.append(1, 0);
+    let peer = listener.welcome(&[0x21, 0, 0]).await;
+    let figures = rig.figures(|figures| figures.fault.is_some()).await;
+    assert!(figures.fault.unwrap().contains("takes no publish at all"));
+    drop(peer);
+    recovers(&listener, rig).await;
+}
+
+/// Reasons of a DISCONNECT and of a PUBACK, most of which no standard knows.
+#[tokio::test]
+async fn every_reason_code_is_survived_and_nothing_counts_as_delivered_by_it() {
+    for code in (0..=255).step_by(3) {
+        let listener = Listener::bind().await;
+        let mut rig = Rig::start(listener.address(), 10);
+        rig.append(2, 0);
+        let mut peer = listener.welcome(&[]).await;
+        peer.take(2).await;
+        peer.send(&[0xe0, 2, code, 0]).await;
+        rig.figures(|figures| !figures.connected && figures.fault.is_some())
+            .await;
+        assert_eq!(rig.outbox.delivered(), 0, "DISCONNECT {code:#x}");
+        drop(peer);
+        rig.stop().await;
+
+        let mut rig = Rig::start(listener.address(), 10);
+        rig.append(2, 0);
+        let mut peer = listener.welcome(&[]).await;
+        let taken = peer.take(2).await;
+        peer.answer(taken[0].id, code).await;
+        let figures = rig
+            .figures(|figures| figures.acknowledged + figures.refused > 0 || !figures.connected)
+            .await;
+        let taken = matches!(code, 0 | 0x10);
+        assert_eq!(figures.acknowledged == 1, taken, "PUBACK {code:#x}");
+        drop(peer);
+        rig.stop().await;
+    }
+}
