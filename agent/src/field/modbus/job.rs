@@ -177,8 +177,9 @@ impl Job {
         self.missed = false;
         self.poll.next = 0;
         self.poll.samples.reserve(self.points.len());
+        let all = self.plan.is_empty();
         for (point, code) in self.refusals.refused() {
-            let again = self.refusals.retries(point, now);
+            let again = self.refusals.retries(point, all, now);
             match again.then(|| single(&self.spec.map, point)).flatten() {
                 Some((request, _)) => {
                     self.poll
@@ -344,4 +345,76 @@ pub(super) fn single(map: &MachineMap, place: u16) -> Option<(Request, Read)> {
     };
     let read = Read::of(map, &request, place)?;
     Some((request, read))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Job, JobSpec};
+    use crate::clock::Stamp;
+    use crate::config::model::{ByteOrder, Kind, Table};
+    use crate::field::modbus::decode::Raw;
+    use crate::field::modbus::sample_map;
+    use crate::sample::Slot;
+    use lineside_proto::Time;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn job(points: u16) -> Job {
+        let mut map = sample_map::map("127.0.0.1:502");
+        for start in 0..points {
+            sample_map::add(
+                &mut map,
+                1,
+                Table::Holding,
+                start,
+                Kind::U16(ByteOrder::High),
+            );
+        }
+        let spec = JobSpec {
+            slot: Slot(0),
+            map: Arc::new(map),
+            connection: 0,
+            group: 0,
+            counters: Arc::default(),
+        };
+        Job::new(spec).unwrap()
+    }
+
+    /// One poll of a device that answers or refuses everything: how many requests it took, and how many
+    /// points were good.
+    fn poll(job: &mut Job, answers: bool, seconds: u64) -> (usize, usize) {
+        let now = Duration::from_secs(seconds);
+        let at = Stamp {
+            boot_ms: seconds * 1000,
+            wall: Time::default(),
+        };
+        let mut requests = 0;
+        job.begin(now);
+        while let Some(request) = job.ask().cloned() {
+            requests += 1;
+            if answers {
+                let words = vec![7; usize::from(request.count)];
+                job.answer(&Raw::Words(words), now, at);
+            } else {
+                job.except(2, now);
+            }
+        }
+        let batch = job.end(|| at).unwrap();
+        let good = batch.samples.iter().filter(|s| s.reading.is_ok());
+        (requests, good.count())
+    }
+
+    #[test]
+    fn a_device_that_refused_everything_while_it_started_is_read_again_soon() {
+        let mut job = job(4);
+        assert_eq!(poll(&mut job, true, 0), (1, 4));
+        assert_eq!(poll(&mut job, false, 1), (7, 0));
+        assert_eq!(poll(&mut job, false, 2), (0, 0));
+        assert_eq!(poll(&mut job, false, 15), (0, 0));
+        assert_eq!(poll(&mut job, false, 16), (1, 0), "one point asks for all");
+        assert_eq!(poll(&mut job, true, 30), (0, 0));
+        assert_eq!(poll(&mut job, true, 31), (1, 1));
+        assert_eq!(poll(&mut job, true, 32), (4, 4));
+        assert_eq!(poll(&mut job, true, 33), (1, 4));
+    }
 }

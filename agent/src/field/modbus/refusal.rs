@@ -14,6 +14,10 @@ use crate::config::model::MachineMap;
 /// and neither changes by itself, but somebody may repair it.
 const RETRY: Duration = Duration::from_secs(600);
 
+/// How long the first point is left alone where all are refused: then the device is at fault, not the
+/// map, such as one that has just been switched on.
+const RETRY_WHERE_ALL: Duration = Duration::from_secs(15);
+
 /// Refused points and walls of one job.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
@@ -60,7 +64,7 @@ impl Refusals {
     }
 
     /// The points were read; whether one of them had been refused. Then what was learned of
-    /// walls may be wrong, too, and is forgotten.
+    /// walls may be wrong, too, and is forgotten, and the other refused points are tried at once.
     pub(super) fn accept(&mut self, points: &[u16]) -> bool {
         let known = self.points.len();
         for point in points {
@@ -69,6 +73,9 @@ impl Refusals {
         let news = self.points.len() < known;
         if news {
             self.walls.clear();
+            for refused in self.points.values_mut() {
+                refused.retry = Moment::ZERO;
+            }
         }
         news
     }
@@ -87,10 +94,18 @@ impl Refusals {
             .map(|(point, refused)| (*point, refused.code))
     }
 
-    /// Whether the point is to be tried again.
-    pub(super) fn retries(&self, point: u16, now: Moment) -> bool {
-        let refused = self.points.get(&point);
-        refused.is_some_and(|refused| refused.retry <= now)
+    /// Whether the point is to be tried again. `all`: the job has no other points.
+    pub(super) fn retries(&self, point: u16, all: bool, now: Moment) -> bool {
+        let Some(refused) = self.points.get(&point) else {
+            return false;
+        };
+        let is_first = self.points.keys().next() == Some(&point);
+        let early = if all && is_first {
+            RETRY - RETRY_WHERE_ALL
+        } else {
+            Duration::ZERO
+        };
+        refused.retry <= now.saturating_add(early)
     }
 }
 
@@ -250,11 +265,11 @@ mod tests {
         let mut refusals = Refusals::default();
         let now = Duration::from_secs(7);
         assert!(refusals.refuse(&[3, 4], 2, now));
-        assert!(!refusals.retries(3, now + RETRY - Duration::from_millis(1)));
-        assert!(refusals.retries(3, now + RETRY));
-        assert!(!refusals.retries(5, now + RETRY));
+        assert!(!refusals.retries(3, false, now + RETRY - Duration::from_millis(1)));
+        assert!(refusals.retries(3, false, now + RETRY));
+        assert!(!refusals.retries(5, false, now + RETRY));
         assert!(!refusals.refuse(&[3], 3, now + RETRY));
-        assert!(!refusals.retries(3, now + RETRY));
+        assert!(!refusals.retries(3, false, now + RETRY));
         assert_eq!(refusals.refused().collect::<Vec<_>>(), [(3, 3), (4, 2)]);
         assert!(refusals.accept(&[3]));
         assert!(!refusals.accept(&[3]));

@@ -8,15 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::{PAYLOAD_BYTES_MAX, PENDING_BYTES_MAX, StoreError, disk};
-use super::{City, HOUR_MS, Limits, Line, machine, small};
-
-fn nothing_is_missing(line: &Line, city: &City) {
-    for number in 0..2 {
-        let next = line.next_seq[number];
-        let missing = city.missing(&line.recovered.stream, &machine(number), next);
-        assert_eq!(missing, Vec::<u64>::new());
-    }
-}
+use super::{City, HOUR_MS, Limits, Line, machine, nothing_is_missing, small};
 
 fn capped(mebibytes: u64) -> Limits {
     Limits {

@@ -161,6 +161,14 @@ impl Line {
     }
 }
 
+/// Every message of the present stream has arrived or is named.
+fn nothing_is_missing(line: &Line, city: &City) {
+    for (number, next) in line.next_seq.iter().enumerate() {
+        let missing = city.missing(&line.recovered.stream, &machine(number), *next);
+        assert_eq!(missing, Vec::<u64>::new(), "machine {number}");
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {

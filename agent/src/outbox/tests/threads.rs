@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use super::{City, Line, machine, small};
+use super::{City, Line, machine, nothing_is_missing, small};
 
 #[test]
 fn a_reader_beside_the_writer_sees_everything_once_and_in_order() {
@@ -39,9 +39,8 @@ fn a_reader_beside_the_writer_sees_everything_once_and_in_order() {
     assert_eq!(read, count);
     line.outbox().acknowledge(city.position);
     assert_eq!(line.commit(), count as u64);
+    nothing_is_missing(&line, &city);
     for number in 0..3 {
-        let missing = city.missing(&line.recovered.stream, &machine(number), 100);
-        assert_eq!(missing, Vec::<u64>::new());
         assert_eq!(city.arrived(&line.recovered.stream, &machine(number)), 100);
     }
     assert_eq!(line.outbox().figures().messages, 0);
