@@ -16,7 +16,7 @@ use super::pack::{self, Pack};
 use super::{Record, block, disk};
 
 /// The page cache of one database. A gateway has little memory, and the queue is read once, in order.
-const CACHE_BYTES: u64 = 4 << 20;
+const CACHE_BYTES: u64 = 2 << 20;
 
 /// sled lets go of its lock a little after a database is dropped: so often is it asked again …
 const LOCK_TRIES: u32 = 40;

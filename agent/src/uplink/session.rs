@@ -59,7 +59,7 @@ pub(super) struct Session {
     burying: Option<JoinHandle<Buried>>,
     noting: Option<JoinHandle<Result<(), StoreError>>>,
     /// The mark that was made durable last.
-    noted: u64,
+    mark_noted: u64,
     /// What the outbox was told last.
     mark: u64,
     /// When a clean stop gives up waiting.
@@ -107,7 +107,7 @@ impl Session {
             reading: None,
             burying: None,
             noting: None,
-            noted: mark,
+            mark_noted: mark,
             mark,
             stop_by: None,
         }
@@ -128,10 +128,14 @@ impl Session {
                 break;
             }
         }
-        let mark = self.delivery.history().mark();
-        if mark > self.mark {
-            uplink.outbox.acknowledge(mark);
-        }
+        uplink.outbox.acknowledge(self.delivery.history().mark());
+        // Also the last word of a clean stop, when nobody commits any more.
+        let outbox = uplink.outbox.clone();
+        Self::noted(
+            task::spawn_blocking(move || outbox.note_delivered())
+                .await
+                .ok(),
+        );
         ended
     }
 
@@ -146,12 +150,7 @@ impl Session {
             () = self.connection.heard(&mut heard) => {}
             read = finished(&mut self.reading) => self.read(read),
             buried = finished(&mut self.burying) => self.buried(buried),
-            noted = finished(&mut self.noting) => {
-                if let Some(Err(fault)) = noted {
-                    // The next commit tries the same, and tells people where it fails.
-                    debug!("the delivered mark is not durable yet: {fault}");
-                }
-            }
+            noted = finished(&mut self.noting) => Self::noted(noted),
             () = changed(&mut uplink.board) => {
                 self.delivery.show(uplink.board.borrow_and_update().clone());
             }
@@ -243,6 +242,13 @@ impl Session {
         }
     }
 
+    fn noted(noted: Option<Result<(), StoreError>>) {
+        if let Some(Err(fault)) = noted {
+            // The next commit tries the same, and tells people where it fails.
+            debug!("the delivered mark is not durable yet: {fault}");
+        }
+    }
+
     fn take_in(&mut self, heard: Heard, uplink: &mut Uplink) -> Result<(), Ended> {
         match heard {
             Heard::Left(id) => self.delivery.left(id).map_err(breach)?,
@@ -301,9 +307,9 @@ impl Session {
             self.mark = mark;
             uplink.outbox.acknowledge(mark);
         }
-        let ripe = mark - self.noted >= u64::from(uplink.window) / NOTE_SHARE;
-        if ripe && mark > self.noted && self.noting.is_none() {
-            self.noted = mark;
+        let ripe = mark - self.mark_noted >= u64::from(uplink.window) / NOTE_SHARE;
+        if ripe && mark > self.mark_noted && self.noting.is_none() {
+            self.mark_noted = mark;
             let outbox = uplink.outbox.clone();
             self.noting = Some(task::spawn_blocking(move || outbox.note_delivered()));
         }

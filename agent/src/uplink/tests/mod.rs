@@ -39,6 +39,14 @@ fn now() -> Time {
     Time::from_millis(1_795_420_800_000)
 }
 
+fn outbox_settings() -> model::Outbox {
+    model::Outbox {
+        size_bytes_max: None,
+        age_max: Duration::from_secs(30 * 86_400),
+        commit: Duration::from_secs(1),
+    }
+}
+
 impl Rig {
     /// Acknowledgements may take two seconds.
     pub(crate) fn start(broker: SocketAddr, window: u16) -> Self {
@@ -47,11 +55,7 @@ impl Rig {
 
     fn start_with(broker: SocketAddr, window: u16, ack_timeout: Duration) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let settings = model::Outbox {
-            size_bytes_max: None,
-            age_max: Duration::from_secs(30 * 86_400),
-            commit: Duration::from_secs(1),
-        };
+        let settings = outbox_settings();
         let path: PathBuf = dir.path().join("outbox");
         let (outbox, _) = Outbox::open(&path, &settings, now()).unwrap();
         let (board, watched) = watch::channel(Board::default());
@@ -394,6 +398,17 @@ impl Peer {
     }
 }
 
+/// What an agent would find that was killed now.
+fn delivered_after_a_crash(rig: &Rig) -> u64 {
+    let crashed = tempfile::tempdir().unwrap();
+    for slot in ["index.0", "index.1"] {
+        let from = rig.dir.path().join("outbox").join(slot);
+        std::fs::copy(from, crashed.path().join(slot)).unwrap();
+    }
+    let (outbox, _) = Outbox::open(crashed.path(), &outbox_settings(), now()).unwrap();
+    outbox.delivered()
+}
+
 #[tokio::test]
 async fn the_delivered_mark_becomes_durable_while_history_is_caught_up() {
     let listener = Listener::bind().await;
@@ -401,26 +416,16 @@ async fn the_delivered_mark_becomes_durable_while_history_is_caught_up() {
     rig.append(100, 0);
     let mut peer = listener.welcome(&[]).await;
     peer.answer_all_until(&rig, 100).await;
-    // As after a crash: nothing was committed since.
     let start = Instant::now();
-    loop {
-        let crashed = tempfile::tempdir().unwrap();
-        for slot in ["index.0", "index.1"] {
-            let from = rig.dir.path().join("outbox").join(slot);
-            std::fs::copy(from, crashed.path().join(slot)).unwrap();
-        }
-        let settings = model::Outbox {
-            size_bytes_max: None,
-            age_max: Duration::from_secs(30 * 86_400),
-            commit: Duration::from_secs(1),
-        };
-        let (outbox, _) = Outbox::open(crashed.path(), &settings, now()).unwrap();
-        if outbox.delivered() >= 98 {
-            break;
-        }
-        assert!(start.elapsed() < PATIENCE, "{}", outbox.delivered());
+    while delivered_after_a_crash(&rig) < 98 {
+        assert!(start.elapsed() < PATIENCE);
         time::sleep(Duration::from_millis(5)).await;
     }
+    // The connection's end makes all of it durable.
     drop(peer);
+    while delivered_after_a_crash(&rig) < 100 {
+        assert!(start.elapsed() < PATIENCE);
+        time::sleep(Duration::from_millis(5)).await;
+    }
     rig.stop().await;
 }
