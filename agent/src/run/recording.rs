@@ -245,6 +245,10 @@ impl Recording {
             max_age,
         };
         self.board.send_modify(|board| {
+            if matches!(place, Place::Availability(_)) {
+                let opening = board.openings.entry(place.clone());
+                opening.or_insert_with(|| document.clone());
+            }
             board.documents.insert(place, document);
         });
     }

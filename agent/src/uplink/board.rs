@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 pub struct Board {
     /// The documents by place.
     pub documents: BTreeMap<Place, Retained>,
+    /// What each machine's place said first since the start: that nobody knows. The first connection
+    /// says it before the newest, however soon the machine was read.
+    pub openings: BTreeMap<Place, Retained>,
 }
 
 /// Where a retained document stands.

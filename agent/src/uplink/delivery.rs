@@ -161,6 +161,11 @@ impl Delivery {
         &mut self.history
     }
 
+    /// This is the first connection since the start: what machines' places said first goes out, too.
+    pub(super) fn introduce(&mut self) {
+        self.shown.introduce();
+    }
+
     /// Takes in the newest board.
     pub(super) fn show(&mut self, board: Board) {
         self.shown.update(board);

@@ -94,6 +94,9 @@ impl Session {
         let end = *durable.borrow_and_update();
         let history = History::new(mark, end);
         let mut delivery = Delivery::new(uplink.topics.clone(), terms, packet_bytes, history);
+        if uplink.figures.borrow().connects == 0 {
+            delivery.introduce();
+        }
         delivery.show(uplink.board.borrow_and_update().clone());
         uplink.figures.send_modify(|figures| {
             figures.connected = true;

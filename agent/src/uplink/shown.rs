@@ -13,6 +13,8 @@ pub(super) struct Shown {
     board: Board,
     due: BTreeSet<Place>,
     sent: BTreeMap<Place, Sent>,
+    /// Whether each place's opening comes before its newest document.
+    introduces: bool,
 }
 
 #[derive(Debug)]
@@ -24,6 +26,11 @@ struct Sent {
 }
 
 impl Shown {
+    /// This is the first connection since the start: what places said first goes out, too.
+    pub(super) fn introduce(&mut self) {
+        self.introduces = true;
+    }
+
     /// Takes in the newest board.
     pub(super) fn update(&mut self, board: Board) {
         let Self { due, sent, .. } = self;
@@ -44,10 +51,14 @@ impl Shown {
         loop {
             let place = self.due.iter().find(|place| self.may_go(place, now))?;
             let place = place.clone();
-            self.due.remove(&place);
-            let Some(document) = self.board.documents.get(&place) else {
+            let Some(newest) = self.board.documents.get(&place) else {
+                self.due.remove(&place);
                 continue;
             };
+            let document = self.opening(&place, now).unwrap_or(newest).clone();
+            if document.version == newest.version {
+                self.due.remove(&place);
+            }
             let fresh = document.expiry_s(now) != Some(0);
             let sent = Sent {
                 version: document.version,
@@ -56,9 +67,16 @@ impl Shown {
             };
             self.sent.insert(place.clone(), sent);
             if fresh {
-                return Some((place, document.clone()));
+                return Some((place, document));
             }
         }
+    }
+
+    /// What the place said first since the start, if that has not been sent and may still be believed.
+    fn opening(&self, place: &Place, now: Instant) -> Option<&Retained> {
+        let is_first = self.introduces && !self.sent.contains_key(place);
+        let opening = self.board.openings.get(place).filter(|_| is_first)?;
+        (opening.expiry_s(now) != Some(0)).then_some(opening)
     }
 
     fn may_go(&self, place: &Place, now: Instant) -> bool {
@@ -126,6 +144,7 @@ mod tests {
         });
         Board {
             documents: documents.collect(),
+            ..Board::default()
         }
     }
 
@@ -163,6 +182,33 @@ mod tests {
         shown.settled(&status);
         shown.settled(&map);
         assert_eq!(taken(&mut shown, now), []);
+    }
+
+    #[test]
+    fn a_start_is_told_before_what_was_read_since() {
+        let now = Instant::now();
+        let (status, press) = (Place::Status, availability("press"));
+        let mut said = board(now, &[(press.clone(), 3), (status.clone(), 1)]);
+        said.openings = board(now, &[(press.clone(), 2)]).documents;
+        let mut shown = Shown::default();
+        shown.introduce();
+        shown.update(said.clone());
+        let first = taken(&mut shown, now);
+        assert_eq!(first, [(press.clone(), 2), (status.clone(), 1)]);
+        shown.settled(&press);
+        assert_eq!(taken(&mut shown, now), [(press.clone(), 3)]);
+        shown.settled(&press);
+        assert_eq!(taken(&mut shown, now), []);
+        // Once told, or when it is too old, only the newest counts.
+        let mut later = Shown::default();
+        later.update(said.clone());
+        assert_eq!(taken(&mut later, now), [(press.clone(), 3), (status, 1)]);
+        let late = now + Duration::from_millis(89_001);
+        let mut after_an_outage = Shown::default();
+        after_an_outage.introduce();
+        said.documents = board(late, &[(press.clone(), 9)]).documents;
+        after_an_outage.update(said);
+        assert_eq!(taken(&mut after_an_outage, late), [(press, 9)]);
     }
 
     #[test]

@@ -56,6 +56,7 @@ fn board(documents: &[(&str, u64)]) -> Board {
     });
     Board {
         documents: documents.collect(),
+        ..Board::default()
     }
 }
 

@@ -119,7 +119,11 @@ impl Rig {
                 (place.clone(), document)
             })
             .collect();
-        self.board.send_replace(Board { documents });
+        let openings = BTreeMap::new();
+        self.board.send_replace(Board {
+            documents,
+            openings,
+        });
     }
 
     /// Waits until the figures are so.
