@@ -5,6 +5,7 @@ mod hashes;
 mod hostile;
 mod maps;
 mod rendering;
+mod rules;
 mod shipped;
 mod values;
 
