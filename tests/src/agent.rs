@@ -47,6 +47,18 @@ pub fn command(arguments: &[&str]) -> Result<Output> {
         .context("running the agent's binary")
 }
 
+/// What the systemd unit puts into the daemon's environment.
+fn environment() -> Result<Vec<(String, String)>> {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/lineside.service");
+    let unit = fs::read_to_string(&unit).with_context(|| unit.display().to_string())?;
+    let said = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("Environment="));
+    let pairs = said.filter_map(|pair| pair.split_once('='));
+    let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    Ok(pairs.map(pair).collect())
+}
+
 /// `lineside run`.
 #[derive(Debug)]
 pub struct Agent {
@@ -63,7 +75,8 @@ impl Agent {
         let binary = binary()?;
         let program = binary.to_str().context("path of the binary")?;
         let config = config.to_str().context("path of the configuration")?;
-        let process = Process::start("the agent", program, &["run", "-c", config])?;
+        let arguments = ["run", "-c", config];
+        let process = Process::start_in(&environment()?, "the agent", program, &arguments)?;
         Ok(Self { process })
     }
 

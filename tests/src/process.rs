@@ -55,10 +55,25 @@ impl Process {
     ///
     /// When it can't be started.
     pub fn start(name: &str, program: &str, arguments: &[&str]) -> Result<Self> {
+        Self::start_in(&[], name, program, arguments)
+    }
+
+    /// Starts `program` with more in its environment.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be started.
+    pub fn start_in(
+        environment: &[(String, String)],
+        name: &str,
+        program: &str,
+        arguments: &[&str],
+    ) -> Result<Self> {
         // The kernel ends the child should the test die without a word.
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", program])
             .args(arguments)
+            .envs(environment.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
