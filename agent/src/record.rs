@@ -1,6 +1,6 @@
 //! One message to the city: plain data between the recorder, the outbox and the uplink.
 
-use lineside_proto::{Identifier, Time};
+use lineside_proto::{Gap, Identifier, Time};
 
 /// What the queue keeps: one message to the city.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,6 +15,19 @@ pub struct Record {
     pub to: Time,
     /// The document, as it goes out; at most as long as the outbox takes.
     pub payload: Vec<u8>,
+}
+
+impl From<&Gap> for Record {
+    fn from(gap: &Gap) -> Self {
+        Self {
+            machine: gap.machine.clone(),
+            kind: RecordKind::Gap,
+            from: gap.from,
+            to: gap.to,
+            // A gap has only texts and numbers: writing it can't fail.
+            payload: serde_json::to_vec(gap).unwrap_or_default(),
+        }
+    }
 }
 
 /// What a record is.

@@ -209,7 +209,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let broker = Broker::start_on(args.port).map_err(|error| {
         Failure::Unreachable(text!(
             "the demo's broker does not start: {error:#}",
-            "演示用消息代理无法启动：{error:#}"
+            "演示用消息服务器无法启动：{error:#}"
         ))
     })?;
     let dir = tempfile::Builder::new()

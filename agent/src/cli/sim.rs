@@ -155,7 +155,7 @@ pub(super) fn greeting(line: &Line, broker_port: u16) -> Text {
     let endpoints = endpoints.join("\n");
     text!(
         "The virtual pilot line:\n{endpoints}\nbroker         mqtt://127.0.0.1:{broker_port}",
-        "虚拟中试线：\n{endpoints}\n消息代理  mqtt://127.0.0.1:{broker_port}"
+        "虚拟中试线：\n{endpoints}\n消息服务器  mqtt://127.0.0.1:{broker_port}"
     )
 }
 

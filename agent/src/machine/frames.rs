@@ -4,7 +4,7 @@
 //! decides what is worth sending (deadband, failures only when they change, everything once per
 //! `full-every`) and cuts messages by size before they get their number, so that each fits the outbox.
 
-use lineside_proto::{Identifier, Time};
+use lineside_proto::Time;
 use std::sync::Arc;
 
 use crate::clock::Stamp;
@@ -286,20 +286,6 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
 
 fn write_text(out: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
     serde_json::to_writer(out, text)
-}
-
-/// A gap document as a record of the outbox.
-pub fn gap_record(gap: &lineside_proto::Gap) -> Record {
-    let machine: Identifier = gap.machine.clone();
-    // A gap has only texts and numbers: writing it can't fail.
-    let payload = serde_json::to_vec(gap).unwrap_or_default();
-    Record {
-        machine,
-        kind: RecordKind::Gap,
-        from: gap.from,
-        to: gap.to,
-        payload,
-    }
 }
 
 #[cfg(test)]

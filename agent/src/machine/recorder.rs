@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::availability::{Decided, Origin, document};
-use super::frames::{Frames, gap_record};
+use super::frames::Frames;
 use super::silence::Silences;
 use super::state::{StateMachine, Transition};
 use crate::clock::Stamp;
@@ -338,7 +338,7 @@ impl Recorded {
         reason: &str,
         commit: &mut Commit,
     ) {
-        commit.records.push(gap_record(&Gap {
+        commit.records.push(Record::from(&Gap {
             v: 1,
             machine: self.map.machine.clone(),
             stream: stream.to_owned(),

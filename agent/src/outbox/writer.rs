@@ -89,13 +89,7 @@ impl Writer {
         let mut packs = Vec::new();
         let mut draft = Draft::default();
         for gap in &self.owing {
-            let record = Record {
-                machine: gap.machine.clone(),
-                kind: RecordKind::Gap,
-                from: gap.from,
-                to: gap.to,
-                payload: serde_json::to_vec(gap)?,
-            };
+            let record = Record::from(gap);
             draft.push(stream, &record, gap.seq_from.zip(gap.seq_to));
             if draft.is_ripe() {
                 packs.extend(draft.close(&mut self.compressor)?);

@@ -232,7 +232,7 @@ fn start_uplink(
     )
 }
 
-/// Makes the state directory, readable by us alone.
+/// Makes the state directory, closed to all but us and our group.
 fn prepare(dir: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
@@ -251,10 +251,7 @@ fn cleared(config: &Config, progress: &Progress) -> Board {
     let configured =
         |machine: &Identifier| config.machines.iter().any(|map| map.machine == *machine);
     for machine in progress.machines().filter(|machine| !configured(machine)) {
-        for place in [
-            Place::Availability(machine.clone()),
-            Place::Map(machine.clone()),
-        ] {
+        for place in Place::all_of(machine) {
             let nothing = Retained {
                 payload: Vec::new().into(),
                 version: 0,

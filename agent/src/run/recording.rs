@@ -184,10 +184,7 @@ impl Recording {
 
     /// Clears what the broker keeps of a machine.
     fn retire(&self, machine: &Identifier, pace: &mut Pace) {
-        for place in [
-            Place::Availability(machine.clone()),
-            Place::Map(machine.clone()),
-        ] {
+        for place in Place::all_of(machine) {
             self.post(place, Ok(Vec::new()), None, pace);
         }
     }

@@ -29,6 +29,14 @@ pub enum Place {
 }
 
 impl Place {
+    /// Every place of one machine.
+    pub fn all_of(machine: &Identifier) -> [Self; 2] {
+        [
+            Self::Availability(machine.clone()),
+            Self::Map(machine.clone()),
+        ]
+    }
+
     /// The topic of this place.
     pub fn topic(&self, topics: &Topics) -> String {
         match self {

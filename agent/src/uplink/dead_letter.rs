@@ -25,17 +25,7 @@ pub(super) fn bury(outbox: &Outbox, letters: &[DeadLetter], now: Time) -> Result
             note(&mut gaps, &record, letter.reason);
         }
     }
-    let mut records = Vec::new();
-    for gap in gaps {
-        records.push(Record {
-            machine: gap.machine.clone(),
-            kind: RecordKind::Gap,
-            from: gap.from,
-            to: gap.to,
-            // A gap document has no part that could fail to be written.
-            payload: serde_json::to_vec(&gap).unwrap_or_default(),
-        });
-    }
+    let records: Vec<Record> = gaps.iter().map(Record::from).collect();
     if records.is_empty() {
         return Ok(());
     }
