@@ -81,6 +81,9 @@ pub struct LinkFigures {
     pub phase: LinkPhase,
     /// The last failure, in words.
     pub fault: Option<String>,
+    /// The same in Chinese.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault_zh: Option<String>,
     /// Requests sent.
     pub requests: u64,
     /// Requests that got no answer in time.
@@ -91,6 +94,26 @@ pub struct LinkFigures {
     pub rejected: u64,
     /// Poll cycles that were skipped because the link was busy.
     pub skipped: u64,
+    /// What came by subscription; none where the connection polls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscribed: Option<Subscribed>,
+}
+
+/// What a connection gets by subscription.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// Points that the map wants.
+    pub items_wanted: u64,
+    /// Points that the server watches for us.
+    pub items_made: u64,
+    /// Values that came.
+    pub notifications: u64,
+    /// Values before which the server's queue had to drop others.
+    pub overflows: u64,
+    /// Messages that were missing and came when asked for again.
+    pub republished: u64,
+    /// Times in which values may have been lost.
+    pub gaps: u64,
 }
 
 /// The phase of a link.

@@ -8,7 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::model::Log;
 
 /// What is logged unless `LINESIDE_LOG` says otherwise: our own lines, and only trouble of others.
-const FILTER: &str = "warn,lineside=info,tokio_modbus=off,rumqttd=off";
+/// The OPC UA crates call every step of a failing connection an error; the link says it once.
+const FILTER: &str = "warn,lineside=info,tokio_modbus=off,rumqttd=off,\
+    opcua_client=off,opcua_core=off,opcua_crypto=off,opcua_types=off,opcua_server=off";
 
 /// Starts logging for the life of the process.
 ///

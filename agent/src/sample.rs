@@ -1,6 +1,8 @@
 //! What a source read: values or the reason why there is none, with the time of receipt.
 
+use lineside_proto::Time;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::clock::Stamp;
 
@@ -64,6 +66,29 @@ pub enum Bad {
     Range,
     /// What was read is no value of the point's type.
     Decode,
+    /// An OPC UA server doubts the value.
+    Uncertain(OpcStatus),
+    /// An OPC UA server says that there is no value.
+    Status(OpcStatus),
+}
+
+/// An OPC UA status code.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct OpcStatus {
+    /// The code, its low half cleared.
+    pub code: u32,
+    /// Its name in OPC 10000-6; empty for one that has none.
+    pub name: &'static str,
+}
+
+impl fmt::Display for OpcStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.is_empty() {
+            write!(f, "0x{:08X}", self.code)
+        } else {
+            f.write_str(self.name)
+        }
+    }
 }
 
 impl Bad {
@@ -72,7 +97,11 @@ impl Bad {
     pub fn is_spoken(self) -> bool {
         match self {
             Self::Timeout | Self::Link => false,
-            Self::Exception(_) | Self::Range | Self::Decode => true,
+            Self::Exception(_)
+            | Self::Range
+            | Self::Decode
+            | Self::Uncertain(_)
+            | Self::Status(_) => true,
         }
     }
 }
@@ -85,6 +114,8 @@ impl fmt::Display for Bad {
             Self::Exception(code) => write!(f, "exception:{code}"),
             Self::Range => f.write_str("range"),
             Self::Decode => f.write_str("decode"),
+            Self::Uncertain(status) => write!(f, "uncertain:{status}"),
+            Self::Status(status) => write!(f, "bad:{status}"),
         }
     }
 }
@@ -103,6 +134,31 @@ pub struct Sample {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slot(pub u32);
 
+/// What a source tells of a machine.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Observation {
+    /// Values, or the reasons why there are none.
+    Batch(Batch),
+    /// The last values of some points still stand.
+    Standing(Standing),
+    /// Values of a time in which the source was out of reach, from its own history. They go into
+    /// the telemetry and never change a state.
+    History(Batch),
+    /// Values that were lost and can't be had any more.
+    Missed(Missed),
+}
+
+impl Observation {
+    /// The machine that it is about.
+    pub fn slot(&self) -> Slot {
+        match self {
+            Self::Batch(batch) | Self::History(batch) => batch.slot,
+            Self::Standing(standing) => standing.slot,
+            Self::Missed(missed) => missed.slot,
+        }
+    }
+}
+
 /// What one reading of a poll group, or a part of it, gave.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Batch {
@@ -112,6 +168,36 @@ pub struct Batch {
     pub group: u16,
     /// When the gateway received it.
     pub at: Stamp,
+    /// The source's own time of these samples, where it tells one. Never used for states.
+    pub source: Option<Time>,
     /// The samples; each point at most once.
     pub samples: Vec<Sample>,
+}
+
+/// Points of a poll group of which the source vouches that nothing changed since their last value.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Standing {
+    /// The machine.
+    pub slot: Slot,
+    /// The poll group, as its place in the machine map.
+    pub group: u16,
+    /// When the gateway received the word.
+    pub at: Stamp,
+    /// The points, as their places in the machine map.
+    pub points: Arc<[u16]>,
+}
+
+/// Values that were lost between a source and the gateway.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Missed {
+    /// The machine.
+    pub slot: Slot,
+    /// The last moment before the loss.
+    pub from: Time,
+    /// The first moment after it.
+    pub to: Time,
+    /// How many samples, where that is known.
+    pub samples: Option<u64>,
+    /// What was lost and why, for people.
+    pub reason: String,
 }

@@ -35,7 +35,7 @@ pub struct MapGroup {
 /// A point.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MapPoint {
-    /// Its type: `bool`, `u16` … `f64`, `string`, `bcd16`, `bcd32`.
+    /// Its type: `bool`, `number`, `u16` … `f64`, `string`, `bcd16`, `bcd32`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The poll group that reads it.
@@ -46,6 +46,9 @@ pub struct MapPoint {
     /// What it is, for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub description: Option<String>,
+    /// The texts of an enumeration, by its integer, as far as the source has told them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub texts: BTreeMap<i64, String>,
 }
 
 /// A state rule.

@@ -331,6 +331,19 @@ mod tests {
             assert!(!fields.contains(&optional.into()), "{name}.{optional}");
             assert_eq!(schema["properties"]["v"]["const"], 1, "{name}");
         }
+        let frame = &schema("telemetry").unwrap()["$defs"]["Frame"];
+        assert_eq!(frame["properties"]["history"]["type"], "boolean");
+        let fields = frame["required"].as_array().unwrap();
+        assert!(!fields.contains(&"history".into()) && !fields.contains(&"src_ms".into()));
+        let point = &schema("map").unwrap()["$defs"]["MapPoint"];
+        let texts = &point["properties"]["texts"];
+        assert_eq!(texts["type"], "object", "{texts}");
+        assert!(
+            !point["required"]
+                .as_array()
+                .unwrap()
+                .contains(&"texts".into())
+        );
         let schema = schema("availability").unwrap();
         let machine = &schema["$defs"]["Identifier"]["pattern"];
         assert_eq!(machine, "^[a-z0-9][a-z0-9_-]{0,62}$");

@@ -22,7 +22,7 @@ pub struct Telemetry {
     /// Rises by one with each message of a machine and stream, without holes, except where a gap
     /// document names the missing range.
     pub seq: u64,
-    /// The frames, oldest first.
+    /// The frames, in the order in which the gateway received them.
     pub frames: Vec<Frame>,
 }
 
@@ -36,6 +36,10 @@ pub struct Frame {
     pub src_ms: Option<i64>,
     /// The poll group.
     pub group: Identifier,
+    /// Read from the source's own history after it was out of reach: `src_ms` says when it was true.
+    /// Never the basis of a state.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub history: bool,
     /// Good samples: numbers, booleans or texts; integers beyond 2⁵³ are texts.
     pub values: BTreeMap<String, Value>,
     /// Points that failed, and why.

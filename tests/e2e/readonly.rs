@@ -6,7 +6,9 @@ use lineside_tests::broker::Persistence;
 use lineside_tests::device::{Cell, Device, Transport};
 use std::collections::BTreeSet;
 
-use lineside_tests::stand::{QUICK, Stand};
+use lineside_tests::opcua::{Identity, Maker, Policy, Press, Settings, points};
+use lineside_tests::proxy::Proxy;
+use lineside_tests::stand::{QUICK, Stand, until_connections};
 
 /// All tables, an address that the device refuses, silence, probing, a reload: all that makes the agent speak.
 #[test]
@@ -57,4 +59,87 @@ fn a_foreign_device_is_asked_for_functions_1_to_4_only() -> Result<()> {
         device.functions()?
     );
     Ok(())
+}
+
+/// Services that change nothing in a server but the client's own session and subscriptions.
+const SERVICES: [&str; 19] = [
+    "ActivateSessionRequest",
+    "BrowseNextRequest",
+    "BrowseRequest",
+    "CloseSecureChannelRequest",
+    "CloseSessionRequest",
+    "CreateMonitoredItemsRequest",
+    "CreateSessionRequest",
+    "CreateSubscriptionRequest",
+    "DeleteMonitoredItemsRequest",
+    "DeleteSubscriptionsRequest",
+    "FindServersRequest",
+    "GetEndpointsRequest",
+    "HistoryReadRequest",
+    "OpenSecureChannelRequest",
+    "PublishRequest",
+    "ReadRequest",
+    "RepublishRequest",
+    "TransferSubscriptionsRequest",
+    "TranslateBrowsePathsToNodeIdsRequest",
+];
+
+/// Values, history after a cut, a missing node, probing, browsing, a reload: all that makes the agent speak.
+fn a_foreign_server_is_asked_for_nothing_that_changes_it(maker: Maker) -> Result<()> {
+    let settings = Settings {
+        history: true,
+        missing: 1,
+        ..Settings::default()
+    };
+    let mut press = Press::start(maker, settings)?;
+    let proxy = Proxy::start(([127, 0, 0, 1], press.port()).into())?;
+    let mut stand = Stand::new(Persistence::Off, QUICK)?;
+    let connection = press.connection(proxy.port(), Policy::None, Identity::Anonymous);
+    let map = connection + &points(0..5, "100ms", "5s");
+    stand.site.machine("press", &map)?;
+    stand.start()?;
+    let known =
+        |document: &lineside_proto::Availability, _: &_| document.rule.is_some().then_some(());
+    stand.availability("press", 0, known)?;
+    let before = proxy.accepted();
+    proxy.cut();
+    until_connections(&proxy, before)?;
+    stand.flow(10)?;
+    let config = stand.site.config().display().to_string();
+    let probed = command(&["probe", "press", "-c", &config])?;
+    ensure!(probed.status.success(), "{probed:?}");
+    let url = format!("opc.tcp://127.0.0.1:{}", press.port());
+    let browsed = command(&["browse", &url, "--values", "-c", &config])?;
+    ensure!(browsed.status.success(), "{browsed:?}");
+    stand
+        .site
+        .machine("press", &map.replace("\"5s\"", "\"6s\""))?;
+    let mark = stand.archive.mark()?;
+    stand.agent()?.reload()?;
+    stand.availability("press", mark, known)?;
+    press.miss(0)?;
+    stand.stop()?;
+    let services = press.services()?;
+    let foreign: Vec<_> = services
+        .iter()
+        .filter(|service| !SERVICES.contains(&&***service))
+        .collect();
+    ensure!(foreign.is_empty(), "{foreign:?}");
+    for service in ["ReadRequest", "PublishRequest", "BrowseRequest"] {
+        ensure!(
+            services.contains(service),
+            "{service} is not in {services:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn asyncua_is_asked_for_nothing_that_changes_it() -> Result<()> {
+    a_foreign_server_is_asked_for_nothing_that_changes_it(Maker::Asyncua)
+}
+
+#[test]
+fn node_opcua_is_asked_for_nothing_that_changes_it() -> Result<()> {
+    a_foreign_server_is_asked_for_nothing_that_changes_it(Maker::Node)
 }

@@ -4,11 +4,13 @@
 use anyhow::{Context, Result, ensure};
 use lineside::clock::SystemClock;
 use lineside::config::load;
-use lineside::config::model::{MachineMap, Table};
+use lineside::config::model::{Address, MachineMap, Table};
 use lineside::field::Field;
-use lineside::sample::{Slot, Value};
+use lineside::field::opcua::Own;
+use lineside::sample::{Observation, Slot, Value};
 use lineside::sim::device::{Device, Fault, FaultKind, When};
 use lineside_tests::site::Site;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -85,8 +87,13 @@ async fn machines(protocol: &str) -> Result<(Vec<Device>, Vec<(Slot, Arc<Machine
 
 async fn no_stale_value(protocol: &str) -> Result<()> {
     let (devices, machines) = machines(protocol).await?;
-    let (sender, mut batches) = mpsc::channel(BATCHES_MAX);
-    let mut field = Field::new(Arc::new(SystemClock), sender);
+    let (sender, mut observations) = mpsc::channel(BATCHES_MAX);
+    // No machine here is behind an OPC UA server.
+    let own = Own {
+        directory: PathBuf::new(),
+        uri: String::new(),
+    };
+    let mut field = Field::new(Arc::new(SystemClock), own, sender);
     field.apply(&machines).await;
     let (mut good, mut bad, mut stale) = (0_u64, 0_u64, 0_u64);
     let reads = || {
@@ -96,7 +103,10 @@ async fn no_stale_value(protocol: &str) -> Result<()> {
             .sum::<u64>()
     };
     let counted = tokio::time::timeout(LIMIT, async {
-        while let Some(batch) = batches.recv().await {
+        while let Some(observation) = observations.recv().await {
+            let Observation::Batch(batch) = observation else {
+                anyhow::bail!("not of Modbus: {observation:?}");
+            };
             let (_, map) = machines
                 .iter()
                 .find(|(slot, _)| *slot == batch.slot)
@@ -106,8 +116,11 @@ async fn no_stale_value(protocol: &str) -> Result<()> {
                     .points
                     .get(usize::from(sample.point))
                     .context("a point")?;
+                let Address::Modbus(address) = &point.address else {
+                    anyhow::bail!("no register: {:?}", point.address);
+                };
                 match sample.reading {
-                    Ok(value) if value == Value::Uint(u64::from(point.address.start)) => good += 1,
+                    Ok(value) if value == Value::Uint(u64::from(address.start)) => good += 1,
                     Ok(_) => stale += 1,
                     Err(_) => bad += 1,
                 }
@@ -130,7 +143,7 @@ async fn no_stale_value(protocol: &str) -> Result<()> {
         good > READS / 2 && bad > READS / 20,
         "{good} good, {bad} bad"
     );
-    batches.close();
+    observations.close();
     field.stop().await;
     let foreign: u64 = devices
         .iter()

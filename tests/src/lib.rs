@@ -6,8 +6,10 @@
 
 pub mod agent;
 pub mod broker;
+pub mod counting;
 pub mod device;
 pub mod mqtt;
+pub mod opcua;
 pub mod plant;
 pub mod process;
 pub mod proxy;

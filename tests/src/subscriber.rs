@@ -33,7 +33,8 @@ pub fn peer(name: &str) -> String {
     root().join("tests/peers").join(name).display().to_string()
 }
 
-fn root() -> PathBuf {
+/// The root of the work tree.
+pub fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 

@@ -1,16 +1,19 @@
 //! `lineside check`: every fault of every file at once, and what the agent would read.
 
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use super::columns::columns;
 use super::{Context, Failure, Outcome, words};
-use crate::config::model::{Endpoint, MachineMap, Table};
+use crate::config::model::{Connection, Group, MachineMap, Table};
 use crate::config::{self, Config, Fault, Faults, Severity};
+use crate::field::Route;
 use crate::field::modbus::plan::{Request, requests};
+use crate::field::opcua::plan::{Subscription, subscriptions};
 use crate::text;
-use crate::text::Language;
+use crate::text::{Language, Text};
 
 /// Columns of a report where there is no terminal to ask.
 const WIDTH_DEFAULT: usize = 100;
@@ -22,7 +25,7 @@ const NAMES_MAX: usize = 8;
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "Example: lineside check -c config/gateway.toml --plan")]
 pub struct Args {
-    /// Show the requests that each cycle of each poll group makes
+    /// Show the requests that each cycle of each poll group makes, and the subscriptions to servers
     #[arg(long)]
     plan: bool,
     /// Print the faults as a JSON array
@@ -139,11 +142,8 @@ fn summary(config: &Config, language: Language) -> String {
     let machines = config.machines.len();
     let points: usize = config.machines.iter().map(|map| map.points.len()).sum();
     let all = config.machines.iter().flat_map(|map| &map.connections);
-    let endpoints: Vec<&Endpoint> = all.map(|connection| &connection.endpoint).collect();
-    let links = endpoints
-        .iter()
-        .collect::<std::collections::BTreeSet<_>>()
-        .len();
+    let links: BTreeSet<Route> = all.map(Route::of).collect();
+    let links = links.len();
     let (site, gateway) = (&config.gateway.site, &config.gateway.id);
     let head = text!(
         "{site}/{gateway}: {machines} machines, {points} points, {links} links",
@@ -170,13 +170,14 @@ fn machine(map: &MachineMap, language: Language) -> String {
             .iter()
             .filter(|point| point.group == place)
             .count();
-        let requests = requests(map, place).len();
+        let ways = ways(map, place);
+        let (en, zh) = (&ways.en, &ways.zh);
         let name = &group.name;
         let interval = humantime::format_duration(group.interval);
         let stale = humantime::format_duration(group.stale_after);
         let line = text!(
-            "    {name}: {points} points in {requests} requests every {interval}, stale after {stale}",
-            "    {name}：{points} 个点位，每 {interval} 以 {requests} 个请求读取，{stale} 后视为过期"
+            "    {name}: {points} points in {en} every {interval}, stale after {stale}",
+            "    {name}：{points} 个点位，每 {interval} 以 {zh} 读取，{stale} 后视为过期"
         );
         lines.push_str(line.say(language));
         lines.push('\n');
@@ -184,7 +185,21 @@ fn machine(map: &MachineMap, language: Language) -> String {
     lines
 }
 
-/// The requests of each poll group, as a table.
+/// How many requests read a group, and how many subscriptions bring it.
+fn ways(map: &MachineMap, group: u16) -> Text {
+    let requests = requests(map, group).len();
+    let subscriptions = subscriptions(map, group).len();
+    match (requests, subscriptions) {
+        (requests, 0) => text!("{requests} requests", "{requests} 个请求"),
+        (0, subscriptions) => text!("{subscriptions} subscriptions", "{subscriptions} 个订阅"),
+        (requests, subscriptions) => text!(
+            "{requests} requests and {subscriptions} subscriptions",
+            "{requests} 个请求和 {subscriptions} 个订阅"
+        ),
+    }
+}
+
+/// The requests and subscriptions of each poll group, as tables.
 fn plan(config: &Config, language: Language) -> String {
     let mut text = String::new();
     for map in &config.machines {
@@ -201,11 +216,18 @@ fn plan(config: &Config, language: Language) -> String {
                 ["connection", "unit", "function", "start", "count", "points"],
                 ["连接", "站号", "功能码", "起始地址", "数量", "点位"],
             );
-            let mut rows = vec![heads.map(str::to_owned)];
-            rows.extend(requests(map, place).iter().map(|request| row(map, request)));
-            for line in columns(&rows) {
-                text.push_str(&format!("  {line}\n"));
-            }
+            let requests = requests(map, place);
+            let rows = requests.iter().map(|request| row(map, request));
+            text.push_str(&under(heads, rows.collect()));
+            let heads = language.pick(
+                ["connection", "server", "publishing", "items", "points"],
+                ["连接", "服务器", "发布间隔", "项数", "点位"],
+            );
+            let subscriptions = subscriptions(map, place);
+            let rows = subscriptions
+                .iter()
+                .map(|part| subscription_row(map, group, part));
+            text.push_str(&under(heads, rows.collect()));
             text.push('\n');
         }
     }
@@ -220,28 +242,53 @@ fn row(map: &MachineMap, request: &Request) -> [String; 6] {
         Table::Holding => "3 holding",
         Table::Input => "4 input",
     };
-    let names = request
-        .points
-        .iter()
-        .filter_map(|place| map.points.get(usize::from(*place)));
-    let names: Vec<&str> = names.map(|point| point.name.as_str()).collect();
-    let more = names.len().saturating_sub(NAMES_MAX);
-    let mut shown = names
-        .into_iter()
-        .take(NAMES_MAX)
-        .collect::<Vec<_>>()
-        .join(" ");
-    if more > 0 {
-        shown.push_str(&format!(" +{more}"));
-    }
     [
         connection.map_or_else(String::new, |connection| connection.name.to_string()),
         request.unit_id.to_string(),
         function.to_owned(),
         request.start.to_string(),
         request.count.to_string(),
-        shown,
+        names(map, &request.points),
     ]
+}
+
+fn subscription_row(map: &MachineMap, group: &Group, part: &Subscription) -> [String; 5] {
+    let connection = map.connections.get(usize::from(part.connection));
+    let server = connection.and_then(Connection::server);
+    [
+        connection.map_or_else(String::new, |connection| connection.name.to_string()),
+        server.map_or_else(String::new, |server| server.url.clone()),
+        humantime::format_duration(group.interval).to_string(),
+        part.points.len().to_string(),
+        names(map, &part.points),
+    ]
+}
+
+/// The first names of some points, and how many more there are.
+fn names(map: &MachineMap, points: &[u16]) -> String {
+    let names = points
+        .iter()
+        .filter_map(|place| map.points.get(usize::from(*place)));
+    let shown: Vec<&str> = names
+        .take(NAMES_MAX)
+        .map(|point| point.name.as_str())
+        .collect();
+    let mut shown = shown.join(" ");
+    let more = points.len().saturating_sub(NAMES_MAX);
+    if more > 0 {
+        shown.push_str(&format!(" +{more}"));
+    }
+    shown
+}
+
+/// Rows below their heads; nothing where there are none.
+fn under<const N: usize>(heads: [&str; N], mut rows: Vec<[String; N]>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    rows.insert(0, heads.map(str::to_owned));
+    let lines = columns(&rows).into_iter();
+    lines.map(|line| format!("  {line}\n")).collect()
 }
 
 #[cfg(test)]

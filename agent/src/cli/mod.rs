@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, thin.
 
 pub mod apply;
+pub mod browse;
 pub mod check;
 mod columns;
 pub mod demo;
@@ -13,6 +14,7 @@ pub mod schema;
 pub mod sim;
 pub mod status;
 pub mod table;
+pub mod trust;
 pub mod watch;
 mod words;
 
@@ -68,6 +70,10 @@ enum Command {
     Apply(apply::Args),
     /// Reads a machine now: raw words, values in every byte order, the state and why
     Probe(probe::Args),
+    /// The address space of an OPC UA server as a tree, or a machine map from it
+    Browse(browse::Args),
+    /// Shows the certificate of a machine's OPC UA server, and writes that it is trusted
+    Trust(trust::Args),
     /// The health of the running agent
     Status(status::Args),
     /// Live availability of a whole site, as a portal sees it
@@ -137,6 +143,8 @@ where
         Command::Check(args) => check::run(args, &context),
         Command::Apply(args) => apply::run(args, &context),
         Command::Probe(args) => probe::run(args, &context),
+        Command::Browse(args) => browse::run(args, &context),
+        Command::Trust(args) => trust::run(args, &context),
         Command::Status(args) => status::run(args, &context),
         Command::Watch(args) => watch::run(args, &context),
         Command::Schema(args) => schema::run(args, &context),

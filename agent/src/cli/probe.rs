@@ -1,7 +1,7 @@
 //! `lineside probe`: reads a machine now. Through the running agent where there is one, since a
 //! serial line has one master; else over a link of its own.
 
-use lineside_proto::{Identifier, ReasonCode, State};
+use lineside_proto::{Identifier, ReasonCode, State, Time};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +15,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::model::MachineMap;
 use crate::config::{self, Config};
 use crate::control::{self, Answer, AskError, Request};
-use crate::field::Field;
+use crate::field::opcua::Own;
+use crate::field::{Field, NodeRaw};
 use crate::machine::availability::rule_label;
 use crate::machine::state::StateMachine;
 use crate::run::{ProbeFailure, Probed, places, probed};
-use crate::sample::{Batch, Slot};
+use crate::sample::{Observation, Slot};
 use crate::text;
 use crate::text::Text;
 
@@ -77,7 +78,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
             Err(AskError::Absent { source, .. })
                 if source.kind() != io::ErrorKind::PermissionDenied =>
             {
-                runtime()?.block_on(by_own_link(&map, &wanted))?
+                runtime()?.block_on(by_own_link(&config, &map, &wanted))?
             }
             Err(error) => return Err(unanswered(error)),
         };
@@ -95,7 +96,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     }
 }
 
-fn machine(config: &Config, name: &str) -> Result<Arc<MachineMap>, Failure> {
+/// The map of the machine of this name, or a failure that names the nearest.
+pub(super) fn machine(config: &Config, name: &str) -> Result<Arc<MachineMap>, Failure> {
     if let Some(map) = config
         .machines
         .iter()
@@ -134,11 +136,16 @@ fn by_agent(
 }
 
 /// Reads the machine over links of our own, until its rules have seen every group once.
-async fn by_own_link(map: &Arc<MachineMap>, wanted: &[u16]) -> Result<Shown, Failure> {
+async fn by_own_link(
+    config: &Config,
+    map: &Arc<MachineMap>,
+    wanted: &[u16],
+) -> Result<Shown, Failure> {
     let failure = |failure: ProbeFailure| Failure::Unreachable(failure.text());
     let clock = SystemClock;
-    let (batches, mut taken) = mpsc::channel(64);
-    let mut field = Field::new(Arc::new(clock), batches);
+    let (observations, mut taken) = mpsc::channel(64);
+    let own = Own::of(&config.gateway);
+    let mut field = Field::new(Arc::new(clock), own, observations);
     let slot = Slot(0);
     field.apply(&[(slot, Arc::clone(map))]).await;
     let now = clock.now().millis();
@@ -146,8 +153,8 @@ async fn by_own_link(map: &Arc<MachineMap>, wanted: &[u16]) -> Result<Shown, Fai
     let until = Instant::now() + LINK_PATIENCE;
     let readings = loop {
         let tried = field.probe(slot, wanted.to_vec()).await;
-        while let Ok(batch) = taken.try_recv() {
-            feed(&mut states, &batch);
+        while let Ok(seen) = taken.try_recv() {
+            feed(&mut states, &seen);
         }
         match tried {
             Ok(readings) => break readings,
@@ -156,10 +163,10 @@ async fn by_own_link(map: &Arc<MachineMap>, wanted: &[u16]) -> Result<Shown, Fai
                 return Err(failure(error.into()));
             }
             Err(_) => {
-                if let Ok(Some(batch)) =
+                if let Ok(Some(seen)) =
                     tokio::time::timeout(Duration::from_millis(200), taken.recv()).await
                 {
-                    feed(&mut states, &batch);
+                    feed(&mut states, &seen);
                 }
             }
         }
@@ -176,17 +183,26 @@ async fn by_own_link(map: &Arc<MachineMap>, wanted: &[u16]) -> Result<Shown, Fai
     })
 }
 
-fn feed(states: &mut StateMachine, batch: &Batch) {
-    states.apply(
-        batch.at.millis(),
-        batch.group,
-        &batch.samples,
-        &mut Vec::new(),
-    );
+fn feed(states: &mut StateMachine, seen: &Observation) {
+    match seen {
+        Observation::Batch(batch) => {
+            let at_ms = batch.at.millis();
+            states.apply(at_ms, batch.group, &batch.samples, &mut Vec::new());
+        }
+        Observation::Standing(word) => {
+            states.stand(word.at.millis(), word.group, &word.points, &mut Vec::new());
+        }
+        // Neither says anything of now.
+        Observation::History(_) | Observation::Missed(_) => {}
+    }
 }
 
 /// Lets the rules see what the links read, until they decide or have had their time.
-async fn settle(map: &MachineMap, states: &mut StateMachine, taken: &mut mpsc::Receiver<Batch>) {
+async fn settle(
+    map: &MachineMap,
+    states: &mut StateMachine,
+    taken: &mut mpsc::Receiver<Observation>,
+) {
     let hold = map
         .rules
         .iter()
@@ -203,7 +219,7 @@ async fn settle(map: &MachineMap, states: &mut StateMachine, taken: &mut mpsc::R
     let until = tokio::time::Instant::now() + patience;
     while states.standing().reason != ReasonCode::Rule {
         match tokio::time::timeout_at(until, taken.recv()).await {
-            Ok(Some(batch)) => feed(states, &batch),
+            Ok(Some(seen)) => feed(states, &seen),
             Ok(None) | Err(_) => return,
         }
     }
@@ -214,8 +230,8 @@ fn show(out: &mut impl Write, shown: &Shown, context: &Context) -> io::Result<()
     let rule = shown.rule.as_deref().unwrap_or("-");
     writeln!(out, "{}  {state}  {rule}  {}", shown.machine, shown.reason)?;
     let head = context.language.pick(
-        ["POINT", "ADDRESS", "RAW", "VALUE", "ORDERS"],
-        ["点位", "地址", "原始字", "数值", "各字节序"],
+        ["POINT", "ADDRESS", "RAW", "VALUE", "ORDERS OR STATUS"],
+        ["点位", "地址", "原始值", "数值", "各字节序或状态"],
     );
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(shown.points.iter().map(row));
@@ -225,25 +241,42 @@ fn show(out: &mut impl Write, shown: &Shown, context: &Context) -> io::Result<()
 }
 
 fn row(point: &Probed) -> [String; 5] {
+    let value = match (&point.value, &point.bad) {
+        (Some(value), _) => format!("{value} {}", point.unit.as_deref().unwrap_or_default()),
+        (None, bad) => format!("! {}", bad.as_deref().unwrap_or_default()),
+    };
+    let (raw, beside) = match &point.node {
+        Some(node) => of_node(node),
+        None => of_registers(point),
+    };
+    [
+        point.point.to_string(),
+        format!("{} {}", point.address, point.kind),
+        plain(&raw),
+        plain(value.trim_end()),
+        plain(&beside),
+    ]
+}
+
+/// The registers as they came, and the value under every order.
+fn of_registers(point: &Probed) -> (String, String) {
     let raw: Vec<String> = point
         .words
         .iter()
         .map(|word| format!("{word:04X}"))
         .collect();
-    let value = match (&point.value, &point.bad) {
-        (Some(value), _) => format!("{value} {}", point.unit.as_deref().unwrap_or_default()),
-        (None, bad) => format!("! {}", bad.as_deref().unwrap_or_default()),
-    };
     let orders: Vec<String> = point
         .orders
         .iter()
         .map(|(order, value)| format!("{order} {value}"))
         .collect();
-    [
-        point.point.to_string(),
-        format!("{} {}", point.address, point.kind),
-        raw.join(" "),
-        plain(value.trim_end()),
-        plain(&orders.join("  ")),
-    ]
+    (raw.join(" "), orders.join("  "))
+}
+
+/// The value as the server sent it, and what it says about it.
+fn of_node(node: &NodeRaw) -> (String, String) {
+    let time = |time: Option<Time>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+    let (source, server) = (time(node.source), time(node.server));
+    let raw = format!("{} {}", node.kind, node.value);
+    (raw, format!("{}  {source}  {server}", node.status))
 }

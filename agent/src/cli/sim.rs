@@ -3,7 +3,7 @@
 use super::interrupt::Interrupt;
 use super::{Context, Failure, Outcome};
 use crate::sim::device::{Fault, FaultKind};
-use crate::sim::line::{Line, LineSettings, SPEED_MAX, SPEED_MIN, UnknownMachine};
+use crate::sim::line::{FaultRefused, Line, LineSettings, SPEED_MAX, SPEED_MIN, UnknownMachine};
 use crate::text;
 use crate::text::{Language, Text};
 use std::io::{self, BufRead, ErrorKind, Write};
@@ -99,7 +99,7 @@ async fn serve(args: &Args, language: Language) -> Result<(), Failure> {
     let line = Line::start(settings).await.map_err(Failure::Other)?;
     for (machine, fault) in &args.faults {
         line.fault(machine, *fault)
-            .map_err(|unknown| Failure::Usage(no_machine(&unknown, &line)))?;
+            .map_err(|refused| Failure::Usage(no_fault(&refused, &line)))?;
     }
     let ended = converse(args, language, &line, &mut interrupt).await;
     line.stop().await;
@@ -220,9 +220,12 @@ impl Order {
     fn carry_out(self, line: &Line) -> Text {
         let done = match self {
             Self::Nothing | Self::Quit => Ok(Text::default()),
-            Self::Fault(machine, fault) => line
-                .fault(&machine, fault)
-                .map(|()| text!("{machine}: {fault}", "{machine}：{fault}")),
+            Self::Fault(machine, fault) => {
+                return match line.fault(&machine, fault) {
+                    Ok(()) => text!("{machine}: {fault}", "{machine}：{fault}"),
+                    Err(refused) => no_fault(&refused, line),
+                };
+            }
             Self::Clear(machine) => line
                 .clear(&machine)
                 .map(|()| text!("{machine}: no fault", "{machine}：无故障")),
@@ -230,6 +233,20 @@ impl Order {
             Self::Help => Ok(help()),
         };
         done.unwrap_or_else(|unknown| no_machine(&unknown, line))
+    }
+}
+
+fn no_fault(refused: &FaultRefused, line: &Line) -> Text {
+    match refused {
+        FaultRefused::Nowhere(unknown) => no_machine(unknown, line),
+        FaultRefused::NotHere { machine, kinds } => {
+            let kinds: Vec<_> = kinds.iter().map(FaultKind::to_string).collect();
+            let kinds = kinds.join(", ");
+            text!(
+                "{machine} can't have this fault. It can have: {kinds}",
+                "{machine} 没有这种故障。可用：{kinds}"
+            )
+        }
     }
 }
 
@@ -336,7 +353,12 @@ mod tests {
         );
         assert_eq!(carry_out("clear furnace-01"), "furnace-01: no fault");
         assert!(!carry_out("list").contains("silent"));
-        assert!(carry_out("clear press-01").contains("mixer-01"));
+        assert!(carry_out("clear lathe-01").contains("mixer-01"));
+        assert!(carry_out("fault press-01 short").contains("node-gone"));
+        assert_eq!(
+            carry_out("fault press-01 bad-status"),
+            "press-01: bad-status"
+        );
         assert!(carry_out("help").contains("exception=6"));
         assert_eq!(carry_out(""), "");
     }

@@ -199,12 +199,26 @@ fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io
         ..
     } = link;
     let phase = words::phase(link.phase, language);
-    let line = text!(
+    let polled = text!(
         "  {connection} {endpoint}: {phase}, requests {requests}, timeouts {timeouts}, exceptions {exceptions}, rejected {rejected}, skipped {skipped}",
         "  {connection} {endpoint}：{phase}，请求 {requests}，超时 {timeouts}，异常应答 {exceptions}，拒收 {rejected}，跳过 {skipped}"
     );
+    let line = match &link.subscribed {
+        None => polled,
+        Some(of) => text!(
+            "  {connection} {endpoint}: {phase}, {} of {} points subscribed, values {}, overflows {}, repeated {}, gaps {}",
+            "  {connection} {endpoint}：{phase}，已订阅 {}/{} 个点位，数值 {}，队列溢出 {}，补发 {}，缺口 {}",
+            of.items_made,
+            of.items_wanted,
+            of.notifications,
+            of.overflows,
+            of.republished,
+            of.gaps
+        ),
+    };
     writeln!(out, "{}", line.say(language))?;
-    match &link.fault {
+    let fault = language.pick(&link.fault, &link.fault_zh);
+    match fault.as_ref().or(link.fault.as_ref()) {
         Some(fault) => writeln!(out, "    {fault}"),
         None => Ok(()),
     }

@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::model::{
-    ByteOrder, Connection, Endpoint, Kind, MachineMap, Order, Parity, Point, Scaling,
+    ByteOrder, Connection, Endpoint, Identity, Kind, Link, MachineMap, NodeAddress, Order, Parity,
+    Point, Scaling, Security, Server,
 };
 
 /// A map's canonical text. Its order of keys is that of these fields, or the alphabet's.
@@ -46,9 +47,16 @@ struct RuleText<'a> {
 #[derive(Serialize)]
 struct PointText<'a> {
     from: &'a str,
-    unit_id: u8,
-    table: &'a str,
-    address: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit_id: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
     #[serde(rename = "type")]
     kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,7 +130,8 @@ pub(super) fn fingerprint(map: &MachineMap) -> String {
 fn point_text<'a>(map: &'a MachineMap, point: &'a Point) -> PointText<'a> {
     let connection = map.connections.get(usize::from(point.connection));
     let group = map.groups.get(usize::from(point.group));
-    let (order, bit, length) = details(point.address.kind);
+    let modbus = point.modbus();
+    let (order, bit, length) = modbus.map_or((None, None, None), |address| details(address.kind));
     let Scaling { scale, offset } = point.scaling.unwrap_or(Scaling {
         scale: 1.0,
         offset: 0.0,
@@ -130,10 +139,12 @@ fn point_text<'a>(map: &'a MachineMap, point: &'a Point) -> PointText<'a> {
     let scaled = point.scaling.is_some();
     PointText {
         from: connection.map_or("", |connection| connection.name.as_str()),
-        unit_id: point.address.unit_id,
-        table: point.address.table.as_str(),
-        address: point.address.start,
-        kind: point.address.kind.as_str(),
+        unit_id: modbus.map(|address| address.unit_id),
+        table: modbus.map(|address| address.table.as_str()),
+        address: modbus.map(|address| address.start),
+        node: point.node().map(NodeAddress::id),
+        index: point.node().and_then(|address| address.index),
+        kind: point.type_word(),
         order,
         bit,
         length,
@@ -177,7 +188,26 @@ fn details(kind: Kind) -> (Option<&'static str>, Option<u8>, Option<u8>) {
 }
 
 fn connection_text(connection: &Connection) -> Value {
-    let endpoint = match &connection.endpoint {
+    let (endpoint, modbus) = match &connection.link {
+        Link::Modbus { endpoint, settings } => (endpoint_text(endpoint), settings),
+        Link::OpcUa(server) => return json!([connection.name, server_text(server)]),
+    };
+
+    json!([
+        connection.name,
+        endpoint,
+        micros(modbus.timeout),
+        micros(modbus.quiet),
+        modbus.max_gap,
+        modbus.max_registers,
+        modbus.max_bits,
+        micros(modbus.connect_pause),
+        modbus.request_per_point,
+    ])
+}
+
+fn endpoint_text(endpoint: &Endpoint) -> Value {
+    match endpoint {
         Endpoint::Tcp { address } => json!(["modbus-tcp", address]),
         Endpoint::RtuOverTcp { address } => json!(["modbus-rtu-over-tcp", address]),
         Endpoint::Rtu(serial) => json!([
@@ -194,18 +224,35 @@ fn connection_text(connection: &Connection) -> Value {
             micros(serial.turnaround),
             micros(serial.listen),
         ]),
+    }
+}
+
+/// What a session with a server is made of; secrets as their hashes.
+fn server_text(server: &Server) -> Value {
+    let security = match &server.security {
+        Security::None => json!([]),
+        Security::Secured {
+            policy,
+            mode,
+            server,
+        } => json!([
+            policy.as_str(),
+            mode.as_str(),
+            server.map(|fingerprint| fingerprint.to_string()),
+        ]),
     };
-    let modbus = &connection.modbus;
+    let identity = match &server.identity {
+        Identity::Anonymous => json!([]),
+        Identity::Password { user, password } => json!([user, sha256(&password.0)]),
+        Identity::Certificate { certificate, key } => json!([&certificate[..], sha256(&key.0)]),
+    };
     json!([
-        connection.name,
-        endpoint,
-        micros(modbus.timeout),
-        micros(modbus.quiet),
-        modbus.max_gap,
-        modbus.max_registers,
-        modbus.max_bits,
-        micros(modbus.connect_pause),
-        modbus.request_per_point,
+        "opc-ua",
+        server.url,
+        security,
+        identity,
+        micros(server.timeout),
+        server.history,
     ])
 }
 

@@ -3,13 +3,15 @@
 use lineside_proto::Identifier;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::FileTypeExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::{Fault, Report};
 use super::gateway::host_port;
 use super::kind::ORDERS;
-use super::model::{Connection, Endpoint, ModbusSettings, Order, Parity, Serial};
+use super::model::{Connection, Endpoint, Link, ModbusSettings, Order, Parity, Serial};
 use super::section::{Said, Section, bad_name, table};
+use super::server::{self, Around};
 use super::source::Place;
 use super::tree::Entry;
 use crate::text;
@@ -49,27 +51,39 @@ pub(super) struct Draft<'a> {
     pub(super) order: Order,
     /// What the addresses of its points count from.
     pub(super) base: u8,
-    /// It belongs to a protocol that this version can't speak.
-    pub(super) foreign: bool,
+    /// What it speaks; none if that is not said.
+    pub(super) protocol: Option<Protocol>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Tcp,
-    RtuOverTcp,
-    Rtu,
+/// What a connection speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Protocol {
+    /// Modbus.
+    Modbus(Framing),
+    /// OPC UA.
     OpcUa,
 }
 
+/// How Modbus frames travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Framing {
+    /// Modbus TCP.
+    Tcp,
+    /// RTU frames over TCP.
+    RtuOverTcp,
+    /// RTU on a serial port.
+    Rtu,
+}
+
 const PROTOCOLS: [(&str, Protocol); 4] = [
-    ("modbus-tcp", Protocol::Tcp),
-    ("modbus-rtu", Protocol::Rtu),
-    ("modbus-rtu-over-tcp", Protocol::RtuOverTcp),
+    ("modbus-tcp", Protocol::Modbus(Framing::Tcp)),
+    ("modbus-rtu", Protocol::Modbus(Framing::Rtu)),
+    ("modbus-rtu-over-tcp", Protocol::Modbus(Framing::RtuOverTcp)),
     ("opc-ua", Protocol::OpcUa),
 ];
 
 /// Reads one connection.
-pub(super) fn read<'a>(entry: &'a Entry, report: &'a Report) -> Draft<'a> {
+pub(super) fn read<'a>(entry: &'a Entry, around: Around<'_>, report: &'a Report) -> Draft<'a> {
     let mut draft = Draft {
         name: &entry.key,
         at: &entry.key_at,
@@ -79,7 +93,7 @@ pub(super) fn read<'a>(entry: &'a Entry, report: &'a Report) -> Draft<'a> {
         unit_ids: 0..=255,
         order: Order::Abcd,
         base: 0,
-        foreign: false,
+        protocol: None,
     };
     let name = entry.key.parse::<Identifier>();
     if let Err(error) = &name {
@@ -94,12 +108,24 @@ pub(super) fn read<'a>(entry: &'a Entry, report: &'a Report) -> Draft<'a> {
         // Without the protocol nobody can say which keys belong here.
         return draft;
     };
-    if protocol.value == Protocol::OpcUa {
-        draft.foreign = true;
-        opc_ua(&section, protocol.at);
-        return draft;
+    draft.protocol = Some(protocol.value);
+    let link = match protocol.value {
+        Protocol::Modbus(framing) => modbus(&section, framing, &mut draft),
+        Protocol::OpcUa => {
+            draft.endpoint_at = section.entry("url").map(|entry| &entry.node.at);
+            server::read(&section, around).map(|server| Link::OpcUa(Arc::new(server)))
+        }
+    };
+    section.finish();
+    if let (Ok(name), Some(link)) = (name, link) {
+        draft.connection = Some(Connection { name, link });
     }
-    if protocol.value != Protocol::Tcp {
+    draft
+}
+
+/// Reads the keys of a Modbus connection.
+fn modbus<'a>(section: &Section<'a>, framing: Framing, draft: &mut Draft<'a>) -> Option<Link> {
+    if framing != Framing::Tcp {
         // Unit 0 is the broadcast of a serial line, and nobody answers it.
         draft.unit_ids = 1..=247;
     }
@@ -108,26 +134,21 @@ pub(super) fn read<'a>(entry: &'a Entry, report: &'a Report) -> Draft<'a> {
     let order = section.choice("order", &ORDERS);
     draft.order = order.map_or(Order::Abcd, |said| said.value);
     draft.base = section.integer("base", 0..=1).map_or(0, |said| said.value);
-    let modbus = modbus(&section);
-    let endpoint = match protocol.value {
-        Protocol::Rtu => serial(&section, &mut draft).map(Endpoint::Rtu),
-        Protocol::Tcp => address(&section, &mut draft).map(|address| Endpoint::Tcp { address }),
-        Protocol::RtuOverTcp | Protocol::OpcUa => {
-            address(&section, &mut draft).map(|address| Endpoint::RtuOverTcp { address })
+    let settings = settings(section);
+    let endpoint = match framing {
+        Framing::Rtu => serial(section, draft).map(Endpoint::Rtu),
+        Framing::Tcp => address(section, draft).map(|address| Endpoint::Tcp { address }),
+        Framing::RtuOverTcp => {
+            address(section, draft).map(|address| Endpoint::RtuOverTcp { address })
         }
     };
-    section.finish();
-    if let (Ok(name), Some(endpoint)) = (name, endpoint) {
-        draft.connection = Some(Connection {
-            name,
-            endpoint,
-            modbus,
-        });
-    }
-    draft
+    Some(Link::Modbus {
+        endpoint: endpoint?,
+        settings,
+    })
 }
 
-fn modbus(section: &Section<'_>) -> ModbusSettings {
+fn settings(section: &Section<'_>) -> ModbusSettings {
     let take = |said: Option<Said<'_, Duration>>, default| said.map_or(default, |said| said.value);
     let timeout = take(section.duration("timeout", TIMEOUT), SECOND);
     ModbusSettings {
@@ -243,27 +264,4 @@ fn baud(section: &Section<'_>) -> Option<u32> {
         "最接近的波特率是 {near}"
     )));
     None
-}
-
-/// OPC UA: its keys are checked, and the connection is refused.
-fn opc_ua(section: &Section<'_>, at: &Place) {
-    const KEYS: [&str; 8] = [
-        "url",
-        "security",
-        "mode",
-        "user",
-        "password-file",
-        "user-certificate",
-        "user-key",
-        "server-certificate",
-    ];
-    for key in KEYS {
-        section.text(key);
-    }
-    section.finish();
-    let message = text!("this version can't read OPC UA", "此版本不能读取 OPC UA");
-    section.add(Fault::error("not-yet", at, message).hint(text!(
-        "read the machine over Modbus, if it offers that",
-        "如果设备支持，请改用 Modbus 读取"
-    )));
 }

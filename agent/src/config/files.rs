@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::fault::{Fault, Report};
-use super::source::{FILE_BYTES_MAX, Place, ReadError, Source};
+use super::source::{FILE_BYTES_MAX, Place, ReadError, Source, bytes};
 use super::tree::{Table, parse};
 use crate::text;
 
@@ -126,6 +126,12 @@ impl Files {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A file's bytes.
+    pub(super) fn bytes(&self, path: &Path) -> Result<Vec<u8>, ReadError> {
+        self.rank(path);
+        bytes(path)
     }
 
     /// Whether the file may be read by everybody on this host.

@@ -3,12 +3,12 @@
 
 use jiff::tz::TimeZone;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credential;
 use super::fault::Fault;
 use super::files::Files;
-use super::model::{Gateway, Log, Outbox, Publish, Secret, Telemetry};
+use super::model::{Gateway, Log, Outbox, Publish, Telemetry};
 use super::section::{Said, Section};
 use super::source::Place;
 use crate::text::Language;
@@ -181,7 +181,12 @@ fn console(root: &Section<'_>, files: &Files) -> SocketAddr {
     let password = section.text("password-file");
     section.finish();
     if let Some(said) = password {
-        drop(secret(&section, files, said));
+        drop(credential::password(
+            &section,
+            files,
+            &files.beside(said.at, said.value),
+            said,
+        ));
     }
     let Some(said) = listen else {
         return default;
@@ -208,32 +213,6 @@ fn console(root: &Section<'_>, files: &Files) -> SocketAddr {
         );
     }
     address
-}
-
-/// The text of a password file, without one line break at its end.
-fn secret(section: &Section<'_>, files: &Files, said: Said<'_, &str>) -> Option<Secret> {
-    let path: PathBuf = files.beside(said.at, said.value);
-    let text = match files.secret(&path) {
-        Ok(text) => text,
-        Err(error) => {
-            section.add(error.fault(&path, said.at));
-            return None;
-        }
-    };
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        let message = text!("the password file is empty", "密码文件为空");
-        section.add(Fault::error("bad-value", said.at, message));
-        return None;
-    }
-    if files.is_open_to_others(&path) {
-        let shown = path.display();
-        let message = text!("everybody can read {shown}", "所有人都能读取 {shown}");
-        let fault = Fault::warning("loose-secret", said.at, message);
-        section.add(fault.hint(text!("chmod o-r {shown}", "执行 chmod o-r {shown}")));
-    }
-    Some(Secret(line.to_owned()))
 }
 
 /// Tables that later versions use: their types are checked, so that they work on that day.

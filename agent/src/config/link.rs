@@ -1,11 +1,12 @@
 //! Physical links that several connections name, across all machines: one port or address has one
-//! owner, so what they say about it must agree.
+//! owner, so what they say about it must agree. A server takes as many sessions as there are ways to
+//! speak to it, though more than one is seldom meant.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Report};
-use super::model::{Connection, Endpoint};
+use super::model::{Connection, Endpoint, Security, SecurityMode, SecurityPolicy, Server};
 use super::source::Place;
 use crate::text;
 
@@ -13,8 +14,17 @@ use crate::text;
 pub(super) fn check<'a>(links: impl Iterator<Item = &'a (Connection, Place)>, report: &Report) {
     let mut first: BTreeMap<String, (&Endpoint, &Place)> = BTreeMap::new();
     let mut devices: BTreeMap<PathBuf, (&str, &Place)> = BTreeMap::new();
+    let mut servers: BTreeMap<&str, (&Server, &Place)> = BTreeMap::new();
     for (connection, at) in links {
-        let endpoint = &connection.endpoint;
+        if let Some(server) = connection.server() {
+            let (other, place) = *servers.entry(&server.url).or_insert((server, at));
+            if *other != **server {
+                report.add(two_sessions(other, server, at, place));
+            }
+        }
+        let Some((endpoint, _)) = connection.modbus() else {
+            continue;
+        };
         if let Endpoint::Rtu(serial) = endpoint {
             let (name, place) = *devices
                 .entry(device(&serial.port))
@@ -85,5 +95,44 @@ fn conflict(first: &Endpoint, second: &Endpoint, at: &Place, first_at: &Place) -
     Fault::error("port-conflict", at, message).hint(text!(
         "connections that share a port must agree on its settings",
         "共用端口的连接，其端口设置必须一致"
+    ))
+}
+
+/// Policy and mode; none: messages are not protected.
+fn protection(server: &Server) -> Option<(SecurityPolicy, SecurityMode)> {
+    match server.security {
+        Security::None => None,
+        Security::Secured { policy, mode, .. } => Some((policy, mode)),
+    }
+}
+
+fn two_sessions(first: &Server, second: &Server, at: &Place, first_at: &Place) -> Fault {
+    let mut what = Vec::new();
+    for (key, same) in [
+        (
+            "`security` or `mode`",
+            protection(first) == protection(second),
+        ),
+        (
+            "the trusted certificate",
+            protection(first) != protection(second) || first.security == second.security,
+        ),
+        ("the user", first.identity == second.identity),
+        ("`timeout`", first.timeout == second.timeout),
+        ("`history`", first.history == second.history),
+    ] {
+        if !same {
+            what.push(key);
+        }
+    }
+    let keys = what.join(", ");
+    let place = first_at.words();
+    let message = text!(
+        "the connection at {place} has the same server with other settings ({keys}): two sessions will be opened",
+        "{place} 处的连接指向同一服务器但设置不同（{keys}）：将建立两个会话"
+    );
+    Fault::warning("two-sessions", at, message).hint(text!(
+        "say the same in both, so that they share one session: a server has few",
+        "两处写相同的设置，以便共用一个会话：服务器的会话数有限"
     ))
 }

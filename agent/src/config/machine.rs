@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::fault::{Fault, Report};
+use super::files::Files;
 use super::model::{Group, MachineMap, POINTS_MAX, Point, StateRule};
 use super::section::{Said, Section, table};
+use super::server::Around;
 use super::source::Place;
 use super::tree::{Table, Value};
 use super::{canonical, connection, gateway, group, overlap, point, rules};
@@ -33,13 +35,17 @@ pub(super) struct Draft {
 }
 
 /// Reads a resolved map; what it lacks as a whole is reported at `at`.
-pub(super) fn read(resolved: &Table, at: &Place, report: &Report) -> Draft {
+pub(super) fn read(resolved: &Table, at: &Place, files: &Files, report: &Report) -> Draft {
     let root = Section::new(resolved, at, report);
     let machine = root.required("machine", root.identifier("machine"));
     let name = name(&root, machine.as_ref().map(|said| said.value.as_str()));
     root.text("template");
     root.text("points-file");
-    let connections = connections(&root, report);
+    let around = Around {
+        files,
+        machine: machine.as_ref().map_or("…", |said| said.value.as_str()),
+    };
+    let connections = connections(&root, around, report);
     let state = root.section("state");
     let stale_after = state
         .as_ref()
@@ -133,7 +139,11 @@ fn name(root: &Section<'_>, machine: Option<&str>) -> LocalText {
     name
 }
 
-fn connections<'a>(root: &Section<'a>, report: &'a Report) -> Vec<connection::Draft<'a>> {
+fn connections<'a>(
+    root: &Section<'a>,
+    around: Around<'_>,
+    report: &'a Report,
+) -> Vec<connection::Draft<'a>> {
     let entry = root.entry("connections");
     let Some(entry) = entry else {
         let message = text!("`[connection]` is missing", "缺少 `[connection]`");
@@ -158,7 +168,7 @@ fn connections<'a>(root: &Section<'a>, report: &'a Report) -> Vec<connection::Dr
     table
         .entries
         .iter()
-        .map(|entry| connection::read(entry, report))
+        .map(|entry| connection::read(entry, around, report))
         .collect()
 }
 
@@ -224,7 +234,12 @@ fn points<'a>(
 
 fn overlapping(later: &point::Draft<'_>, earlier: &point::Draft<'_>) -> Fault {
     let words = |draft: &point::Draft<'_>| {
-        let address = draft.point.as_ref().map(|point| &point.address);
+        let point = draft.point.as_ref();
+        let node = point.and_then(Point::node);
+        if let Some(node) = node {
+            return format!("{node}, {}", node.kind.as_str());
+        }
+        let address = point.and_then(Point::modbus);
         address.map_or_else(String::new, |address| {
             let start = u32::from(address.start);
             let end = start + u32::from(address.width()) - 1;
@@ -240,6 +255,16 @@ fn overlapping(later: &point::Draft<'_>, earlier: &point::Draft<'_>) -> Fault {
     let (name, other) = (later.name, earlier.name);
     let (these, those) = (words(later), words(earlier));
     let first = earlier.at.words();
+    if later.point.as_ref().and_then(Point::node).is_some() {
+        let message = text!(
+            "`{name}` ({these}) is the same value as `{other}` ({those})",
+            "`{name}`（{these}）与 `{other}`（{those}）是同一个值"
+        );
+        return Fault::error("overlap", later.at, message).hint(text!(
+            "the other is at {first}; one value is of one type",
+            "另一处在 {first}；同一个值只有一种类型"
+        ));
+    }
     let message = text!(
         "`{name}` ({these}) lies over `{other}` ({those})",
         "`{name}`（{these}）与 `{other}`（{those}）重叠"

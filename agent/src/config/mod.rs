@@ -7,6 +7,7 @@
 mod address;
 mod canonical;
 mod connection;
+mod credential;
 mod fault;
 mod files;
 mod gateway;
@@ -15,12 +16,14 @@ mod kind;
 mod link;
 mod machine;
 pub mod model;
+mod node;
 mod overlap;
 mod point;
 mod render;
 mod resolve;
 mod rules;
 mod section;
+mod server;
 mod sheet;
 mod source;
 mod tree;
@@ -36,6 +39,7 @@ pub use canonical::text as canonical_text;
 pub use fault::{FAULTS_MAX, Fault, Faults, Severity};
 pub use model::Config;
 pub use section::nearest_or_all;
+pub use server::{canonical_url, read_fingerprint};
 pub use source::{FILE_BYTES_MAX, Position, Source};
 
 use crate::text;
@@ -108,7 +112,7 @@ fn read(path: &Path, files: &Files, report: &Report) -> Option<Config> {
     for (map, asked_at) in &maps {
         if let Some(toml) = files.toml(map, Some(asked_at), report) {
             let resolved = resolve::resolve(&toml, files, report);
-            drafts.push(machine::read(&resolved, &toml.at, report));
+            drafts.push(machine::read(&resolved, &toml.at, files, report));
         }
     }
     duplicates(&drafts, report);

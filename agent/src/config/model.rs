@@ -6,8 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::machine::rule::Rule;
+use crate::machine::rule::{PointKind, Rule};
 use crate::text::Language;
+
+pub use modbus::{ByteOrder, Kind, ModbusAddress, Order, Table};
+pub use node::{NodeAddress, NodeKind, NodeName, OPC_UA_NAMESPACE};
+pub use server::{Fingerprint, Identity, Security, SecurityMode, SecurityPolicy, Server};
+
+mod modbus;
+mod node;
+mod server;
 
 /// Everything that a gateway is configured to do.
 #[derive(Clone, Debug)]
@@ -67,7 +75,7 @@ pub struct Uplink {
 }
 
 /// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Secret(pub String);
 
 impl std::fmt::Debug for Secret {
@@ -153,13 +161,43 @@ pub const POINTS_MAX: usize = 20_000;
 pub struct Connection {
     /// Its name; `main` unless the map names several.
     pub name: Identifier,
-    /// The physical link. Connections with one endpoint share one link.
-    pub endpoint: Endpoint,
-    /// How Modbus is spoken over it.
-    pub modbus: ModbusSettings,
+    /// What it speaks, and over which link.
+    pub link: Link,
 }
 
-/// A physical link: what one task owns.
+impl Connection {
+    /// The physical link and how Modbus is spoken over it; none if it speaks something else.
+    pub fn modbus(&self) -> Option<(&Endpoint, &ModbusSettings)> {
+        match &self.link {
+            Link::Modbus { endpoint, settings } => Some((endpoint, settings)),
+            Link::OpcUa(_) => None,
+        }
+    }
+
+    /// The OPC UA server; none if it speaks something else.
+    pub fn server(&self) -> Option<&Arc<Server>> {
+        match &self.link {
+            Link::OpcUa(server) => Some(server),
+            Link::Modbus { .. } => None,
+        }
+    }
+}
+
+/// What a connection speaks, and over which link.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Link {
+    /// Modbus.
+    Modbus {
+        /// The physical link. Connections with one endpoint share one link.
+        endpoint: Endpoint,
+        /// How Modbus is spoken over it.
+        settings: ModbusSettings,
+    },
+    /// OPC UA. Connections with equal servers share one session.
+    OpcUa(Arc<Server>),
+}
+
+/// A physical link of Modbus: what one task owns.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Endpoint {
     /// Modbus TCP to `host:port`.
@@ -247,7 +285,7 @@ pub struct Point {
     /// Its connection, as a place in [`MachineMap::connections`].
     pub connection: u16,
     /// Where and how it is read.
-    pub address: ModbusAddress,
+    pub address: Address,
     /// value = raw × scale + offset; none: the raw value as it is.
     pub scaling: Option<Scaling>,
     /// The least change that is published; none: every sample is.
@@ -262,6 +300,78 @@ pub struct Point {
     pub description: Option<String>,
 }
 
+impl Point {
+    /// Where it lies in a Modbus device; none for a point of another protocol.
+    pub fn modbus(&self) -> Option<&ModbusAddress> {
+        match &self.address {
+            Address::Modbus(address) => Some(address),
+            Address::Node(_) => None,
+        }
+    }
+
+    /// Where it lies in an OPC UA server; none for a point of another protocol.
+    pub fn node(&self) -> Option<&NodeAddress> {
+        match &self.address {
+            Address::Node(address) => Some(address),
+            Address::Modbus(_) => None,
+        }
+    }
+
+    /// What rules see of it.
+    pub fn kind(&self) -> PointKind {
+        match self.address.kind() {
+            PointKind::Bits(_) if self.scaling.is_some() => PointKind::Number,
+            kind @ (PointKind::Bool | PointKind::Number | PointKind::Bits(_) | PointKind::Text) => {
+                kind
+            }
+        }
+    }
+
+    /// The type as a word, as maps and documents write it.
+    pub fn type_word(&self) -> &'static str {
+        self.address.type_word()
+    }
+}
+
+/// Where a point lies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// In a Modbus device.
+    Modbus(ModbusAddress),
+    /// In an OPC UA server.
+    Node(NodeAddress),
+}
+
+impl Address {
+    /// What rules see of it before it is scaled.
+    pub fn kind(&self) -> PointKind {
+        match self {
+            Self::Modbus(address) => match address.kind {
+                Kind::Bool(_) => PointKind::Bool,
+                Kind::String { .. } => PointKind::Text,
+                Kind::U16(_) | Kind::I16(_) => PointKind::Bits(16),
+                Kind::U32(_) | Kind::I32(_) => PointKind::Bits(32),
+                Kind::U64(_) | Kind::I64(_) => PointKind::Bits(64),
+                Kind::F32(_) | Kind::F64(_) | Kind::Bcd16(_) | Kind::Bcd32(_) => PointKind::Number,
+            },
+            Self::Node(address) => match address.kind {
+                // Which of the number types it is, only the server knows: a whole one has bits.
+                NodeKind::Number => PointKind::Bits(64),
+                NodeKind::Bool => PointKind::Bool,
+                NodeKind::Text => PointKind::Text,
+            },
+        }
+    }
+
+    /// The type as a word, as maps and documents write it.
+    pub fn type_word(&self) -> &'static str {
+        match self {
+            Self::Modbus(address) => address.kind.as_str(),
+            Self::Node(address) => address.kind.as_str(),
+        }
+    }
+}
+
 /// value = raw × scale + offset.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Scaling {
@@ -269,154 +379,6 @@ pub struct Scaling {
     pub scale: f64,
     /// What is added after it.
     pub offset: f64,
-}
-
-/// Where a point lies in a Modbus device, and what lies there.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ModbusAddress {
-    /// The unit, 0 to 255.
-    pub unit_id: u8,
-    /// The register table.
-    pub table: Table,
-    /// The first register or bit, zero-based as on the wire.
-    pub start: u16,
-    /// What lies there.
-    pub kind: Kind,
-}
-
-impl ModbusAddress {
-    /// Registers (or, in the bit tables, bits) that the point covers.
-    pub fn width(&self) -> u16 {
-        match self.table {
-            Table::Coil | Table::Discrete => 1,
-            Table::Holding | Table::Input => self.kind.registers(),
-        }
-    }
-}
-
-/// The four tables of Modbus, by what reads them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Table {
-    /// Coils: function 1.
-    Coil,
-    /// Discrete inputs: function 2.
-    Discrete,
-    /// Holding registers: function 3.
-    Holding,
-    /// Input registers: function 4.
-    Input,
-}
-
-impl Table {
-    /// Whether the table holds single bits.
-    pub fn is_bits(self) -> bool {
-        matches!(self, Self::Coil | Self::Discrete)
-    }
-
-    /// The word in a machine map.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Coil => "coil",
-            Self::Discrete => "discrete",
-            Self::Holding => "holding",
-            Self::Input => "input",
-        }
-    }
-}
-
-/// The type of a point. Orders apply where a value spans more than one register.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// A coil or discrete input; or, of a register, the bit with this number, 0 the lowest.
-    Bool(Option<u8>),
-    /// Unsigned 16 bits.
-    U16(ByteOrder),
-    /// Signed 16 bits.
-    I16(ByteOrder),
-    /// Unsigned 32 bits.
-    U32(Order),
-    /// Signed 32 bits.
-    I32(Order),
-    /// Unsigned 64 bits.
-    U64(Order),
-    /// Signed 64 bits.
-    I64(Order),
-    /// IEEE 754 single.
-    F32(Order),
-    /// IEEE 754 double.
-    F64(Order),
-    /// Text of so many bytes, 1 to 250: the first byte in the high half of a register unless the
-    /// order is low byte first. Trimmed of NULs and spaces at its end.
-    String {
-        /// Bytes.
-        length: u8,
-        /// Which byte of a register comes first.
-        order: ByteOrder,
-    },
-    /// Four decimal digits.
-    Bcd16(ByteOrder),
-    /// Eight decimal digits.
-    Bcd32(Order),
-}
-
-impl Kind {
-    /// Registers that a value of this type spans.
-    pub fn registers(self) -> u16 {
-        match self {
-            Self::Bool(_) | Self::U16(_) | Self::I16(_) | Self::Bcd16(_) => 1,
-            Self::U32(_) | Self::I32(_) | Self::F32(_) | Self::Bcd32(_) => 2,
-            Self::U64(_) | Self::I64(_) | Self::F64(_) => 4,
-            Self::String { length, .. } => u16::from(length).div_ceil(2),
-        }
-    }
-
-    /// Whether rules see it as a bool.
-    pub fn is_bool(self) -> bool {
-        matches!(self, Self::Bool(_))
-    }
-
-    /// The word in a machine map.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Bool(_) => "bool",
-            Self::U16(_) => "u16",
-            Self::I16(_) => "i16",
-            Self::U32(_) => "u32",
-            Self::I32(_) => "i32",
-            Self::U64(_) => "u64",
-            Self::I64(_) => "i64",
-            Self::F32(_) => "f32",
-            Self::F64(_) => "f64",
-            Self::String { .. } => "string",
-            Self::Bcd16(_) => "bcd16",
-            Self::Bcd32(_) => "bcd32",
-        }
-    }
-}
-
-/// The order of the two bytes in a register.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum ByteOrder {
-    /// High byte first, as the standard says: `AB`.
-    #[default]
-    High,
-    /// Low byte first: `BA`.
-    Low,
-}
-
-/// The order of the bytes of a value that spans registers, named by what 0x0A0B0C0D looks like.
-/// 64-bit values follow the same pattern over eight letters.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Order {
-    /// Big-endian: `ABCD`.
-    #[default]
-    Abcd,
-    /// Words swapped: `CDAB`.
-    Cdab,
-    /// Bytes swapped within each word: `BADC`.
-    Badc,
-    /// Little-endian: `DCBA`.
-    Dcba,
 }
 
 /// A state rule.

@@ -3,14 +3,16 @@
 use lineside_proto::PointName;
 
 use super::address::{ADDRESS_MAX, AddressFault, Written, wire};
-use super::connection;
+use super::connection::{self, Protocol};
 use super::fault::{Fault, Report};
 use super::group;
 use super::kind;
-use super::model::{Kind, ModbusAddress, Point, Scaling, Table};
+use super::model::{Address, Connection, Kind, ModbusAddress, Point, Scaling, Table};
+use super::node;
 use super::section::{Section, bad_name, nearest_or_all, table, wrong_type};
 use super::source::Place;
 use super::tree::{Entry, Value};
+use crate::machine::rule::PointKind;
 use crate::text;
 
 /// Characters of a unit.
@@ -72,10 +74,9 @@ impl Surroundings<'_> {
             .connection
             .and_then(|place| self.connections.get(place));
         let address = self.address(&section, connection);
-        let kind = address.as_ref().map(|address| address.kind);
-        let scaling = scaling(&section, kind);
-        let deadband = deadband(&section, kind);
-        let expect = expect(&section, kind, scaling);
+        let scaling = scaling(&section, address.as_ref());
+        let deadband = deadband(&section, address.as_ref());
+        let expect = expect(&section, address.as_ref(), scaling);
         let publish = section.flag("publish").unwrap_or(false);
         let unit = section.short_text("unit", UNIT_CHARS_MAX);
         let description = section.short_text("description", DESCRIPTION_CHARS_MAX);
@@ -151,18 +152,26 @@ impl Surroundings<'_> {
         &self,
         section: &Section<'_>,
         connection: Option<&connection::Draft<'_>>,
-    ) -> Option<ModbusAddress> {
-        let foreign = connection.is_some_and(|connection| connection.foreign);
-        if let Some(said) = section.text("node") {
-            if !foreign && connection.is_some() {
-                let message = text!(
-                    "`node` belongs to OPC UA, and the connection speaks Modbus",
-                    "`node` 属于 OPC UA，而该连接使用 Modbus"
-                );
-                section.add(Fault::error("bad-address", said.at, message));
+    ) -> Option<Address> {
+        match connection.and_then(|connection| connection.protocol) {
+            Some(Protocol::OpcUa) => node::read(section).map(Address::Node),
+            Some(Protocol::Modbus(_)) => {
+                if node::forbid(section) {
+                    return None;
+                }
+                self.registers(section, connection).map(Address::Modbus)
             }
-            return None;
+            // Whatever is wrong with the connection, the point is taken as it is meant.
+            None if section.entry("node").is_some() => node::read(section).map(Address::Node),
+            None => self.registers(section, connection).map(Address::Modbus),
         }
+    }
+
+    fn registers(
+        &self,
+        section: &Section<'_>,
+        connection: Option<&connection::Draft<'_>>,
+    ) -> Option<ModbusAddress> {
         let base = connection.map_or(0, |connection| connection.base);
         let base = section
             .integer("base", 0..=1)
@@ -185,7 +194,9 @@ impl Surroundings<'_> {
         self.fits(
             &address,
             &entry.node.at,
-            connection.map(|c| c.modbus.max_registers),
+            connection
+                .and_then(Connection::modbus)
+                .map(|(_, settings)| settings.max_registers),
         );
         Some(address)
     }
@@ -280,14 +291,14 @@ fn table_of<'a>(section: &Section<'a>) -> Option<(Table, &'a Entry)> {
 }
 
 /// Whether the point is a number; else reports a key that only numbers have.
-fn numeric(section: &Section<'_>, key: &'static str, kind: Option<Kind>) -> bool {
-    let Some(kind) = kind else {
+fn numeric(section: &Section<'_>, key: &'static str, address: Option<&Address>) -> bool {
+    let Some(address) = address else {
         return false;
     };
-    let numeric = !matches!(kind, Kind::Bool(_) | Kind::String { .. });
+    let numeric = !matches!(address.kind(), PointKind::Bool | PointKind::Text);
     if !numeric {
         if let Some(entry) = section.entry(key) {
-            let word = kind.as_str();
+            let word = address.type_word();
             let message = text!("a {word} can't have `{key}`", "{word} 类型不能有 `{key}`");
             section.add(
                 Fault::error("no-meaning", &entry.key_at, message)
@@ -298,7 +309,7 @@ fn numeric(section: &Section<'_>, key: &'static str, kind: Option<Kind>) -> bool
     numeric
 }
 
-fn scaling(section: &Section<'_>, kind: Option<Kind>) -> Option<Scaling> {
+fn scaling(section: &Section<'_>, address: Option<&Address>) -> Option<Scaling> {
     let scale = section.number("scale");
     let offset = section.number("offset");
     if let Some(said) = scale.filter(|said| said.value == 0.0) {
@@ -308,16 +319,16 @@ fn scaling(section: &Section<'_>, kind: Option<Kind>) -> Option<Scaling> {
         );
         section.add(Fault::error("out-of-range", said.at, message));
     }
-    let numeric = numeric(section, "scale", kind) & numeric(section, "offset", kind);
+    let numeric = numeric(section, "scale", address) & numeric(section, "offset", address);
     (numeric && (scale.is_some() || offset.is_some())).then(|| Scaling {
         scale: scale.map_or(1.0, |said| said.value),
         offset: offset.map_or(0.0, |said| said.value),
     })
 }
 
-fn deadband(section: &Section<'_>, kind: Option<Kind>) -> Option<f64> {
+fn deadband(section: &Section<'_>, address: Option<&Address>) -> Option<f64> {
     let said = section.number("deadband");
-    if !numeric(section, "deadband", kind) {
+    if !numeric(section, "deadband", address) {
         return None;
     }
     let said = said?;
@@ -330,11 +341,11 @@ fn deadband(section: &Section<'_>, kind: Option<Kind>) -> Option<f64> {
 
 fn expect(
     section: &Section<'_>,
-    kind: Option<Kind>,
+    address: Option<&Address>,
     scaling: Option<Scaling>,
 ) -> Option<(f64, f64)> {
     let said = section.pair("expect");
-    if !numeric(section, "expect", kind) {
+    if !numeric(section, "expect", address) {
         return None;
     }
     let said = said?;
@@ -348,7 +359,7 @@ fn expect(
             Fault::error("expect-order", said.at, message)
                 .hint(text!("write [{high}, {low}]", "写成 [{high}, {low}]")),
         );
-    } else if let Some((least, most)) = kind.and_then(|kind| reach(kind, scaling)) {
+    } else if let Some((least, most)) = address.and_then(|address| reach(address, scaling)) {
         if high < least || low > most {
             let message = text!(
                 "every value would be bad: they lie between {least} and {most}",
@@ -361,8 +372,11 @@ fn expect(
 }
 
 /// The least and the greatest value that a whole number of this type can give.
-fn reach(kind: Kind, scaling: Option<Scaling>) -> Option<(f64, f64)> {
-    let (least, most) = match kind {
+fn reach(address: &Address, scaling: Option<Scaling>) -> Option<(f64, f64)> {
+    let Address::Modbus(address) = address else {
+        return None;
+    };
+    let (least, most) = match address.kind {
         Kind::U16(_) => (0.0, f64::from(u16::MAX)),
         Kind::I16(_) => (f64::from(i16::MIN), f64::from(i16::MAX)),
         Kind::U32(_) => (0.0, f64::from(u32::MAX)),

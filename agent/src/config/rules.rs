@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::fault::{Fault, Report};
-use super::model::{Kind, Point, StateRule};
+use super::model::{Point, StateRule};
 use super::point;
 use super::section::{Said, Section, nearest_or_all, wrong_type};
 use super::source::Place;
@@ -35,18 +35,9 @@ pub(super) struct Operands<'a> {
 
 impl<'a> Operands<'a> {
     pub(super) fn of(points: &'a [point::Draft<'a>]) -> Self {
-        let kind = |point: &Point| match point.address.kind {
-            Kind::Bool(_) => PointKind::Bool,
-            Kind::String { .. } => PointKind::Text,
-            _ if point.scaling.is_some() => PointKind::Number,
-            Kind::U16(_) | Kind::I16(_) => PointKind::Bits(16),
-            Kind::U32(_) | Kind::I32(_) => PointKind::Bits(32),
-            Kind::U64(_) | Kind::I64(_) => PointKind::Bits(64),
-            Kind::F32(_) | Kind::F64(_) | Kind::Bcd16(_) | Kind::Bcd32(_) => PointKind::Number,
-        };
         let of = |draft: &'a point::Draft<'a>| {
             let point = draft.point.as_ref();
-            let kind = point.map_or(PointKind::Number, kind);
+            let kind = point.map_or(PointKind::Number, Point::kind);
             RulePoint {
                 name: draft.name,
                 kind,

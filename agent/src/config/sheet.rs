@@ -12,10 +12,11 @@ use super::tree::{Entry, Node, Table, Value};
 use crate::text;
 use crate::text::Text;
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "point",
     "table",
     "address",
+    "node",
     "type",
     "order",
     "bit",
@@ -181,7 +182,12 @@ impl Sheet<'_> {
                 self.report.error("duplicate-key", &self.at(cell), message);
             }
         }
-        for name in ["point", "table", "address"] {
+        let required: &[&str] = if self.is_of_nodes() {
+            &["point"]
+        } else {
+            &["point", "table", "address"]
+        };
+        for name in required {
             if !seen.contains_key(name) {
                 let start = self.header.first().map_or(0, |cell| cell.span.start);
                 let end = self.header.last().map_or(0, |cell| cell.span.end);
@@ -193,6 +199,18 @@ impl Sheet<'_> {
             }
         }
         usable
+    }
+
+    /// Whether all lines are nodes of OPC UA, which have neither table nor address.
+    fn is_of_nodes(&self) -> bool {
+        let has = |name: &str| self.header.iter().any(|cell| cell.text == name);
+        has("node") && !has("table") && !has("address")
+    }
+
+    /// Reports a cell that the point needs.
+    fn lacks(&self, name: &Cell, column: &str) {
+        let message = text!("`{column}` is missing", "缺少 `{column}`");
+        self.report.error("missing-key", &self.at(name), message);
     }
 
     /// A line's point; broken if only its name can be told.
@@ -212,17 +230,26 @@ impl Sheet<'_> {
             self.report.error("missing-key", &self.at(first), message);
             return None;
         };
-        let address = self.address(name, cells.remove("table"), cells.remove("address"));
+        let (table, address) = (cells.remove("table"), cells.remove("address"));
+        let is_node = cells.contains_key("node");
+        let registers = if table.is_none() && address.is_none() && (is_node || self.is_of_nodes()) {
+            if !is_node {
+                self.lacks(name, "node");
+            }
+            is_node.then_some(None)
+        } else {
+            self.address(name, table, address).map(Some)
+        };
         let extra = (0..).zip(row).find(|(place, cell): &(usize, &Cell)| {
             let column = self.header.get(*place).map_or("", |column| &column.text);
             column.is_empty() && !cell.text.is_empty()
         });
-        let value = match (address, extra) {
-            (Some(address), None) => {
+        let value = match (registers, extra) {
+            (Some(registers), None) => {
                 let rest = cells
                     .into_iter()
                     .filter_map(|(column, cell)| self.value(column, cell));
-                let entries = std::iter::once(address).chain(rest).collect();
+                let entries = registers.into_iter().chain(rest).collect();
                 Value::Table(Table { entries })
             }
             (_, Some((_, extra))) => {
@@ -250,7 +277,9 @@ impl Sheet<'_> {
         let value = match column {
             "bit" | "length" => self.integer(cell),
             "scale" | "offset" | "deadband" => self.number(cell),
-            "type" | "order" | "unit" | "group" | "description" => Value::Text(cell.text.clone()),
+            "node" | "type" | "order" | "unit" | "group" | "description" => {
+                Value::Text(cell.text.clone())
+            }
             // An unknown column is reported at its head.
             _ => return None,
         };
@@ -270,8 +299,7 @@ impl Sheet<'_> {
     fn address(&self, name: &Cell, table: Option<&Cell>, address: Option<&Cell>) -> Option<Entry> {
         for (column, cell) in [("table", table), ("address", address)] {
             if cell.is_none() {
-                let message = text!("`{column}` is missing", "缺少 `{column}`");
-                self.report.error("missing-key", &self.at(name), message);
+                self.lacks(name, column);
             }
         }
         let (table, address) = (table?, address?);

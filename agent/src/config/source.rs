@@ -127,7 +127,8 @@ impl Source {
     }
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, ReadError> {
+/// The bytes of a regular file.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, ReadError> {
     let sort = |error: io::Error| {
         if error.kind() == io::ErrorKind::NotFound {
             ReadError::Missing

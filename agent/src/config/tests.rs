@@ -6,6 +6,7 @@ mod hostile;
 mod maps;
 mod rendering;
 mod rules;
+mod servers;
 mod shipped;
 mod values;
 

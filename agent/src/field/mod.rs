@@ -2,40 +2,54 @@
 //! bad samples. Nothing here can write to a machine.
 //!
 //! One task owns each physical link; machines and connections that name one endpoint share it.
-//! Bounds: the channel of batches is the caller's, and a link waits where it is full; probes queue
+//! Bounds: the channel of observations is the caller's, and a link waits where it is full; probes queue
 //! up to a few a link.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::model::{Endpoint, MachineMap};
+use crate::config::model::MachineMap;
 use crate::live::LinkFigures;
-use crate::sample::{Batch, Slot};
+use crate::sample::{Observation, Slot};
 use crate::text;
 use crate::text::Text;
 
-use modbus::board::{Board, Counters};
-use modbus::fault::LinkFault;
-use modbus::job::JobSpec;
-use modbus::link::{Link, LinkParts};
-use modbus::probe::{PROBE_POINTS_MAX, ProbeOrder};
-use modbus::transport;
+use board::{Board, Counters};
+use fault::LinkFault;
+use job::JobSpec;
+use opcua::Own;
+use probe::{PROBE_POINTS_MAX, ProbeOrder};
 
+mod backoff;
+mod board;
+pub mod fault;
+mod job;
 pub mod modbus;
+pub mod opcua;
+mod probe;
+mod route;
+mod scaling;
 
-pub use modbus::probe::ProbeReading;
+pub use board::Texts;
+pub use probe::{NodeRaw, ProbeReading};
+pub use route::Route;
 
 /// Probes that may wait for one link: several people, not a crowd.
 const PROBES_WAITING_MAX: usize = 4;
 
 /// How long a probe waits for its link: what it may read for, and as much again for those before it.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// A link that a fault in the program ended is left alone for so long since its start, so that a
+/// fault which comes back at once doesn't fill the log.
+const REVIVE_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a probe gave nothing.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -96,9 +110,27 @@ impl ProbeError {
 /// All links to machines.
 pub struct Field {
     clock: Arc<dyn Clock>,
-    batches: mpsc::Sender<Batch>,
-    links: BTreeMap<Endpoint, Running>,
+    own: Arc<Own>,
+    observations: mpsc::Sender<Observation>,
+    links: BTreeMap<Route, Running>,
     machines: BTreeMap<Slot, Machine>,
+    texts_changed: Arc<Notify>,
+}
+
+/// What a link's task is given, whatever it speaks.
+struct LinkParts {
+    /// Where time comes from.
+    clock: Arc<dyn Clock>,
+    /// Where what it hears goes.
+    observations: mpsc::Sender<Observation>,
+    /// Where it shows itself.
+    board: Arc<Board>,
+    /// What it reads.
+    jobs: watch::Receiver<Vec<JobSpec>>,
+    /// What it reads once more.
+    probes: mpsc::Receiver<ProbeOrder>,
+    /// Ends it.
+    cancel: CancellationToken,
 }
 
 /// A link's task and the ways to reach it.
@@ -107,6 +139,7 @@ struct Running {
     probes: mpsc::Sender<ProbeOrder>,
     board: Arc<Board>,
     cancel: CancellationToken,
+    started: Instant,
     task: JoinHandle<()>,
 }
 
@@ -117,13 +150,16 @@ struct Machine {
 }
 
 impl Field {
-    /// No link yet; what is read will go into `batches`.
-    pub fn new(clock: Arc<dyn Clock>, batches: mpsc::Sender<Batch>) -> Self {
+    /// No link yet; what is read will go into `observations`. `own` is what OPC UA servers know
+    /// the agent by.
+    pub fn new(clock: Arc<dyn Clock>, own: Own, observations: mpsc::Sender<Observation>) -> Self {
         Self {
             clock,
-            batches,
+            own: Arc::new(own),
+            observations,
             links: BTreeMap::new(),
             machines: BTreeMap::new(),
+            texts_changed: Arc::default(),
         }
     }
 
@@ -134,22 +170,45 @@ impl Field {
     pub async fn apply(&mut self, machines: &[(Slot, Arc<MachineMap>)]) {
         self.take_machines(machines);
         let mut wanted = self.jobs();
-        let ending: Vec<Endpoint> = self.links.keys().cloned().collect();
-        for endpoint in ending {
-            if !wanted.contains_key(&endpoint) {
-                if let Some(link) = self.links.remove(&endpoint) {
+        let ending: Vec<Route> = self.links.keys().cloned().collect();
+        for route in ending {
+            if !wanted.contains_key(&route) {
+                if let Some(link) = self.links.remove(&route) {
                     link.end().await;
                 }
             }
         }
-        while let Some((endpoint, jobs)) = wanted.pop_first() {
-            match self.links.entry(endpoint) {
-                btree_map::Entry::Occupied(link) => link.get().take(jobs),
-                btree_map::Entry::Vacant(place) => {
-                    let endpoint = place.key().clone();
-                    let (clock, batches) = (self.clock.clone(), self.batches.clone());
-                    place.insert(Running::start(endpoint, clock, batches, jobs));
-                }
+        while let Some((route, jobs)) = wanted.pop_first() {
+            match self.links.get(&route) {
+                Some(link) => link.take(jobs),
+                None => self.start(route, jobs),
+            }
+        }
+    }
+
+    fn start(&mut self, route: Route, jobs: Vec<JobSpec>) {
+        let link = Running::start(
+            route.clone(),
+            Arc::clone(&self.own),
+            self.clock.clone(),
+            self.observations.clone(),
+            Board::new(Arc::clone(&self.texts_changed)).into(),
+            jobs,
+        );
+        self.links.insert(route, link);
+    }
+
+    /// Starts links anew whose tasks ended though nobody ended them: by a fault in the program. To be
+    /// called every now and then; each link comes back at most every ten seconds.
+    pub async fn revive(&mut self) {
+        let lost = self.links.iter().filter(|(_, link)| link.is_lost());
+        let lost: Vec<Route> = lost.map(|(route, _)| route.clone()).collect();
+        for route in lost {
+            if let Some(link) = self.links.remove(&route) {
+                link.end().await;
+            }
+            if let Some(jobs) = self.jobs().remove(&route) {
+                self.start(route, jobs);
             }
         }
     }
@@ -160,7 +219,7 @@ impl Field {
     ///
     /// # Errors
     ///
-    /// Unknown machine or point, more than [`PROBE_POINTS_MAX`] points, a link that is down or busy.
+    /// Unknown machine or point, more than 256 points, a link that is down or busy.
     pub async fn probe(
         &self,
         slot: Slot,
@@ -190,9 +249,9 @@ impl Field {
         points: Vec<u16>,
     ) -> Result<Vec<ProbeReading>, ProbeError> {
         let connection = machine.map.connections.get(usize::from(connection));
-        let endpoint = &connection.ok_or(ProbeError::UnknownMachine)?.endpoint;
-        let link = self.links.get(endpoint).ok_or(ProbeError::UnknownMachine)?;
-        let busy = || ProbeError::Busy(transport::describe(endpoint));
+        let route = Route::of(connection.ok_or(ProbeError::UnknownMachine)?);
+        let link = self.links.get(&route).ok_or(ProbeError::UnknownMachine)?;
+        let busy = || ProbeError::Busy(route.to_string());
         let (reply, answer) = oneshot::channel();
         let order = ProbeOrder {
             map: machine.map.clone(),
@@ -203,7 +262,7 @@ impl Field {
         let answer = tokio::time::timeout(PROBE_WAIT_MAX, answer).await;
         let answer = answer.map_err(|_| busy())?.map_err(|_| busy())?;
         answer.map_err(|fault| ProbeError::Down {
-            endpoint: transport::describe(endpoint),
+            endpoint: route.to_string(),
             fault,
         })
     }
@@ -217,12 +276,28 @@ impl Field {
         let connections = machine.map.connections.iter().zip(&machine.counters);
         connections
             .filter_map(|(connection, counters)| {
-                let link = self.links.get(&connection.endpoint)?;
-                let endpoint = transport::describe(&connection.endpoint);
+                let route = Route::of(connection);
+                let link = self.links.get(&route)?;
                 let name = connection.name.as_str();
-                Some(link.board.figures(name, &endpoint, counters))
+                Some(link.board.figures(name, &route.to_string(), counters))
             })
             .collect()
+    }
+
+    /// The texts of a machine's enumerations, by point, as far as its servers have told them.
+    pub fn texts(&self, slot: Slot) -> Vec<(u16, Texts)> {
+        let mut texts: Vec<_> = self
+            .links
+            .values()
+            .flat_map(|link| link.board.texts(slot))
+            .collect();
+        texts.sort_unstable();
+        texts
+    }
+
+    /// Waits until a server has told other texts than before.
+    pub async fn texts_changed(&self) {
+        self.texts_changed.notified().await;
     }
 
     /// Ends all links, each after the exchange that it is in.
@@ -250,8 +325,8 @@ impl Field {
     }
 
     /// What each link is to poll.
-    fn jobs(&self) -> BTreeMap<Endpoint, Vec<JobSpec>> {
-        let mut jobs: BTreeMap<Endpoint, Vec<JobSpec>> = BTreeMap::new();
+    fn jobs(&self) -> BTreeMap<Route, Vec<JobSpec>> {
+        let mut jobs: BTreeMap<Route, Vec<JobSpec>> = BTreeMap::new();
         for (slot, machine) in &self.machines {
             let mut used: Vec<(u16, u16)> = machine
                 .map
@@ -273,9 +348,7 @@ impl Field {
                         group,
                         counters: counters.clone(),
                     };
-                    jobs.entry(settings.endpoint.clone())
-                        .or_default()
-                        .push(spec);
+                    jobs.entry(Route::of(settings)).or_default().push(spec);
                 }
             }
         }
@@ -285,31 +358,40 @@ impl Field {
 
 impl Running {
     fn start(
-        endpoint: Endpoint,
+        route: Route,
+        own: Arc<Own>,
         clock: Arc<dyn Clock>,
-        batches: mpsc::Sender<Batch>,
+        observations: mpsc::Sender<Observation>,
+        board: Arc<Board>,
         jobs: Vec<JobSpec>,
     ) -> Self {
         let (jobs, jobs_seen) = watch::channel(jobs);
         let (probes, probes_seen) = mpsc::channel(PROBES_WAITING_MAX);
-        let board = Arc::<Board>::default();
         let cancel = CancellationToken::new();
-        let link = Link::new(LinkParts {
-            endpoint,
+        let parts = LinkParts {
             clock,
-            batches,
+            observations,
             board: board.clone(),
             jobs: jobs_seen,
             probes: probes_seen,
             cancel: cancel.clone(),
-        });
+        };
+        let task = match route {
+            Route::Modbus(endpoint) => tokio::spawn(modbus::link::Link::new(endpoint, parts).run()),
+            Route::OpcUa(server) => tokio::spawn(opcua::link::Link::new(server, own, parts).run()),
+        };
         Self {
             jobs,
             probes,
             board,
             cancel,
-            task: tokio::spawn(link.run()),
+            started: Instant::now(),
+            task,
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.task.is_finished() && self.started.elapsed() >= REVIVE_AFTER
     }
 
     /// Hands over what is to be polled, if that differs from what is.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::modbus::sample_map;
-use super::{Field, ProbeError};
+use super::opcua::Own;
+use super::{Field, ProbeError, REVIVE_AFTER};
 use crate::clock::SystemClock;
 use crate::config::model::{ByteOrder, Endpoint, Kind, MachineMap, Table};
 use crate::live::{LinkFigures, LinkPhase};
-use crate::sample::{Bad, Batch, Slot, Value};
+use crate::sample::{Bad, Batch, Observation, Slot, Value};
 
 use device::{Act, CARRIERS, Carrier, Device};
 
@@ -28,14 +29,32 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// No test here speaks to an OPC UA server.
+fn own() -> Own {
+    Own {
+        directory: "/nonexistent".into(),
+        uri: String::new(),
+    }
+}
+
+/// Modbus gives batches and nothing else.
+fn batch_of(seen: Observation) -> Batch {
+    match seen {
+        Observation::Batch(batch) => batch,
+        other @ (Observation::Standing(_) | Observation::History(_) | Observation::Missed(_)) => {
+            panic!("{other:?}")
+        }
+    }
+}
+
 /// A machine behind this endpoint with `u16` points at these holding registers of unit 1, read
 /// every 10 ms.
 fn machine(name: &str, endpoint: &Endpoint, starts: &[u16]) -> MachineMap {
     let mut map = sample_map::map("");
     map.machine = name.parse().unwrap();
     map.fingerprint = format!("{name} {starts:?}");
-    map.connections[0].endpoint = endpoint.clone();
-    let settings = &mut map.connections[0].modbus;
+    sample_map::set_endpoint(&mut map, endpoint);
+    let settings = sample_map::settings(&mut map);
     (settings.timeout, settings.quiet) = (ms(500), ms(40));
     map.groups[0].interval = ms(10);
     for start in starts {
@@ -47,15 +66,15 @@ fn machine(name: &str, endpoint: &Endpoint, starts: &[u16]) -> MachineMap {
 /// The field with the place where its batches come out.
 struct Bench {
     field: Field,
-    batches: mpsc::Receiver<Batch>,
+    observations: mpsc::Receiver<Observation>,
 }
 
 impl Bench {
     async fn start(machines: Vec<MachineMap>) -> Self {
-        let (sender, batches) = mpsc::channel(64);
+        let (sender, observations) = mpsc::channel(64);
         let mut bench = Self {
-            field: Field::new(Arc::new(SystemClock), sender),
-            batches,
+            field: Field::new(Arc::new(SystemClock), own(), sender),
+            observations,
         };
         bench.apply(machines).await;
         bench
@@ -69,8 +88,8 @@ impl Bench {
     }
 
     async fn batch(&mut self) -> Batch {
-        let next = tokio::time::timeout(PATIENCE, self.batches.recv());
-        next.await.expect("a batch in time").expect("a sender")
+        let next = tokio::time::timeout(PATIENCE, self.observations.recv());
+        batch_of(next.await.expect("a batch in time").expect("a sender"))
     }
 
     /// The readings of the next batch, by point.
@@ -106,7 +125,7 @@ impl Bench {
         let search = async {
             while self.figures().phase != phase {
                 // Batches must not pile up meanwhile.
-                drop(tokio::time::timeout(ms(5), self.batches.recv()).await);
+                drop(tokio::time::timeout(ms(5), self.observations.recv()).await);
             }
         };
         let found = tokio::time::timeout(PATIENCE, search).await;

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use crate::clock::Stamp;
 use crate::config::model::{MachineMap, Publish, Telemetry};
 use crate::record::{Record, RecordKind};
-use crate::sample::{Bad, Batch, Sample, Value};
+use crate::sample::{Bad, Batch, Sample, Standing, Value};
+
+use super::state::StateMachine;
 
 /// A message is closed once its frames take so many bytes: about 500 floats, which compress to less
 /// than one block of the outbox.
@@ -53,6 +55,29 @@ enum Told {
     Other,
     Bad(Bad),
 }
+
+/// What a frame says of itself, besides its values.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    kind: Kind,
+    at: Stamp,
+    group: u16,
+    source: Option<Time>,
+}
+
+/// Where a frame's values come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// A reading, just now.
+    Reading,
+    /// Readings before, which still stand.
+    Standing,
+    /// What the source remembers.
+    History,
+}
+
+/// A value, or the reason why there is none.
+type Reading<'a> = Result<&'a Value, Bad>;
 
 /// The message being gathered.
 #[derive(Debug)]
@@ -113,17 +138,32 @@ impl Frames {
 
     /// Takes in what one reading gave; messages that are full by size go to `out`.
     pub fn take(&mut self, batch: &Batch, out: &mut Vec<Record>) {
-        let mut samples = 0;
-        for sample in &batch.samples {
-            samples += u32::from(self.write(sample, batch.at));
-            if self.values.len() + self.bad.len() >= FRAME_BYTES_MAX {
-                self.close_frame(batch, samples, out);
-                samples = 0;
-            }
-        }
-        if samples > 0 {
-            self.close_frame(batch, samples, out);
-        }
+        self.tell(Head::of(batch, Kind::Reading), readings(batch), out);
+    }
+
+    /// Tells, of the points that a source says still stand, what a reader was not told in this
+    /// period of `full-every`, or believes to have failed.
+    pub fn stand(&mut self, standing: &Standing, states: &StateMachine, out: &mut Vec<Record>) {
+        let head = Head {
+            kind: Kind::Standing,
+            at: standing.at,
+            group: standing.group,
+            source: None,
+        };
+        let known = |place: &u16| {
+            let point = states.point(*place);
+            let reading = point
+                .bad
+                .map_or_else(|| point.value.map(Ok), |bad| Some(Err(bad)));
+            Some((*place, reading?))
+        };
+        self.tell(head, standing.points.iter().filter_map(known), out);
+    }
+
+    /// Tells what a source remembers of a time in which it was out of reach: all of it, whatever a
+    /// reader was told since.
+    pub fn remember(&mut self, batch: &Batch, out: &mut Vec<Record>) {
+        self.tell(Head::of(batch, Kind::History), readings(batch), out);
     }
 
     /// Closes the open message if it has waited for `batch`.
@@ -163,31 +203,56 @@ impl Frames {
         });
     }
 
-    /// Writes a sample into the frame, if a reader needs to be told.
-    fn write(&mut self, sample: &Sample, at: Stamp) -> bool {
-        let Some(sent) = self.points.get_mut(usize::from(sample.point)) else {
+    /// Writes into frames what a reader needs to be told.
+    fn tell<'a>(
+        &mut self,
+        head: Head,
+        readings: impl Iterator<Item = (u16, Reading<'a>)>,
+        out: &mut Vec<Record>,
+    ) {
+        let mut samples = 0;
+        for (point, reading) in readings {
+            samples += u32::from(self.write(head, point, reading));
+            if self.values.len() + self.bad.len() >= FRAME_BYTES_MAX {
+                self.close_frame(head, samples, out);
+                samples = 0;
+            }
+        }
+        if samples > 0 {
+            self.close_frame(head, samples, out);
+        }
+    }
+
+    /// Writes a reading into the frame, if a reader needs to be told.
+    fn write(&mut self, head: Head, point: u16, reading: Reading<'_>) -> bool {
+        let place = usize::from(point);
+        let Some(sent) = self.points.get_mut(place) else {
             return false;
         };
         if sent.key.is_empty() {
             return false;
         }
-        let period = at.millis() / self.full_every_ms;
-        let again = sent.period != Some(period);
-        let deadband = self
-            .map
-            .points
-            .get(usize::from(sample.point))
-            .and_then(|point| point.deadband);
-        let told = match &sample.reading {
+        let period = head.at.millis() / self.full_every_ms;
+        let told = match reading {
             Ok(value) => value.as_number().map_or(Told::Other, Told::Number),
-            Err(bad) => Told::Bad(*bad),
+            Err(bad) => Told::Bad(bad),
         };
-        if !again && !is_news(sent.told, told, deadband) {
+        let is_wanted = match head.kind {
+            Kind::Reading => {
+                let point = self.map.points.get(place);
+                is_news(sent.told, told, point.and_then(|point| point.deadband))
+            }
+            Kind::Standing => is_otherwise(sent.told, told),
+            Kind::History => true,
+        };
+        if !is_wanted && sent.period == Some(period) {
             return false;
         }
-        sent.told = told;
-        sent.period = Some(period);
-        match &sample.reading {
+        if head.kind != Kind::History {
+            sent.told = told;
+            sent.period = Some(period);
+        }
+        match reading {
             Ok(value) => {
                 begin_member(&mut self.values, &sent.key);
                 write_value(&mut self.values, value);
@@ -200,7 +265,7 @@ impl Frames {
         true
     }
 
-    fn close_frame(&mut self, batch: &Batch, samples: u32, out: &mut Vec<Record>) {
+    fn close_frame(&mut self, head: Head, samples: u32, out: &mut Vec<Record>) {
         let frame_bytes = self.values.len() + self.bad.len();
         if self
             .open
@@ -209,27 +274,24 @@ impl Frames {
         {
             self.finish(out);
         }
-        let wall = batch.at.wall;
+        // What is remembered was true then, not now.
+        let time = head.source.filter(|_| head.kind == Kind::History);
+        let time = time.unwrap_or(head.at.wall);
         let open = self.open.get_or_insert_with(|| Open {
-            since_ms: batch.at.millis(),
-            from: wall,
-            to: wall,
+            since_ms: head.at.millis(),
+            from: time,
+            to: time,
             samples: 0,
             frames: Vec::with_capacity(FRAMES_BYTES_TARGET),
         });
         if !open.frames.is_empty() {
             open.frames.push(b',');
         }
-        let group = self
-            .map
-            .groups
-            .get(usize::from(batch.group))
-            .map_or("", |group| group.name.as_str());
-        let head = format!(
-            r#"{{"t_ms":{},"group":"{group}","values":{{"#,
-            wall.as_millis()
+        let group = self.map.groups.get(usize::from(head.group));
+        head.write(
+            group.map_or("", |group| group.name.as_str()),
+            &mut open.frames,
         );
-        open.frames.extend_from_slice(head.as_bytes());
         open.frames.append(&mut self.values);
         open.frames.push(b'}');
         if !self.bad.is_empty() {
@@ -239,9 +301,39 @@ impl Frames {
         }
         open.frames.push(b'}');
         open.samples += samples;
-        open.from = open.from.min(wall);
-        open.to = open.to.max(wall);
+        open.from = open.from.min(time);
+        open.to = open.to.max(time);
     }
+}
+
+impl Head {
+    fn of(batch: &Batch, kind: Kind) -> Self {
+        Self {
+            kind,
+            at: batch.at,
+            group: batch.group,
+            source: batch.source,
+        }
+    }
+
+    /// Begins a frame, up to its values.
+    fn write(self, group: &str, out: &mut Vec<u8>) {
+        let mut text = format!(r#"{{"t_ms":{}"#, self.at.wall.as_millis());
+        if let Some(source) = self.source {
+            text.push_str(&format!(r#","src_ms":{}"#, source.as_millis()));
+        }
+        text.push_str(&format!(r#","group":"{group}""#));
+        if self.kind == Kind::History {
+            text.push_str(r#","history":true"#);
+        }
+        text.push_str(r#","values":{"#);
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn readings(batch: &Batch) -> impl Iterator<Item = (u16, Reading<'_>)> {
+    let samples = batch.samples.iter();
+    samples.map(|Sample { point, reading }| (*point, reading.as_ref().map_err(|bad| *bad)))
 }
 
 fn millis(duration: std::time::Duration) -> i64 {
@@ -258,6 +350,13 @@ fn is_news(before: Told, now: Told, deadband: Option<f64>) -> bool {
         (Told::Bad(before), Told::Bad(now)) => before != now,
         _ => true,
     }
+}
+
+/// Whether a reader who was told `before` believes something else than `now`, though the point itself
+/// did not change: a failure of the link hid it meanwhile.
+fn is_otherwise(before: Told, now: Told) -> bool {
+    let is_bad = |told| matches!(told, Told::Bad(_));
+    before != now && (is_bad(before) || is_bad(now))
 }
 
 fn begin_member(object: &mut Vec<u8>, key: &[u8]) {
@@ -289,183 +388,4 @@ fn write_text(out: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::machine::testing::{map, point};
-    use lineside_proto::Telemetry as Document;
-    use std::time::Duration;
-
-    fn settings() -> Telemetry {
-        Telemetry {
-            batch: Duration::from_secs(1),
-            full_every: Duration::from_secs(600),
-            publish: Publish::All,
-        }
-    }
-
-    fn at(ms: u64) -> Stamp {
-        Stamp {
-            boot_ms: ms,
-            wall: Time::from_millis(1_795_420_800_000).plus_millis(ms as i64),
-        }
-    }
-
-    fn batch(ms: u64, readings: &[(u16, Result<Value, Bad>)]) -> Batch {
-        let samples = readings.iter().map(|(point, reading)| Sample {
-            point: *point,
-            reading: reading.clone(),
-        });
-        Batch {
-            slot: crate::sample::Slot(0),
-            group: 0,
-            at: at(ms),
-            samples: samples.collect(),
-        }
-    }
-
-    /// What the frames of all messages say, as `name=value` and `name!reason`, a text a frame.
-    fn check(deadband: Option<f64>, readings: &[(u64, Result<Value, Bad>)], expected: &[&str]) {
-        let mut kind = point("p");
-        kind.deadband = deadband;
-        let mut frames = Frames::new(map(vec![kind]), &settings(), "s".into(), 7);
-        let mut out = Vec::new();
-        for (ms, reading) in readings {
-            frames.take(&batch(*ms, &[(0, reading.clone())]), &mut out);
-        }
-        frames.finish(&mut out);
-        let mut said = Vec::new();
-        for (record, seq) in out.iter().zip(7..) {
-            let document: Document = serde_json::from_slice(&record.payload).unwrap();
-            assert_eq!(document.seq, seq);
-            assert!(matches!(record.kind, RecordKind::Telemetry { seq: of, .. } if of == seq));
-            for frame in document.frames {
-                let values = frame
-                    .values
-                    .iter()
-                    .map(|(name, value)| format!("{name}={value}"));
-                let bad = frame
-                    .bad
-                    .iter()
-                    .map(|(name, reason)| format!("{name}!{reason}"));
-                said.extend(values.chain(bad));
-            }
-        }
-        assert_eq!(said, expected);
-    }
-
-    #[test]
-    fn tells_what_is_news() {
-        let f = |value: f64| Ok(Value::Float(value));
-        // Without a deadband every sample is sent.
-        check(None, &[(0, f(1.0)), (1, f(1.0))], &["p=1.0", "p=1.0"]);
-        // With one, a change of at least as much since what was last sent.
-        check(
-            Some(0.5),
-            &[(0, f(1.0)), (1, f(1.4)), (2, f(1.5)), (3, f(1.1))],
-            &["p=1.0", "p=1.5"],
-        );
-        // A failure once, another failure again, and the value after it even within the deadband.
-        check(
-            Some(0.5),
-            &[
-                (0, f(1.0)),
-                (1, Err(Bad::Timeout)),
-                (2, Err(Bad::Timeout)),
-                (3, Err(Bad::Exception(2))),
-                (4, f(1.0)),
-            ],
-            &["p=1.0", "p!timeout", "p!exception:2", "p=1.0"],
-        );
-        // Everything once per full-every.
-        check(
-            Some(0.5),
-            &[(599_999, f(1.0)), (600_000, f(1.0)), (600_001, f(1.0))],
-            &["p=1.0", "p=1.0"],
-        );
-    }
-
-    #[test]
-    fn writes_every_kind_of_value() {
-        for (value, expected) in [
-            (Value::Bool(true), "p=true"),
-            (Value::Int(-5), "p=-5"),
-            (
-                Value::Int(-9_007_199_254_740_993),
-                "p=\"-9007199254740993\"",
-            ),
-            (Value::Uint(9_007_199_254_740_992), "p=9007199254740992"),
-            (Value::Uint(u64::MAX), "p=\"18446744073709551615\""),
-            (Value::Float32(0.1), "p=0.1"),
-            (Value::Float(214.3), "p=214.3"),
-            (Value::Text("a\"\u{7}线".into()), "p=\"a\\\"\\u0007线\""),
-        ] {
-            check(None, &[(0, Ok(value))], &[expected]);
-        }
-    }
-
-    #[test]
-    fn cuts_messages_by_size_without_losing_a_sample() {
-        let points: Vec<_> = (0..2_000)
-            .map(|place| point(&format!("point_{place}")))
-            .collect();
-        let mut frames = Frames::new(map(points), &settings(), "s".into(), 1);
-        let readings: Vec<_> = (0..2_000)
-            .map(|place| (place, Ok(Value::Float(f64::from(place) / 7.0))))
-            .collect();
-        let mut out = Vec::new();
-        frames.take(&batch(0, &readings), &mut out);
-        frames.tick(999, &mut out);
-        let before = out.len();
-        frames.tick(1_000, &mut out);
-        assert_eq!(
-            out.len(),
-            before + 1,
-            "the rest waits for `batch`, and no longer"
-        );
-        let mut seen = 0;
-        for (record, seq) in out.iter().zip(1..) {
-            assert!(record.payload.len() <= FRAMES_BYTES_TARGET + FRAME_BYTES_MAX);
-            let document: Document = serde_json::from_slice(&record.payload).unwrap();
-            assert_eq!(document.seq, seq);
-            seen += document
-                .frames
-                .iter()
-                .map(|frame| frame.values.len())
-                .sum::<usize>();
-        }
-        assert_eq!(seen, 2_000);
-        let counted: u32 = out
-            .iter()
-            .map(|record| match record.kind {
-                RecordKind::Telemetry { samples, .. } => samples,
-                RecordKind::Gap => 0,
-            })
-            .sum();
-        assert_eq!(counted, 2_000);
-    }
-
-    #[test]
-    fn publishes_what_is_listed() {
-        let mut listed = point("listed");
-        listed.publish = true;
-        for (publish, expected) in [(Publish::All, 2), (Publish::Listed, 1), (Publish::None, 0)] {
-            let settings = Telemetry {
-                publish,
-                ..settings()
-            };
-            let machine = map(vec![listed.clone(), point("other")]);
-            let mut frames = Frames::new(machine, &settings, "s".into(), 1);
-            let mut out = Vec::new();
-            frames.take(
-                &batch(0, &[(0, Ok(Value::Bool(true))), (1, Ok(Value::Bool(true)))]),
-                &mut out,
-            );
-            frames.finish(&mut out);
-            let values = out.first().map_or(0, |record| {
-                let document: Document = serde_json::from_slice(&record.payload).unwrap();
-                document.frames[0].values.len()
-            });
-            assert_eq!(values, expected);
-        }
-    }
-}
+mod tests;

@@ -2,8 +2,9 @@
 //! stands, and since when it has not changed.
 //!
 //! A reading that the device itself calls bad takes the last good value away at once; silence leaves
-//! it standing until the group's `stale_after` has passed. Nothing is allocated for a sample but a
-//! text that differs from the one before. Memory: one record a point.
+//! it standing until the group's `stale_after` has passed. Where a source vouches that nothing changed,
+//! the last good value is as fresh as that word. Nothing is allocated for a sample but a text that
+//! differs from the one before, and nothing for a word. Memory: one record a point.
 
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ struct Point {
     good: Option<Good>,
     /// The newest reading, if it was bad.
     bad: Option<(Bad, i64)>,
-    /// The device itself has said, since the last good value, that there is none.
-    denied: bool,
+    /// Why there is no good value, as the device itself has said since the last one.
+    denied: Option<Bad>,
     group: u16,
     stale_after_ms: i64,
 }
@@ -82,7 +83,7 @@ impl Points {
             Point {
                 good: None,
                 bad: None,
-                denied: false,
+                denied: None,
                 group: point.group,
                 stale_after_ms: group.map_or(0, |group| group.stale_after_ms),
             }
@@ -111,12 +112,14 @@ impl Points {
                 }
                 Err(bad) => {
                     lost_newest |= bad.is_spoken()
-                        && !point.denied
+                        && point.denied.is_none()
                         && point
                             .good_ms()
                             .is_some_and(|good| Some(good) == state.newest_ms);
                     point.bad = Some((*bad, at_ms));
-                    point.denied |= bad.is_spoken();
+                    if bad.is_spoken() {
+                        point.denied = Some(*bad);
+                    }
                 }
             }
         }
@@ -126,9 +129,32 @@ impl Points {
         } else if lost_newest {
             let standing = self.points.iter().filter(|point| point.group == group);
             state.newest_ms = standing
-                .filter(|point| !point.denied)
+                .filter(|point| point.denied.is_none())
                 .filter_map(Point::good_ms)
                 .max();
+        }
+    }
+
+    /// Takes in a source's word that these points of a group are still as they were last told: a good
+    /// value is as fresh as the word, and goes on being steady; what the device denied stays denied.
+    /// A point that was never told stays unknown.
+    pub(super) fn stand(&mut self, at_ms: i64, group: u16, points: &[u16]) {
+        let Some(state) = self.groups.get_mut(usize::from(group)) else {
+            return;
+        };
+        for place in points {
+            let point = self.points.get_mut(usize::from(*place));
+            let Some(point) = point.filter(|point| point.group == group) else {
+                continue;
+            };
+            if let Some(bad) = point.denied {
+                point.bad = Some((bad, at_ms));
+            } else if let Some(good) = &mut point.good {
+                good.at_ms = at_ms;
+                point.bad = None;
+                state.newest_ms = Some(at_ms);
+                self.observed_ms = Some(at_ms);
+            }
         }
     }
 
@@ -181,13 +207,13 @@ impl Points {
     /// When the point was last read well; none if that value no longer stands for other reasons
     /// than its age.
     pub(super) fn standing_since_ms(&self, point: u16) -> Option<i64> {
-        let point = self.get(point).filter(|point| !point.denied)?;
+        let point = self.get(point).filter(|point| point.denied.is_none())?;
         point.good_ms()
     }
 
     /// When the point's good value will be stale, or was.
     pub(super) fn stale_ms(&self, point: u16) -> Option<i64> {
-        let point = self.get(point).filter(|point| !point.denied)?;
+        let point = self.get(point).filter(|point| point.denied.is_none())?;
         Some(point.good_ms()?.saturating_add(point.stale_after_ms))
     }
 
@@ -199,7 +225,7 @@ impl Points {
 
     /// Whether the device itself has said that the point has no good value.
     pub(super) fn is_denied(&self, point: u16) -> bool {
-        self.get(point).is_some_and(|point| point.denied)
+        self.get(point).is_some_and(|point| point.denied.is_some())
     }
 
     /// How long the point's good value stands in silence.
@@ -223,7 +249,7 @@ impl Point {
 
     fn take_good(&mut self, at_ms: i64, value: &Value) {
         self.bad = None;
-        self.denied = false;
+        self.denied = None;
         let Some(good) = &mut self.good else {
             self.good = Some(Good {
                 value: value.clone(),
@@ -247,7 +273,7 @@ impl Point {
     }
 
     fn fresh(&self, now_ms: i64) -> Option<&Good> {
-        let good = self.good.as_ref().filter(|_| !self.denied)?;
+        let good = self.good.as_ref().filter(|_| self.denied.is_none())?;
         (now_ms.saturating_sub(good.at_ms) < self.stale_after_ms).then_some(good)
     }
 }

@@ -15,7 +15,7 @@ use super::state::{StateMachine, Transition};
 use crate::clock::Stamp;
 use crate::config::model::{MachineMap, Telemetry};
 use crate::record::Record;
-use crate::sample::{Batch, Slot};
+use crate::sample::{Batch, Missed, Observation, Slot, Standing};
 
 /// A change of reason without a change of state (such as one more stale point) is said at most this often.
 const REASON_EVERY_MS: i64 = 1_000;
@@ -27,8 +27,8 @@ const LATE_MS_MAX: i64 = 1_000;
 /// What comes in.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A source read something.
-    Batch(Batch),
+    /// A source has something to tell.
+    Seen(Observation),
     /// Time passed. At most 250 ms apart, so that holds and staleness fire without data.
     Tick(Stamp),
 }
@@ -225,12 +225,7 @@ impl Recorder {
     pub fn handle(&mut self, input: &Input) -> Commit {
         let mut commit = Commit::default();
         match input {
-            Input::Batch(batch) => {
-                if let Some(recorded) = self.machines.get_mut(&batch.slot) {
-                    recorded.take(batch, &self.stream, &mut commit);
-                    recorded.say(&self.origin, self.clock, batch.at, &mut commit);
-                }
-            }
+            Input::Seen(seen) => self.see(seen, &mut commit),
             Input::Tick(now) => {
                 for recorded in self.machines.values_mut() {
                     recorded.tick(*now, &mut commit);
@@ -239,6 +234,24 @@ impl Recorder {
             }
         }
         commit
+    }
+
+    fn see(&mut self, seen: &Observation, commit: &mut Commit) {
+        let Some(recorded) = self.machines.get_mut(&seen.slot()) else {
+            return;
+        };
+        match seen {
+            Observation::Batch(batch) => {
+                recorded.take(batch, &self.stream, commit);
+                recorded.say(&self.origin, self.clock, batch.at, commit);
+            }
+            Observation::Standing(standing) => {
+                recorded.stand(standing, &self.stream, commit);
+                recorded.say(&self.origin, self.clock, standing.at, commit);
+            }
+            Observation::History(batch) => recorded.frames.remember(batch, &mut commit.records),
+            Observation::Missed(missed) => recorded.miss(missed, &self.stream, commit),
+        }
     }
 
     /// Closes every open message, before the agent stops.
@@ -258,30 +271,45 @@ impl Recorded {
             self.decide(batch, commit);
         }
         if is_good {
-            self.remember(batch.at);
-            if let Some(from) = self.absent.take() {
-                self.gap(
-                    stream,
-                    GapKind::Agent,
-                    from,
-                    batch.at.wall,
-                    "the agent did not run",
-                    commit,
-                );
-            }
+            self.witness(batch.at, stream, commit);
         }
         if let Some(silence) = self.silences.take(&self.map, batch) {
-            self.gap(
-                stream,
-                GapKind::Field,
-                silence.from,
-                batch.at.wall,
-                &silence.reason,
-                commit,
-            );
+            let gap = self.gap(stream, GapKind::Field, silence.from, batch.at.wall);
+            commit.records.push(Record::from(&Gap {
+                reason: silence.reason,
+                ..gap
+            }));
         }
         self.frames.take(batch, &mut commit.records);
         self.frames.tick(batch.at.millis(), &mut commit.records);
+    }
+
+    fn stand(&mut self, standing: &Standing, stream: &str, commit: &mut Commit) {
+        let at_ms = standing.at.millis();
+        if self.now_ms.saturating_sub(at_ms) <= LATE_MS_MAX {
+            self.now_ms = self.now_ms.max(at_ms);
+            let mut transitions = Vec::new();
+            let observed = self.states.standing().observed_ms;
+            self.states
+                .stand(at_ms, standing.group, &standing.points, &mut transitions);
+            self.note(&transitions, standing.at, commit);
+            // A word about points that were denied or never told is evidence of nothing.
+            if self.states.standing().observed_ms != observed {
+                self.witness(standing.at, stream, commit);
+            }
+        }
+        self.frames
+            .stand(standing, &self.states, &mut commit.records);
+        self.frames.tick(at_ms, &mut commit.records);
+    }
+
+    fn miss(&self, missed: &Missed, stream: &str, commit: &mut Commit) {
+        let gap = self.gap(stream, GapKind::Field, missed.from, missed.to);
+        commit.records.push(Record::from(&Gap {
+            samples: missed.samples,
+            reason: missed.reason.clone(),
+            ..gap
+        }));
     }
 
     /// Works the state out anew.
@@ -295,6 +323,18 @@ impl Recorded {
             &mut transitions,
         );
         self.note(&transitions, batch.at, commit);
+    }
+
+    /// Takes note of good evidence; the first after a start ends the agent's own absence.
+    fn witness(&mut self, at: Stamp, stream: &str, commit: &mut Commit) {
+        self.remember(at);
+        if let Some(from) = self.absent.take() {
+            let gap = self.gap(stream, GapKind::Agent, from, at.wall);
+            commit.records.push(Record::from(&Gap {
+                reason: "the agent did not run".to_owned(),
+                ..gap
+            }));
+        }
     }
 
     /// Takes note of good evidence, unless newer is known.
@@ -329,16 +369,9 @@ impl Recorded {
         }
     }
 
-    fn gap(
-        &self,
-        stream: &str,
-        kind: GapKind,
-        from: Time,
-        to: Time,
-        reason: &str,
-        commit: &mut Commit,
-    ) {
-        commit.records.push(Record::from(&Gap {
+    /// A gap of this machine in which no message had been made, its reason to be said.
+    fn gap(&self, stream: &str, kind: GapKind, from: Time, to: Time) -> Gap {
+        Gap {
             v: 1,
             machine: self.map.machine.clone(),
             stream: stream.to_owned(),
@@ -348,8 +381,8 @@ impl Recorded {
             seq_from: None,
             seq_to: None,
             samples: None,
-            reason: reason.to_owned(),
-        }));
+            reason: String::new(),
+        }
     }
 
     /// Says what the machine is doing, if that is new or the heartbeat is due.

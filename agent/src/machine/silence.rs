@@ -2,7 +2,8 @@
 //! asked, since the agent was held up.
 //!
 //! A single lost answer is named in the telemetry (`bad`); a silence that outlasts the group's
-//! `stale-after`, so that the machine's state suffers, becomes a gap document when it ends.
+//! `stale-after`, so that the machine's state suffers, becomes a gap document when it ends. A source
+//! that subscribes names its own gaps.
 
 use lineside_proto::Time;
 use std::collections::BTreeMap;
@@ -46,6 +47,11 @@ impl Silences {
     pub(super) fn take(&mut self, map: &MachineMap, batch: &Batch) -> Option<Silence> {
         let first = batch.samples.first()?;
         let connection = map.points.get(usize::from(first.point))?.connection;
+        // Polled points only: a subscription names what it missed.
+        let link = map.connections.get(usize::from(connection));
+        if link.is_some_and(|link| link.server().is_some()) {
+            return None;
+        }
         let group = map.groups.get(usize::from(batch.group))?;
         let start = self.start;
         let heard = self

@@ -1,8 +1,8 @@
 //! The state of one machine: rules over points, hold times, staleness, and UNKNOWN wherever nobody
 //! can know better.
 //!
-//! Pure: time enters only in [`StateMachine::apply`] and [`StateMachine::advance`], in milliseconds
-//! of the boot clock, and never goes back. Whatever time itself changes (a value grows stale, a hold
+//! Pure: time enters only in [`StateMachine::apply`], [`StateMachine::stand`] and
+//! [`StateMachine::advance`], in milliseconds of the boot clock, and never goes back. Whatever time itself changes (a value grows stale, a hold
 //! ends, a `changed` runs out) happens at its exact moment, so that the results don't depend on how
 //! often anybody calls. Each input evaluates the rules once; `previous` in a rule is the state held
 //! when that evaluation begins. Bounds: one record a point, one pending change, a reason text of at
@@ -168,6 +168,15 @@ impl StateMachine {
     pub fn apply(&mut self, at_ms: i64, group: u16, samples: &[Sample], out: &mut Vec<Transition>) {
         self.advance(at_ms, out);
         self.points.take(self.now_ms, group, samples);
+        self.standing.observed_ms = self.points.observed_ms();
+        self.evaluate(self.now_ms, out);
+    }
+
+    /// Advances to `at_ms`, takes in a source's word that these points of the group are still as
+    /// they were last told, and evaluates the rules. A time before an earlier one counts as that one.
+    pub fn stand(&mut self, at_ms: i64, group: u16, points: &[u16], out: &mut Vec<Transition>) {
+        self.advance(at_ms, out);
+        self.points.stand(self.now_ms, group, points);
         self.standing.observed_ms = self.points.observed_ms();
         self.evaluate(self.now_ms, out);
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::rule::{PointKind, Rule, RulePoint};
 use crate::config::model::{
-    ByteOrder, Connection, Endpoint, Group, Kind, MachineMap, ModbusAddress, ModbusSettings, Point,
+    Address, ByteOrder, Connection, Endpoint, Group, Identity, Kind, Link, MachineMap,
+    ModbusAddress, ModbusSettings, NodeAddress, NodeKind, NodeName, Point, Security, Server,
     StateRule, Table,
 };
 
@@ -15,12 +16,12 @@ pub(crate) fn point(name: &str) -> Point {
         name: name.parse().unwrap(),
         group: 0,
         connection: 0,
-        address: ModbusAddress {
+        address: Address::Modbus(ModbusAddress {
             unit_id: 1,
             table: Table::Holding,
             start: 0,
             kind: Kind::U16(ByteOrder::High),
-        },
+        }),
         scaling: None,
         deadband: None,
         expect: None,
@@ -28,6 +29,34 @@ pub(crate) fn point(name: &str) -> Point {
         unit: None,
         description: None,
     }
+}
+
+/// The same as a node of an OPC UA server.
+pub(crate) fn node(name: &str) -> Point {
+    Point {
+        address: Address::Node(NodeAddress {
+            namespace: "urn:x".to_owned(),
+            name: NodeName::Text(name.to_owned()),
+            index: None,
+            kind: NodeKind::Number,
+        }),
+        ..point(name)
+    }
+}
+
+/// The machine with its connection to an OPC UA server instead.
+pub(crate) fn served(map: &MachineMap) -> Arc<MachineMap> {
+    let mut map = map.clone();
+    for connection in &mut map.connections {
+        connection.link = Link::OpcUa(Arc::new(Server {
+            url: "opc.tcp://127.0.0.1:1".to_owned(),
+            security: Security::None,
+            identity: Identity::Anonymous,
+            timeout: Duration::from_secs(4),
+            history: true,
+        }));
+    }
+    Arc::new(map)
 }
 
 /// A machine of these points, one group of 1 s that is stale after 10 s, and no rules.
@@ -41,7 +70,7 @@ pub(crate) fn machine(points: Vec<Point>, rules: &[(&str, &str)]) -> Arc<Machine
         .iter()
         .map(|point| RulePoint {
             name: point.name.as_str(),
-            kind: if point.address.kind.is_bool() {
+            kind: if point.kind() == PointKind::Bool {
                 PointKind::Bool
             } else {
                 PointKind::Number
@@ -74,17 +103,19 @@ pub(crate) fn bare() -> MachineMap {
         fingerprint: "0".to_owned(),
         connections: vec![Connection {
             name: "main".parse().unwrap(),
-            endpoint: Endpoint::Tcp {
-                address: "127.0.0.1:1".to_owned(),
-            },
-            modbus: ModbusSettings {
-                timeout: Duration::from_secs(1),
-                quiet: Duration::from_secs(2),
-                max_gap: 8,
-                max_registers: 125,
-                max_bits: 2000,
-                connect_pause: Duration::ZERO,
-                request_per_point: false,
+            link: Link::Modbus {
+                endpoint: Endpoint::Tcp {
+                    address: "127.0.0.1:1".to_owned(),
+                },
+                settings: ModbusSettings {
+                    timeout: Duration::from_secs(1),
+                    quiet: Duration::from_secs(2),
+                    max_gap: 8,
+                    max_registers: 125,
+                    max_bits: 2000,
+                    connect_pause: Duration::ZERO,
+                    request_per_point: false,
+                },
             },
         }],
         groups: vec![Group {

@@ -10,6 +10,7 @@ mod snapshot;
 mod supervisor;
 
 use lineside_proto::{GatewayStatus, Identifier, Topics};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use crate::clock::{Clock, SystemClock, boot_id};
 use crate::config::Config;
 use crate::config::model::Gateway;
 use crate::field::Field;
+use crate::field::opcua::Own;
 use crate::live::Live;
 use crate::machine::availability::Origin;
 use crate::machine::recorder::Recorder;
@@ -34,9 +36,9 @@ use progress::Progress;
 use recording::{Recording, clock_status};
 use supervisor::Supervisor;
 
-/// Batches between the links and the recording thread: about a second's worth of ten large
+/// Observations between the links and the recording thread: about a second's worth of ten large
 /// machines. A full channel slows the links down, which skip and count what they miss.
-const BATCHES_DEPTH: usize = 64;
+const OBSERVATIONS_DEPTH: usize = 64;
 
 /// Orders to the recording thread: a reload gives two for each machine.
 const ORDERS_DEPTH: usize = 64;
@@ -118,7 +120,7 @@ impl Agent {
         };
 
         let (board, board_seen) = watch::channel(cleared(&config, &progress));
-        let (batches, batches_taken) = mpsc::channel(BATCHES_DEPTH);
+        let (observations, observations_taken) = mpsc::channel(OBSERVATIONS_DEPTH);
         let (orders, orders_taken) = mpsc::channel(ORDERS_DEPTH);
         let recording = Recording {
             clock: Arc::clone(&clock),
@@ -130,7 +132,7 @@ impl Agent {
             seq_next: recovered.next_seq,
             commit_every: gateway.outbox.commit,
             board,
-            batches: batches_taken,
+            observations: observations_taken,
             orders: orders_taken,
             awaited: config.machines.len(),
         };
@@ -139,14 +141,16 @@ impl Agent {
         let stop_uplink = CancellationToken::new();
         let stop_field = CancellationToken::new();
         let uplink = start_uplink(&gateway, &outbox, board_seen, &stop_uplink);
+        let own = Own::of(&gateway);
         let supervisor = Supervisor {
             clock: Arc::clone(&clock),
             started: now.wall,
             gateway,
             config_path,
-            field: Field::new(clock, batches),
+            field: Field::new(clock, own, observations),
             machines: Vec::new(),
             slot_next: 0,
+            texts: BTreeMap::new(),
             orders,
             outbox,
             uplink: uplink.figures.clone(),

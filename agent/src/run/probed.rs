@@ -3,9 +3,9 @@
 use lineside_proto::PointName;
 use serde::{Deserialize, Serialize};
 
-use crate::config::model::{MachineMap, ModbusAddress};
+use crate::config::model::{Address, MachineMap};
 use crate::field::modbus::decode::{Raw, all_orders};
-use crate::field::{ProbeError, ProbeReading};
+use crate::field::{NodeRaw, ProbeError, ProbeReading};
 use crate::text;
 use crate::text::Text;
 
@@ -22,6 +22,9 @@ pub struct Probed {
     pub unit: Option<String>,
     /// The registers as they came, or a bit as 0 or 1.
     pub words: Vec<u16>,
+    /// What an OPC UA server said of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeRaw>,
     /// The value by the map.
     pub value: Option<String>,
     /// Why there is none.
@@ -95,22 +98,20 @@ pub fn probed(map: &MachineMap, readings: Vec<ProbeReading>) -> Vec<Probed> {
                 Some(Raw::Bits(bits)) => bits.into_iter().map(u16::from).collect(),
                 None => Vec::new(),
             };
-            let kind = point.address.kind;
-            let orders = if words.is_empty() || point.address.table.is_bits() {
-                Vec::new()
-            } else {
-                all_orders(kind, &words)
-            };
+            let modbus = point.modbus();
+            let orders = modbus.filter(|address| !words.is_empty() && !address.table.is_bits());
+            let orders = orders.map_or_else(Vec::new, |address| all_orders(address.kind, &words));
             let (value, bad) = match reading.reading {
                 Ok(value) => (Some(value.to_string()), None),
                 Err(bad) => (None, Some(bad.to_string())),
             };
             Some(Probed {
                 point: point.name.clone(),
-                kind: kind.as_str().to_owned(),
+                kind: point.type_word().to_owned(),
                 address: address(&point.address),
                 unit: point.unit.clone(),
                 words,
+                node: reading.node,
                 value,
                 bad,
                 orders: orders
@@ -126,11 +127,12 @@ pub fn probed(map: &MachineMap, readings: Vec<ProbeReading>) -> Vec<Probed> {
         .collect()
 }
 
-fn address(address: &ModbusAddress) -> String {
-    format!(
-        "{}/{}/{}",
-        address.unit_id,
-        address.table.as_str(),
-        address.start
-    )
+fn address(address: &Address) -> String {
+    match address {
+        Address::Modbus(address) => {
+            let table = address.table.as_str();
+            format!("{}/{table}/{}", address.unit_id, address.start)
+        }
+        Address::Node(address) => address.to_string(),
+    }
 }

@@ -13,20 +13,21 @@ use super::progress::Progress;
 use super::snapshot;
 use crate::clock::{Clock, Stamp};
 use crate::config::model::MachineMap;
+use crate::field::Texts;
 use crate::live::LiveMachine;
 use crate::logs::chain;
 use crate::machine::availability::Origin;
 use crate::machine::recorder::{Change, Commit, Input, Recorder, Resume};
 use crate::outbox::{Outbox, StoreError};
-use crate::sample::{Batch, Slot};
+use crate::sample::{Observation, Slot};
 use crate::uplink::board::{Board, Place, Retained};
 
 /// Ticks are this far apart, so that holds and staleness fire without data.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Batches taken in one go before anything else is looked at: as many as may wait, so that after a slow
-/// disk what was read comes before the tick that says how late it is.
-const BATCHES_AT_ONCE: usize = 64;
+/// Observations taken in one go before anything else is looked at: as many as may wait, so that after
+/// a slow disk what was read comes before the tick that says how late it is.
+const OBSERVATIONS_AT_ONCE: usize = 64;
 
 /// A store that keeps failing is said again after so long.
 const ALARM_EVERY: Duration = Duration::from_secs(60);
@@ -34,13 +35,15 @@ const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// Wall time before this was never set: 2026-01-01.
 const WALL_PLAUSIBLE: i64 = 1_767_225_600_000;
 
-/// What the thread is told besides batches.
+/// What the thread is told besides observations.
 #[derive(Debug)]
 pub(super) enum Order {
     /// A machine comes.
     Join(Slot, Arc<MachineMap>),
     /// A machine goes: for good, or to come back with another map.
     Leave(Slot),
+    /// The servers of a machine have told these texts of its enumerations, by point.
+    Texts(Slot, Vec<(u16, Texts)>),
     /// A snapshot of the machines, without their links.
     Snapshot(oneshot::Sender<Vec<(Slot, LiveMachine)>>),
 }
@@ -56,7 +59,7 @@ pub(super) struct Recording {
     pub(super) seq_next: BTreeMap<Identifier, u64>,
     pub(super) commit_every: Duration,
     pub(super) board: watch::Sender<Board>,
-    pub(super) batches: mpsc::Receiver<Batch>,
+    pub(super) observations: mpsc::Receiver<Observation>,
     pub(super) orders: mpsc::Receiver<Order>,
     /// Machines that join at the start. Until they have, no status is said: a reader who is told ONLINE
     /// believes what an earlier run said of a machine.
@@ -64,7 +67,7 @@ pub(super) struct Recording {
 }
 
 enum Event {
-    Batch(Batch),
+    Seen(Observation),
     Order(Order),
     Tick,
     Closed,
@@ -100,7 +103,7 @@ impl Recording {
         let mut tick_due = tokio::time::Instant::now();
         loop {
             match runtime.block_on(self.next(tick_due)) {
-                Event::Batch(batch) => self.take(batch, &mut pace),
+                Event::Seen(seen) => self.take(seen, &mut pace),
                 Event::Order(order) => self.obey(order, &mut pace),
                 Event::Tick => self.take_waiting(&mut pace),
                 Event::Closed => break,
@@ -122,21 +125,21 @@ impl Recording {
             biased;
             Some(order) = self.orders.recv() => Event::Order(order),
             () = tokio::time::sleep_until(tick_due) => Event::Tick,
-            batch = self.batches.recv() => batch.map_or(Event::Closed, Event::Batch),
+            seen = self.observations.recv() => seen.map_or(Event::Closed, Event::Seen),
         }
     }
 
-    fn take(&mut self, batch: Batch, pace: &mut Pace) {
-        self.handle(&Input::Batch(batch), pace);
+    fn take(&mut self, seen: Observation, pace: &mut Pace) {
+        self.handle(&Input::Seen(seen), pace);
         self.take_waiting(pace);
     }
 
     fn take_waiting(&mut self, pace: &mut Pace) {
-        for _ in 0..BATCHES_AT_ONCE {
-            let Ok(batch) = self.batches.try_recv() else {
+        for _ in 0..OBSERVATIONS_AT_ONCE {
+            let Ok(seen) = self.observations.try_recv() else {
                 break;
             };
-            self.handle(&Input::Batch(batch), pace);
+            self.handle(&Input::Seen(seen), pace);
         }
     }
 
@@ -156,6 +159,11 @@ impl Recording {
                     pace.left.insert(machine, resume);
                 }
             }
+            Order::Texts(slot, texts) => {
+                if let Some((map, ..)) = self.recorder.machine(slot) {
+                    self.describe(map, &texts, pace);
+                }
+            }
             Order::Snapshot(reply) => {
                 // A caller that gave up waiting needs no answer.
                 drop(reply.send(snapshot::machines(&self.recorder, self.clock.now())));
@@ -171,15 +179,16 @@ impl Recording {
             evidence: self.progress.evidence(machine, now),
             absent: true,
         });
-        let document = snapshot::map_document(&map);
-        self.post(
-            Place::Map(machine.clone()),
-            serde_json::to_vec(&document),
-            None,
-            pace,
-        );
+        self.describe(&map, &[], pace);
         self.recorder.join(slot, map, resume, now);
         self.handle(&Input::Tick(now), pace);
+    }
+
+    /// Says what a machine is.
+    fn describe(&self, map: &MachineMap, texts: &[(u16, Texts)], pace: &mut Pace) {
+        let document = snapshot::map_document(map, texts);
+        let place = Place::Map(map.machine.clone());
+        self.post(place, serde_json::to_vec(&document), None, pace);
     }
 
     /// Clears what the broker keeps of a machine.

@@ -1,9 +1,11 @@
 //! Snapshots of what the recorder knows, for people and for the `map` document.
 
 use lineside_proto::{MapDocument, MapGroup, MapPoint, MapRule};
+use std::collections::BTreeMap;
 
 use crate::clock::Stamp;
 use crate::config::model::MachineMap;
+use crate::field::Texts;
 use crate::live::{LiveMachine, LivePoint};
 use crate::machine::availability::rule_label;
 use crate::machine::recorder::Recorder;
@@ -53,8 +55,9 @@ fn points(map: &MachineMap, states: &StateMachine, now: Stamp) -> Vec<LivePoint>
         .collect()
 }
 
-/// What a machine is, for the city.
-pub(super) fn map_document(map: &MachineMap) -> MapDocument {
+/// What a machine is, for the city; `texts` are those of its enumerations, by point.
+pub(super) fn map_document(map: &MachineMap, texts: &[(u16, Texts)]) -> MapDocument {
+    let texts: BTreeMap<u16, &Texts> = texts.iter().map(|(point, texts)| (*point, texts)).collect();
     let group_of = |place: u16| map.groups.get(usize::from(place));
     MapDocument {
         v: 1,
@@ -69,15 +72,17 @@ pub(super) fn map_document(map: &MachineMap) -> MapDocument {
                 (group.name.clone(), MapGroup { interval_ms })
             })
             .collect(),
-        points: map
-            .points
-            .iter()
-            .filter_map(|point| {
+        points: (0u16..)
+            .zip(&map.points)
+            .filter_map(|(place, point)| {
                 let described = MapPoint {
-                    kind: point.address.kind.as_str().to_owned(),
+                    kind: point.type_word().to_owned(),
                     group: group_of(point.group)?.name.clone(),
                     unit: point.unit.clone(),
                     description: point.description.clone(),
+                    texts: texts
+                        .get(&place)
+                        .map_or_else(Texts::new, |texts| Texts::clone(texts)),
                 };
                 Some((point.name.clone(), described))
             })
@@ -90,5 +95,28 @@ pub(super) fn map_document(map: &MachineMap) -> MapDocument {
                 when: rule.when.clone(),
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Texts, map_document};
+    use crate::machine::testing::{machine, node};
+    use serde_json::json;
+
+    #[test]
+    fn a_map_document_has_the_texts_of_enumerations() {
+        let map = machine(vec![node("speed"), node("mode")], &[("RUN", "mode == 3")]);
+        let texts = Texts::from([(0, "manual".to_owned()), (-1, "错误".to_owned())]);
+        let document = serde_json::to_value(map_document(&map, &[(1, texts)])).unwrap();
+        assert_eq!(
+            document["points"],
+            json!({
+                "mode": {"type": "number", "group": "fast", "texts": {"-1": "错误", "0": "manual"}},
+                "speed": {"type": "number", "group": "fast"},
+            })
+        );
+        let again: lineside_proto::MapDocument = serde_json::from_value(document).unwrap();
+        assert_eq!(again.points.len(), 2);
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ use super::recording::Order;
 use crate::clock::Clock;
 use crate::config::model::{Gateway, MachineMap};
 use crate::config::{self, Faults};
-use crate::field::Field;
+use crate::field::{Field, Texts};
 use crate::live::{Live, LiveMachine, UplinkFigures};
 use crate::outbox::Outbox;
 use crate::sample::Slot;
@@ -66,6 +67,9 @@ pub struct Difference {
     pub restart: bool,
 }
 
+/// How often it is looked whether a link was lost to a fault in the program.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
 /// The supervisor's own things.
 pub(super) struct Supervisor {
     pub(super) clock: Arc<dyn Clock>,
@@ -75,6 +79,8 @@ pub(super) struct Supervisor {
     pub(super) field: Field,
     pub(super) machines: Vec<(Slot, Arc<MachineMap>)>,
     pub(super) slot_next: u32,
+    /// What was last said of each machine's enumerations.
+    pub(super) texts: BTreeMap<Slot, Vec<(u16, Texts)>>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) outbox: Outbox,
     pub(super) uplink: watch::Receiver<UplinkFigures>,
@@ -90,10 +96,20 @@ impl Supervisor {
     ) -> JoinHandle<()> {
         self.change(machines).await;
         tokio::spawn(async move {
+            let mut look = tokio::time::interval(LOOK_EVERY);
+            look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 let ask = tokio::select! {
                     () = stop.cancelled() => break,
+                    _ = look.tick() => {
+                        self.field.revive().await;
+                        continue;
+                    }
                     ask = asks.recv() => ask,
+                    () = self.field.texts_changed() => {
+                        self.say_texts().await;
+                        continue;
+                    }
                 };
                 let Some(ask) = ask else { break };
                 self.answer(ask).await;
@@ -245,6 +261,20 @@ impl Supervisor {
             self.order(Order::Join(slot, map)).await;
         }
         self.field.apply(&self.machines).await;
+    }
+
+    /// Has the map document of each machine whose enumerations have other texts now said anew.
+    async fn say_texts(&mut self) {
+        let mut texts = BTreeMap::new();
+        for (slot, _) in &self.machines {
+            let now = self.field.texts(*slot);
+            let before = self.texts.get(slot);
+            if before.map_or(!now.is_empty(), |before| *before != now) {
+                self.order(Order::Texts(*slot, now.clone())).await;
+            }
+            texts.insert(*slot, now);
+        }
+        self.texts = texts;
     }
 
     async fn order(&self, order: Order) {

@@ -1,5 +1,6 @@
-//! A virtual pilot line: an extruder on Modbus TCP, a furnace and a mixer on one serial bus, each with
-//! a life that repeats, and the configuration with which the agent reads them.
+//! A virtual pilot line: an extruder on Modbus TCP, a furnace and a mixer on one serial bus, a press
+//! behind an OPC UA server, each with a life that repeats, and the configuration with which the agent
+//! reads them.
 //!
 //! It knows the truth: which state each machine is really in since when, to be held against what the
 //! agent says.
@@ -9,14 +10,17 @@ use lineside_proto::State;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
+use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::device::{Device, Fault, Unit};
+use super::device::{Device, Fault, FaultKind, Unit};
 use super::life::{DAY, Life};
+use super::opcua::{Body, Press};
 use super::plant::{Extruder, Furnace, Mixer, Plant};
 use crate::clock::{Clock, Stamp, SystemClock};
 
@@ -49,10 +53,29 @@ const STEP: Duration = Duration::from_millis(20);
 /// State changes of one machine that are remembered: two hours at normal speed.
 const TURNS_MAX: usize = 1024;
 
+/// Steps between two times that the press shows itself: ten times a second.
+const PRESS_STEPS: u8 = 5;
+
 /// A machine of the line that does not exist.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("no machine `{0}` on the line")]
 pub struct UnknownMachine(pub String);
+
+/// Why a fault can't be had.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FaultRefused {
+    /// There is no such machine.
+    #[error(transparent)]
+    Nowhere(#[from] UnknownMachine),
+    /// The machine can't have a fault of this kind.
+    #[error("not a fault of `{machine}`")]
+    NotHere {
+        /// The machine.
+        machine: &'static str,
+        /// The kinds that it can have.
+        kinds: Vec<FaultKind>,
+    },
+}
 
 /// A state that a machine is truly in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,33 +92,59 @@ pub struct Line {
     machines: Vec<Machine>,
     address: String,
     bus: PathBuf,
+    press: Arc<Press>,
     life: JoinHandle<()>,
+    /// The press's certificate and key; gone with the line.
+    _pki: TempDir,
 }
 
 /// One machine: its place on the line and its memory.
 #[derive(Debug)]
 struct Machine {
     name: &'static str,
-    device: Arc<Device>,
-    unit: Unit,
-    unit_id: u8,
+    place: Place,
     turns: Arc<Mutex<VecDeque<Turn>>>,
+}
+
+/// What stands between a machine and those who read it.
+#[derive(Debug)]
+enum Place {
+    Modbus {
+        device: Arc<Device>,
+        unit: Unit,
+        unit_id: u8,
+    },
+    OpcUa(Arc<Press>),
 }
 
 /// A machine's life and body, moved by one task.
 struct Being {
     life: Life,
-    plant: Plant,
-    unit: Unit,
+    moved: Moved,
     turns: Arc<Mutex<VecDeque<Turn>>>,
 }
 
+/// A body, and where it shows itself.
+enum Moved {
+    Modbus(Plant, Unit),
+    Press {
+        body: Body,
+        press: Arc<Press>,
+        /// Steps since it showed itself.
+        steps: u8,
+    },
+}
+
 /// The maps that the agent reads, by machine.
-const MAPS: [(&str, &str); 3] = [
+const MAPS: [(&str, &str); 4] = [
     ("extruder-01", include_str!("config/extruder-01.toml")),
     ("furnace-01", include_str!("config/furnace-01.toml")),
     ("mixer-01", include_str!("config/mixer-01.toml")),
+    (PRESS, include_str!("config/press-01.toml")),
 ];
+
+/// The machine behind the OPC UA server.
+const PRESS: &str = "press-01";
 
 const GATEWAY: &str = include_str!("config/gateway.toml");
 
@@ -111,53 +160,20 @@ impl Line {
         let bus = Arc::new(Device::new(rng.u64(..)));
         let address = plc.listen_tcp().await?.to_string();
         let port = bus.open_pty()?;
-        // Each begins elsewhere in its day, so that the first minute shows every state.
-        let mut serviced = DAY.to_vec();
-        serviced.push(State::Maint);
-        let places = [
-            (
-                "extruder-01",
-                plc,
-                1,
-                Plant::Extruder(Extruder::default()),
-                DAY.to_vec(),
-                0,
-            ),
-            (
-                "furnace-01",
-                bus.clone(),
-                1,
-                Plant::Furnace(Furnace::default()),
-                DAY.to_vec(),
-                11,
-            ),
-            (
-                "mixer-01",
-                bus,
-                2,
-                Plant::Mixer(Mixer::default()),
-                serviced,
-                7,
-            ),
-        ];
+        let pki = tempfile::Builder::new()
+            .prefix("lineside-press-")
+            .tempdir()?;
+        let press = Arc::new(Press::start(pki.path()).await?);
         let mut machines = Vec::new();
         let mut beings = Vec::new();
-        for (name, device, unit_id, plant, day, place) in places {
-            let unit = device.unit(unit_id);
+        for (name, place, moved, day, begin) in cast(&plc, &bus, &press) {
             let turns = Arc::new(Mutex::default());
             beings.push(Being {
-                life: Life::new(rng.u64(..), day, place),
-                plant,
-                unit: unit.clone(),
+                life: Life::new(rng.u64(..), day, begin),
+                moved,
                 turns: Arc::clone(&turns),
             });
-            machines.push(Machine {
-                name,
-                device,
-                unit,
-                unit_id,
-                turns,
-            });
+            machines.push(Machine { name, place, turns });
         }
         // Whoever looks at once finds a machine, not zeros.
         for being in &mut beings {
@@ -168,6 +184,8 @@ impl Line {
             machines,
             address,
             bus: port,
+            press,
+            _pki: pki,
             life: tokio::spawn(live(beings, speed, rng)),
         })
     }
@@ -184,12 +202,15 @@ impl Line {
     /// No such machine.
     pub fn endpoint(&self, machine: &str) -> Result<String, UnknownMachine> {
         let machine = self.machine(machine)?;
-        let link = if machine.name == "extruder-01" {
-            format!("tcp://{}", self.address)
-        } else {
-            format!("rtu://{}", self.bus.display())
-        };
-        Ok(format!("{link} unit {}", machine.unit_id))
+        Ok(match &machine.place {
+            Place::OpcUa(press) => press.url(),
+            Place::Modbus { unit_id, .. } if machine.name == "extruder-01" => {
+                format!("tcp://{} unit {unit_id}", self.address)
+            }
+            Place::Modbus { unit_id, .. } => {
+                format!("rtu://{} unit {unit_id}", self.bus.display())
+            }
+        })
     }
 
     /// Writes `gateway.toml` and the machine maps below `dir`, which is made if it is missing; the
@@ -205,9 +226,11 @@ impl Line {
         for (name, map) in MAPS {
             let map = map
                 .replace("@extruder@", &self.address)
-                .replace("\"@bus@\"", &bus);
+                .replace("\"@bus@\"", &bus)
+                .replace("@press@", &self.press.url());
             fs::write(maps.join(format!("{name}.toml")), map)?;
         }
+        fs::copy(self.press.certificate(), maps.join(format!("{PRESS}.der")))?;
         let state = std::path::absolute(dir.join("state"))?;
         let state = toml::Value::from(state.to_string_lossy().as_ref()).to_string();
         let gateway = GATEWAY
@@ -223,13 +246,19 @@ impl Line {
     ///
     /// # Errors
     ///
-    /// No such machine.
-    pub fn fault(&self, machine: &str, fault: Fault) -> Result<(), UnknownMachine> {
+    /// No such machine, or none that can have such a fault.
+    pub fn fault(&self, machine: &str, fault: Fault) -> Result<(), FaultRefused> {
         let machine = self.machine(machine)?;
-        if fault.kind.is_of_link() {
-            machine.device.fault(fault);
-        } else {
-            machine.unit.fault(fault);
+        let kinds = machine.place.faults();
+        let same = |kind: &FaultKind| discriminant(kind) == discriminant(&fault.kind);
+        if !kinds.iter().any(same) {
+            let machine = machine.name;
+            return Err(FaultRefused::NotHere { machine, kinds });
+        }
+        match &machine.place {
+            Place::Modbus { device, .. } if fault.kind.is_of_link() => device.fault(fault),
+            Place::Modbus { unit, .. } => unit.fault(fault),
+            Place::OpcUa(press) => press.fault(fault),
         }
         Ok(())
     }
@@ -240,9 +269,13 @@ impl Line {
     ///
     /// No such machine.
     pub fn clear(&self, machine: &str) -> Result<(), UnknownMachine> {
-        let machine = self.machine(machine)?;
-        machine.device.clear();
-        machine.unit.clear();
+        match &self.machine(machine)?.place {
+            Place::Modbus { device, unit, .. } => {
+                device.clear();
+                unit.clear();
+            }
+            Place::OpcUa(press) => press.clear(),
+        }
         Ok(())
     }
 
@@ -252,19 +285,14 @@ impl Line {
     ///
     /// No such machine.
     pub fn faults(&self, machine: &str) -> Result<Vec<Fault>, UnknownMachine> {
-        let machine = self.machine(machine)?;
-        let mut faults = machine.device.faults();
-        faults.extend(machine.unit.faults());
-        Ok(faults)
-    }
-
-    /// The device behind a machine; machines on one bus have the same.
-    ///
-    /// # Errors
-    ///
-    /// No such machine.
-    pub fn device(&self, machine: &str) -> Result<&Device, UnknownMachine> {
-        self.machine(machine).map(|machine| machine.device.as_ref())
+        Ok(match &self.machine(machine)?.place {
+            Place::Modbus { device, unit, .. } => {
+                let mut faults = device.faults();
+                faults.extend(unit.faults());
+                faults
+            }
+            Place::OpcUa(press) => press.faults(),
+        })
     }
 
     /// The states that a machine was truly in, oldest first; the last is the present one. The newest
@@ -300,6 +328,41 @@ impl Drop for Line {
     }
 }
 
+/// A machine before its life begins: its name, its place, its body, its day and where in it it begins.
+type Role = (&'static str, Place, Moved, Vec<State>, usize);
+
+/// The machines. Each begins elsewhere in its day, so that the first minute shows every state.
+fn cast(plc: &Arc<Device>, bus: &Arc<Device>, press: &Arc<Press>) -> [Role; 4] {
+    let mut serviced = DAY.to_vec();
+    serviced.push(State::Maint);
+    let modbus = |name, device: &Arc<Device>, unit_id, plant, day, begin| {
+        let unit = device.unit(unit_id);
+        let moved = Moved::Modbus(plant, unit.clone());
+        let device = Arc::clone(device);
+        let place = Place::Modbus {
+            device,
+            unit,
+            unit_id,
+        };
+        (name, place, moved, day, begin)
+    };
+    let extruder = Plant::Extruder(Extruder::default());
+    let furnace = Plant::Furnace(Furnace::default());
+    let mixer = Plant::Mixer(Mixer::default());
+    let pressed = Moved::Press {
+        body: Body::default(),
+        press: Arc::clone(press),
+        steps: PRESS_STEPS,
+    };
+    let place = Place::OpcUa(Arc::clone(press));
+    [
+        modbus("extruder-01", plc, 1, extruder, DAY.to_vec(), 0),
+        modbus("furnace-01", bus, 1, furnace, DAY.to_vec(), 11),
+        modbus("mixer-01", bus, 2, mixer, serviced.clone(), 7),
+        (PRESS, place, pressed, serviced, 2),
+    ]
+}
+
 async fn live(mut beings: Vec<Being>, speed: f64, mut rng: Rng) {
     let mut ticks = interval(STEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -315,12 +378,43 @@ async fn live(mut beings: Vec<Being>, speed: f64, mut rng: Rng) {
     }
 }
 
+impl Place {
+    /// The kinds of faults that can be had here.
+    fn faults(&self) -> Vec<FaultKind> {
+        match self {
+            Self::Modbus { .. } => {
+                let kinds = FaultKind::ALL.into_iter();
+                kinds.filter(|kind| !kind.is_of_nodes()).collect()
+            }
+            Self::OpcUa(_) => Press::FAULTS.to_vec(),
+        }
+    }
+}
+
+impl Moved {
+    fn step(&mut self, state: State, seconds: f64, rng: &mut Rng) {
+        match self {
+            Self::Modbus(plant, unit) => {
+                plant.step(state, seconds, rng);
+                plant.show(state, unit);
+            }
+            Self::Press { body, press, steps } => {
+                body.step(state, seconds, rng);
+                *steps += 1;
+                if *steps >= PRESS_STEPS {
+                    *steps = 0;
+                    press.show(body, state);
+                }
+            }
+        }
+    }
+}
+
 impl Being {
     fn step(&mut self, seconds: f64, rng: &mut Rng) {
         self.life.advance(seconds);
         let state = self.life.state();
-        self.plant.step(state, seconds, rng);
-        self.plant.show(state, &self.unit);
+        self.moved.step(state, seconds, rng);
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if turns.back().is_none_or(|turn| turn.state != state) {
             if turns.len() >= TURNS_MAX {
@@ -335,133 +429,4 @@ impl Being {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Line, LineSettings, SPEED_MAX};
-    use crate::config::model::Table;
-    use crate::sim::device::FaultKind;
-    use lineside_proto::State;
-    use std::collections::BTreeSet;
-    use std::time::{Duration, Instant};
-
-    #[tokio::test]
-    async fn every_promised_state_comes() {
-        let settings = LineSettings {
-            seed: 4,
-            speed: SPEED_MAX,
-        };
-        let line = Line::start(settings).await.unwrap();
-        let promised = [
-            State::Off,
-            State::Idle,
-            State::Setup,
-            State::Run,
-            State::Hold,
-            State::Down,
-        ];
-        let seen = |machine: &str| -> BTreeSet<State> {
-            line.truth(machine)
-                .unwrap()
-                .iter()
-                .map(|turn| turn.state)
-                .collect()
-        };
-        let start = Instant::now();
-        while !line
-            .machines()
-            .all(|machine| seen(machine).is_superset(&promised.into()))
-        {
-            assert!(
-                start.elapsed() < Duration::from_secs(30),
-                "{:?}",
-                line.truth("mixer-01")
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        for machine in line.machines() {
-            let turns = line.truth(machine).unwrap();
-            assert!(turns.windows(2).all(|pair| {
-                pair[0].state != pair[1].state && pair[0].since.boot_ms <= pair[1].since.boot_ms
-            }));
-        }
-        line.stop().await;
-    }
-
-    #[tokio::test]
-    async fn the_configuration_is_complete_and_is_toml() {
-        let line = Line::start(LineSettings::default()).await.unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let path = line
-            .write_config(&dir.path().join("a \"quoted\" place"), 1884)
-            .unwrap();
-        let gateway: toml::Table =
-            toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        assert_eq!(
-            gateway["uplink"]["url"].as_str(),
-            Some("mqtt://127.0.0.1:1884")
-        );
-        let state = gateway["gateway"]["state-dir"].as_str().unwrap();
-        assert_eq!(std::path::Path::new(state), path.with_file_name("state"));
-        for machine in line.machines() {
-            let map = path
-                .with_file_name("machines")
-                .join(format!("{machine}.toml"));
-            let map = std::fs::read_to_string(map).unwrap();
-            assert!(!map.contains('@'), "{map}");
-            let map: toml::Table = toml::from_str(&map).unwrap();
-            assert_eq!(map["machine"].as_str(), Some(machine));
-            let connection = &map["connection"];
-            let place = connection
-                .get("address")
-                .or(connection.get("port"))
-                .unwrap();
-            assert!(
-                line.endpoint(machine)
-                    .unwrap()
-                    .contains(place.as_str().unwrap())
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn faults_strike_the_machine_or_its_whole_link() {
-        let line = Line::start(LineSettings::default()).await.unwrap();
-        line.fault("furnace-01", FaultKind::Silent.into()).unwrap();
-        assert_eq!(
-            line.faults("furnace-01").unwrap(),
-            [FaultKind::Silent.into()]
-        );
-        assert!(line.faults("mixer-01").unwrap().is_empty());
-        line.fault("furnace-01", FaultKind::Frozen.into()).unwrap();
-        assert_eq!(line.faults("mixer-01").unwrap(), [FaultKind::Frozen.into()]);
-        line.clear("furnace-01").unwrap();
-        assert!(line.faults("furnace-01").unwrap().is_empty());
-        assert!(line.fault("press-01", FaultKind::Silent.into()).is_err());
-        // The furnace is OFF in the beginning, and the mixer runs.
-        assert_eq!(
-            line.device("furnace-01")
-                .unwrap()
-                .unit(1)
-                .get(Table::Holding, 10),
-            0
-        );
-        assert_eq!(
-            line.device("mixer-01").unwrap().unit(2).get(Table::Coil, 1),
-            1
-        );
-    }
-
-    #[tokio::test]
-    async fn the_agent_finds_no_fault_in_the_configuration() {
-        let line = Line::start(LineSettings::default()).await.unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let path = line.write_config(dir.path(), 1884).unwrap();
-        let loaded = crate::config::load(&path).unwrap();
-        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-        let machines = loaded
-            .config
-            .machines
-            .iter()
-            .map(|map| map.machine.as_str());
-        assert!(machines.eq(line.machines()));
-    }
-}
+mod tests;

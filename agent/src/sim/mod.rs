@@ -8,4 +8,5 @@ pub mod broker;
 pub mod device;
 mod life;
 pub mod line;
+pub mod opcua;
 mod plant;

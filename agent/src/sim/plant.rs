@@ -42,12 +42,12 @@ impl Plant {
 }
 
 /// Moves a value towards a target, most of the way in `tau` seconds.
-fn approach(value: &mut f64, target: f64, tau: f64, seconds: f64) {
+pub(super) fn approach(value: &mut f64, target: f64, tau: f64, seconds: f64) {
     *value += (target - *value) * (1.0 - (-seconds / tau).exp());
 }
 
 /// Noise of about this size around zero.
-fn noise(rng: &mut Rng, size: f64) -> f64 {
+pub(super) fn noise(rng: &mut Rng, size: f64) -> f64 {
     (rng.f64() + rng.f64() - 1.0) * size
 }
 

@@ -26,7 +26,16 @@ fn the_plan_lists_each_request_of_each_group() {
             "  main        7     3 holding   8448   5      fan_status fan_speed fan_current",
         ]
     );
-    assert_eq!(plan.matches("every").count(), 4);
+    assert_eq!(plan.matches("every").count(), 6);
+    let press = plan.split("press-01, slow, every 30s\n").nth(1).unwrap();
+    let table: Vec<&str> = press.lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(
+        table,
+        [
+            "  connection  server                        publishing  items  points",
+            "  main        opc.tcp://192.168.10.31:4840  30s         3      platen_top platen_bottom cycles",
+        ]
+    );
 }
 
 #[test]
@@ -34,7 +43,11 @@ fn the_summary_counts_machines_points_and_links() {
     let config = load(Path::new(SHIPPED)).unwrap().config;
     let text = summary(&config, Language::En);
     assert!(
-        text.starts_with("zs-polymer/gw-01: 2 machines, 30 points, 2 links\n"),
+        text.starts_with("zs-polymer/gw-01: 3 machines, 38 points, 3 links\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("    slow: 3 points in 1 subscriptions every 30s, stale after 1m 30s\n"),
         "{text}"
     );
     let text = summary(&config, Language::ZhCn);

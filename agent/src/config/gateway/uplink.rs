@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::credential;
 use super::super::fault::Fault;
 use super::super::files::Files;
 use super::super::model::Uplink;
@@ -25,7 +26,10 @@ pub(super) fn read(section: &Section<'_>, files: &Files) -> Option<Uplink> {
     let prefix = prefix.map_or("lineside/v1".to_owned(), |said| prefix_of(section, said));
     let username = section.short_text("username", USERNAME_CHARS_MAX);
     let password = section.text("password-file");
-    let password = password.and_then(|said| super::secret(section, files, said));
+    let password = password.and_then(|said| {
+        let path = files.beside(said.at, said.value);
+        credential::password(section, files, &path, said)
+    });
     let keep_alive = section.duration("keep-alive", 5 * SECOND..=KEEP_ALIVE_MAX);
     let window = section.integer::<u16>("window", 1..=65_535);
     let ack_timeout = section.duration("ack-timeout", SECOND..=ACK_TIMEOUT_MAX);

@@ -51,6 +51,70 @@ fn the_canonical_text_stays_as_it_is() {
     );
 }
 
+/// A map of nodes of an OPC UA server.
+fn served() -> String {
+    let rest = HEAD.split_once("[groups]").unwrap().1;
+    format!(
+        "machine = \"m\"\n[connection]\nprotocol = \"opc-ua\"\nurl = \"opc.tcp://a\"\nsecurity = \"None\"\n[groups]{rest}\
+         x = {{ node = \"nsu=urn:v%3bw;s=x[1]\", unit = \"rpm\" }}\n\
+         y = {{ node = \"i=2258\", index = 1, type = \"string\" }}\n"
+    )
+}
+
+#[test]
+fn the_canonical_text_of_nodes_stays_as_it_is() {
+    let map = &loaded(&served()).config.machines[0];
+    assert_eq!(
+        canonical_text(map),
+        concat!(
+            r#"{"v":1,"machine":"m","name":{"en":"m"},"groups":{"fast":{"interval_us":1000000,"stale_after_us":10000000}},"#,
+            r#""points":{"x":{"from":"main","node":"nsu=urn:v%3Bw;s=x[1]","type":"number","group":"fast","publish":false,"unit":"rpm"},"#,
+            r#""y":{"from":"main","node":"i=2258","index":1,"type":"string","group":"fast","publish":false}},"#,
+            r#""rules":[{"state":"IDLE","when":"true","enter_us":0,"leave_us":0}],"warm_up_us":0,"hold_counts_us":900000000}"#
+        )
+    );
+}
+
+#[test]
+fn nodes_and_servers_change_what_they_should() {
+    let base = served();
+    let (hash, fingerprint) = hashes(&base);
+    for same in [
+        base.replace("opc.tcp://a", "OPC.TCP://A:4840/"),
+        base.replace("\"None\"", "\"None\"\ntimeout = \"4s\"\nhistory = true"),
+        base.replace("%3b", "%3B"),
+        base.replace("i=2258", "nsu=http://opcfoundation.org/UA/;i=02258"),
+        base.replace("s=x[1]\"", "s=x[1]\", type = \"number\""),
+    ] {
+        assert_ne!(same, base);
+        assert_eq!(hashes(&same), (hash.clone(), fingerprint.clone()), "{same}");
+    }
+    let mut seen = BTreeSet::from([fingerprint]);
+    let secured = "\"Basic256Sha256\"\nserver-fingerprint = \"sha256:".to_owned() + &"0".repeat(64);
+    let aes = secured.replace("Basic256Sha256", "Aes256-Sha256-RsaPss");
+    let other = secured.replacen('0', "1", 1);
+    for (from, to, hash_too) in [
+        ("s=x[1]", "s=x[2]", true),
+        ("s=x[1]\"", "s=x\", index = 1", true),
+        ("index = 1", "index = 2", true),
+        ("index = 1, ", "", true),
+        ("\"string\"", "\"bool\"", true),
+        ("opc.tcp://a", "opc.tcp://b", false),
+        ("opc.tcp://a", "opc.tcp://a/x", false),
+        ("\"None\"", "\"None\"\ntimeout = \"5s\"", false),
+        ("\"None\"", "\"None\"\nhistory = false", false),
+        ("\"None", &secured, false),
+        ("\"None", &aes, false),
+        ("\"None", &other, false),
+        ("\"None\"", &format!("{secured}\"\nmode = \"Sign\""), false),
+    ] {
+        let map = base.replacen(from, to, 1);
+        let (new_hash, new_fingerprint) = hashes(&map);
+        assert_eq!(new_hash != hash, hash_too, "{from} to {to}");
+        assert!(seen.insert(new_fingerprint), "{from} to {to}");
+    }
+}
+
 #[test]
 fn what_a_machine_means_changes_both_and_where_it_is_only_the_fingerprint() {
     let base = format!("{HEAD}{POINTS}");

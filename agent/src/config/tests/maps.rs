@@ -241,10 +241,6 @@ fn connections() {
     for (connection, code) in [
         ("protocol = «\"modbus\"»".to_owned(), "bad-value"),
         (
-            "protocol = «\"opc-ua\"»\nurl = \"opc.tcp://a:4840\"\nsecurity = \"None\"".to_owned(),
-            "not-yet",
-        ),
-        (
             "protocol = \"modbus-tcp\"\naddress = «\"10.0.0.1:x\"»".to_owned(),
             "bad-address",
         ),

@@ -89,13 +89,13 @@ fn a_map_comes_out_as_it_was_meant() {
     let endpoints: Vec<_> = map
         .connections
         .iter()
-        .map(|c| (c.name.as_str(), &c.endpoint))
+        .map(|c| (c.name.as_str(), c.modbus().unwrap().0))
         .collect();
     assert_eq!(
         endpoints,
         [("meter", &meter), ("main", &Endpoint::Tcp { address })]
     );
-    let modbus = &map.connections[1].modbus;
+    let (_, modbus) = map.connections[1].modbus().unwrap();
     assert_eq!(
         (modbus.timeout, modbus.quiet, modbus.max_bits),
         (SECOND, 2 * SECOND, 2000)
@@ -133,7 +133,7 @@ fn points_come_out_as_they_were_meant() {
         .points
         .iter()
         .map(|p| {
-            let a = &p.address;
+            let a = p.modbus().unwrap();
             (
                 p.name.as_str(),
                 p.connection,
@@ -282,17 +282,20 @@ fn a_map_wins_over_its_template_point_by_point() {
         let points: Vec<_> = map
             .points
             .iter()
-            .map(|p| (p.name.as_str(), p.address.start))
+            .map(|p| (p.name.as_str(), p.modbus().unwrap().start))
             .collect();
         assert_eq!(points, [("x", 9), ("y", 1), ("z", 2)]);
         let x = &map.points[0];
-        assert_eq!((x.address.table, x.address.unit_id), (Table::Input, 5));
+        assert_eq!(
+            (x.modbus().unwrap().table, x.modbus().unwrap().unit_id),
+            (Table::Input, 5)
+        );
         assert_eq!(
             (x.unit.as_deref(), x.scaling.map(|s| s.scale)),
             (Some("rpm"), Some(2.0))
         );
         assert_eq!(
-            map.connections[0].endpoint,
+            *map.connections[0].modbus().unwrap().0,
             Endpoint::Tcp {
                 address: "b:502".to_owned()
             }
@@ -334,7 +337,11 @@ fn sheets_of_any_spreadsheet_give_the_same_points() {
         let loaded =
             load_files(&files).unwrap_or_else(|faults| panic!("{}", faults.render_plain()));
         let map = Arc::clone(&loaded.config.machines[0]);
-        let starts: Vec<_> = map.points.iter().map(|p| p.address.start).collect();
+        let starts: Vec<_> = map
+            .points
+            .iter()
+            .map(|p| p.modbus().unwrap().start)
+            .collect();
         assert_eq!(starts, [100, 20, 111, 119, 300]);
         assert_eq!(map.points[0].description.as_deref(), Some("screw, main"));
         assert_eq!(
@@ -344,7 +351,7 @@ fn sheets_of_any_spreadsheet_give_the_same_points() {
                 offset: -5.0
             })
         );
-        assert_eq!(map.points[2].address.kind, Kind::Bool(Some(3)));
+        assert_eq!(map.points[2].modbus().unwrap().kind, Kind::Bool(Some(3)));
         hashes.push(map.hash.clone());
     }
     hashes.dedup();

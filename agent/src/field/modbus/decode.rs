@@ -6,6 +6,7 @@ use crate::config::model::{ByteOrder, Kind, MachineMap, Order, Scaling};
 use crate::sample::{Bad, Value};
 
 use super::plan::Request;
+use crate::field::scaling::{finite, meant};
 
 /// What a device answered, as it was on the wire.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,11 +35,12 @@ impl Read {
     /// the map has no such point.
     pub(super) fn of(map: &MachineMap, request: &Request, place: u16) -> Option<Self> {
         let point = map.points.get(usize::from(place))?;
+        let address = point.modbus()?;
         Some(Self {
             point: place,
-            offset: usize::from(point.address.start.saturating_sub(request.start)),
-            width: usize::from(point.address.width()),
-            kind: point.address.kind,
+            offset: usize::from(address.start.saturating_sub(request.start)),
+            width: usize::from(address.width()),
+            kind: address.kind,
             scaling: point.scaling,
             expect: point.expect,
         })
@@ -56,14 +58,7 @@ impl Read {
             Raw::Words(words) => value(self.kind, words.get(span).ok_or(Bad::Decode)?)?,
             Raw::Bits(bits) => Value::Bool(*bits.get(self.offset).ok_or(Bad::Decode)?),
         };
-        let value = match self.scaling {
-            Some(scaling) => scaled(value, scaling)?,
-            None => value,
-        };
-        match (self.expect, value.as_number()) {
-            (Some((low, high)), Some(number)) if number < low || number > high => Err(Bad::Range),
-            _ => Ok(value),
-        }
+        meant(value, self.scaling, self.expect)
     }
 
     /// The point's own words or bits.
@@ -139,32 +134,6 @@ pub fn all_orders(kind: Kind, words: &[u16]) -> Vec<(&'static str, Result<Value,
         Kind::F32(_) => by_word(&Kind::F32),
         Kind::F64(_) => by_word(&Kind::F64),
         Kind::Bcd32(_) => by_word(&Kind::Bcd32),
-    }
-}
-
-fn scaled(value: Value, scaling: Scaling) -> Result<Value, Bad> {
-    match value.as_number() {
-        Some(number) => finite(times(number, scaling.scale) + scaling.offset),
-        None => Ok(value),
-    }
-}
-
-/// number × scale. A scale such as 0.1 is no binary fraction, but its inverse is a whole number:
-/// dividing by that gives the decimal that was meant (2096 × 0.1 is 209.6, not 209.60000000000002).
-fn times(number: f64, scale: f64) -> f64 {
-    let inverse = (1.0 / scale).round();
-    if scale.abs() < 1.0 && 1.0 / inverse == scale {
-        number / inverse
-    } else {
-        number * scale
-    }
-}
-
-fn finite(number: f64) -> Result<Value, Bad> {
-    if number.is_finite() {
-        Ok(Value::Float(number))
-    } else {
-        Err(Bad::Decode)
     }
 }
 

@@ -13,9 +13,9 @@ use tokio_modbus::slave::SlaveContext;
 use tokio_modbus::{Error, ProtocolError, Request, Response, Slave};
 
 use super::decode::Raw;
-use super::fault::Rejection;
 use super::wire::Wire;
 use crate::config::model::Table;
+use crate::field::fault::Rejection;
 
 /// How frames are wrapped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

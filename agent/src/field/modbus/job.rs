@@ -3,64 +3,22 @@
 //! Pure but for the counters: time and answers come in, batches go out.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::board::Counters;
 use super::decode::{Raw, Read};
 use super::plan::{Request, Wall};
 use super::refusal::{Refusals, halves};
 use super::schedule::Moment;
 use crate::clock::Stamp;
 use crate::config::model::{MachineMap, ModbusSettings};
-use crate::sample::{Bad, Batch, Sample, Slot};
+use crate::field::job::JobSpec;
+use crate::sample::{Bad, Batch, Sample};
 
 /// How long a value that was read may wait for the rest of its poll: evidence must not come late.
 pub(super) const HOLD_MAX: Duration = Duration::from_millis(250);
 
 /// Exceptions that may be due to one point of a merged request, or to its length.
 const SPLITS: [u8; 2] = [2, 3];
-
-/// What a link is to poll: one poll group over one connection.
-#[derive(Clone, Debug)]
-pub(in crate::field) struct JobSpec {
-    /// The machine.
-    pub slot: Slot,
-    /// Its map.
-    pub map: Arc<MachineMap>,
-    /// The connection, as its place in the map.
-    pub connection: u16,
-    /// The poll group, as its place in the map.
-    pub group: u16,
-    /// Where its exchanges are counted.
-    pub counters: Arc<Counters>,
-}
-
-impl JobSpec {
-    /// Whether both are the same job of the same map.
-    pub(in crate::field) fn is(&self, other: &Self) -> bool {
-        (self.slot, self.connection, self.group) == (other.slot, other.connection, other.group)
-            && self.map.fingerprint == other.map.fingerprint
-    }
-
-    /// How often the group is read.
-    pub(super) fn interval(&self) -> Duration {
-        let group = self.map.groups.get(usize::from(self.group));
-        group.map_or(Duration::from_secs(1), |group| group.interval)
-    }
-
-    /// Where in its interval it is read: spread by a hash of the names, so that jobs don't bunch and
-    /// a changed map keeps its place.
-    pub(super) fn phase(&self) -> Moment {
-        let mut hasher = DefaultHasher::new();
-        self.map.machine.hash(&mut hasher);
-        self.connection.hash(&mut hasher);
-        self.group.hash(&mut hasher);
-        let spread = u64::try_from(self.interval().as_nanos()).unwrap_or(u64::MAX);
-        Moment::from_nanos(hasher.finish().checked_rem(spread).unwrap_or(0))
-    }
-}
 
 /// One poll group over one connection.
 #[derive(Debug)]
@@ -130,12 +88,12 @@ impl Job {
     /// A job that has not been polled yet; none where the connection has no point in the group.
     pub(super) fn new(spec: JobSpec) -> Option<Self> {
         let connection = spec.map.connections.get(usize::from(spec.connection))?;
-        let settings = connection.modbus.clone();
+        let settings = connection.modbus()?.1.clone();
         let (mut points, mut units) = (Vec::new(), BTreeSet::new());
         for (place, point) in (0..).zip(&spec.map.points) {
             if (point.connection, point.group) == (spec.connection, spec.group) {
                 points.push(place);
-                units.insert(point.address.unit_id);
+                units.extend(point.modbus().map(|address| address.unit_id));
             }
         }
         let mut job = Self {
@@ -313,6 +271,7 @@ impl Job {
             slot: self.spec.slot,
             group: self.spec.group,
             at: at.unwrap_or_else(now),
+            source: None,
             samples: std::mem::take(&mut self.poll.samples),
         })
     }
@@ -335,12 +294,13 @@ impl Job {
 /// The request for one point alone, and how its answer is read; none where the map has no such point.
 pub(super) fn single(map: &MachineMap, place: u16) -> Option<(Request, Read)> {
     let point = map.points.get(usize::from(place))?;
+    let address = point.modbus()?;
     let request = Request {
         connection: point.connection,
-        unit_id: point.address.unit_id,
-        table: point.address.table,
-        start: point.address.start,
-        count: point.address.width(),
+        unit_id: address.unit_id,
+        table: address.table,
+        start: address.start,
+        count: address.width(),
         points: vec![place],
     };
     let read = Read::of(map, &request, place)?;

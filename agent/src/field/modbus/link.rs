@@ -9,25 +9,22 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::backoff::Backoff;
-use super::board::Board;
 use super::exchange::{Connection, Framing};
-use super::fault::LinkFault;
-use super::job::{Job, JobSpec};
-use super::probe::{Probe, ProbeOrder};
+use super::job::Job;
+use super::probe::Probe;
 use super::schedule::{Moment, Schedule};
 use super::strikes::Strikes;
 use super::transport;
 use super::unit::Units;
-use crate::clock::Clock;
 use crate::config::model::{Endpoint, Serial};
+use crate::field::LinkParts;
+use crate::field::backoff::Backoff;
+use crate::field::fault::LinkFault;
 use crate::live::LinkPhase;
-use crate::sample::{Bad, Batch};
+use crate::sample::{Bad, Batch, Observation};
 
 mod turn;
 
@@ -37,26 +34,9 @@ const CONNECT_MIN: Duration = Duration::from_secs(1);
 /// How long a line on which another master talks is left alone, before jitter.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
-/// What a link is made of and how it is reached.
-pub(in crate::field) struct LinkParts {
-    /// The physical link.
-    pub endpoint: Endpoint,
-    /// Where time comes from.
-    pub clock: Arc<dyn Clock>,
-    /// Where batches go.
-    pub batches: mpsc::Sender<Batch>,
-    /// Where it shows itself.
-    pub board: Arc<Board>,
-    /// What it polls.
-    pub jobs: watch::Receiver<Vec<JobSpec>>,
-    /// What it reads once.
-    pub probes: mpsc::Receiver<ProbeOrder>,
-    /// Ends it.
-    pub cancel: CancellationToken,
-}
-
 /// One physical link at work.
 pub(in crate::field) struct Link {
+    endpoint: Endpoint,
     parts: LinkParts,
     name: String,
     epoch: Instant,
@@ -96,10 +76,11 @@ enum Down {
 
 impl Link {
     /// A link that has not been opened yet.
-    pub(in crate::field) fn new(parts: LinkParts) -> Self {
+    pub(in crate::field) fn new(endpoint: Endpoint, parts: LinkParts) -> Self {
         let epoch = Instant::now();
         Self {
-            name: transport::describe(&parts.endpoint),
+            name: transport::describe(&endpoint),
+            endpoint,
             parts,
             epoch,
             schedule: Schedule::new(),
@@ -152,7 +133,7 @@ impl Link {
         // What was read is sent if there is room; nobody waits for it.
         for job in self.schedule.at_work() {
             if let Some(batch) = job.flush(|| self.parts.clock.now()) {
-                drop(self.parts.batches.try_send(batch));
+                drop(self.parts.observations.try_send(Observation::Batch(batch)));
             }
         }
     }
@@ -167,7 +148,7 @@ impl Link {
             timeout = timeout.max(job.settings().timeout);
             settle = settle.max(job.settings().connect_pause);
         }
-        let opening = transport::open(self.parts.endpoint.clone(), timeout);
+        let opening = transport::open(self.endpoint.clone(), timeout);
         let broken = |fault| Down::Broken {
             fault,
             quiet: Duration::ZERO,
@@ -281,7 +262,7 @@ impl Link {
         };
         tokio::select! {
             biased;
-            sent = self.parts.batches.send(batch) => if sent.is_err() {
+            sent = self.parts.observations.send(Observation::Batch(batch)) => if sent.is_err() {
                 self.parts.cancel.cancel();
             },
             () = self.parts.cancel.cancelled() => {}
@@ -296,7 +277,7 @@ impl Link {
             .retain(|job| specs.iter().any(|spec| spec.is(job.spec())));
         for spec in specs {
             if !self.schedule.jobs().any(|job| job.spec().is(&spec)) {
-                let (interval, phase) = (spec.interval(), spec.phase());
+                let (interval, phase) = (spec.interval(), Moment::from_nanos(spec.phase_ns()));
                 if let Some(job) = Job::new(spec) {
                     self.schedule.insert(job, interval, phase, now);
                 }
@@ -326,11 +307,11 @@ impl Link {
     }
 
     fn is_tcp(&self) -> bool {
-        matches!(self.parts.endpoint, Endpoint::Tcp { .. })
+        matches!(self.endpoint, Endpoint::Tcp { .. })
     }
 
     fn serial(&self) -> Option<&Serial> {
-        match &self.parts.endpoint {
+        match &self.endpoint {
             Endpoint::Rtu(serial) => Some(serial),
             Endpoint::Tcp { .. } | Endpoint::RtuOverTcp { .. } => None,
         }

@@ -2,15 +2,12 @@
 //!
 //! Only the four reading functions exist here; there is no code path to any other.
 
-mod backoff;
-pub(super) mod board;
 pub mod decode;
 mod exchange;
-pub mod fault;
-pub(super) mod job;
+mod job;
 pub(super) mod link;
 pub mod plan;
-pub mod probe;
+mod probe;
 mod refusal;
 mod schedule;
 mod strikes;

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use crate::config::model::{MachineMap, ModbusSettings, Table};
+use crate::config::model::{Connection, MachineMap, ModbusSettings, Table};
 
 /// Registers that one request may ask for, by the standard.
 pub const REGISTERS_MAX: u16 = 125;
@@ -74,11 +74,12 @@ pub(super) fn around(map: &MachineMap, points: Vec<u16>, walls: &[Wall]) -> Vec<
     });
     let mut requests: Vec<Open> = Vec::new();
     for span in spans {
-        let Some(connection) = map.connections.get(usize::from(span.connection)) else {
+        let connection = map.connections.get(usize::from(span.connection));
+        let Some((_, settings)) = connection.and_then(Connection::modbus) else {
             continue;
         };
         match requests.last_mut() {
-            Some(open) if open.takes(&span, &connection.modbus, walls) => open.take(&span),
+            Some(open) if open.takes(&span, settings, walls) => open.take(&span),
             _ => requests.push(Open::new(span)),
         }
     }
@@ -99,14 +100,15 @@ struct Span {
 impl Span {
     fn of(map: &MachineMap, place: u16) -> Option<Self> {
         let point = map.points.get(usize::from(place))?;
-        let start = u32::from(point.address.start);
+        let address = point.modbus()?;
+        let start = u32::from(address.start);
         Some(Self {
             point: place,
             connection: point.connection,
-            unit_id: point.address.unit_id,
-            table: point.address.table,
+            unit_id: address.unit_id,
+            table: address.table,
             start,
-            end: start + u32::from(point.address.width()),
+            end: start + u32::from(address.width()),
         })
     }
 }
@@ -247,7 +249,7 @@ mod tests {
         );
         check(
             &[(1, Holding, 0, u16_), (1, Holding, 1, u16_)],
-            &|map| map.connections[0].modbus.request_per_point = true,
+            &|map| sample_map::settings(map).request_per_point = true,
             &[(1, Holding, 0, 1, vec![0]), (1, Holding, 1, 1, vec![1])],
         );
         check(
@@ -270,7 +272,7 @@ mod tests {
                 (1, Coil, 1999, bool_),
                 (1, Coil, 2000, bool_),
             ],
-            &|map| map.connections[0].modbus.max_gap = 5000,
+            &|map| sample_map::settings(map).max_gap = 5000,
             &[(1, Coil, 0, 2000, vec![0, 1]), (1, Coil, 2000, 1, vec![2])],
         );
     }
@@ -324,7 +326,7 @@ mod tests {
                     })
                     .collect();
                 map(&points, |map| {
-                    let settings = &mut map.connections[0].modbus;
+                    let settings = sample_map::settings(map);
                     settings.max_gap = max_gap;
                     settings.max_registers = max_registers;
                     settings.max_bits = max_bits;
@@ -338,14 +340,14 @@ mod tests {
         let mut spans: Vec<_> = points
             .iter()
             .map(|place| {
-                let address = &map.points[*place].address;
+                let address = map.points[*place].modbus().unwrap();
                 let start = u32::from(address.start);
                 (start, start + u32::from(address.width()), address)
             })
             .collect();
         spans.sort_by_key(|span| span.0);
         let (first, _, address) = spans[0];
-        let settings = &map.connections[0].modbus;
+        let (_, settings) = map.connections[0].modbus().unwrap();
         let limit = if address.table.is_bits() {
             settings.max_bits
         } else {
@@ -396,7 +398,7 @@ mod tests {
                 for place in &request.points {
                     let place = usize::from(*place);
                     seen[place] += 1;
-                    let address = &map.points[place].address;
+                    let address = map.points[place].modbus().unwrap();
                     let point = u32::from(address.start);
                     prop_assert_eq!((address.unit_id, address.table), (request.unit_id, request.table));
                     prop_assert!(start <= point && point + u32::from(address.width()) <= end);

@@ -10,42 +10,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::decode::{Raw, Read};
-use super::fault::LinkFault;
 use super::job::single;
 use super::plan::Request;
 use super::schedule::Moment;
-use crate::config::model::{MachineMap, ModbusAddress, ModbusSettings};
+use crate::config::model::{MachineMap, ModbusSettings};
+use crate::field::fault::LinkFault;
+use crate::field::probe::{ProbeOrder, ProbeReading};
 use crate::sample::{Bad, Value};
-
-/// Points that one probe may read: what a person can look through.
-pub const PROBE_POINTS_MAX: usize = 256;
 
 /// How long a probe reads; what is not reached by then is bad with `timeout`.
 pub(super) const PROBE_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// What a probe found at one point.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ProbeReading {
-    /// The point, as its place in the map.
-    pub point: u16,
-    /// Where it was read.
-    pub address: ModbusAddress,
-    /// What the device sent; none where it sent nothing.
-    pub raw: Option<Raw>,
-    /// What that means.
-    pub reading: Result<Value, Bad>,
-}
-
-/// An order to probe points of one connection.
-#[derive(Debug)]
-pub(in crate::field) struct ProbeOrder {
-    /// The machine's map.
-    pub map: Arc<MachineMap>,
-    /// The points.
-    pub points: Vec<u16>,
-    /// Where the readings go.
-    pub reply: oneshot::Sender<Result<Vec<ProbeReading>, LinkFault>>,
-}
 
 /// A probe under way.
 #[derive(Debug)]
@@ -86,7 +60,7 @@ impl Probe {
         }
         let request = &self.left.front()?.0;
         let connection = self.map.connections.get(usize::from(request.connection))?;
-        Some((request, &connection.modbus))
+        Some((request, connection.modbus()?.1))
     }
 
     /// Takes the answer to [`ask`](Self::ask).
@@ -122,24 +96,11 @@ impl Probe {
 
     fn settle(&mut self, raw: Option<Raw>, reading: Result<Value, Bad>) {
         let asked = self.left.pop_front();
-        let point = asked.map(|(_, read)| read.point);
-        let found = point.and_then(|point| {
-            let address = &self.map.points.get(usize::from(point))?.address;
-            Some((point, address.clone()))
-        });
-        self.readings
-            .extend(found.map(|(point, address)| ProbeReading {
-                point,
-                address,
-                raw,
-                reading,
-            }));
-    }
-}
-
-impl ProbeOrder {
-    /// Answers that the link is down.
-    pub(super) fn refuse(self, fault: LinkFault) {
-        drop(self.reply.send(Err(fault)));
+        self.readings.extend(asked.map(|(_, read)| ProbeReading {
+            point: read.point,
+            raw,
+            node: None,
+            reading,
+        }));
     }
 }

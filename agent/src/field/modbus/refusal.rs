@@ -36,7 +36,7 @@ impl Refusals {
     pub(super) fn requests(&self, map: &MachineMap, points: &[u16]) -> Vec<Request> {
         let mut walls = self.walls.clone();
         walls.extend(self.points.keys().filter_map(|place| {
-            let address = &map.points.get(usize::from(*place))?.address;
+            let address = map.points.get(usize::from(*place))?.modbus()?;
             let start = u32::from(address.start);
             Some(Wall {
                 unit_id: address.unit_id,
@@ -140,13 +140,8 @@ pub(super) fn halves(map: &MachineMap, request: &Request) -> Option<(Request, Re
 fn cover(map: &MachineMap, within: &Request, points: &[u16]) -> Option<Request> {
     let addresses = points
         .iter()
-        .filter_map(|place| map.points.get(usize::from(*place)))
-        .map(|point| {
-            (
-                u32::from(point.address.start),
-                u32::from(point.address.width()),
-            )
-        });
+        .filter_map(|place| map.points.get(usize::from(*place))?.modbus())
+        .map(|address| (u32::from(address.start), u32::from(address.width())));
     let start = addresses.clone().map(|(start, _)| start).min()?;
     let end = addresses.map(|(start, width)| start + width).max()?;
     Some(Request {

@@ -8,9 +8,9 @@ use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tokio_serial::{DataBits, FlowControl, SerialStream, StopBits};
 
-use super::fault::LinkFault;
 use super::wire::{Port, Wire};
 use crate::config::model::{Endpoint, Parity, Serial};
+use crate::field::fault::LinkFault;
 
 /// A connection on which nothing is heard is probed after this, so that a switch that lost its
 /// power is noticed between polls, too.

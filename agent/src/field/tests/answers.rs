@@ -71,7 +71,7 @@ async fn late_answers(carrier: Carrier) {
     .await;
     // Two requests of one length, so that one's answer would fit the other.
     let mut map = machine("press", &device.endpoint, &[0, 1, 100, 101]);
-    let settings = &mut map.connections[0].modbus;
+    let settings = sample_map::settings(&mut map);
     (settings.timeout, settings.quiet) = (ms(20), ms(60));
     map.groups[0].interval = ms(1);
     let mut bench = Bench::start(vec![map]).await;
@@ -120,7 +120,7 @@ async fn check_broken(
         })
         .await;
         let mut map = machine("press", &device.endpoint, &[20, 21, 22]);
-        map.connections[0].modbus.timeout = ms(60);
+        sample_map::settings(&mut map).timeout = ms(60);
         let mut bench = Bench::start(vec![map]).await;
         let first = bench.readings().await;
         let bad = BTreeMap::from([0, 1, 2].map(|point| (point, Err(Bad::Link))));
@@ -293,7 +293,7 @@ async fn anything(carrier: Carrier, rounds: usize) {
     })
     .await;
     let mut map = machine("press", &device.endpoint, &[20, 21, 22]);
-    let settings = &mut map.connections[0].modbus;
+    let settings = sample_map::settings(&mut map);
     (settings.timeout, settings.quiet) = (ms(60), ms(60));
     map.groups[0].interval = ms(1);
     let mut bench = Bench::start(vec![map]).await;

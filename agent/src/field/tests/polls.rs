@@ -75,9 +75,9 @@ async fn a_dead_unit_of_three_costs_the_others_little() {
         let machines: Vec<MachineMap> = (1..=3)
             .map(|unit| {
                 let mut map = machine(&format!("m{unit}"), &device.endpoint, &[0]);
-                map.points[0].address.unit_id = unit;
+                sample_map::address(&mut map, 0).unit_id = unit;
                 map.groups[0].interval = ms(20);
-                let settings = &mut map.connections[0].modbus;
+                let settings = sample_map::settings(&mut map);
                 (settings.timeout, settings.quiet) = (ms(8), ms(8));
                 map
             })
@@ -114,7 +114,7 @@ async fn a_unit_that_comes_back_is_read_again_soon() {
     })
     .await;
     let mut map = machine("press", &device.endpoint, &[1, 50]);
-    map.connections[0].modbus.timeout = ms(10);
+    sample_map::settings(&mut map).timeout = ms(10);
     let mut bench = Bench::start(vec![map]).await;
     let timeouts = BTreeMap::from([0, 1].map(|point| (point, Err(Bad::Timeout))));
     assert_eq!(bench.readings().await, timeouts);
@@ -211,14 +211,35 @@ async fn a_changed_machine_leaves_the_others_alone() {
 }
 
 #[tokio::test]
+async fn a_link_that_a_fault_ended_comes_back() {
+    let device = Device::good(Carrier::Tcp).await;
+    let mut bench = Bench::start(vec![machine("press", &device.endpoint, &[7])]).await;
+    bench.until(all_good).await;
+    let link = bench.field.links.values_mut().next().unwrap();
+    link.task.abort();
+    let ended = async {
+        while !link.task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    link.started -= REVIVE_AFTER;
+    while bench.observations.try_recv().is_ok() {}
+    bench.field.revive().await;
+    bench.until(all_good).await;
+    assert_eq!(device.connections(), 2);
+    bench.field.stop().await;
+}
+
+#[tokio::test]
 async fn a_full_channel_holds_a_link_back_and_breaks_nothing() {
     let device = Device::good(Carrier::Tcp).await;
-    let (sender, mut batches) = mpsc::channel(1);
-    let mut field = Field::new(Arc::new(SystemClock), sender);
+    let (sender, mut observations) = mpsc::channel(1);
+    let mut field = Field::new(Arc::new(SystemClock), own(), sender);
     let map = machine("press", &device.endpoint, &[7]);
     field.apply(&[(Slot(0), Arc::new(map))]).await;
     let full = async {
-        while batches.is_empty() {
+        while observations.is_empty() {
             tokio::time::sleep(ms(1)).await;
         }
     };
@@ -227,7 +248,7 @@ async fn a_full_channel_holds_a_link_back_and_breaks_nothing() {
     let asked = device.asked().len();
     assert!(asked <= 3, "{asked}");
     for _ in 0..5 {
-        assert!(all_good(&batches.recv().await.unwrap()));
+        assert!(all_good(&batch_of(observations.recv().await.unwrap())));
     }
     assert_eq!(device.connections(), 1);
     field.stop().await;

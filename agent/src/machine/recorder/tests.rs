@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::model::Publish;
-use crate::machine::testing::{machine, point};
+use crate::machine::testing::{machine, node, point, served};
 use crate::sample::{Bad, Sample, Value};
 use lineside_proto::ReasonCode;
 use std::time::Duration;
@@ -15,6 +15,17 @@ fn at(ms: u64) -> Stamp {
 }
 
 fn recorder(resume: Resume) -> Recorder {
+    let rules = [("RUN", "speed > 5"), ("IDLE", "true")];
+    of(machine(vec![point("speed")], &rules), resume)
+}
+
+/// The same machine behind an OPC UA server.
+fn subscribed(resume: Resume) -> Recorder {
+    let rules = [("RUN", "speed > 5"), ("IDLE", "true")];
+    of(served(&machine(vec![node("speed")], &rules)), resume)
+}
+
+fn of(map: Arc<MachineMap>, resume: Resume) -> Recorder {
     let origin = Origin {
         site: "site".parse().unwrap(),
         gateway: "gw".parse().unwrap(),
@@ -27,10 +38,6 @@ fn recorder(resume: Resume) -> Recorder {
         publish: Publish::All,
     };
     let mut recorder = Recorder::new(origin, telemetry, "stream");
-    let map = machine(
-        vec![point("speed")],
-        &[("RUN", "speed > 5"), ("IDLE", "true")],
-    );
     recorder.join(Slot(3), map, resume, at(0));
     recorder
 }
@@ -43,12 +50,13 @@ const FRESH: Resume = Resume {
 
 fn reading(ms: u64, reading: Result<Value, Bad>) -> Input {
     let samples = vec![Sample { point: 0, reading }];
-    Input::Batch(Batch {
+    Input::Seen(Observation::Batch(Batch {
         slot: Slot(3),
         group: 0,
         at: at(ms),
+        source: None,
         samples,
-    })
+    }))
 }
 
 fn gaps(commits: &[Commit]) -> Vec<Gap> {
@@ -229,18 +237,147 @@ fn a_clock_that_lost_the_time_does_not_stretch_the_gap() {
         point: 0,
         reading: Ok(Value::Int(9)),
     }];
-    let commit = recorder.handle(&Input::Batch(Batch {
+    let commit = recorder.handle(&Input::Seen(Observation::Batch(Batch {
         slot: Slot(3),
         group: 0,
         at: Stamp {
             boot_ms: 5_000,
             wall: before.plus_millis(60_000),
         },
+        source: None,
         samples,
-    }));
+    })));
     let gaps = gaps(&[commit]);
     assert_eq!(
         (gaps[0].from, gaps[0].to),
         (before, before.plus_millis(60_000))
     );
+}
+
+fn word(ms: u64) -> Input {
+    Input::Seen(Observation::Standing(Standing {
+        slot: Slot(3),
+        group: 0,
+        at: at(ms),
+        points: [0].into(),
+    }))
+}
+
+fn missed(from_ms: u64, to_ms: u64) -> Input {
+    Input::Seen(Observation::Missed(Missed {
+        slot: Slot(3),
+        from: at(from_ms).wall,
+        to: at(to_ms).wall,
+        samples: Some(7),
+        reason: "the server restarted".to_owned(),
+    }))
+}
+
+#[test]
+fn words_are_evidence_and_their_end_is_unknown() {
+    let mut recorder = subscribed(FRESH);
+    let mut commits = vec![recorder.handle(&reading(0, Ok(Value::Int(1))))];
+    for second in 1..=3_600 {
+        commits.push(recorder.handle(&word(second * 1_000)));
+        commits.push(recorder.handle(&Input::Tick(at(second * 1_000 + 500))));
+        let (_, evidence) = recorder.evidence().next().unwrap();
+        let evidence = evidence.unwrap();
+        assert_eq!(
+            (evidence.boot_ms, evidence.wall),
+            ((second * 1_000) as i64, at(second * 1_000).wall)
+        );
+    }
+    let changes: Vec<_> = commits.iter().flat_map(|commit| &commit.changes).collect();
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    let documents: Vec<_> = commits
+        .iter()
+        .flat_map(|commit| &commit.availability)
+        .collect();
+    assert!(
+        documents
+            .iter()
+            .all(|document| document.state == State::Idle)
+    );
+    let last = documents.last().unwrap();
+    assert!(last.at.as_millis() - last.observed_at.unwrap().as_millis() <= 1_000);
+    // One telemetry message a period of `full-every`, the last still open, and no gap.
+    let telemetry = commits.iter().flat_map(|commit| &commit.records);
+    assert_eq!(telemetry.count(), 6);
+    let end = recorder.handle(&Input::Tick(at(3_610_000)));
+    assert_eq!(end.changes[0].transition.to, State::Unknown);
+    assert_eq!(end.changes[0].transition.since_ms, 3_600_000);
+}
+
+#[test]
+fn history_tells_and_judges_nothing() {
+    let mut recorder = subscribed(FRESH);
+    recorder.handle(&reading(20_000, Ok(Value::Int(1))));
+    let evidence = recorder.evidence().next().unwrap().1;
+    let Input::Seen(Observation::Batch(batch)) = reading(20_100, Ok(Value::Int(9))) else {
+        unreachable!();
+    };
+    let commit = recorder.handle(&Input::Seen(Observation::History(Batch {
+        source: Some(at(5_000).wall),
+        ..batch
+    })));
+    assert!(commit.changes.is_empty() && commit.availability.is_empty());
+    assert_eq!(recorder.evidence().next().unwrap().1, evidence);
+    let records = recorder.finish().records;
+    let document: lineside_proto::Telemetry = serde_json::from_slice(&records[0].payload).unwrap();
+    let marks: Vec<_> = document
+        .frames
+        .iter()
+        .map(|frame| (frame.history, frame.src_ms))
+        .collect();
+    assert_eq!(
+        marks,
+        [(false, None), (true, Some(at(5_000).wall.as_millis()))]
+    );
+}
+
+#[test]
+fn a_subscription_names_its_own_gaps_and_no_outage_is_told_twice() {
+    let mut recorder = subscribed(FRESH);
+    let mut commits = vec![
+        recorder.handle(&reading(1_000, Ok(Value::Int(9)))),
+        recorder.handle(&reading(2_000, Err(Bad::Link))),
+        recorder.handle(&Input::Tick(at(60_000))),
+        recorder.handle(&reading(61_000, Ok(Value::Int(9)))),
+    ];
+    assert!(gaps(&commits).is_empty());
+    commits.push(recorder.handle(&missed(1_000, 61_000)));
+    let gaps = gaps(&commits);
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(
+        (gaps[0].kind, gaps[0].from, gaps[0].to, gaps[0].samples),
+        (GapKind::Field, at(1_000).wall, at(61_000).wall, Some(7))
+    );
+    assert_eq!(gaps[0].reason, "the server restarted");
+}
+
+#[test]
+fn a_word_about_nothing_good_is_no_evidence() {
+    let known = Evidence {
+        boot_ms: -5_000,
+        wall: at(0).wall.plus_millis(-5_000),
+    };
+    let mut recorder = subscribed(Resume {
+        seq_next: 1,
+        evidence: Some(known),
+        absent: true,
+    });
+    let mut commits = vec![
+        recorder.handle(&word(500)),
+        recorder.handle(&reading(1_000, Err(Bad::Range))),
+        recorder.handle(&word(2_000)),
+    ];
+    assert_eq!(recorder.evidence().next().unwrap().1, Some(known));
+    commits.push(recorder.handle(&reading(3_000, Ok(Value::Int(1)))));
+    commits.push(recorder.handle(&word(4_000)));
+    let evidence = recorder.evidence().next().unwrap().1.unwrap();
+    assert_eq!(evidence.boot_ms, 4_000);
+    // The agent's absence ends with the first good value, not with a word.
+    let gaps = gaps(&commits);
+    assert_eq!(gaps.len(), 1);
+    assert_eq!((gaps[0].kind, gaps[0].to), (GapKind::Agent, at(3_000).wall));
 }

@@ -57,6 +57,12 @@ pub enum FaultKind {
     Unsolicited(Duration),
     /// Another master asks and is answered on the same serial line, so often: `chatter=200ms`.
     Chatter(Duration),
+    /// The process values are nodes no more: `node-gone`.
+    NodeGone,
+    /// The process values are bad, as of a failed sensor: `bad-status`.
+    BadStatus,
+    /// The process values are uncertain: `uncertain`.
+    Uncertain,
 }
 
 /// Which answers a fault strikes.
@@ -77,7 +83,7 @@ pub struct UnknownFault;
 
 impl FaultKind {
     /// One of each kind, with examples of arguments: what [`Fault`] reads and writes.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Silent,
         Self::Late(Duration::from_millis(250)),
         Self::WrongTransaction,
@@ -96,7 +102,15 @@ impl FaultKind {
         Self::Frozen,
         Self::Unsolicited(Duration::from_millis(200)),
         Self::Chatter(Duration::from_millis(200)),
+        Self::NodeGone,
+        Self::BadStatus,
+        Self::Uncertain,
     ];
+
+    /// Whether it is one of nodes, which a Modbus device has none of.
+    pub fn is_of_nodes(self) -> bool {
+        matches!(self, Self::NodeGone | Self::BadStatus | Self::Uncertain)
+    }
 
     /// Whether it strikes the whole link rather than the answers of a unit.
     pub fn is_of_link(self) -> bool {
@@ -126,6 +140,9 @@ impl FaultKind {
             Self::Frozen => "frozen",
             Self::Unsolicited(_) => "unsolicited",
             Self::Chatter(_) => "chatter",
+            Self::NodeGone => "node-gone",
+            Self::BadStatus => "bad-status",
+            Self::Uncertain => "uncertain",
         }
     }
 
@@ -154,7 +171,10 @@ impl FaultKind {
             | Self::CloseMidFrame
             | Self::Close
             | Self::Refuse
-            | Self::Frozen => None,
+            | Self::Frozen
+            | Self::NodeGone
+            | Self::BadStatus
+            | Self::Uncertain => None,
         }
     }
 }
@@ -192,7 +212,10 @@ impl fmt::Display for FaultKind {
             | Self::CloseMidFrame
             | Self::Close
             | Self::Refuse
-            | Self::Frozen => Ok(()),
+            | Self::Frozen
+            | Self::NodeGone
+            | Self::BadStatus
+            | Self::Uncertain => Ok(()),
         }
     }
 }

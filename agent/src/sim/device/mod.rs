@@ -188,7 +188,10 @@ impl LinkFaults {
             | FaultKind::CloseMidFrame
             | FaultKind::Close
             | FaultKind::Split(_)
-            | FaultKind::Exception(_) => {}
+            | FaultKind::Exception(_)
+            | FaultKind::NodeGone
+            | FaultKind::BadStatus
+            | FaultKind::Uncertain => {}
         }
     }
 }

@@ -91,7 +91,10 @@ impl Reply {
             FaultKind::Refuse
             | FaultKind::Frozen
             | FaultKind::Unsolicited(_)
-            | FaultKind::Chatter(_) => Self::of(right),
+            | FaultKind::Chatter(_)
+            | FaultKind::NodeGone
+            | FaultKind::BadStatus
+            | FaultKind::Uncertain => Self::of(right),
         })
     }
 }

@@ -8,10 +8,10 @@ use tracing::{info, warn};
 
 use super::{Down, Link, until};
 use crate::config::model::ModbusSettings;
-use crate::field::modbus::board::{Counters, Event};
+use crate::field::board::{Counters, Event};
+use crate::field::fault::LinkFault;
 use crate::field::modbus::decode::Raw;
 use crate::field::modbus::exchange::{Connection, Failure, Question, Reply};
-use crate::field::modbus::fault::LinkFault;
 use crate::field::modbus::job::{Job, Refused};
 use crate::field::modbus::plan::Request;
 use crate::field::modbus::probe::Probe;

@@ -5,7 +5,7 @@ mod trace;
 
 use super::*;
 use crate::sample::Value;
-use trace::{map, trace, written};
+use trace::{FAST_STALE_MS, Input, map, trace, written};
 
 /// The contract's example.
 const EXTRUDER: &str = "DOWN 0 5000 fault != 0 || estop
@@ -308,6 +308,97 @@ fn changed_looks_back_over_what_was_really_watched() {
             "UNKNOWN 9000/19000",
         ],
         (ReasonCode::Undecided, "speed"),
+    );
+}
+
+#[test]
+fn what_stands_is_fresh_and_no_change() {
+    // Without words UNKNOWN from 0, decided at 10000; with them nothing happens, until they end.
+    let first = "0 fault=0 estop=0 running=0 speed=0";
+    check(
+        EXTRUDER,
+        &format!(
+            "{first}\n9999 ~fault ~estop ~running ~speed\n19998 ~fault ~estop ~running ~speed\n29997"
+        ),
+        &["IDLE@3 0/0"],
+        IDLE_TEXT,
+    );
+    check(
+        EXTRUDER,
+        &format!("{first}\n9999 ~fault ~estop ~running ~speed\n30000"),
+        &["IDLE@3 0/0", "UNKNOWN 9999/19999"],
+        (ReasonCode::Stale, "fault, estop"),
+    );
+    // A word that comes late ends the doubt; one that leaves a point out does not.
+    check(
+        EXTRUDER,
+        &format!("{first}\n15000 ~fault ~running ~speed\n17000 ~estop"),
+        &["IDLE@3 0/0", "UNKNOWN 0/10000", "IDLE@3 17000/17000"],
+        IDLE_TEXT,
+    );
+    // A lost link is over when its points stand again; what the server denied stays so.
+    check(
+        EXTRUDER,
+        &format!(
+            "{first}\n1000 fault!link estop!link running!link speed!link
+             2000 ~fault ~estop ~running ~speed"
+        ),
+        &["IDLE@3 0/0"],
+        IDLE_TEXT,
+    );
+    check(
+        EXTRUDER,
+        &format!("{first}\n1000 fault!range\n2000 fault!link\n3000 ~fault ~estop ~running ~speed"),
+        &["IDLE@3 0/0", "UNKNOWN 0/1000"],
+        (ReasonCode::Undecided, "fault (range)"),
+    );
+    // Nothing stands that was never told.
+    check(
+        EXTRUDER,
+        "1000 ~fault ~estop ~running ~speed",
+        &[],
+        (ReasonCode::Starting, "fault, estop"),
+    );
+    // Standing is no change: it is steady since it came.
+    check(
+        "RUN 0 0 changed(speed, \"5s\")\nIDLE 0 0 true",
+        "1000 speed=1
+         2000 ~speed
+         5000 ~speed
+         7000 speed=2
+         11000 ~speed
+         13000 ~speed",
+        &["IDLE@2 6000/6000", "RUN@1 7000/7000", "IDLE@2 12000/12000"],
+        IDLE_TEXT,
+    );
+}
+
+#[test]
+fn an_idle_machine_stays_idle_for_as_long_as_its_source_vouches_for_it() {
+    let hour_ms = 3_600_000;
+    let mut words: Vec<Input> = (1..=hour_ms / 1_000)
+        .map(|second| Input {
+            at_ms: second * 1_000,
+            group: 0,
+            samples: Vec::new(),
+            standing: vec![0, 1, 2, 3],
+        })
+        .collect();
+    let mut inputs = trace("0 fault=0 estop=0 running=0 speed=0");
+    inputs.append(&mut words);
+    let mut machine = StateMachine::new(map(EXTRUDER), 0, 0);
+    let mut out = Vec::new();
+    for input in &inputs {
+        input.give(&mut machine, &mut out);
+        assert_eq!(machine.standing().state, State::Idle);
+        assert_eq!(machine.standing().observed_ms, Some(input.at_ms));
+    }
+    machine.advance(2 * hour_ms, &mut out);
+    let found: Vec<String> = out.iter().map(written).collect();
+    let end_ms = hour_ms + FAST_STALE_MS;
+    assert_eq!(
+        found,
+        ["IDLE@3 0/0", &format!("UNKNOWN {hour_ms}/{end_ms}")]
     );
 }
 

@@ -1,10 +1,11 @@
 //! A small machine, and traces of it as text.
 //!
 //! A trace is one input a line: `1000 running=1 speed=9.5 fault!timeout`, time first. A line without
-//! readings only lets time pass; a line whose time ends in `s` belongs to the slow group.
+//! readings only lets time pass; a line whose time ends in `s` belongs to the slow group. `1000 ~speed
+//! ~fault` is a source's word that these points stand.
 
 use super::super::*;
-use crate::config::model::{ByteOrder, Group, Kind, ModbusAddress, Order, Point, Table};
+use crate::config::model::{Address, ByteOrder, Group, Kind, ModbusAddress, Order, Point, Table};
 use crate::machine::rule::{PointKind, Rule, RulePoint};
 use crate::machine::testing::{bare, point};
 use crate::sample::Value;
@@ -43,7 +44,7 @@ pub(super) fn map(rules: &str) -> Arc<MachineMap> {
     });
     let points = POINTS.map(|(name, kind, group)| Point {
         group,
-        address: ModbusAddress {
+        address: Address::Modbus(ModbusAddress {
             unit_id: 1,
             table: Table::Holding,
             start: 0,
@@ -56,7 +57,7 @@ pub(super) fn map(rules: &str) -> Arc<MachineMap> {
                     order: ByteOrder::High,
                 },
             },
-        },
+        }),
         ..point(name)
     });
     let group = |name: &str, stale_ms: i64| Group {
@@ -78,11 +79,15 @@ pub(super) struct Input {
     pub(super) at_ms: i64,
     pub(super) group: u16,
     pub(super) samples: Vec<Sample>,
+    /// Points that stand; then there are no samples.
+    pub(super) standing: Vec<u16>,
 }
 
 impl Input {
     pub(super) fn give(&self, machine: &mut StateMachine, out: &mut Vec<Transition>) {
-        if self.samples.is_empty() {
+        if !self.standing.is_empty() {
+            machine.stand(self.at_ms, self.group, &self.standing, out);
+        } else if self.samples.is_empty() {
             machine.advance(self.at_ms, out);
         } else {
             machine.apply(self.at_ms, self.group, &self.samples, out);
@@ -90,12 +95,14 @@ impl Input {
     }
 }
 
+fn place(name: &str) -> usize {
+    let mut names = POINTS.iter();
+    names.position(|(known, ..)| *known == name).unwrap()
+}
+
 fn sample(text: &str) -> Sample {
     let (name, word) = text.split_once(['=', '!']).unwrap();
-    let point = POINTS
-        .iter()
-        .position(|(known, ..)| *known == name)
-        .unwrap();
+    let point = place(name);
     let reading = if text.contains('!') {
         Err(match word {
             "timeout" => Bad::Timeout,
@@ -123,10 +130,16 @@ pub(super) fn trace(text: &str) -> Vec<Input> {
     let inputs = lines.map(|line| {
         let mut words = line.split_whitespace();
         let time = words.next().unwrap();
+        let (standing, readings): (Vec<&str>, Vec<&str>) =
+            words.partition(|word| word.starts_with('~'));
+        let standing = standing.iter().map(|word| place(&word[1..]));
         Input {
             at_ms: time.trim_end_matches('s').parse().unwrap(),
             group: u16::from(time.ends_with('s')),
-            samples: words.map(sample).collect(),
+            samples: readings.into_iter().map(sample).collect(),
+            standing: standing
+                .map(|place| u16::try_from(place).unwrap())
+                .collect(),
         }
     });
     inputs.collect()

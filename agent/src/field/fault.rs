@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
+use super::opcua::fault::OpcFault;
 use crate::text;
 use crate::text::Text;
 
@@ -54,6 +55,9 @@ pub enum LinkFault {
         /// The unit.
         unit: u8,
     },
+    /// No session with an OPC UA server.
+    #[error("{0}")]
+    OpcUa(OpcFault),
 }
 
 /// What was wrong with an answer.
@@ -101,6 +105,7 @@ impl LinkFault {
                     "网关无法到达从站 {unit}"
                 )
             }
+            Self::OpcUa(fault) => return fault.text(),
         };
         if let Some(cause) = self.source() {
             let cause = format!(": {cause}");

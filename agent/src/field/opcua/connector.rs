@@ -1,0 +1,352 @@
+//! The way to an OPC UA server on the wire: one TCP connection and the first words on it.
+//!
+//! The stock connector has no timeout, forgets why it failed and comes back at once. This one is
+//! bounded, says what went wrong, and spreads its attempts.
+//! It does not choose an endpoint and knows nothing of sessions.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use opcua::client::ConnectionSource;
+use opcua::client::transport::{
+    Connector as Connects, RequestRecv, SecureChannelState, StreamConnection, StreamConnector,
+    StreamTransport, TransportConfiguration,
+};
+use opcua::core::comms::tcp_codec::TcpCodec;
+use opcua::core::comms::url::hostname_port_from_url;
+use opcua::types::{DecodingOptions, EndpointDescription, Error, StatusCode};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::codec::FramedRead;
+
+use super::certificate::Certificate;
+use super::fault::OpcFault;
+use super::nonce::{Kept, Nonces};
+use crate::clock::Clock;
+
+/// The port of a URL that names none.
+const PORT: u16 = 4840;
+
+/// The least time between two attempts: a server that drops connections at once keeps a session of
+/// ours for each of them, and a crowd of agents must not storm a server that restarts.
+const ATTEMPTS_APART: Duration = Duration::from_secs(1);
+
+/// What is added to that at random at most, so that gateways don't come back in step.
+const JITTER_MAX: Duration = Duration::from_millis(250);
+
+/// Bytes kept of what a server says first: enough to tell what it speaks.
+const OPENING_BYTES_MAX: usize = 16;
+
+/// Bytes of one chunk at most; the agent asks for 64 KiB, and not every server heeds that.
+const CHUNK_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a message's header: its kind, how it continues, its size.
+const HEADER_BYTES: usize = 8;
+
+/// The kinds of message that a server sends.
+const KINDS: [&[u8]; 5] = [b"ACK", b"ERR", b"OPN", b"MSG", b"CLO"];
+
+/// Connects to one server, again and again.
+#[derive(Clone)]
+pub(super) struct Connector {
+    url: Arc<str>,
+    timeout: Duration,
+    guard: Option<Guard>,
+    course: Arc<Mutex<Course>>,
+    nonces: Arc<Mutex<Nonces>>,
+}
+
+/// A connection that was made.
+type Line = Kept<StreamTransport<Overheard, OwnedWriteHalf>>;
+
+/// The certificate that the server is known by, and the clock that it must be valid by.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub certificate: Arc<Certificate>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How the attempts went.
+#[derive(Default)]
+struct Course {
+    attempted: Option<Instant>,
+    fault: Option<OpcFault>,
+}
+
+type Opening = Arc<Mutex<Vec<u8>>>;
+
+impl Connector {
+    /// A connector to the server at `url`; `timeout` bounds each attempt.
+    pub(super) fn new(url: &str, timeout: Duration, guard: Option<Guard>) -> Self {
+        Self {
+            url: url.into(),
+            timeout,
+            guard,
+            course: Arc::default(),
+            nonces: Arc::default(),
+        }
+    }
+
+    /// Why the last attempt failed; none if it reached the server.
+    pub(super) fn fault(&self) -> Option<OpcFault> {
+        self.course().fault.clone()
+    }
+
+    fn course(&self) -> std::sync::MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the next attempt may begin.
+    async fn pause(&self) {
+        let wait = {
+            let mut course = self.course();
+            let since = course.attempted.map(|at| at.elapsed());
+            let apart = ATTEMPTS_APART + JITTER_MAX.mul_f64(fastrand::f64());
+            let wait = since.map_or(Duration::ZERO, |since| apart.saturating_sub(since));
+            course.attempted = Some(Instant::now() + wait);
+            wait
+        };
+        if wait > Duration::ZERO {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        channel: Arc<SecureChannelState>,
+        outgoing: RequestRecv,
+        config: TransportConfiguration,
+    ) -> Result<Line, OpcFault> {
+        if let Some(guard) = &self.guard {
+            guard.certificate.check_time(guard.clock.now().wall)?;
+        }
+        let opening = Opening::default();
+        let dialled = Arc::new(Mutex::new(None));
+        let stream = StreamConnector::new(
+            |url: String, options: DecodingOptions| {
+                let (opening, dialled) = (opening.clone(), dialled.clone());
+                async move {
+                    dial(&url, options, opening).await.map_err(|fault| {
+                        *dialled.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+                        Error::new(StatusCode::BadCommunicationError, "no connection")
+                    })
+                }
+            },
+            self.url.to_string(),
+        );
+        let connected = stream.connect(Arc::clone(&channel), outgoing, config);
+        let result = tokio::time::timeout(self.timeout, connected).await;
+        let dialled = dialled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match result {
+            Ok(Ok(transport)) => Ok(Kept::new(transport, channel, Arc::clone(&self.nonces))),
+            Ok(Err(_)) => Err(dialled.unwrap_or_else(|| judge(&said(&opening)))),
+            Err(_) => Err(OpcFault::Slow),
+        }
+    }
+}
+
+impl Connects for Connector {
+    type Transport = Line;
+
+    async fn connect(
+        &self,
+        channel: Arc<SecureChannelState>,
+        outgoing_recv: RequestRecv,
+        config: TransportConfiguration,
+    ) -> Result<Self::Transport, Error> {
+        self.pause().await;
+        let result = self.attempt(channel, outgoing_recv, config).await;
+        self.course().fault = result.as_ref().err().cloned();
+        result.map_err(|_| Error::new(StatusCode::BadCommunicationError, "no connection"))
+    }
+
+    fn default_endpoint(&self) -> EndpointDescription {
+        EndpointDescription::from(&*self.url)
+    }
+}
+
+impl ConnectionSource for Connector {
+    type Builder = Self;
+
+    fn get_connector(&self, _: &EndpointDescription) -> Result<Self, Error> {
+        Ok(self.clone())
+    }
+}
+
+/// Makes the TCP connection.
+async fn dial(
+    url: &str,
+    options: DecodingOptions,
+    opening: Opening,
+) -> Result<StreamConnection<Overheard, OwnedWriteHalf>, OpcFault> {
+    let (host, port) = hostname_port_from_url(url, PORT).map_err(|_| OpcFault::WrongUrl)?;
+    let addresses = tokio::net::lookup_host(format!("{host}:{port}")).await;
+    let unresolved = |error: io::Error| OpcFault::Unresolved(Arc::new(error));
+    let mut failure = None;
+    for address in addresses.map_err(unresolved)? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // Answers to small requests must not wait for more to send.
+                drop(stream.set_nodelay(true));
+                let (inner, write) = stream.into_split();
+                let read = Overheard {
+                    inner,
+                    opening,
+                    frames: Frames::default(),
+                };
+                let framed = FramedRead::new(read, TcpCodec::new(options));
+                return Ok(StreamConnection::new(framed, write, url.to_owned()));
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    let error = failure.unwrap_or_else(|| io::ErrorKind::NotFound.into());
+    Err(OpcFault::Unreachable(Arc::new(error)))
+}
+
+/// What a failed greeting means, from what the server said.
+fn judge(said: &[u8]) -> OpcFault {
+    if said.is_empty() {
+        return OpcFault::Closed;
+    }
+    if said.starts_with(b"ERR") {
+        let code = said.get(8..12).and_then(|bytes| bytes.try_into().ok());
+        if let Some(code) = code {
+            return OpcFault::of_status(StatusCode::from(u32::from_le_bytes(code)));
+        }
+    }
+    OpcFault::Foreign {
+        opening: said.escape_ascii().to_string(),
+    }
+}
+
+fn said(opening: &Opening) -> Vec<u8> {
+    opening
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+/// The reading half of a connection: its first bytes are remembered, and it breaks off where what comes
+/// can't be a message. The crate would wait for any size that is announced.
+pub(super) struct Overheard {
+    inner: OwnedReadHalf,
+    opening: Opening,
+    frames: Frames,
+}
+
+impl AsyncRead for Overheard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let read = buf.filled().get(before..).unwrap_or_default();
+        {
+            let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = OPENING_BYTES_MAX.saturating_sub(opening.len());
+            opening.extend(read.iter().take(room));
+        }
+        if self.frames.take(read) {
+            polled
+        } else {
+            Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+        }
+    }
+}
+
+/// Where in a stream of messages the bytes stand.
+#[derive(Default)]
+struct Frames {
+    header: Vec<u8>,
+    body_left: usize,
+}
+
+impl Frames {
+    /// Takes the next bytes; false: they belong to no message.
+    fn take(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            if self.body_left > 0 {
+                let (_, rest) = bytes.split_at(self.body_left.min(bytes.len()));
+                self.body_left -= bytes.len() - rest.len();
+                bytes = rest;
+                continue;
+            }
+            let wanted = HEADER_BYTES - self.header.len();
+            let (head, rest) = bytes.split_at(wanted.min(bytes.len()));
+            self.header.extend(head);
+            bytes = rest;
+            let kind = self.header.get(..3);
+            if kind.is_some_and(|kind| !KINDS.contains(&kind)) {
+                return false;
+            }
+            let size = self.header.get(4..).and_then(|size| size.try_into().ok());
+            if let Some(size) = size.map(u32::from_le_bytes) {
+                let size = usize::try_from(size).unwrap_or(usize::MAX);
+                if !(HEADER_BYTES..=CHUNK_BYTES_MAX).contains(&size) {
+                    return false;
+                }
+                self.body_left = size - HEADER_BYTES;
+                self.header.clear();
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_answers_tells_what_it_is() {
+        let refused = [b"ERRF\x10\0\0\0".as_slice(), &0x8083_0000_u32.to_le_bytes()].concat();
+        for (said, expected) in [
+            (b"".as_slice(), "closed"),
+            (&refused, "no such endpoint"),
+            (b"HTTP/1.1 400 Bad", "speaks another protocol"),
+            (b"\0\0\0\0\0\x03\x01\x83\x01", "speaks another protocol"),
+            (b"ERRF", "speaks another protocol"),
+        ] {
+            let fault = judge(said).to_string();
+            assert!(fault.contains(expected), "{said:?}: {fault}");
+        }
+    }
+
+    #[test]
+    fn messages_pass_in_any_pieces_and_nothing_else_does() {
+        let message = |kind: &[u8], size: u32, body: usize| {
+            [kind, b"F", &size.to_le_bytes(), &vec![1; body]].concat()
+        };
+        let fine = [
+            message(b"ACK", 28, 20),
+            message(b"MSG", 8, 0),
+            message(b"MSG", 70_008, 70_000),
+        ]
+        .concat();
+        for piece in [1, 3, 8, 9, 1000, fine.len()] {
+            let mut frames = Frames::default();
+            assert!(
+                fine.chunks(piece).all(|bytes| frames.take(bytes)),
+                "{piece}"
+            );
+            assert!(!frames.take(b"HTTP"));
+        }
+        for wrong in [
+            message(b"MSG", 7, 0),
+            message(b"MSG", 2 << 20, 0),
+            b"GET".to_vec(),
+        ] {
+            assert!(!Frames::default().take(&wrong));
+        }
+    }
+}
