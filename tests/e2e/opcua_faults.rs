@@ -21,8 +21,17 @@ const SESSIONS_MAX: u64 = 3;
 /// What the agent may grow by from the first faults to the last: far less than one leaked session of
 /// 1,000 items each time.
 const GROWTH_MAX_KB: u64 = 12 * 1024;
-/// How soon the agent must notice that a server is frozen, and some for a machine that does other things.
-const NOTICED_MAX: Duration = Duration::from_secs(15 + 10);
+/// How soon the agent must notice that a server is frozen.
+const NOTICED_MAX: Duration = Duration::from_secs(15);
+/// How long the agent waits between two attempts at most while its session may still be had: a second, and a
+/// quarter against crowds.
+const ATTEMPTS_APART_MAX: Duration = Duration::from_millis(1_250);
+/// For how long that is so: a second less than the server keeps the session.
+const RESUMABLE: Duration = Duration::from_secs(14);
+/// The longest wait of all, for servers that were away for longer.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How long it may take from an attempt to the first new value at the broker.
+const FLOWS_AFTER: Duration = Duration::from_secs(1);
 const MACHINE: &str = "press";
 /// Messages that flow between one fault and the next.
 const FLOW: usize = 5;
@@ -80,6 +89,49 @@ fn complete(stand: &mut Stand, what: &str) -> Result<()> {
     waited
 }
 
+/// The moment when an outage was over.
+struct Over {
+    at: Instant,
+    outage: Duration,
+    /// For how long the agent and the server had waited for a core until then.
+    starved: Duration,
+}
+
+impl Over {
+    fn now(stand: &mut Stand, press: &Press, outage: Duration) -> Result<Self> {
+        let at = Instant::now();
+        let starved = starved(stand, press)?;
+        Ok(Self {
+            at,
+            outage,
+            starved,
+        })
+    }
+
+    /// Waits for a number of the machine, which comes in time; what a busy machine took of that does not
+    /// count.
+    fn until_data(&self, stand: &mut Stand, press: &Press) -> Result<Duration> {
+        fresh_numbers(stand, 1)?;
+        let taken = self.at.elapsed();
+        let starved = starved(stand, press)?.saturating_sub(self.starved);
+        let backoff = match self.outage < RESUMABLE {
+            true => ATTEMPTS_APART_MAX,
+            false => BACKOFF_MAX,
+        };
+        ensure!(
+            taken <= backoff + FLOWS_AFTER + starved,
+            "data {taken:?} (of it {starved:?} without a core) after an outage of {:?}\n{}",
+            self.outage,
+            stand.log()
+        );
+        Ok(taken)
+    }
+}
+
+fn starved(stand: &mut Stand, press: &Press) -> Result<Duration> {
+    Ok(stand.agent()?.starved()? + press.starved()?)
+}
+
 /// The slowest and the mean of some times.
 fn say(what: &str, times: &[Duration]) {
     let mean = times.iter().sum::<Duration>() / u32::try_from(times.len()).unwrap_or(1).max(1);
@@ -95,11 +147,11 @@ fn killed(maker: Maker, policy: Policy) -> Result<()> {
     let mut stand = stand(&press, press.port(), policy)?;
     let (mut times, mut early_kb) = (Vec::new(), 0);
     for kill in 0..KILLS {
+        let begun = Instant::now();
         press.kill()?;
         press.restart(0)?;
-        let begun = Instant::now();
-        fresh_numbers(&mut stand, 1)?;
-        times.push(begun.elapsed());
+        let over = Over::now(&mut stand, &press, begun.elapsed())?;
+        times.push(over.until_data(&mut stand, &press)?);
         fresh_numbers(&mut stand, FLOW)?;
         let sessions = press.sessions()?;
         ensure!(
@@ -143,10 +195,10 @@ fn cut(maker: Maker, policy: Policy) -> Result<()> {
     for cut in 0..CUTS {
         let before = proxy.accepted();
         proxy.cut();
-        let begun = Instant::now();
+        let over = Over::now(&mut stand, &press, Duration::ZERO)?;
+        // What is still on its way does not count.
         until_connections(&proxy, before)?;
-        fresh_numbers(&mut stand, 1)?;
-        times.push(begun.elapsed());
+        times.push(over.until_data(&mut stand, &press)?);
         let sessions = press.sessions()?;
         ensure!(
             sessions <= SESSIONS_MAX,
@@ -243,14 +295,25 @@ fn rests_and_freezes(maker: Maker, policy: Policy) -> Result<()> {
     press.freeze()?;
     let begun = Instant::now();
     stand.availability(MACHINE, mark, is(State::Unknown))?;
-    let noticed = begun.elapsed();
-    eprintln!("{maker:?} frozen: noticed after {noticed:.1?}");
-    ensure!(noticed <= NOTICED_MAX, "noticed after {noticed:?}");
+    let unknown = begun.elapsed();
+    wait::until("the link to be down", LIMIT, || {
+        let link = stand.link(MACHINE)?;
+        let phase = link.and_then(|link| link.get("phase").cloned());
+        Ok(phase.filter(|phase| phase != "up").map(drop))
+    })?;
+    let down = begun.elapsed();
+    eprintln!("{maker:?} frozen: UNKNOWN after {unknown:.1?}, noticed after {down:.1?}");
+    ensure!(
+        unknown.max(down) <= NOTICED_MAX,
+        "noticed after {unknown:?} and {down:?}"
+    );
     let mark = stand.archive.mark()?;
     press.thaw()?;
+    let over = Over::now(&mut stand, &press, begun.elapsed())?;
     press.moving(true)?;
+    let taken = over.until_data(&mut stand, &press)?;
+    eprintln!("{maker:?} frozen: data after {taken:.1?}");
     stand.availability(MACHINE, mark, is(State::Idle))?;
-    fresh_numbers(&mut stand, 1)?;
     let sessions = press.sessions()?;
     ensure!(sessions <= SESSIONS_MAX, "{sessions} sessions");
     complete(&mut stand, &format!("{maker:?} frozen"))?;

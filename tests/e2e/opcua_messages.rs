@@ -1,7 +1,6 @@
 //! Everything that can be wrong with an OPC UA connection is a message in `status` that says what to do.
 
 use anyhow::{Context, Result, ensure};
-use lineside_tests::agent::command;
 use lineside_tests::broker::{Persistence, free_port};
 use lineside_tests::opcua::{Identity, Maker, Policy, Press, Settings, points};
 use lineside_tests::stand::{LIMIT, QUICK, Stand};
@@ -19,28 +18,36 @@ struct Case {
     says: &'static [&'static str],
 }
 
-/// Something that listens, takes what comes and answers with what no OPC UA server says.
-fn nonsense() -> Result<u16> {
+/// Something that listens, takes what comes and answers with this.
+fn answering(answer: &'static [u8]) -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let port = listener.local_addr()?.port();
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut bytes = [0; 64];
+            let mut bytes = [0; 256];
             if stream.read(&mut bytes).is_ok() {
-                drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+                drop(stream.write_all(answer));
             }
         }
     });
     Ok(port)
 }
 
-fn cases(press: &Press, expired: &Press, slow: u16) -> Result<Vec<Case>> {
+/// No answer that an OPC UA server gives.
+const HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+/// What a server says whose endpoints have other paths: BadTcpEndpointUrlInvalid.
+const NO_SUCH_ENDPOINT: &[u8] = b"ERRF\x10\0\0\0\0\0\x83\x80\xff\xff\xff\xff";
+/// A greeting as it should be, and then nothing that makes sense.
+const GARBLED: &[u8] =
+    b"ACKF\x1c\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0\xa5\xa5\xa5\xa5\xa5\xa5\xa5\xa5";
+
+/// What is wrong with a secured connection, or with who signs in.
+fn secured(press: &Press, expired: &Press) -> Vec<Case> {
     let right = |policy, identity| press.connection(press.port(), policy, identity);
     let secured = right(Policy::SignAndEncrypt, Identity::Anonymous);
     let pinned = press.fingerprint();
     let zero = format!("sha256:{}", "0".repeat(64));
-    let plain = |port| press.connection(port, Policy::None, Identity::Anonymous);
-    Ok(vec![
+    vec![
         Case {
             name: "wrong-password",
             connection: right(Policy::SignAndEncrypt, Identity::Password)
@@ -76,6 +83,13 @@ fn cases(press: &Press, expired: &Press, slow: u16) -> Result<Vec<Case>> {
             connection: secured.replace("Basic256Sha256", "Aes256-Sha256-RsaPss"),
             says: &["does not offer", "Basic256Sha256"],
         },
+    ]
+}
+
+/// What is wrong with where a connection leads.
+fn misled(press: &Press, slow: u16, broker: u16) -> Result<Vec<Case>> {
+    let plain = |port| press.connection(port, Policy::None, Identity::Anonymous);
+    Ok(vec![
         Case {
             name: "unreachable",
             connection: plain(free_port()?),
@@ -87,9 +101,29 @@ fn cases(press: &Press, expired: &Press, slow: u16) -> Result<Vec<Case>> {
             says: &["no answer in time", "timeout"],
         },
         Case {
+            name: "no-such-host",
+            connection: plain(1).replace("127.0.0.1:1", "no-such-host.invalid:4840"),
+            says: &["has no address", "host in url"],
+        },
+        Case {
+            name: "wrong-path",
+            connection: plain(answering(NO_SUCH_ENDPOINT)?),
+            says: &["no endpoint of this URL", "path included"],
+        },
+        Case {
+            name: "web-server",
+            connection: plain(answering(HTTP)?),
+            says: &["no OPC UA server", "HTTP", "host and port in url"],
+        },
+        Case {
+            name: "message-broker",
+            connection: plain(broker),
+            says: &["closed the connection", "host and port in url"],
+        },
+        Case {
             name: "nonsense",
-            connection: plain(nonsense()?),
-            says: &["no OPC UA server"],
+            connection: plain(answering(GARBLED)?),
+            says: &["can't be understood", "check the port"],
         },
     ])
 }
@@ -101,20 +135,8 @@ fn quoted(press: &Press, name: &str) -> String {
 
 /// The link fault of a machine in `lineside status --json`.
 fn link_fault(stand: &Stand, machine: &str) -> Result<Option<String>> {
-    let config = stand.site.config().display().to_string();
-    let output = command(&["status", "--json", "-c", &config])?;
-    if !output.status.success() {
-        return Ok(None);
-    }
-    let live: Value = serde_json::from_slice(&output.stdout)?;
-    let machines = live
-        .get("machines")
-        .and_then(Value::as_array)
-        .context("machines")?;
-    let ours = machines
-        .iter()
-        .find(|one| one.get("machine").and_then(Value::as_str) == Some(machine));
-    let fault = ours.and_then(|one| one.pointer("/links/0/fault"));
+    let link = stand.link(machine)?;
+    let fault = link.as_ref().and_then(|link| link.get("fault"));
     Ok(fault.filter(|fault| !fault.is_null()).map(Value::to_string))
 }
 
@@ -129,8 +151,9 @@ fn each_wrong_connection_says_what_to_do_and_disturbs_no_other() -> Result<()> {
     let expired = Press::start(Maker::Asyncua, old)?;
     let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], press.port())))?;
     proxy.delay(Duration::from_secs(10));
-    let cases = cases(&press, &expired, proxy.port())?;
     let mut stand = Stand::new(Persistence::Off, QUICK)?;
+    let mut cases = secured(&press, &expired);
+    cases.extend(misled(&press, proxy.port(), stand.broker.port())?);
     for case in &cases {
         stand.site.machine(
             case.name,

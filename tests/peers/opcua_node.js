@@ -1,4 +1,5 @@
-// An OPC UA server by node-opcua: a server that is not ours. It takes and says what opcua_asyncua.py does.
+// An OPC UA server by node-opcua: a server that is not ours. It takes and says what opcua_asyncua.py does, and
+// takes the policies Aes128_Sha256_RsaOaep and Aes256_Sha256_RsaPss, too, signed and encrypted.
 // NODE_PATH names the folder where tests/setup.sh has put its packages.
 "use strict";
 // What the library prints is not for those who read our lines.
@@ -51,10 +52,10 @@ class Press {
         rootFolder: path.join(settings.dir, name),
         automaticallyAcceptUnknownCertificate: true,
       });
-    const modes = [...new Set(settings.policies.map((policy) => MessageSecurityMode[policy]))];
-    const policies = [];
-    if (settings.policies.includes("None")) policies.push(SecurityPolicy.None);
-    if (settings.policies.some((policy) => policy !== "None")) policies.push(SecurityPolicy.Basic256Sha256);
+    const { SignAndEncrypt } = MessageSecurityMode;
+    const modes = [...new Set(settings.policies.map((policy) => MessageSecurityMode[policy] ?? SignAndEncrypt))];
+    const { Basic256Sha256 } = SecurityPolicy;
+    const policies = [...new Set(settings.policies.map((policy) => SecurityPolicy[policy] ?? Basic256Sha256))];
     this.server = new OPCUAServer({
       port,
       host: "127.0.0.1",
@@ -70,7 +71,8 @@ class Press {
       userManager: { isValidUser: sameUser },
       isAuditing: false,
       disableDiscovery: true,
-      serverCapabilities: { maxSessions: 20 },
+      serverCapabilities: { maxSessions: 50 },
+      maxConnectionsPerEndpoint: 50,
     });
     await this.server.initialize();
     this.space = this.server.engine.addressSpace.registerNamespace(NAMESPACE);

@@ -135,6 +135,15 @@ impl Agent {
         self.process.errors.lock().join("\n")
     }
 
+    /// For how long its threads have waited for a core so far.
+    ///
+    /// # Errors
+    ///
+    /// When it has gone.
+    pub fn starved(&self) -> Result<Duration> {
+        self.process.starved()
+    }
+
     /// Resident memory now, in kilobytes.
     ///
     /// # Errors

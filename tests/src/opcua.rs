@@ -41,6 +41,10 @@ pub enum Policy {
     Sign,
     /// Basic256Sha256, signed and encrypted.
     SignAndEncrypt,
+    /// Aes128-Sha256-RsaOaep, signed and encrypted.
+    Aes128,
+    /// Aes256-Sha256-RsaPss, signed and encrypted.
+    Aes256,
 }
 
 /// As whom the agent comes.
@@ -55,14 +59,45 @@ pub enum Identity {
 }
 
 impl Policy {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::None, Self::Sign, Self::SignAndEncrypt];
+    /// Those that every server offers here unless it is told otherwise.
+    pub const USUAL: [Self; 3] = [Self::None, Self::Sign, Self::SignAndEncrypt];
 
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::None,
+        Self::Sign,
+        Self::SignAndEncrypt,
+        Self::Aes128,
+        Self::Aes256,
+    ];
+
+    /// As a map writes it.
+    fn security(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Sign | Self::SignAndEncrypt => "Basic256Sha256",
+            Self::Aes128 => "Aes128-Sha256-RsaOaep",
+            Self::Aes256 => "Aes256-Sha256-RsaPss",
+        }
+    }
+
+    /// As a map writes its mode.
+    fn mode(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Sign => "Sign",
+            Self::SignAndEncrypt | Self::Aes128 | Self::Aes256 => "SignAndEncrypt",
+        }
+    }
+
+    /// As a server is told.
     fn word(self) -> &'static str {
         match self {
             Self::None => "None",
             Self::Sign => "Sign",
             Self::SignAndEncrypt => "SignAndEncrypt",
+            Self::Aes128 => "Aes128_Sha256_RsaOaep",
+            Self::Aes256 => "Aes256_Sha256_RsaPss",
         }
     }
 }
@@ -103,7 +138,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            policies: Policy::ALL.to_vec(),
+            policies: Policy::USUAL.to_vec(),
             identities: Identity::ALL.to_vec(),
             nodes: 5,
             missing: 0,
@@ -291,6 +326,15 @@ impl Press {
         found.with_context(|| process.errors.lock().join("\n"))
     }
 
+    /// For how long its threads have waited for a core so far.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn starved(&self) -> Result<Duration> {
+        self.running()?.starved()
+    }
+
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
@@ -312,13 +356,14 @@ impl Press {
             "[connection]\nprotocol = \"opc-ua\"\nurl = \"opc.tcp://127.0.0.1:{port}\"\ntimeout = \"2s\"\n"
         );
         let secured = format!(
-            "security = \"Basic256Sha256\"\nmode = \"{}\"\nserver-fingerprint = \"{}\"\n",
-            policy.word(),
+            "security = \"{}\"\nmode = \"{}\"\nserver-fingerprint = \"{}\"\n",
+            policy.security(),
+            policy.mode(),
             self.fingerprint()
         );
         text.push_str(match policy {
             Policy::None => "security = \"None\"\n",
-            Policy::Sign | Policy::SignAndEncrypt => &secured,
+            Policy::Sign | Policy::SignAndEncrypt | Policy::Aes128 | Policy::Aes256 => &secured,
         });
         let file = |name: &str| self.file(name).display().to_string();
         text.push_str(&match identity {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,6 +57,22 @@ impl Process {
     /// When it can't be started.
     pub fn start(name: &str, program: &str, arguments: &[&str]) -> Result<Self> {
         Self::start_in(&[], name, program, arguments)
+    }
+
+    /// For how long its threads have waited for a core so far: what the machine, and not the program, took.
+    ///
+    /// # Errors
+    ///
+    /// When it has gone.
+    pub fn starved(&self) -> Result<Duration> {
+        let mut starved = Duration::ZERO;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end meanwhile.
+            let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+            let waited = text.split_whitespace().nth(1).unwrap_or("0").parse()?;
+            starved += Duration::from_nanos(waited);
+        }
+        Ok(starved)
     }
 
     /// Starts `program` with more in its environment.

@@ -1,6 +1,6 @@
 //! A stand: a broker, a proxy before it, an archive that keeps a persistent session, and the agent.
 
-use crate::agent::Agent;
+use crate::agent::{Agent, command};
 use crate::broker::{Mosquitto, Persistence};
 use crate::proxy::{Acknowledged, Proxy};
 use crate::sequence::Streams;
@@ -9,6 +9,7 @@ use crate::subscriber::{Event, Message, Subscriber};
 use crate::wait;
 use anyhow::{Context, Result};
 use lineside_proto::{Availability, GatewayStatus, Telemetry};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -176,6 +177,24 @@ impl Stand {
                 }
             });
         found.with_context(|| format!("{wrong:?}\n{}", self.log()))
+    }
+
+    /// The first link of a machine as `lineside status --json` has it; none while there is nothing to tell.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is none.
+    pub fn link(&self, machine: &str) -> Result<Option<Value>> {
+        let config = self.site.config().display().to_string();
+        let output = command(&["status", "--json", "-c", &config])?;
+        if !output.status.success() {
+            return Ok(None);
+        }
+        let live: Value = serde_json::from_slice(&output.stdout)?;
+        let machines = live.get("machines").and_then(Value::as_array);
+        let mut machines = machines.context("machines")?.iter();
+        let ours = machines.find(|one| one.get("machine").and_then(Value::as_str) == Some(machine));
+        Ok(ours.and_then(|one| one.pointer("/links/0")).cloned())
     }
 
     /// What the agent has logged.

@@ -11,7 +11,7 @@ use crate::config::model::{Connection, Group, MachineMap, Table};
 use crate::config::{self, Config, Fault, Faults, Severity};
 use crate::field::Route;
 use crate::field::modbus::plan::{Request, requests};
-use crate::field::opcua::plan::{Subscription, subscriptions};
+use crate::field::opcua::plan::{Items, Shared, items, shared};
 use crate::text;
 use crate::text::{Language, Text};
 
@@ -185,16 +185,16 @@ fn machine(map: &MachineMap, language: Language) -> String {
     lines
 }
 
-/// How many requests read a group, and how many subscriptions bring it.
+/// How many requests read a group, and whether it comes by subscription, which all machines of a server
+/// share.
 fn ways(map: &MachineMap, group: u16) -> Text {
     let requests = requests(map, group).len();
-    let subscriptions = subscriptions(map, group).len();
-    match (requests, subscriptions) {
+    match (requests, items(map, group).len()) {
         (requests, 0) => text!("{requests} requests", "{requests} 个请求"),
-        (0, subscriptions) => text!("{subscriptions} subscriptions", "{subscriptions} 个订阅"),
-        (requests, subscriptions) => text!(
-            "{requests} requests and {subscriptions} subscriptions",
-            "{requests} 个请求和 {subscriptions} 个订阅"
+        (0, _) => text!("shared subscriptions", "共享订阅"),
+        (requests, _) => text!(
+            "{requests} requests and shared subscriptions",
+            "{requests} 个请求和共享订阅"
         ),
     }
 }
@@ -220,18 +220,44 @@ fn plan(config: &Config, language: Language) -> String {
             let rows = requests.iter().map(|request| row(map, request));
             text.push_str(&under(heads, rows.collect()));
             let heads = language.pick(
-                ["connection", "server", "publishing", "items", "points"],
-                ["连接", "服务器", "发布间隔", "项数", "点位"],
+                ["connection", "server", "sampling", "items", "points"],
+                ["连接", "服务器", "采样间隔", "项数", "点位"],
             );
-            let subscriptions = subscriptions(map, place);
-            let rows = subscriptions
-                .iter()
-                .map(|part| subscription_row(map, group, part));
+            let items = items(map, place);
+            let rows = items.iter().map(|items| items_row(map, group, items));
             text.push_str(&under(heads, rows.collect()));
             text.push('\n');
         }
     }
+    text.push_str(&servers(config, language));
     text
+}
+
+/// The subscriptions of all servers, as a table; nothing where there are none.
+fn servers(config: &Config, language: Language) -> String {
+    let shared = shared(&config.machines);
+    if shared.is_empty() {
+        return String::new();
+    }
+    let head = text!(
+        "subscriptions, shared by the machines of a server",
+        "订阅（同一服务器的设备共用）"
+    );
+    let heads = language.pick(
+        ["server", "publishing", "items", "subscriptions"],
+        ["服务器", "发布间隔", "项数", "订阅数"],
+    );
+    let rows = shared.iter().map(shared_row).collect();
+    format!("{}\n{}\n", head.say(language), under(heads, rows))
+}
+
+fn shared_row(shared: &Shared) -> [String; 4] {
+    [
+        shared.server.url.clone(),
+        humantime::format_duration(shared.publish).to_string(),
+        shared.items.to_string(),
+        shared.subscriptions.to_string(),
+    ]
 }
 
 fn row(map: &MachineMap, request: &Request) -> [String; 6] {
@@ -252,7 +278,7 @@ fn row(map: &MachineMap, request: &Request) -> [String; 6] {
     ]
 }
 
-fn subscription_row(map: &MachineMap, group: &Group, part: &Subscription) -> [String; 5] {
+fn items_row(map: &MachineMap, group: &Group, part: &Items) -> [String; 5] {
     let connection = map.connections.get(usize::from(part.connection));
     let server = connection.and_then(Connection::server);
     [

@@ -228,7 +228,8 @@ async fn settle(
 fn show(out: &mut impl Write, shown: &Shown, context: &Context) -> io::Result<()> {
     let state = words::state(shown.state, context.language);
     let rule = shown.rule.as_deref().unwrap_or("-");
-    writeln!(out, "{}  {state}  {rule}  {}", shown.machine, shown.reason)?;
+    let reason = words::reason(&shown.reason, context.language);
+    writeln!(out, "{}  {state}  {rule}  {reason}", shown.machine)?;
     let head = context.language.pick(
         ["POINT", "ADDRESS", "RAW", "VALUE", "ORDERS OR STATUS"],
         ["点位", "地址", "原始值", "数值", "各字节序或状态"],

@@ -155,6 +155,7 @@ fn show_machine(out: &mut impl Write, machine: &LiveMachine, language: Language)
         reason_text,
         ..
     } = machine;
+    let reason_text = words::reason(reason_text, language);
     let why = rule.as_deref().unwrap_or(reason_text);
     let name = words::name(&machine.name, language).unwrap_or_default();
     writeln!(out)?;

@@ -3,11 +3,20 @@
 use lineside_proto::{AvailableNow, LocalText, State};
 
 use crate::live::LinkPhase;
+use crate::machine::state::NO_RULE;
 use crate::text::Language;
 
 /// A state.
 pub(super) fn state(state: State, language: Language) -> &'static str {
     language.pick(state.as_str(), state.zh_cn())
+}
+
+/// The reason for a state: names and conditions are the map's own, the rest is the reader's language.
+pub(super) fn reason(reason: &str, language: Language) -> &str {
+    match reason {
+        NO_RULE => language.pick(reason, "无规则成立"),
+        _ => reason,
+    }
 }
 
 /// Whether somebody could start now.

@@ -38,6 +38,7 @@ use std::sync::Arc;
 pub use canonical::text as canonical_text;
 pub use fault::{FAULTS_MAX, Fault, Faults, Severity};
 pub use model::Config;
+pub use node::is_node;
 pub use section::nearest_or_all;
 pub use server::{canonical_url, read_fingerprint};
 pub use source::{FILE_BYTES_MAX, Position, Source};

@@ -152,6 +152,11 @@ fn kind(section: &Section<'_>) -> Option<NodeKind> {
     None
 }
 
+/// Whether a machine map can name a node so: servers may have names that no text of one line holds.
+pub fn is_node(text: &str) -> bool {
+    parse(text).is_ok()
+}
+
 /// Why a node can't be taken.
 #[derive(Debug)]
 struct NodeFault {

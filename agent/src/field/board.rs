@@ -25,6 +25,7 @@ pub(super) struct Board {
 struct Shown {
     phase: LinkPhase,
     fault: Option<Text>,
+    lasting: Option<Text>,
     texts: BTreeMap<(Slot, u16), Texts>,
 }
 
@@ -98,9 +99,19 @@ impl Board {
         self.shown().phase = phase;
     }
 
-    /// Shows the fault until the next one.
+    /// Shows the fault until the next one, or until it is cleared.
     pub(super) fn set_fault(&self, fault: &LinkFault) {
         self.shown().fault = Some(fault.text());
+    }
+
+    /// The fault is over.
+    pub(super) fn clear_fault(&self) {
+        self.shown().fault = None;
+    }
+
+    /// Shows what is wrong though the link is well, until it is shown anew; none: nothing is.
+    pub(super) fn set_lasting(&self, lasting: Option<Text>) {
+        self.shown().lasting = lasting;
     }
 
     /// The figures of a connection over this link.
@@ -111,7 +122,7 @@ impl Board {
         counters: &Counters,
     ) -> LinkFigures {
         let shown = self.shown();
-        let fault = shown.fault.clone();
+        let fault = shown.fault.as_ref().or(shown.lasting.as_ref()).cloned();
         let (fault, fault_zh) = fault.map(|Text { en, zh }| (en, zh)).unzip();
         LinkFigures {
             connection: connection.to_owned(),

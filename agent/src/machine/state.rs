@@ -21,6 +21,9 @@ use crate::sample::{Bad, Sample};
 
 pub use super::points::PointStanding;
 
+/// The reason in words where every rule was decided and none holds.
+pub const NO_RULE: &str = "no rule holds";
+
 /// Points named in a reason; of the others only the number is told, so that a portal can show it.
 const NAMES_MAX: usize = 4;
 
@@ -394,7 +397,7 @@ impl StateMachine {
                 let count = u16::try_from(self.points.count()).unwrap_or(u16::MAX);
                 self.blamed.extend(0..count);
             }
-            Doubt::Nothing => self.text.push_str("no rule holds"),
+            Doubt::Nothing => self.text.push_str(NO_RULE),
         }
         self.standing.reason = self.blame_code();
         self.name_blamed();

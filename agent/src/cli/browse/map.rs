@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::machines::{self, Told};
 use super::naming::Names;
 use super::tree::{address, kind, missing};
+use crate::config;
 use crate::config::model::{NodeKind, OPC_UA_NAMESPACE, POINTS_MAX};
 use crate::field::opcua::browse::space::{Content, Seen, Space};
 use crate::text;
@@ -25,6 +26,8 @@ struct Draft<'a> {
     points: String,
     unsupported: Vec<String>,
     given: usize,
+    /// Some range was widened.
+    is_widened: bool,
     groups: BTreeSet<&'static str>,
 }
 
@@ -42,6 +45,7 @@ pub(super) fn draft(
         points: String::new(),
         unsupported: Vec::new(),
         given: 0,
+        is_widened: false,
         groups: BTreeSet::new(),
     };
     let tellers = told.first().map(|told| told.tellers.as_slice());
@@ -71,6 +75,9 @@ pub(super) fn draft(
         }
     }
     map.push_str("\n[points]\n");
+    if draft.is_widened {
+        comment(&mut map, &say(widened()));
+    }
     map.push_str(&draft.points);
     for line in draft.left_out() {
         comment(&mut map, &say(line));
@@ -92,7 +99,11 @@ impl Draft<'_> {
             return;
         }
         match content.kind {
-            Some(taken) if !content.is_array && self.given < POINTS_MAX => {
+            Some(taken)
+                if !content.is_array
+                    && self.given < POINTS_MAX
+                    && config::is_node(&address(node)) =>
+            {
                 let path = self.space.path(place);
                 let name = self.names.give(&path);
                 self.point(place, &name, taken, false);
@@ -138,7 +149,7 @@ impl Draft<'_> {
             if let Some(unit) = &content.unit {
                 push(&mut line, format_args!(", unit = {}", quoted(unit)));
             }
-            if let Some((low, high)) = content.range {
+            if let Some((low, high)) = self.plausible(content) {
                 push(&mut line, format_args!(", expect = [{low:?}, {high:?}]"));
             }
         }
@@ -152,6 +163,20 @@ impl Draft<'_> {
         }
         self.points.push_str(&line);
         self.points.push_str(" }\n");
+    }
+
+    /// Between which numbers a value is plausible: what its instrument can measure. Its normal range may be
+    /// left at any time, so that where nothing else is told it is taken half as wide again on both sides.
+    fn plausible(&mut self, content: &Content) -> Option<(f64, f64)> {
+        if content.limits.is_some() {
+            return content.limits;
+        }
+        let (low, high) = content.range?;
+        let more = (high - low) * 0.5;
+        let (low, high) = (low - more, high + more);
+        let is_finite = low.is_finite() && high.is_finite();
+        self.is_widened |= is_finite;
+        is_finite.then_some((low, high))
     }
 
     /// What is no point, by name.
@@ -181,6 +206,13 @@ fn head() -> Text {
     text!(
         "A draft from what the server tells: remove the points that nobody needs, and check the rules against the machine.",
         "根据服务器信息生成的草稿：请删去不需要的点位，并对照设备核对状态规则。"
+    )
+}
+
+fn widened() -> Text {
+    text!(
+        "expect: values beyond it are taken for faults of the instrument. Where the server tells no InstrumentRange it is its EURange, the normal range, half as wide again on both sides.",
+        "expect：超出此范围的值视为仪表故障。服务器未给出 InstrumentRange 时，取其正常范围 EURange 并向两侧各放宽一半。"
     )
 }
 

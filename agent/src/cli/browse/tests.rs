@@ -139,10 +139,54 @@ fn awkward() -> Space {
         (1, VENDOR, "Zones", array),
         (1, VENDOR, "Same", holds(NodeKind::Number)),
         (1, VENDOR, "same", holds(NodeKind::Text)),
+        (1, VENDOR, "two lines", holds(NodeKind::Number)),
+        (1, VENDOR, "endless", holds(NodeKind::Number)),
+        (1, VENDOR, "elsewhere", holds(NodeKind::Number)),
     ]);
     space.nodes[6].name = NodeName::Text("a;b\"c\\".to_owned());
+    space.nodes[8].name = NodeName::Text("two\nlines\u{1b}[2J".to_owned());
+    space.nodes[9].name = NodeName::Text("x".repeat(5_000));
+    space.nodes[10].namespace = "urn:\u{1b}[31m".to_owned();
     space.cut.too_many = true;
     space
+}
+
+#[test]
+fn a_value_may_leave_its_normal_range_and_not_what_can_be_measured() {
+    for (range, limits, expected, says) in [
+        (None, None, None, false),
+        (Some((0.0, 100.0)), None, Some("[-50.0, 150.0]"), true),
+        (
+            Some((0.0, 100.0)),
+            Some((-1.0, 120.0)),
+            Some("[-1.0, 120.0]"),
+            false,
+        ),
+        (None, Some((-1.0, 120.0)), Some("[-1.0, 120.0]"), false),
+        (Some((-1.7e308, 1.7e308)), None, None, false),
+    ] {
+        let content = holds(NodeKind::Number).map(|content| Content {
+            range,
+            limits,
+            ..content
+        });
+        let space = space(&[(1, VENDOR, "Force", content)]);
+        let map = draft(&space, "press-01", &[], Language::En);
+        let expect = map.split("expect = ").nth(1);
+        let expect = expect.and_then(|rest| rest.split(" }").next());
+        assert_eq!(expect, expected, "{map}");
+        assert_eq!(map.contains("EURange"), says, "{map}");
+    }
+}
+
+#[test]
+fn a_tree_holds_nothing_that_a_terminal_obeys() {
+    let mut out = Vec::new();
+    super::tree::show(&mut out, &awkward(), Language::En).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains(";s=two·lines·[2J"), "{text}");
+    assert!(!text.replace('\n', "").contains(char::is_control));
+    assert_eq!(text.lines().count(), awkward().nodes.len() + 1);
 }
 
 #[test]
@@ -157,7 +201,7 @@ fn check_accepts_every_draft() {
         (machinery(false), "item_state == \\\"Executing\\\""),
         (packml_status(), "packml_state == 6"),
         (packml_machines(), "packml_execute == \\\"Execute\\\""),
-        (awkward(), "expect = [-0.5, 1e21]"),
+        (awkward(), "expect = [-5e20, 1.5e21]"),
     ] {
         for language in [Language::En, Language::ZhCn] {
             let map = draft(&space, "press-01", &connection, language);

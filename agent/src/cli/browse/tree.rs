@@ -49,7 +49,9 @@ fn line(out: &mut impl Write, node: &Seen) -> io::Result<()> {
             write!(out, "  [{low:?}, {high:?}]")?;
         }
     }
-    writeln!(out, "  {}", address(node))
+    // A stranger's text: nothing in it that a terminal would obey.
+    let address = address(node).replace(char::is_control, "·");
+    writeln!(out, "  {address}")
 }
 
 /// The type's name, with brackets for an array.

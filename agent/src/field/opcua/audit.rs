@@ -1,43 +1,85 @@
-//! Asks whether nodes are still there: a server that loses one at run time may say nothing of it, and
-//! its value would be vouched for for ever.
+//! Asks whether nodes are still there, and whether they hold what their items said last: a server that
+//! loses a node or an item at run time may say nothing of it, and its value would be vouched for for ever.
 //!
-//! Only Read, of an attribute that every node has and no device is asked for. Bounded: so many nodes a
-//! request, one request at a time.
+//! Only Read: of an attribute that every node has, and of values, which the server has at hand. Bounded: so
+//! many nodes a turn, one request at a time.
 
 use std::time::Duration;
 
-use opcua::types::{AttributeId, ReadValueId, StatusCode, TimestampsToReturn};
+use opcua::types::{AttributeId, DataValue, ReadValueId, StatusCode, TimestampsToReturn};
 
+use super::doubt::digest;
 use super::item::Item;
+use super::pieces::Pieces;
 use super::wanted::Handle;
 use super::work::Bench;
 
-/// Nodes in one request.
+/// Nodes in one turn, and in one request at most.
 pub(super) const NODES_MAX: usize = 500;
 
 /// How often so many nodes are asked for: a node that is gone is known after this, and after as much
-/// again for every [`NODES_MAX`] items of the server.
+/// again for every [`NODES_MAX`] items of the server; a dead item after twice that.
 pub(super) const PACE: Duration = Duration::from_secs(5);
 
-/// The items of these whose nodes are gone, each with what the server says. A server that does not
-/// answer says nothing of its nodes.
-pub(super) async fn audit(bench: Bench, items: Vec<(Handle, Item)>) -> Vec<(Handle, StatusCode)> {
+/// The longest ago that a value may have been read for the answer: a sampled one never is older, so that no
+/// device is asked but for items that are dead.
+const AGE_MAX_MS: f64 = 10_000.0;
+
+/// What a server says of items when it is asked.
+#[derive(Debug, Default)]
+pub(super) struct Audited {
+    /// Those whose nodes are gone, each with the reason.
+    pub gone: Vec<(Handle, StatusCode)>,
+    /// What the others hold, by its digest, where that is any good.
+    pub held: Vec<(Handle, u64)>,
+}
+
+/// Asks for these items. A server that does not answer says nothing of them.
+pub(super) async fn audit(bench: Bench, items: Vec<(Handle, Item)>) -> Audited {
     let (mut handles, mut nodes) = (Vec::new(), Vec::new());
     for (handle, item) in items {
         if let Ok(node) = item.node(&bench.namespaces) {
             handles.push(handle);
-            nodes.push(ReadValueId {
-                attribute_id: AttributeId::NodeClass as u32,
-                ..node
-            });
+            nodes.push(node);
         }
     }
-    let reading = bench.session.read(&nodes, TimestampsToReturn::Neither, 0.0);
-    let told = bench.ask(reading).await.unwrap_or_default();
-    let statuses = told.into_iter().map(|data| data.status);
-    let told = handles.into_iter().zip(statuses);
-    told.filter_map(|(handle, status)| Some((handle, status.filter(|status| is_gone(*status))?)))
-        .collect()
+    let classes: Vec<ReadValueId> = nodes.iter().map(class).collect();
+    let mut audited = Audited::default();
+    let told = read(&bench, &classes, 0.0).await.into_iter();
+    for (handle, data) in handles.iter().zip(told) {
+        let gone = data.status.filter(|status| is_gone(*status));
+        audited.gone.extend(gone.map(|status| (*handle, status)));
+    }
+    let held = read(&bench, &nodes, AGE_MAX_MS).await;
+    let held = handles.into_iter().zip(held.iter().map(digest));
+    audited.held = held
+        .filter_map(|(handle, held)| Some((handle, held?)))
+        .collect();
+    audited
+}
+
+fn class(node: &ReadValueId) -> ReadValueId {
+    ReadValueId {
+        attribute_id: AttributeId::NodeClass as u32,
+        ..node.clone()
+    }
+}
+
+/// What the server says of nodes, as far as it says something.
+async fn read(bench: &Bench, nodes: &[ReadValueId], age_max_ms: f64) -> Vec<DataValue> {
+    let mut told = Vec::with_capacity(nodes.len());
+    let mut pieces = Pieces::of(nodes, NODES_MAX);
+    while let Some(piece) = pieces.next() {
+        let session = &bench.session;
+        let reading = session.read(piece, TimestampsToReturn::Neither, age_max_ms);
+        match bench.ask(reading).await {
+            Ok(values) if values.len() == piece.len() => told.extend(values),
+            Err(status) if pieces.halve(status) => {}
+            // What this does not tell, the next turn does.
+            Ok(_) | Err(_) => break,
+        }
+    }
+    told
 }
 
 /// Whether the server says that an item's node is no longer there.

@@ -19,7 +19,7 @@ use super::fault::OpcFault;
 use super::session::{Opened, open};
 use crate::clock::Clock;
 use crate::config::model::{OPC_UA_NAMESPACE, Server};
-use asking::{THINGS, Which, attributes, references};
+use asking::{Asked, End, THINGS, Which};
 use content::Extra;
 use names::Namespaces;
 use space::{Content, Seen, Space};
@@ -36,6 +36,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Characters of a name that are kept.
 const NAME_CHARS_MAX: usize = 200;
+
+/// Nodes whose references are held at once: a server may list the same thousands below each.
+const NODES_AT_ONCE: usize = 100;
 
 /// How far to look.
 #[derive(Clone, Copy, Debug)]
@@ -91,22 +94,15 @@ async fn walk(session: &Session, reach: Reach) -> Result<Space, OpcFault> {
         NodeId::from(VariableId::Server_NamespaceArray),
         AttributeId::Value,
     );
-    let read = attributes(session, &[array]).await?;
+    let asked = Asked::new(session, reach.nodes);
+    let read = asked.attributes(&[array]).await?;
     let namespaces = Namespaces::of(read.first().and_then(|read| read.value.as_ref()));
     let mut walk = Walk::new(namespaces, reach);
     while !walk.frontier.is_empty() && !walk.space.cut.too_many {
         let places = std::mem::take(&mut walk.frontier);
-        let ids: Vec<NodeId> = places.iter().map(|(_, id)| id.clone()).collect();
-        let which = Which {
-            kind: ReferenceTypeId::HierarchicalReferences,
-            direction: BrowseDirection::Forward,
-            classes: THINGS,
-        };
-        let found = references(session, &ids, which, reach.nodes).await?;
-        for ((place, _), found) in places.into_iter().zip(found) {
-            match found {
-                Some(found) => walk.take(place, found),
-                None => walk.space.cut.refused += 1,
+        for places in places.chunks(NODES_AT_ONCE) {
+            if !walk.space.cut.too_many {
+                walk.look_below(&asked, places).await?;
             }
         }
     }
@@ -117,15 +113,16 @@ async fn walk(session: &Session, reach: Reach) -> Result<Space, OpcFault> {
         machines,
         ..
     } = walk;
-    content::fill(session, &mut space, &ids, reach.values).await?;
-    content::measure(session, &mut space, &extras).await?;
+    content::fill(&asked, &mut space, &ids, reach.values).await?;
+    content::measure(&asked, &mut space, &extras).await?;
     let types: Vec<NodeId> = machines.iter().map(|(_, id)| id.clone()).collect();
-    let states = states::of_types(session, &types).await?;
+    let states = states::of_types(&asked, &types).await?;
     for ((place, _), states) in machines.into_iter().zip(states) {
         if let Some(node) = space.nodes.get_mut(place) {
             node.states = states;
         }
     }
+    space.cut.too_many |= asked.is_spent();
     Ok(space)
 }
 
@@ -174,19 +171,45 @@ impl Walk {
         }
     }
 
+    /// Asks what lies below some nodes.
+    async fn look_below(
+        &mut self,
+        asked: &Asked<'_>,
+        places: &[(usize, NodeId)],
+    ) -> Result<(), OpcFault> {
+        let ids: Vec<NodeId> = places.iter().map(|(_, id)| id.clone()).collect();
+        let which = Which {
+            kind: ReferenceTypeId::HierarchicalReferences,
+            direction: BrowseDirection::Forward,
+            classes: THINGS,
+        };
+        let found = asked.references(&ids, which, self.reach.nodes).await?;
+        for ((place, _), listed) in places.iter().zip(found) {
+            self.take(*place, listed.references);
+            match listed.end {
+                End::Whole => {}
+                End::Cut => self.space.cut.too_many = true,
+                End::Refused => self.space.cut.refused += 1,
+            }
+        }
+        Ok(())
+    }
+
     /// Takes what lies below a node.
     fn take(&mut self, place: usize, found: Vec<ReferenceDescription>) {
         let Some(parent) = self.space.nodes.get(place) else {
             return;
         };
         let (depth, is_variable) = (parent.depth + 1, parent.content.is_some());
-        let mut is_too_deep = false;
+        let (mut is_too_deep, mut told) = (false, Vec::new());
         for reference in found {
             let Some(id) = self.namespaces.local(reference.node_id.clone()) else {
                 continue;
             };
             if let (true, Some(extra)) = (is_variable, extra(&reference)) {
-                if let Some(extra) = extra {
+                // One of each: a server may list any number.
+                if let Some(extra) = extra.filter(|extra| !told.contains(extra)) {
+                    told.push(extra);
                     self.extras.push((place, extra, id));
                 }
                 continue;
@@ -248,8 +271,9 @@ fn extra(reference: &ReferenceDescription) -> Option<Option<Extra>> {
     match reference.browse_name.name.as_ref() {
         "EngineeringUnits" => Some(Some(Extra::Unit)),
         "EURange" => Some(Some(Extra::Range)),
-        "InstrumentRange" | "ValuePrecision" | "Definition" | "EnumStrings" | "EnumValues"
-        | "ValueAsText" | "TrueState" | "FalseState" => Some(None),
+        "InstrumentRange" => Some(Some(Extra::Limits)),
+        "ValuePrecision" | "Definition" | "EnumStrings" | "EnumValues" | "ValueAsText"
+        | "TrueState" | "FalseState" => Some(None),
         _ => None,
     }
 }

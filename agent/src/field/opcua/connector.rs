@@ -26,6 +26,7 @@ use tokio_util::codec::FramedRead;
 use super::certificate::Certificate;
 use super::fault::OpcFault;
 use super::nonce::{Kept, Nonces};
+use super::session::MESSAGE_BYTES_MAX;
 use crate::clock::Clock;
 
 /// The port of a URL that names none.
@@ -46,6 +47,9 @@ const CHUNK_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of a message's header: its kind, how it continues, its size.
 const HEADER_BYTES: usize = 8;
+
+/// What a chunk says of itself after which more of its message comes.
+const MORE: u8 = b'C';
 
 /// The kinds of message that a server sends.
 const KINDS: [&[u8]; 5] = [b"ACK", b"ERR", b"OPN", b"MSG", b"CLO"];
@@ -222,6 +226,10 @@ fn judge(said: &[u8]) -> OpcFault {
             return OpcFault::of_status(StatusCode::from(u32::from_le_bytes(code)));
         }
     }
+    if KINDS.iter().any(|kind| said.starts_with(kind)) {
+        // It began well.
+        return OpcFault::Nonsense(StatusCode::BadDecodingError);
+    }
     OpcFault::Foreign {
         opening: said.escape_ascii().to_string(),
     }
@@ -235,7 +243,7 @@ fn said(opening: &Opening) -> Vec<u8> {
 }
 
 /// The reading half of a connection: its first bytes are remembered, and it breaks off where what comes
-/// can't be a message. The crate would wait for any size that is announced.
+/// can't be a message. The crate would wait for any size that is announced, and sum up chunks of it.
 pub(super) struct Overheard {
     inner: OwnedReadHalf,
     opening: Opening,
@@ -269,6 +277,8 @@ impl AsyncRead for Overheard {
 struct Frames {
     header: Vec<u8>,
     body_left: usize,
+    /// Bytes of the message that came in chunks before.
+    message: usize,
 }
 
 impl Frames {
@@ -295,6 +305,13 @@ impl Frames {
                 if !(HEADER_BYTES..=CHUNK_BYTES_MAX).contains(&size) {
                     return false;
                 }
+                self.message += size;
+                if self.message > MESSAGE_BYTES_MAX {
+                    return false;
+                }
+                if self.header.get(3) != Some(&MORE) {
+                    self.message = 0;
+                }
                 self.body_left = size - HEADER_BYTES;
                 self.header.clear();
             }
@@ -315,7 +332,9 @@ mod tests {
             (&refused, "no such endpoint"),
             (b"HTTP/1.1 400 Bad", "speaks another protocol"),
             (b"\0\0\0\0\0\x03\x01\x83\x01", "speaks another protocol"),
-            (b"ERRF", "speaks another protocol"),
+            (b"ERRF", "makes no sense"),
+            (b"ACKF\x1c\0\0\0\xa5\xa5", "makes no sense"),
+            (b"ERRATIC", "makes no sense"),
         ] {
             let fault = judge(said).to_string();
             assert!(fault.contains(expected), "{said:?}: {fault}");
@@ -341,6 +360,15 @@ mod tests {
             );
             assert!(!frames.take(b"HTTP"));
         }
+        let chunk =
+            |more: u8| [b"MSG", &[more][..], &70_008_u32.to_le_bytes(), &[1; 70_000]].concat();
+        let mut frames = Frames::default();
+        let most = MESSAGE_BYTES_MAX / 70_008;
+        // A message in chunks has a limit, and the next begins anew.
+        for more in [b"C".repeat(most - 1), b"F".repeat(2), b"C".repeat(most)].concat() {
+            assert!(frames.take(&chunk(more)));
+        }
+        assert!(!frames.take(&chunk(b'F')));
         for wrong in [
             message(b"MSG", 7, 0),
             message(b"MSG", 2 << 20, 0),

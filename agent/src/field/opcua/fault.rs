@@ -106,9 +106,17 @@ pub enum OpcFault {
     /// The server is alive and says nothing of what was subscribed.
     #[error("the server publishes no more")]
     Silent,
+    /// The server does not have a namespace that the map names.
+    #[error("no namespace {asked}")]
+    NoSuchNamespace {
+        /// What the map names.
+        asked: String,
+        /// What the server has.
+        offered: String,
+    },
     /// Some points can't be read as the map says.
-    #[error("unsupported: {0}")]
-    Unsupported(String),
+    #[error("unsupported: {}", .0.en)]
+    Unsupported(Box<Text>),
 }
 
 /// Why our own certificate can't be used.
@@ -208,8 +216,8 @@ impl OpcFault {
                 "未及时应答；请确认对方是 OPC UA 服务器且未过载，较慢的服务器需加大 timeout"
             ),
             Self::Closed => text!(
-                "the server closed the connection without a reason; its own log tells more",
-                "服务器未说明原因就关闭了连接；请查看服务器自身的日志"
+                "the server closed the connection without a reason; check host and port in url, else its own log tells more",
+                "服务器未说明原因就关闭了连接；请检查 url 中的主机和端口，否则查看服务器自身的日志"
             ),
             Self::Foreign { opening } => text!(
                 "what answers there is no OPC UA server (it began with \"{opening}\"); check host and port in url",
@@ -256,10 +264,14 @@ impl OpcFault {
                 "the server answers and publishes no more; it is subscribed anew, and if this comes again, its own log tells more",
                 "服务器有应答但不再发布数据；正在重新订阅，若反复出现请查看服务器自身的日志"
             ),
-            Self::Unsupported(points) => text!(
-                "these points hold what their type in the map can't: {points}; correct type or index there",
-                "以下点位的内容与点表中的类型不符：{points}；请更正类型或下标"
-            ),
+            Self::NoSuchNamespace { asked, offered } => no_such_namespace(asked, offered),
+            Self::Unsupported(points) => {
+                let Text { en, zh } = &**points;
+                text!(
+                    "these points hold what their type in the map can't: {en}; correct type or index there",
+                    "以下点位的内容与点表中的类型不符：{zh}；请更正类型或下标"
+                )
+            }
         }
     }
 }
@@ -281,6 +293,13 @@ fn no_such_identity(asked: &str, offered: &str) -> Text {
     text!(
         "the server takes no {asked} sign-in with this security; it takes: {offered}. Set user or security accordingly, or have it enabled there",
         "在此安全设置下服务器不接受 {asked} 登录；它接受：{offered}。请相应设置用户或 security，或在服务器上启用"
+    )
+}
+
+fn no_such_namespace(asked: &str, offered: &str) -> Text {
+    text!(
+        "the server has no namespace {asked}; it has: {offered}. Correct nsu= in the map, or have the model loaded there",
+        "服务器没有命名空间 {asked}；它有：{offered}。请更正点表中的 nsu=，或在服务器上加载相应模型"
     )
 }
 

@@ -52,6 +52,9 @@ impl Patience {
 pub(super) struct Pulse {
     patience: Patience,
     shown: Option<Time>,
+    /// The newest that it showed, since it was set back.
+    newest: Option<Time>,
+    was_set_back: bool,
     beat: Instant,
 }
 
@@ -61,16 +64,22 @@ impl Pulse {
         Self {
             patience,
             shown: None,
+            newest: None,
+            was_set_back: false,
             beat: now,
         }
     }
 
-    /// The server's clock shows this. A clock that was set back goes on, too.
+    /// The server's clock shows this. It goes on where it shows what it never showed; and it may be set
+    /// back once, but not swing to and fro.
     pub(super) fn show(&mut self, time: Time, now: Instant) {
-        if self.shown != Some(time) {
-            self.shown = Some(time);
+        let is_back = self.newest.is_some_and(|newest| time < newest);
+        if self.newest < Some(time) || (is_back && !self.was_set_back) {
+            self.was_set_back |= is_back;
+            self.newest = Some(time);
             self.beat = now;
         }
+        self.shown = Some(time);
     }
 
     /// What the clock showed last, if anything.
@@ -160,6 +169,19 @@ mod tests {
             (vec![(100, 2), (102, 4)], 10, false, 14),
             (vec![(100, 2), (100, 4), (100, 6)], 8, false, 12),
             (vec![(100, 2), (40, 4)], 9, true, 14),
+            (vec![(100, 2), (40, 4), (42, 6)], 11, true, 16),
+            (
+                vec![(100, 2), (40, 4), (100, 6), (40, 8), (100, 10)],
+                9,
+                true,
+                16,
+            ),
+            (
+                vec![(40, 2), (100, 4), (40, 6), (40, 7), (30, 8)],
+                9,
+                true,
+                16,
+            ),
         ] {
             let mut pulse = Pulse::new(Patience::USUAL, start);
             for (clock, when) in &shown {

@@ -8,6 +8,8 @@ use lineside_proto::Time;
 
 use super::item::Spot;
 use crate::sample::Slot;
+use crate::text;
+use crate::text::Text;
 
 /// Points named in one gap; the rest is a number.
 const NAMES_MAX: usize = 5;
@@ -144,13 +146,14 @@ impl Gaps {
 }
 
 /// The points that lost values, for people: how many, and the first few by name.
-pub(super) fn names<'a>(points: impl ExactSizeIterator<Item = &'a str>) -> String {
+pub(super) fn names<'a>(points: impl ExactSizeIterator<Item = &'a str>) -> Text {
     let count = points.len();
-    let mut text: Vec<&str> = points.take(NAMES_MAX).collect();
+    let mut named: Vec<&str> = points.take(NAMES_MAX).collect();
     if count > NAMES_MAX {
-        text.push("…");
+        named.push("…");
     }
-    format!("{count} points: {}", text.join(", "))
+    let (en, zh) = (named.join(", "), named.join("、"));
+    text!("{count} points: {en}", "{count} 个点位：{zh}")
 }
 
 #[cfg(test)]
@@ -247,8 +250,11 @@ mod tests {
     #[test]
     fn only_the_first_few_points_are_named() {
         let some = ["a", "b"];
-        assert_eq!(names(some.into_iter()), "2 points: a, b");
+        let text = names(some.into_iter());
+        assert_eq!(text.en, "2 points: a, b");
+        assert_eq!(text.zh, "2 个点位：a、b");
         let many = ["a", "b", "c", "d", "e", "f"];
-        assert_eq!(names(many.into_iter()), "6 points: a, b, c, d, e, …");
+        let text = names(many.into_iter());
+        assert_eq!(text.en, "6 points: a, b, c, d, e, …");
     }
 }

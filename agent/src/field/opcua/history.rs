@@ -3,7 +3,7 @@
 //! Read only. What is found goes out as history, in the order of source time, while live values flow;
 //! what can't be found is named. Bounded in values, in requests and in time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,23 +16,28 @@ use opcua::types::{
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::about::started;
 use super::batch::Batches;
+use super::filling::{Filling, TICKS_A_MILLI};
 use super::gap::Edges;
 use super::item::{Namespaces, Spot, node, point};
+use super::pieces::Pieces;
 use super::value::{moment, reading};
+use super::wanted::is_silence;
 use super::work::Bench;
 use crate::clock::Clock;
-use crate::config::model::{MachineMap, Point};
-use crate::sample::{Observation, Slot};
+use crate::config::model::MachineMap;
+use crate::sample::Observation;
 
-/// Nodes in one request for history: an answer holds many values of each.
+/// Nodes in one request for history at most: an answer holds many values of each. A server that limits it
+/// further is asked for fewer at once.
 const NODES_A_REQUEST: usize = 20;
 
 /// Nodes in one request for attributes.
 const ATTRIBUTES_A_REQUEST: usize = 250;
 
 /// Values of a node in one answer; more come by continuation.
-const VALUES_A_NODE: u32 = 1_000;
+const VALUES_A_NODE: u32 = 500;
 
 /// Values held at once, while those of one slice of time are put in order.
 const VALUES_HELD_MAX: usize = 50_000;
@@ -48,39 +53,11 @@ const SLICE_MAX: Duration = Duration::from_secs(3_600);
 /// How long one gap is filled at most: what is not reached by then is named.
 const FILL_TIME_MAX: Duration = Duration::from_secs(120);
 
+/// How often one gap is tried at most: with a server that comes and goes it would never end.
+pub(super) const TRIES_MAX: u32 = 5;
+
 /// The bit of an access level that says that history may be read.
 const HISTORY_READ: u8 = 0x04;
-
-/// Ticks of a server's clock in a millisecond.
-const TICKS_A_MILLI: i64 = 10_000;
-
-/// A gap to be filled.
-#[derive(Debug)]
-pub(super) struct Filling {
-    /// Its number, given once.
-    pub number: u32,
-    /// The machine.
-    pub slot: Slot,
-    /// Its map.
-    pub map: Arc<MachineMap>,
-    /// The server's times of both ends, in its ticks.
-    pub span: (i64, i64),
-    /// The points to be filled.
-    pub points: BTreeMap<u16, Edges>,
-    /// Points that are known to have no history.
-    pub without: BTreeSet<u16>,
-}
-
-/// What became of a gap.
-#[derive(Debug)]
-pub(super) struct Filled {
-    /// The number of the filling.
-    pub number: u32,
-    /// The points of which something is still missing.
-    pub missing: BTreeSet<u16>,
-    /// Those of them that have no history at all.
-    pub without: BTreeSet<u16>,
-}
 
 /// Where the values of a filling go.
 pub(super) struct Outlet {
@@ -91,9 +68,9 @@ pub(super) struct Outlet {
 }
 
 /// A node whose history is read.
-struct Source<'a> {
+struct Source {
     place: u16,
-    point: &'a Point,
+    group: u16,
     edges: Edges,
     node: NodeId,
 }
@@ -105,61 +82,66 @@ struct Found {
     data: DataValue,
 }
 
-/// Fills a gap as far as the server can.
-pub(super) async fn fill(bench: Bench, filling: Filling, outlet: Outlet) -> Filled {
-    let mut filled = Filled {
-        number: filling.number,
-        missing: torn(&filling.points),
-        without: filling.without.clone(),
-    };
-    let mut sources = sources(&filling, &bench.namespaces, &mut filled.without);
-    allowed(&bench, &mut sources, &mut filled).await;
+/// Goes on to fill a gap as far as the server can. Where it is silent that is broken off, and the rest can
+/// be had another time.
+pub(super) async fn fill(bench: Bench, mut filling: Filling, outlet: Outlet) -> Filling {
+    filling.tries += 1;
+    match started(&bench, &*outlet.clock).await {
+        Err(status) if is_silence(status) => return filling,
+        // A server that does not say may have been started at any time.
+        started => filling.started = started.ok(),
+    }
+    let mut sources = sources(&mut filling, &bench.namespaces);
+    if allowed(&bench, &mut sources, &mut filling).await.is_err() {
+        return filling;
+    }
     let until = Instant::now() + FILL_TIME_MAX;
-    let (mut from, end) = filling.span;
     let slice = slice(&filling.map, &sources);
-    while from < end && !sources.is_empty() {
+    while filling.span.0 < filling.span.1 && !sources.is_empty() {
+        let (from, end) = filling.span;
         let to = from.saturating_add(slice).min(end);
         if Instant::now() >= until {
-            filled
-                .missing
-                .extend(sources.iter().map(|source| source.place));
+            let left = sources.iter().map(|source| source.place);
+            filling.missing.extend(left);
             break;
         }
         let mut found = Vec::new();
-        for chunk in sources.chunks(NODES_A_REQUEST) {
-            read(&bench, chunk, (from, to), &mut found, &mut filled).await;
+        let mut pieces = Pieces::of(&sources, NODES_A_REQUEST);
+        while let Some(piece) = pieces.next() {
+            let before = found.len();
+            let span = Slice { from, to, until };
+            match read(&bench, piece, span, &mut found, &mut filling).await {
+                Ok(()) => {}
+                Err(status) if is_silence(status) && filling.tries < TRIES_MAX => return filling,
+                Err(status) if pieces.halve(status) => found.truncate(before),
+                Err(status) => fail(&mut filling, piece.iter().map(|one| one.place), status),
+            }
         }
-        sources.retain(|source| !filled.without.contains(&source.place));
-        send(&filling, found, &outlet).await;
-        from = to;
+        sources.retain(|source| !filling.without.contains(&source.place));
+        send(&mut filling, found, &outlet).await;
+        filling.span.0 = to;
     }
-    filled.missing.extend(&filled.without);
-    filled
+    filling.is_done = true;
+    filling
 }
 
-fn torn(points: &BTreeMap<u16, Edges>) -> BTreeSet<u16> {
-    let torn = points.iter().filter(|(_, edges)| edges.is_torn);
-    torn.map(|(place, _)| *place).collect()
-}
+/// The server is silent.
+struct Silent;
 
-fn sources<'a>(
-    filling: &'a Filling,
-    namespaces: &Namespaces,
-    without: &mut BTreeSet<u16>,
-) -> Vec<Source<'a>> {
+fn sources(filling: &mut Filling, namespaces: &Namespaces) -> Vec<Source> {
     let mut sources = Vec::new();
     for (place, edges) in &filling.points {
         let point = point(&filling.map, *place);
-        let found = point.and_then(|point| Some((point, node(point.node()?, namespaces)?)));
+        let found = point.and_then(|point| Some((point.group, node(point.node()?, namespaces)?)));
         match found {
-            Some((point, node)) if !without.contains(place) => sources.push(Source {
+            Some((group, node)) if !filling.without.contains(place) => sources.push(Source {
                 place: *place,
-                point,
+                group,
                 edges: *edges,
                 node,
             }),
             Some(_) | None => {
-                without.insert(*place);
+                filling.without.insert(*place);
             }
         }
     }
@@ -167,11 +149,15 @@ fn sources<'a>(
 }
 
 /// Keeps the nodes whose history we may read. Where the server does not say, it is tried.
-async fn allowed(bench: &Bench, sources: &mut Vec<Source<'_>>, filled: &mut Filled) {
+async fn allowed(
+    bench: &Bench,
+    sources: &mut Vec<Source>,
+    filling: &mut Filling,
+) -> Result<(), Silent> {
     let mut forbidden = BTreeSet::new();
     for chunk in sources.chunks(ATTRIBUTES_A_REQUEST) {
         let attribute = |id: AttributeId| {
-            let of = move |source: &Source<'_>| ReadValueId {
+            let of = move |source: &Source| ReadValueId {
                 node_id: source.node.clone(),
                 attribute_id: id as u32,
                 ..ReadValueId::default()
@@ -181,8 +167,10 @@ async fn allowed(bench: &Bench, sources: &mut Vec<Source<'_>>, filled: &mut Fill
         let mut asked: Vec<ReadValueId> = attribute(AttributeId::UserAccessLevel).collect();
         asked.extend(attribute(AttributeId::AccessLevel));
         let reading = bench.session.read(&asked, TimestampsToReturn::Neither, 0.0);
-        let Ok(levels) = bench.ask(reading).await else {
-            continue;
+        let levels = match bench.ask(reading).await {
+            Ok(levels) => levels,
+            Err(status) if is_silence(status) => return Err(Silent),
+            Err(_) => continue,
         };
         let level = |at: usize| match levels.get(at).and_then(|data| data.value.as_ref()) {
             Some(Variant::Byte(level)) => Some(*level),
@@ -196,13 +184,14 @@ async fn allowed(bench: &Bench, sources: &mut Vec<Source<'_>>, filled: &mut Fill
         }
     }
     sources.retain(|source| !forbidden.contains(&source.place));
-    filled.without.extend(forbidden);
+    filling.without.extend(forbidden);
+    Ok(())
 }
 
 /// The length of a slice of time, in ticks, that holds about as many values as may be held.
-fn slice(map: &MachineMap, sources: &[Source<'_>]) -> i64 {
-    let interval = |source: &Source<'_>| {
-        let group = map.groups.get(usize::from(source.point.group));
+fn slice(map: &MachineMap, sources: &[Source]) -> i64 {
+    let interval = |source: &Source| {
+        let group = map.groups.get(usize::from(source.group));
         group.map_or(1, |group| group.interval.as_millis().max(1))
     };
     let per_hour = |source| 3_600_000 / interval(source);
@@ -212,78 +201,118 @@ fn slice(map: &MachineMap, sources: &[Source<'_>]) -> i64 {
     i64::try_from(millis).unwrap_or(1_000) * TICKS_A_MILLI
 }
 
-/// Reads a slice of the history of some nodes. What fails is noted in `filled`.
+/// Notes that points have no history, or that this of it can't be had.
+fn fail(filling: &mut Filling, places: impl Iterator<Item = u16>, status: StatusCode) {
+    match has_none(status) {
+        true => filling.without.extend(places),
+        false => filling.missing.extend(places),
+    }
+}
+
+/// A stretch of history, in ticks, and until when it may be asked for.
+#[derive(Clone, Copy)]
+struct Slice {
+    from: i64,
+    to: i64,
+    until: Instant,
+}
+
+/// Where the reading of a node's slice stands.
+struct Page<'a> {
+    source: &'a Source,
+    /// Where the server goes on; null: at the beginning.
+    point: ByteString,
+    /// The newest source time so far: a server that does not get beyond it would be asked for ever.
+    newest: i64,
+}
+
+/// Reads a slice of the history of some nodes. What fails of single nodes, or is not reached, is noted in
+/// `filling`.
+///
+/// # Errors
+///
+/// The status of a request that failed altogether.
 async fn read(
     bench: &Bench,
-    sources: &[Source<'_>],
-    (from, to): (i64, i64),
+    sources: &[Source],
+    slice: Slice,
     found: &mut Vec<Found>,
-    filled: &mut Filled,
-) {
-    let mut left: Vec<(&Source<'_>, ByteString)> = sources
-        .iter()
-        .map(|source| (source, ByteString::null()))
-        .collect();
+    filling: &mut Filling,
+) -> Result<(), StatusCode> {
+    let first = |source| Page {
+        source,
+        point: ByteString::null(),
+        newest: i64::MIN,
+    };
+    let mut left: Vec<Page> = sources.iter().map(first).collect();
+    let mut given_up = Vec::new();
+    let mut failed = Ok(());
     while !left.is_empty() {
-        let is_full = found.len() >= VALUES_HELD_MAX;
-        let answer = ask(bench, &left, (from, to), is_full).await;
-        if is_full {
-            filled
-                .missing
-                .extend(left.iter().map(|(source, _)| source.place));
-            return;
+        if found.len() >= VALUES_HELD_MAX || Instant::now() >= slice.until {
+            given_up.append(&mut left);
+            break;
         }
-        let results = match answer {
+        let results = match ask(bench, &left, slice, false).await {
             Ok(results) => results,
             Err(status) => {
-                let places = left.iter().map(|(source, _)| source.place);
-                match has_none(status) {
-                    true => filled.without.extend(places),
-                    false => filled.missing.extend(places),
-                }
-                return;
+                failed = Err(status);
+                break;
             }
         };
         let asked = std::mem::take(&mut left);
         let silent = asked.iter().skip(results.len());
-        filled
-            .missing
-            .extend(silent.map(|(source, _)| source.place));
-        for ((source, _), result) in asked.into_iter().zip(results) {
-            let more = result.continuation_point.clone();
-            match take(source, result, found) {
-                Ok(()) if more.is_null_or_empty() => {}
-                Ok(()) => left.push((source, more)),
-                Err(status) if has_none(status) => {
-                    filled.without.insert(source.place);
+        filling.missing.extend(silent.map(|page| page.source.place));
+        for (page, result) in asked.into_iter().zip(results) {
+            let point = result.continuation_point.clone();
+            match take(page.source, result, found) {
+                Ok(_) if point.is_null_or_empty() => {}
+                Ok(newest) => {
+                    let next = Page {
+                        point,
+                        newest,
+                        ..page
+                    };
+                    match newest > page.newest {
+                        true => left.push(next),
+                        false => given_up.push(next),
+                    }
                 }
-                Err(_) => {
-                    filled.missing.insert(source.place);
-                }
+                Err(status) => fail(filling, std::iter::once(page.source.place), status),
             }
         }
     }
+    let places = given_up.iter().map(|page| page.source.place);
+    filling.missing.extend(places);
+    if !failed.is_err_and(is_silence) {
+        given_up.append(&mut left);
+        given_up.retain(|page| !page.point.is_null_or_empty());
+        if !given_up.is_empty() {
+            // A server that does not take them back forgets them with the session.
+            drop(ask(bench, &given_up, slice, true).await);
+        }
+    }
+    failed
 }
 
 /// Asks for a slice, or gives back what the server keeps for its continuation.
 async fn ask(
     bench: &Bench,
-    left: &[(&Source<'_>, ByteString)],
-    (from, to): (i64, i64),
+    pages: &[Page<'_>],
+    slice: Slice,
     release: bool,
 ) -> Result<Vec<HistoryReadResult>, StatusCode> {
-    let nodes: Vec<HistoryReadValueId> = left
+    let nodes: Vec<HistoryReadValueId> = pages
         .iter()
-        .map(|(source, more)| HistoryReadValueId {
-            node_id: source.node.clone(),
-            continuation_point: more.clone(),
+        .map(|page| HistoryReadValueId {
+            node_id: page.source.node.clone(),
+            continuation_point: page.point.clone(),
             ..HistoryReadValueId::default()
         })
         .collect();
     let details = HistoryReadAction::ReadRawModifiedDetails(ReadRawModifiedDetails {
         is_read_modified: false,
-        start_time: DateTime::from(from),
-        end_time: DateTime::from(to),
+        start_time: DateTime::from(slice.from),
+        end_time: DateTime::from(slice.to),
         num_values_per_node: VALUES_A_NODE,
         return_bounds: false,
     });
@@ -307,17 +336,18 @@ fn has_none(status: StatusCode) -> bool {
     )
 }
 
+/// Takes the values of an answer. Gives the newest source time.
 fn take(
-    source: &Source<'_>,
+    source: &Source,
     result: HistoryReadResult,
     found: &mut Vec<Found>,
-) -> Result<(), StatusCode> {
+) -> Result<i64, StatusCode> {
     if result.status_code.is_bad() {
         return Err(result.status_code);
     }
     let history = result.history_data.into_inner_as::<HistoryData>();
     let values = history.and_then(|history| history.data_values);
-    let mut is_dated = true;
+    let (mut is_dated, mut newest) = (true, i64::MIN);
     for data in values.into_iter().flatten() {
         let time = data.source_timestamp.as_ref();
         let Some(time) = time.filter(|time| !time.is_null()) else {
@@ -325,6 +355,7 @@ fn take(
             continue;
         };
         let ticks = time.ticks();
+        newest = newest.max(ticks);
         if source.edges.lacks(ticks) {
             let place = source.place;
             found.push(Found { ticks, place, data });
@@ -332,17 +363,18 @@ fn take(
     }
     // Without a time a value has no place.
     match is_dated {
-        true => Ok(()),
+        true => Ok(newest),
         false => Err(StatusCode::BadInvalidTimestamp),
     }
 }
 
-async fn send(filling: &Filling, mut found: Vec<Found>, outlet: &Outlet) {
+async fn send(filling: &mut Filling, mut found: Vec<Found>, outlet: &Outlet) {
     found.sort_by_key(|found| (found.ticks, found.place));
     // A slice's first value may be the last of the one before.
     found.dedup_by_key(|found| (found.ticks, found.place));
     let mut batches = Batches::new(outlet.clock.now());
     for found in found {
+        filling.find(found.place, found.ticks);
         if let Some(point) = point(&filling.map, found.place) {
             let spot = Spot {
                 slot: filling.slot,

@@ -12,16 +12,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lineside_proto::Time;
+use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::Own;
 use super::fault::OpcFault;
+use super::filling::Filling;
 use super::freshness::Patience;
 use super::gap::Gaps;
 use super::item::Spot;
 use super::note::NOTES_MAX;
 use super::session::{self, SESSION_TIMEOUT};
+use super::value::Word;
 use super::wanted::Wanted;
 use crate::config::model::Server;
 use crate::field::LinkParts;
@@ -29,6 +32,7 @@ use crate::field::backoff::Backoff;
 use crate::field::fault::LinkFault;
 use crate::live::LinkPhase;
 use crate::sample::{Bad, Batch, Missed, Observation, Sample, Slot};
+use crate::text::Text;
 
 mod gaps;
 mod notes;
@@ -52,13 +56,22 @@ pub(in crate::field) struct Link {
     notes_max: usize,
     wanted: Wanted,
     gaps: Gaps,
-    filling_next: u32,
-    /// Gaps that are being filled: what must be named if that is broken off.
-    filling: BTreeMap<u32, Missed>,
+    /// Gaps that are being filled, which outlives a session.
+    fillings: JoinSet<Filling>,
+    /// What must be named of each if it can't be filled.
+    filling: BTreeMap<Id, Missed>,
+    /// Gaps whose filling was broken off: at most as many a machine as one may be tried.
+    unfilled: Vec<(Filling, Missed)>,
     /// Points that were found to have no history.
     without_history: BTreeSet<Spot>,
-    /// Points that can't be taken for what the map says, with what they are; told once.
-    unsupported: BTreeMap<Spot, &'static str>,
+    /// Points that can't be taken for what the map says, with what they are.
+    unsupported: BTreeMap<Spot, Word>,
+    /// The same, as it is shown.
+    misfits: Option<OpcFault>,
+    /// Namespaces that the server does not have; told when that changes.
+    strange: BTreeSet<String>,
+    /// The same, as it is shown.
+    lacks: Option<OpcFault>,
     /// How many points the server last refused; told when that changes.
     refused: usize,
     backoff: Backoff,
@@ -93,10 +106,14 @@ impl Link {
             notes_max: NOTES_MAX,
             wanted: Wanted::default(),
             gaps: Gaps::default(),
-            filling_next: 0,
+            fillings: JoinSet::new(),
             filling: BTreeMap::new(),
+            unfilled: Vec::new(),
             without_history: BTreeSet::new(),
             unsupported: BTreeMap::new(),
+            misfits: None,
+            strange: BTreeSet::new(),
+            lacks: None,
             refused: 0,
             backoff: Backoff::default(),
             stopped: None,
@@ -186,8 +203,12 @@ impl Link {
         let stays = |slot: Slot| specs.iter().any(|spec| spec.slot == slot);
         self.gaps.retain(stays);
         self.filling.retain(|_, missed| stays(missed.slot));
+        self.unfilled.retain(|(_, missed)| stays(missed.slot));
         self.without_history.retain(|spot| stays(spot.slot));
         self.unsupported.retain(|spot, _| stays(spot.slot));
+        if self.misfits.is_some() {
+            self.name_misfits();
+        }
         self.gauge();
     }
 
@@ -263,16 +284,27 @@ impl Link {
         self.fault = fault;
     }
 
+    /// Shows what is wrong though the server speaks, or that nothing is.
+    fn show_lasting(&self) {
+        let faults = [&self.lacks, &self.misfits].into_iter().flatten();
+        let text = faults.map(OpcFault::text).reduce(|one, other| Text {
+            en: format!("{}; {}", one.en, other.en),
+            zh: format!("{}；{}", one.zh, other.zh),
+        });
+        self.parts.board.set_lasting(text);
+    }
+
     /// The server speaks.
     fn well(&mut self) {
         self.backoff.succeed();
         if self.told_down != Some(false) {
             self.told_down = Some(false);
+            self.parts.board.clear_fault();
             info!(link = %self.name, "link is up");
         }
         let spilled = self.spilled.swap(0, Ordering::Relaxed);
         if spilled > 0 {
-            warn!(link = %self.name, spilled, "messages came faster than they could be taken");
+            warn!(link = %self.name, spilled, "messages came faster than they could be taken, or with more than was asked for");
         }
     }
 }

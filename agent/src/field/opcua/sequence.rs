@@ -13,6 +13,10 @@ pub(super) const ASKED_MAX: u32 = 16;
 /// Messages that wait for one before them. With more, order costs more memory than it is worth.
 pub(super) const HELD_MAX: usize = 64;
 
+/// Messages in a row that carry numbers of the past. One is a message sent twice; so many are a server
+/// that began to count anew, whose messages must not be dropped for ever.
+const STRAYS_MAX: u32 = 3;
+
 /// Where messages beyond this distance ahead are messages from the past: half the circle.
 const BEHIND: u32 = u32::MAX / 2;
 
@@ -21,6 +25,8 @@ const BEHIND: u32 = u32::MAX / 2;
 pub(super) struct Sequence<T> {
     next: u32,
     queue: VecDeque<Place<T>>,
+    /// Messages with numbers of the past, since the last that fitted.
+    strays: u32,
 }
 
 #[derive(Debug)]
@@ -45,12 +51,13 @@ impl<T> Sequence<T> {
         Self {
             next: 1,
             queue: VecDeque::new(),
+            strays: 0,
         }
     }
 
     /// Takes a message with this number, or a keep-alive (none), which carries the number of the
     /// message to come. Gives the numbers to ask for again. A message that was there before is
-    /// dropped.
+    /// dropped; [`STRAYS_MAX`] in a row are lost.
     pub(super) fn arrive(&mut self, number: u32, message: Option<T>) -> Vec<u32> {
         if let Some(place) = self.awaited(number) {
             if let Some(message) = message {
@@ -66,8 +73,10 @@ impl<T> Sequence<T> {
         };
         let is_old = skipped > BEHIND || (number == 0 && self.next != 1);
         if is_old {
+            self.stray(message.is_some());
             return Vec::new();
         }
+        self.strays = 0;
         let asked = self.skip(skipped);
         if let Some(message) = message {
             self.next = after(number);
@@ -117,11 +126,20 @@ impl<T> Sequence<T> {
         }
     }
 
-    /// Whether a message is awaited.
+    /// Whether a message is awaited, or the last that came had no place: values may be missing.
     pub(super) fn is_broken(&self) -> bool {
-        self.queue
-            .iter()
-            .any(|place| matches!(place, Place::Awaited(_)))
+        let mut places = self.queue.iter();
+        self.strays > 0 || places.any(|place| matches!(place, Place::Awaited(_)))
+    }
+
+    /// Something with a number of the past came. A keep-alive loses nothing: some servers give it the
+    /// number of the last message.
+    fn stray(&mut self, is_message: bool) {
+        self.strays += u32::from(is_message);
+        if self.strays >= STRAYS_MAX {
+            self.queue.push_back(Place::Lost(self.strays.into()));
+            self.strays = 0;
+        }
     }
 
     fn awaited(&mut self, number: u32) -> Option<&mut Place<T>> {

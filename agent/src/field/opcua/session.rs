@@ -38,23 +38,22 @@ pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a publish request may wait for something to tell.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The first wait before another attempt to reconnect; it doubles.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-
-/// The longest wait: a server that comes back is seen within half a minute.
-const RETRY_MAX: Duration = Duration::from_secs(30);
+/// The wait before another attempt to take the session up again. It does not grow: after
+/// [`SESSION_TIMEOUT`] the session is given up, and until then each second of waiting is a second of data.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How often it is said that our certificate ends: a warning a day is seen, and floods no log.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
-/// Elements of an array at most: a publish response carries one for each changed value.
-const ARRAY_LENGTH_MAX: usize = 200_000;
+/// Elements of an array at most: more than any answer that is asked for, and a waveform that is one value.
+const ARRAY_LENGTH_MAX: usize = 50_000;
 
-/// Bytes of a message at most.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a message at most: more than the largest answer that is asked for. Decoded it may take seventy times
+/// as much, where a server means harm, and even that must not cost the agent its life.
+pub(super) const MESSAGE_BYTES_MAX: usize = 2 << 20;
 
-/// Chunks of a message at most: as many of 64 KiB as make the largest message.
-const CHUNKS_MAX: usize = 1024;
+/// Chunks of a message at most: some servers send 8 KiB each.
+const CHUNKS_MAX: usize = 256;
 
 /// What happens to a session; nothing happens to it unless this is polled. Ends where the session
 /// ends for good.
@@ -196,8 +195,8 @@ fn config(server: &Server, own: &Own) -> ClientConfig {
         .product_uri("urn:lineside")
         .session_name(own.uri.as_str())
         .session_retry_limit(-1)
-        .session_retry_initial(RETRY_FIRST)
-        .session_retry_max(RETRY_MAX)
+        .session_retry_initial(RETRY)
+        .session_retry_max(RETRY)
         .keep_alive_interval(KEEP_ALIVE)
         .max_failed_keep_alive_count(KEEP_ALIVES_FAILED_MAX)
         .request_timeout(server.timeout)

@@ -5,11 +5,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use opcua::types::{
-    AttributeId, BrowsePath, BrowsePathResult, EnumValueType, NodeId, QualifiedName, ReadValueId,
-    ReferenceTypeId, RelativePath, RelativePathElement, StatusCode, TimestampsToReturn, Variant,
+    AttributeId, BrowsePath, BrowsePathResult, EnumValueType, LocalizedText, NodeId, QualifiedName,
+    ReadValueId, ReferenceTypeId, RelativePath, RelativePathElement, StatusCode,
+    TimestampsToReturn, Variant,
 };
 
 use super::item::{Item, Spot};
+use super::pieces::Pieces;
+use super::value::said;
 use super::work::Bench;
 use crate::config::model::NodeKind;
 use crate::field::Texts;
@@ -20,6 +23,9 @@ const TYPES_MAX: usize = 256;
 
 /// Texts of one enumeration that are kept.
 const TEXTS_MAX: usize = 256;
+
+/// Characters of a text that are kept.
+const CHARS_MAX: usize = 100;
 
 /// Nodes in one request.
 const NODES_A_REQUEST: usize = 250;
@@ -40,10 +46,12 @@ pub(super) async fn texts(bench: Bench, items: Vec<Item>) -> BTreeMap<(Slot, u16
             distinct.push(data_type.clone());
         }
     }
-    for chunk in distinct.chunks(NODES_A_REQUEST / PROPERTIES.len()) {
-        // A server that can't tell has no texts.
-        if let Ok(found) = learn(&bench, chunk).await {
-            learned.extend(found);
+    let mut pieces = Pieces::of(&distinct, NODES_A_REQUEST / PROPERTIES.len());
+    while let Some(piece) = pieces.next() {
+        match learn(&bench, piece).await {
+            Ok(found) => learned.extend(found),
+            // A server that can't tell has no texts.
+            Err(status) => _ = pieces.halve(status),
         }
     }
     let named = types.into_iter().filter_map(|(spot, data_type)| {
@@ -74,12 +82,17 @@ async fn types(bench: &Bench, items: &[Item]) -> Vec<(Spot, NodeId)> {
         }
     }
     let mut types = Vec::new();
-    for chunk in asked.chunks(NODES_A_REQUEST) {
-        let nodes: Vec<ReadValueId> = chunk.iter().map(|(_, node)| node.clone()).collect();
-        let Ok(values) = read(bench, &nodes).await else {
-            continue;
+    let mut pieces = Pieces::of(&asked, NODES_A_REQUEST);
+    while let Some(piece) = pieces.next() {
+        let nodes: Vec<ReadValueId> = piece.iter().map(|(_, node)| node.clone()).collect();
+        let values = match read(bench, &nodes).await {
+            Ok(values) => values,
+            Err(status) => {
+                pieces.halve(status);
+                continue;
+            }
         };
-        for ((spot, _), value) in chunk.iter().zip(values) {
+        for ((spot, _), value) in piece.iter().zip(values) {
             if let Some(Variant::NodeId(data_type)) = value {
                 if !is_built_in(&data_type) {
                     types.push((*spot, *data_type));
@@ -156,25 +169,35 @@ fn of_value(value: &Variant) -> Texts {
     let mut texts = Texts::new();
     for (place, value) in (0..).zip(array.values.iter().take(TEXTS_MAX)) {
         if let Variant::LocalizedText(text) = value {
-            texts.insert(place, text.text.to_string());
+            insert(&mut texts, place, text);
         } else if let Variant::ExtensionObject(object) = value {
             if let Some(named) = object.inner_as::<EnumValueType>() {
-                texts.insert(named.value, named.display_name.text.to_string());
+                insert(&mut texts, named.value, &named.display_name);
             }
         }
     }
     texts
 }
 
+/// A value without a name has no text.
+fn insert(texts: &mut Texts, value: i64, name: &LocalizedText) {
+    let name: String = said(&name.text).chars().take(CHARS_MAX).collect();
+    if !name.is_empty() {
+        texts.insert(value, name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opcua::types::{Array, ExtensionObject, LocalizedText, VariantScalarTypeId};
+    use opcua::types::{Array, ExtensionObject, VariantScalarTypeId};
 
     #[test]
     fn integers_are_named_by_place_or_by_value() {
         let text = |text: &str| LocalizedText::new("en", text);
-        let by_place = ["off", "on"].map(|name| Variant::from(text(name)));
+        let long = "x".repeat(CHARS_MAX);
+        let on = format!("{long}x");
+        let by_place = [text("off"), text(&on), LocalizedText::null()].map(Variant::from);
         let by_value = [(3, "run"), (-1, "fault")].map(|(value, name)| {
             Variant::from(ExtensionObject::from_message(EnumValueType {
                 value,
@@ -185,16 +208,16 @@ mod tests {
         for (kind, values, expected) in [
             (
                 VariantScalarTypeId::LocalizedText,
-                by_place,
-                [(0, "off"), (1, "on")],
+                by_place.to_vec(),
+                [(0, "off"), (1, &long)],
             ),
             (
                 VariantScalarTypeId::ExtensionObject,
-                by_value,
+                by_value.to_vec(),
                 [(-1, "fault"), (3, "run")],
             ),
         ] {
-            let array = Array::new(kind, values.to_vec()).unwrap();
+            let array = Array::new(kind, values).unwrap();
             let texts = of_value(&Variant::Array(Box::new(array)));
             let expected = expected.map(|(value, text)| (value, text.to_owned()));
             assert_eq!(texts, Texts::from(expected));

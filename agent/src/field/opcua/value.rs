@@ -35,14 +35,24 @@ pub(super) enum Misfit {
 
 impl Misfit {
     /// Whether the map or the server must change before this point can ever be read, in words.
-    pub(super) fn lasting(self) -> Option<&'static str> {
-        match self {
-            Self::Null | Self::Number | Self::NoElement => None,
-            Self::Kind(word) => Some(word),
-            Self::WholeArray => Some("array"),
-            Self::LongText => Some("long text"),
-        }
+    pub(super) fn lasting(self) -> Option<Word> {
+        let (en, zh) = match self {
+            Self::Null | Self::Number | Self::NoElement => return None,
+            Self::Kind(word) => (word, word),
+            Self::WholeArray => ("array", "数组"),
+            Self::LongText => ("long text", "超长文本"),
+        };
+        Some(Word { en, zh })
     }
+}
+
+/// A word for people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Word {
+    /// In English.
+    pub en: &'static str,
+    /// In Chinese.
+    pub zh: &'static str,
 }
 
 /// What a data value gives for a point: its value by the map.
@@ -60,7 +70,7 @@ pub(super) fn reading(point: &Point, data: &DataValue) -> Result<Value, Bad> {
 
 /// Why the value, good by its status, does not fit the point for as long as both stay as they are;
 /// none where it fits or may fit the next time.
-pub(super) fn unsupported(point: &Point, data: &DataValue) -> Option<&'static str> {
+pub(super) fn unsupported(point: &Point, data: &DataValue) -> Option<Word> {
     judge(data.status.unwrap_or(StatusCode::Good)).ok()?;
     let misfit = taken(point.node()?, data.value.as_ref()).err()?;
     misfit.lasting()
@@ -174,7 +184,7 @@ fn text_of(value: &Variant) -> Result<Value, Misfit> {
 }
 
 /// The text of a string; a null one is empty.
-fn said(text: &UAString) -> &str {
+pub(super) fn said(text: &UAString) -> &str {
     text.value().as_deref().unwrap_or_default()
 }
 

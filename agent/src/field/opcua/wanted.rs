@@ -5,15 +5,17 @@
 //! a subscription, so many items a piece of work.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 use std::time::Duration;
 
 use opcua::types::StatusCode;
 use tokio::time::Instant;
 
+use super::doubt::Doubt;
 use super::item::{Item, Rhythm, Spot};
 use super::plan::ITEMS_MAX;
 use crate::field::job::JobSpec;
+
+mod doubts;
 
 /// The first wait before what a server refused is asked for again, before jitter; it doubles.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -47,6 +49,12 @@ struct Entry {
     last: Option<i64>,
     /// Whether a value of it was ever taken.
     is_known: bool,
+    /// How often the server samples it.
+    sampling: Duration,
+    /// Whether it still tells of changes.
+    doubt: Doubt,
+    /// The server fell silent when it was to be made: it may have it, under a number that nobody knows.
+    was_silent: bool,
 }
 
 /// Where an item is at the server.
@@ -92,6 +100,8 @@ pub(super) struct Heard<'a> {
     pub is_first: bool,
     /// The source time of the value before, in the server's ticks.
     pub before: Option<i64>,
+    /// Whether it still tells of changes.
+    pub doubt: &'a mut Doubt,
 }
 
 /// What is to be asked of the server for one subscription.
@@ -119,7 +129,16 @@ pub(super) struct Worked {
     /// Its number at the server; none: there is no such subscription any more.
     pub id: Option<u32>,
     /// The items that were made, or why they were not.
-    pub items: Vec<(Handle, Result<u32, StatusCode>)>,
+    pub items: Vec<(Handle, Result<Given, StatusCode>)>,
+}
+
+/// What a server gave for an item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Given {
+    /// Its number there.
+    pub id: u32,
+    /// How often it is sampled.
+    pub sampling: Duration,
 }
 
 impl Wanted {
@@ -142,10 +161,13 @@ impl Wanted {
                 self.handles.insert(item.spot, self.handle_next);
                 let place = Place::Absent;
                 let entry = Entry {
+                    sampling: item.sampling,
                     item,
                     place,
                     last: None,
                     is_known: false,
+                    doubt: Doubt::default(),
+                    was_silent: false,
                 };
                 self.items.insert(self.handle_next, entry);
             }
@@ -158,6 +180,8 @@ impl Wanted {
         self.retry = Retry::default();
         for entry in self.items.values_mut() {
             entry.place = Place::Absent;
+            entry.doubt = Doubt::default();
+            entry.was_silent = false;
         }
     }
 
@@ -230,20 +254,24 @@ impl Wanted {
         for (handle, result) in &worked.items {
             let Some(entry) = self.items.get_mut(handle) else {
                 // It left while it was made.
-                shelf.leaving.extend(result.ok());
+                shelf.leaving.extend(result.ok().map(|given| given.id));
                 continue;
             };
             let taken = matches!(entry.place, Place::Making { taken: true, .. });
             entry.place = match *result {
-                Ok(id) => Place::Made {
+                Ok(given) => Place::Made {
                     key: worked.key,
-                    id,
+                    id: given.id,
                     taken,
                 },
                 Err(status) => Place::Refused(status),
             };
+            entry.was_silent = result.is_err_and(is_silence);
             match *result {
-                Ok(_) => made = true,
+                Ok(given) => {
+                    entry.sampling = given.sampling.max(entry.item.sampling);
+                    made = true;
+                }
                 Err(status) => {
                     shelf.items = shelf.items.saturating_sub(1);
                     refused.push((entry.item.clone(), status));
@@ -260,39 +288,6 @@ impl Wanted {
             self.retry.fail(now);
         }
         refused
-    }
-
-    /// The server says of an item that its node is gone: it is to be made anew, after a while. Gives the
-    /// item and where it was, if it was made.
-    pub(super) fn vanish(
-        &mut self,
-        handle: Handle,
-        status: StatusCode,
-        now: Instant,
-    ) -> Option<(Item, Key)> {
-        let entry = self.items.get_mut(&handle)?;
-        let Place::Made { key, id, .. } = entry.place else {
-            return None;
-        };
-        entry.place = Place::Refused(status);
-        if let Some(shelf) = self.shelves.get_mut(&key) {
-            shelf.items = shelf.items.saturating_sub(1);
-            shelf.leaving.push(id);
-        }
-        self.retry.fail(now);
-        Some((entry.item.clone(), key))
-    }
-
-    /// So many of the items that are made, those after this one first to come; none where none is left.
-    pub(super) fn made(&self, after: Option<Spot>, count: usize) -> Vec<(Handle, Item)> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let made = self.handles.range((from, Bound::Unbounded));
-        let made = made.filter_map(|(_, handle)| {
-            let entry = self.items.get(handle)?;
-            let is_made = matches!(entry.place, Place::Made { .. });
-            is_made.then(|| (*handle, entry.item.clone()))
-        });
-        made.take(count).collect()
     }
 
     /// The item with this number, for a value of it that came by this subscription with this source
@@ -324,6 +319,7 @@ impl Wanted {
             item: &entry.item,
             is_first: !was_taken,
             before,
+            doubt: &mut entry.doubt,
         })
     }
 
@@ -394,11 +390,13 @@ impl Wanted {
     /// Gives an absent item its place: in a subscription of its rhythm with room, or in a new one.
     fn shelve(&mut self, handle: Handle) -> Option<(Key, Item)> {
         let entry = self.items.get_mut(&handle)?;
-        let rhythm = entry.item.rhythm;
+        let (rhythm, was_silent) = (entry.item.rhythm, entry.was_silent);
+        // Those that a server fell silent at must not cost others their subscription.
+        let fits = |shelf: &Shelf| !was_silent || shelf.id.is_none();
         let mut of_rhythm = self
             .shelves
             .iter()
-            .filter(|(_, shelf)| shelf.rhythm == rhythm && shelf.items < ITEMS_MAX);
+            .filter(|(_, shelf)| shelf.rhythm == rhythm && shelf.items < ITEMS_MAX && fits(shelf));
         let with_room = of_rhythm.find(|(_, shelf)| !shelf.is_busy && shelf.items > 0);
         let key = with_room.map_or_else(
             || {
@@ -475,6 +473,7 @@ pub(super) fn is_silence(status: StatusCode) -> bool {
             | StatusCode::BadSessionClosed
             | StatusCode::BadSessionIdInvalid
             | StatusCode::BadSubscriptionIdInvalid
+            | StatusCode::BadMonitoredItemIdInvalid
             | StatusCode::BadUnknownResponse
     )
 }

@@ -4,6 +4,8 @@
 
 use opcua::types::Variant;
 
+use super::value::said;
+
 /// Characters of a value that are shown.
 const CHARS_MAX: usize = 80;
 
@@ -28,8 +30,9 @@ fn text(value: &Variant) -> String {
     match value {
         Variant::Empty => String::new(),
         Variant::Array(array) => format!("[{}]", array.values.len()),
-        Variant::LocalizedText(text) => text.text.to_string(),
-        Variant::QualifiedName(name) => name.name.to_string(),
+        Variant::String(text) => said(text).to_owned(),
+        Variant::LocalizedText(text) => said(&text.text).to_owned(),
+        Variant::QualifiedName(name) => said(&name.name).to_owned(),
         Variant::XmlElement(element) => element.to_string(),
         Variant::StatusCode(status) => super::status::plain(*status).to_string(),
         Variant::ByteString(bytes) => format!("({} bytes)", bytes.as_ref().len()),
@@ -51,7 +54,6 @@ fn text(value: &Variant) -> String {
         | Variant::UInt32(_)
         | Variant::Int64(_)
         | Variant::UInt64(_)
-        | Variant::String(_)
         | Variant::DateTime(_)
         | Variant::Guid(_)
         | Variant::NodeId(_)
@@ -74,7 +76,9 @@ fn is_plain(number: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opcua::types::{ByteString, LocalizedText, QualifiedName, StatusCode, XmlElement};
+    use opcua::types::{
+        ByteString, LocalizedText, QualifiedName, StatusCode, UAString, XmlElement,
+    };
 
     #[test]
     fn a_structure_is_shown_by_its_type_where_that_is_known() {
@@ -105,6 +109,8 @@ mod tests {
                 &format!("{}…", "x".repeat(CHARS_MAX)),
             ),
             (Variant::from(LocalizedText::new("en", "Idle")), "Idle"),
+            (Variant::from(LocalizedText::null()), ""),
+            (Variant::String(UAString::null()), ""),
             (Variant::from(QualifiedName::new(3, "q")), "q"),
             (
                 Variant::from(StatusCode::BadNodeIdUnknown),

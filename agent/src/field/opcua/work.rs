@@ -14,9 +14,11 @@ use opcua::types::{
 
 use super::item::{Item, Namespaces};
 use super::note::Ear;
-use super::wanted::{Handle, Work, Worked};
+use super::pieces::Pieces;
+use super::wanted::{Given, Handle, Work, Worked, is_silence};
 
-/// Items in one request: servers limit it, and an answer for so many is quick.
+/// Items in one request at most: an answer for so many is quick. A server that limits it further is
+/// asked for fewer at once.
 const ITEMS_A_REQUEST: usize = 500;
 
 /// Values in one message at most, so that a message stays far below any server's limit; what is more
@@ -24,7 +26,7 @@ const ITEMS_A_REQUEST: usize = 500;
 pub(super) const MESSAGE_VALUES_MAX: u32 = 2_000;
 
 /// Values of an item that the server keeps between two messages.
-const QUEUE_SIZE: u32 = 10;
+pub(super) const QUEUE_SIZE: u32 = 10;
 
 /// For how long a server keeps a subscription that is not listened to, in keep-alives: little more
 /// than the least that the standard allows, so that a lost one soon goes.
@@ -103,9 +105,18 @@ impl Bench {
                 items,
             };
         }
-        let items = self.make(id, work.coming).await;
-        let id = Some(id);
-        Worked { key, id, items }
+        match self.make(id, work.coming).await {
+            Ok(items) => {
+                let id = Some(id);
+                Worked { key, id, items }
+            }
+            // It may have made them, and they could never be deleted: all of it is made anew.
+            Err(items) => {
+                self.forget(id).await;
+                let id = None;
+                Worked { key, id, items }
+            }
+        }
     }
 
     /// Deletes a subscription. A server that does not forgets it when it is not listened to.
@@ -149,19 +160,25 @@ impl Bench {
     }
 
     async fn delete(&self, id: u32, items: &[u32]) -> Result<(), StatusCode> {
-        for chunk in items.chunks(ITEMS_A_REQUEST) {
+        let mut pieces = Pieces::of(items, ITEMS_A_REQUEST);
+        while let Some(piece) = pieces.next() {
             // An item that is gone already is as good as deleted.
-            self.ask(self.session.delete_monitored_items(id, chunk))
-                .await?;
+            let deleting = self.session.delete_monitored_items(id, piece);
+            if let Err(status) = self.ask(deleting).await {
+                if !pieces.halve(status) {
+                    return Err(status);
+                }
+            }
         }
         Ok(())
     }
 
-    async fn make(
-        &self,
-        id: u32,
-        coming: Vec<(Handle, Item)>,
-    ) -> Vec<(Handle, Result<u32, StatusCode>)> {
+    /// Makes items.
+    ///
+    /// # Errors
+    ///
+    /// The server fell silent: those that it may have made or not.
+    async fn make(&self, id: u32, coming: Vec<(Handle, Item)>) -> Result<Items, Items> {
         let (mut results, mut requests) = (Vec::new(), Vec::new());
         for (handle, item) in coming {
             match item.node(&self.namespaces) {
@@ -179,29 +196,45 @@ impl Bench {
                 Err(status) => results.push((handle, Err(status))),
             }
         }
-        for chunk in requests.chunks(ITEMS_A_REQUEST) {
-            let handles = chunk
+        let mut pieces = Pieces::of(&requests, ITEMS_A_REQUEST);
+        while let Some(piece) = pieces.next() {
+            let handles = piece
                 .iter()
                 .map(|one| one.requested_parameters.client_handle);
             let session = &self.session;
             let making =
-                session.create_monitored_items(id, TimestampsToReturn::Both, chunk.to_vec());
+                session.create_monitored_items(id, TimestampsToReturn::Both, piece.to_vec());
             match self.ask(making).await {
                 Ok(made) => {
                     let made = made.iter().map(|made| &made.result);
                     let made = made.map(|made| match made.status_code.is_good() {
-                        true => Ok(made.monitored_item_id),
+                        true => Ok(Given {
+                            id: made.monitored_item_id,
+                            sampling: millis(made.revised_sampling_interval),
+                        }),
                         false => Err(made.status_code),
                     });
                     // A server that answers for fewer than asked has not made the rest.
                     let missing = std::iter::repeat(Err(StatusCode::BadUnknownResponse));
                     results.extend(handles.zip(made.chain(missing)));
                 }
+                Err(status) if is_silence(status) => {
+                    return Err(handles.map(|handle| (handle, Err(status))).collect());
+                }
+                Err(status) if pieces.halve(status) => {}
                 Err(status) => results.extend(handles.map(|handle| (handle, Err(status)))),
             }
         }
-        results
+        Ok(results)
     }
+}
+
+/// Items, and what became of them.
+type Items = Vec<(Handle, Result<Given, StatusCode>)>;
+
+/// A server's time in milliseconds; none where it is no time.
+fn millis(millis: f64) -> Duration {
+    Duration::try_from_secs_f64(millis / 1_000.0).unwrap_or(Duration::ZERO)
 }
 
 /// The lifetime to ask for, in publishing intervals.

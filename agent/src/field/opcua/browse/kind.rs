@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use opcua::client::Session;
 use opcua::types::{
     AttributeId, BrowseDirection, DataTypeId, NodeId, ReferenceTypeId, Variant, VariantScalarTypeId,
 };
 
-use super::asking::{DATA_TYPES, Which, attributes, references};
+use super::asking::{Asked, DATA_TYPES, Which};
+use super::plain;
 use crate::config::model::NodeKind;
 use crate::field::opcua::fault::OpcFault;
+use crate::field::opcua::value::said;
 
 /// Steps from a vendor's type to one of the standard's own.
 const STEPS_MAX: usize = 8;
@@ -35,7 +36,7 @@ impl Kinds {
     /// Learns the types that are not known yet.
     pub(super) async fn learn(
         &mut self,
-        session: &Session,
+        asked: &Asked<'_>,
         types: &[NodeId],
     ) -> Result<(), OpcFault> {
         let mut unknown: Vec<NodeId> = Vec::new();
@@ -52,11 +53,11 @@ impl Kinds {
             .iter()
             .map(|id| (id.clone(), AttributeId::BrowseName))
             .collect();
-        let names = attributes(session, &wanted).await?;
-        let taken = climb(session, &unknown).await?;
+        let names = asked.attributes(&wanted).await?;
+        let taken = climb(asked, &unknown).await?;
         for ((id, name), taken) in unknown.iter().zip(names).zip(taken) {
             let name = match name.value {
-                Some(Variant::QualifiedName(name)) => name.name.to_string(),
+                Some(Variant::QualifiedName(name)) => plain(said(&name.name)),
                 _ => id.to_string(),
             };
             self.known.insert(id.to_string(), (taken, name));
@@ -72,7 +73,7 @@ impl Kinds {
 }
 
 /// What vendors' types mean, by the types above them.
-async fn climb(session: &Session, types: &[NodeId]) -> Result<Vec<Taken>, OpcFault> {
+async fn climb(asked: &Asked<'_>, types: &[NodeId]) -> Result<Vec<Taken>, OpcFault> {
     let mut taken = vec![Taken::Not; types.len()];
     let mut open: Vec<(usize, NodeId)> = types.iter().cloned().enumerate().collect();
     let above = Which {
@@ -85,10 +86,10 @@ async fn climb(session: &Session, types: &[NodeId]) -> Result<Vec<Taken>, OpcFau
             break;
         }
         let nodes: Vec<NodeId> = open.iter().map(|(_, id)| id.clone()).collect();
-        let found = references(session, &nodes, above, 1).await?;
+        let found = asked.references(&nodes, above, 1).await?;
         let mut next = Vec::new();
         for ((place, _), found) in open.into_iter().zip(found) {
-            let parent = found.into_iter().flatten().next();
+            let parent = found.references.into_iter().next();
             let Some(parent) = parent.map(|parent| parent.node_id.node_id) else {
                 continue;
             };

@@ -4,9 +4,8 @@ use opcua::types::{ExpandedNodeId, Identifier, NodeId, QualifiedName, Variant};
 
 use super::space::Qualified;
 use crate::config::model::{NodeName, OPC_UA_NAMESPACE};
-
-/// Namespaces that are kept of a server: thousands would be nonsense.
-const NAMESPACES_MAX: usize = 4_096;
+use crate::field::opcua::about::NAMESPACES_MAX;
+use crate::field::opcua::value::said;
 
 /// The namespaces of a server, by their index.
 pub(super) struct Namespaces(Vec<String>);
@@ -18,7 +17,7 @@ impl Namespaces {
         if let Some(Variant::Array(array)) = array {
             names.extend(array.values.iter().take(NAMESPACES_MAX).map(|value| {
                 if let Variant::String(uri) = value {
-                    uri.to_string()
+                    said(uri).to_owned()
                 } else {
                     String::new()
                 }
@@ -51,7 +50,7 @@ impl Namespaces {
     pub(super) fn name(&self, id: &NodeId) -> Option<(String, NodeName)> {
         let name = match &id.identifier {
             Identifier::Numeric(number) => NodeName::Number(*number),
-            Identifier::String(text) => NodeName::Text(text.to_string()),
+            Identifier::String(text) => NodeName::Text(said(text).to_owned()),
             Identifier::Guid(guid) => {
                 let digits: String = guid.to_string().split('-').collect();
                 NodeName::Guid(u128::from_str_radix(&digits, 16).ok()?.to_be_bytes())
@@ -65,7 +64,7 @@ impl Namespaces {
     pub(super) fn qualified(&self, name: &QualifiedName) -> Qualified {
         Qualified {
             namespace: self.uri(name.namespace_index).unwrap_or_default(),
-            name: name.name.to_string(),
+            name: said(&name.name).to_owned(),
         }
     }
 

@@ -71,6 +71,8 @@ pub struct Content {
     pub unit: Option<String>,
     /// The range that the value keeps to in normal operation, if the server tells one.
     pub range: Option<(f64, f64)>,
+    /// The range beyond which the instrument can't measure, if the server tells one.
+    pub limits: Option<(f64, f64)>,
 }
 
 impl Space {

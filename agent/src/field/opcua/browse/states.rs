@@ -1,11 +1,12 @@
 //! The states of a state machine, by the names and numbers that its type gives them.
 
-use opcua::client::Session;
+use std::collections::BTreeMap;
+
 use opcua::types::{
     AttributeId, BrowseDirection, NodeId, ReferenceDescription, ReferenceTypeId, Variant,
 };
 
-use super::asking::{OBJECT_TYPES, THINGS, Which, attributes, references};
+use super::asking::{Asked, OBJECT_TYPES, THINGS, Which};
 use crate::field::opcua::fault::OpcFault;
 
 /// States of one machine: the largest in the standards has 17.
@@ -16,25 +17,32 @@ const STEPS_MAX: usize = 5;
 
 /// The states of each type; empty where the server does not tell them.
 pub(super) async fn of_types(
-    session: &Session,
+    asked: &Asked<'_>,
     types: &[NodeId],
 ) -> Result<Vec<Vec<(String, u32)>>, OpcFault> {
+    let mut known: BTreeMap<String, Vec<(String, u32)>> = BTreeMap::new();
     let mut all = Vec::with_capacity(types.len());
     for id in types {
-        all.push(of_type(session, id).await?);
+        // Machines of a line are of one type.
+        let states = match known.get(&id.to_string()) {
+            Some(states) => states.clone(),
+            None => of_type(asked, id).await?,
+        };
+        known.insert(id.to_string(), states.clone());
+        all.push(states);
     }
     Ok(all)
 }
 
-async fn of_type(session: &Session, id: &NodeId) -> Result<Vec<(String, u32)>, OpcFault> {
+async fn of_type(asked: &Asked<'_>, id: &NodeId) -> Result<Vec<(String, u32)>, OpcFault> {
     let mut id = id.clone();
     for _ in 0..STEPS_MAX {
-        let states = own(session, &id).await?;
+        let states = own(asked, &id).await?;
         if !states.is_empty() {
             return Ok(states);
         }
         let kind = ReferenceTypeId::HasSubtype;
-        let above = asked(session, &[id], kind, BrowseDirection::Inverse).await?;
+        let above = listed(asked, &[id], kind, BrowseDirection::Inverse).await?;
         let above = above.into_iter().flatten().next();
         match above {
             Some(above) => id = above.node_id.node_id,
@@ -45,17 +53,17 @@ async fn of_type(session: &Session, id: &NodeId) -> Result<Vec<(String, u32)>, O
 }
 
 /// The states that a type defines itself: its components that have a number.
-async fn own(session: &Session, id: &NodeId) -> Result<Vec<(String, u32)>, OpcFault> {
+async fn own(asked: &Asked<'_>, id: &NodeId) -> Result<Vec<(String, u32)>, OpcFault> {
     let forward = BrowseDirection::Forward;
     let id = std::slice::from_ref(id);
-    let parts = asked(session, id, ReferenceTypeId::HasComponent, forward).await?;
+    let parts = listed(asked, id, ReferenceTypeId::HasComponent, forward).await?;
     let mut parts: Vec<_> = parts.into_iter().flatten().collect();
     parts.truncate(STATES_MAX);
     let ids: Vec<NodeId> = parts
         .iter()
         .map(|part| part.node_id.node_id.clone())
         .collect();
-    let properties = asked(session, &ids, ReferenceTypeId::HasProperty, forward).await?;
+    let properties = listed(asked, &ids, ReferenceTypeId::HasProperty, forward).await?;
     let mut found = Vec::new();
     for (part, properties) in parts.iter().zip(properties) {
         let number = properties.into_iter().find(|property| {
@@ -70,7 +78,7 @@ async fn own(session: &Session, id: &NodeId) -> Result<Vec<(String, u32)>, OpcFa
         .iter()
         .map(|(_, id)| (id.clone(), AttributeId::Value))
         .collect();
-    let read = attributes(session, &wanted).await?;
+    let read = asked.attributes(&wanted).await?;
     let states = found.into_iter().zip(read);
     Ok(states
         .filter_map(|((name, _), data)| match data.value {
@@ -80,8 +88,8 @@ async fn own(session: &Session, id: &NodeId) -> Result<Vec<(String, u32)>, OpcFa
         .collect())
 }
 
-async fn asked(
-    session: &Session,
+async fn listed(
+    asked: &Asked<'_>,
     nodes: &[NodeId],
     kind: ReferenceTypeId,
     direction: BrowseDirection,
@@ -91,6 +99,6 @@ async fn asked(
         direction,
         classes: THINGS | OBJECT_TYPES,
     };
-    let found = references(session, nodes, which, STATES_MAX).await?;
-    Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+    let found = asked.references(nodes, which, STATES_MAX).await?;
+    Ok(found.into_iter().map(|listed| listed.references).collect())
 }

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lineside_proto::Time;
+use tokio::task::Id;
 use tokio::time::Instant;
 use tracing::info;
 
 use super::Link;
-use super::visit::{Done, Visit};
+use super::visit::Visit;
 use crate::config::model::MachineMap;
 use crate::field::board::Event;
+use crate::field::opcua::filling::{Filling, Started};
 use crate::field::opcua::gap::{Gap, names};
-use crate::field::opcua::history::{Filled, Filling, Outlet, fill};
+use crate::field::opcua::history::{Outlet, TRIES_MAX, fill};
 use crate::field::opcua::item::{Spot, point};
 use crate::field::opcua::wanted::Key;
 use crate::sample::{Missed, Observation, Slot};
@@ -65,26 +67,32 @@ impl Link {
                 visit.forgive(stalled);
                 continue;
             };
-            self.filling_next = self.filling_next.wrapping_add(1);
-            let filling = Filling {
-                number: self.filling_next,
-                slot,
-                map,
-                span: (
+            let span = (
+                start,
+                (
                     start.saturating_sub(MARGIN_TICKS),
                     end.saturating_add(MARGIN_TICKS),
                 ),
-                points: gap.points,
-                without,
-            };
-            self.filling.insert(filling.number, missed);
-            let outlet = Outlet {
-                clock: Arc::clone(&self.parts.clock),
-                observations: self.parts.observations.clone(),
-            };
-            let filling = fill(visit.bench.clone(), filling, outlet);
-            visit.tasks.spawn(async { Done::Filled(filling.await) });
+            );
+            let filling = Filling::new(slot, map, span, gap.points, without);
+            self.fill(visit, filling, missed);
         }
+        for (filling, missed) in std::mem::take(&mut self.unfilled) {
+            self.fill(visit, filling, missed);
+        }
+    }
+
+    /// Goes on to fill a gap, beside everything else, and even if the session is lost meanwhile: it then
+    /// ends by itself and tells how far it came.
+    fn fill(&mut self, visit: &Visit, filling: Filling, missed: Missed) {
+        let outlet = Outlet {
+            clock: Arc::clone(&self.parts.clock),
+            observations: self.parts.observations.clone(),
+        };
+        let task = self
+            .fillings
+            .spawn(fill(visit.bench.clone(), filling, outlet));
+        self.filling.insert(task.id(), missed);
     }
 
     /// Of these points nothing was heard yet: what they lose from now on is another gap.
@@ -101,30 +109,68 @@ impl Link {
         }
     }
 
-    /// A gap is filled as far as it can be: the rest is named.
-    pub(super) async fn filled(&mut self, filled: Filled) {
-        let Some(mut missed) = self.filling.remove(&filled.number) else {
+    /// A gap is filled as far as it can be: what is missing is named. What was broken off is tried again.
+    pub(super) async fn filled(&mut self, visit: &mut Visit, id: Id, mut filling: Filling) {
+        let Some(missed) = self.filling.remove(&id) else {
             return;
         };
         let slot = missed.slot;
-        let spots = filled.without.iter().map(|point| Spot {
+        let spots = filling.without.iter().map(|point| Spot {
             slot,
             point: *point,
         });
         self.without_history.extend(spots);
-        info!(link = %self.name, missing = filled.missing.len(), "a gap was filled from the server's history");
-        if filled.missing.is_empty() {
-            return;
+        if !filling.is_done {
+            if filling.tries < TRIES_MAX {
+                self.unfilled.push((filling, missed));
+                visit.wait_for_gaps(self.patience);
+                return;
+            }
+            filling.give_up();
         }
-        if let Some(map) = self.map(slot) {
-            missed.reason = reason(&map, filled.missing.into_iter());
+        let (lost, unwatched) = (filling.lost(), filling.unwatched());
+        self.tell_filled(filling.found, lost.len(), unwatched.len());
+        let Some(map) = self.map(slot) else {
+            return;
+        };
+        if !lost.is_empty() {
+            let reason = reason(&map, lost.into_iter());
+            let missed = Missed {
+                reason,
+                ..missed.clone()
+            };
+            self.send(Observation::Missed(missed)).await;
+        }
+        if !unwatched.is_empty() {
+            let missed = before_start(missed, filling.started, &map, unwatched.into_iter());
             self.send(Observation::Missed(missed)).await;
         }
     }
 
-    /// What was being filled is not: all of it is named.
-    pub(super) async fn break_off(&mut self) {
-        for missed in std::mem::take(&mut self.filling).into_values() {
+    fn tell_filled(&self, values: usize, missing: usize, unwatched: usize) {
+        let link = &self.name;
+        match (values, missing + unwatched) {
+            (0, 0) => {
+                info!(link, "nothing was lost in a gap, by the server's history");
+            }
+            (0, _) => {
+                info!(
+                    link,
+                    missing, unwatched, "the server's history has nothing of a gap"
+                );
+            }
+            (_, _) => {
+                info!(
+                    link,
+                    values, missing, unwatched, "a gap was filled from the server's history"
+                );
+            }
+        }
+    }
+
+    /// Filling a gap made the library panic: all of it is named.
+    pub(super) async fn unfillable(&mut self, id: Id) {
+        if let Some(missed) = self.filling.remove(&id) {
             self.send(Observation::Missed(missed)).await;
         }
     }
@@ -132,6 +178,7 @@ impl Link {
     /// Names what is open when the link ends, if there is room; nobody waits for it.
     pub(super) fn name_gaps(&mut self) {
         let mut all: Vec<Missed> = std::mem::take(&mut self.filling).into_values().collect();
+        all.extend(self.unfilled.drain(..).map(|(_, missed)| missed));
         for (slot, gap) in self.gaps.take() {
             let map = self.map(slot);
             all.extend(map.map(|map| self.missed(slot, &map, &gap, gap.points.keys().copied())));
@@ -171,10 +218,36 @@ impl Link {
     }
 }
 
+/// What was before a server's start, and is neither in its history.
+fn before_start(
+    missed: Missed,
+    started: Option<Started>,
+    map: &MachineMap,
+    points: impl ExactSizeIterator<Item = u16>,
+) -> Missed {
+    let since = started.map(|started| started.wall);
+    let to = since.map_or(missed.to, |since| since.clamp(missed.from, missed.to));
+    let named = points.map(|place| point(map, place).map_or("", |point| point.name.as_str()));
+    let named = names(named).en;
+    let reason = match since {
+        Some(since) => format!(
+            "the OPC UA server runs since {since}, and its history does not reach from the loss to its start: {named}"
+        ),
+        None => format!(
+            "the OPC UA server does not say since when it runs, and its history does not cover the loss: {named}"
+        ),
+    };
+    Missed {
+        to,
+        reason,
+        ..missed
+    }
+}
+
 fn reason(map: &MachineMap, points: impl ExactSizeIterator<Item = u16>) -> String {
     let named = points.map(|place| point(map, place).map_or("", |point| point.name.as_str()));
     format!(
         "lost between the OPC UA server and the gateway, and not in the server's history: {}",
-        names(named)
+        names(named).en
     )
 }

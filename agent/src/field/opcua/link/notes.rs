@@ -1,26 +1,32 @@
 //! What subscriptions say: put in order, taken apart, handed on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use opcua::types::{DateTime, StatusCode};
+use opcua::types::{DataValue, DateTime, StatusCode};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Link;
 use super::visit::{Done, Visit};
+use crate::config::model::Point;
 use crate::field::board::Event;
-use crate::field::fault::LinkFault;
 use crate::field::opcua::audit::is_gone;
 use crate::field::opcua::batch::Batches;
+use crate::field::opcua::doubt::sent;
 use crate::field::opcua::fault::OpcFault;
 use crate::field::opcua::gap::{Gaps, names};
 use crate::field::opcua::item::{Item, Spot};
 use crate::field::opcua::note::Note;
 use crate::field::opcua::sequence::Passed;
 use crate::field::opcua::status::{overflowed, plain};
-use crate::field::opcua::value::{moment, reading, unsupported};
+use crate::field::opcua::strange::{listed, offered, strange};
+use crate::field::opcua::value::{Word, moment, reading, unsupported};
 use crate::field::opcua::wanted::{Handle, Key, is_silence};
-use crate::sample::{Bad, Observation};
+use crate::sample::{Bad, Observation, Value};
+use crate::text::Text;
+
+/// How many times longer a difference lasts than a subscription takes to publish.
+const PUBLISHINGS: u32 = 3;
 
 impl Link {
     /// Takes a message.
@@ -76,7 +82,9 @@ impl Link {
                 message,
             });
             // Some servers answer well and empty: that is no message.
-            let note = note.filter(|note| note.is_full() && note.message.sequence_number == number);
+            let note = note.filter(|note| {
+                note.is_full() && !note.is_overfull() && note.message.sequence_number == number
+            });
             Done::Again(key, number, note.map(Box::new))
         });
     }
@@ -118,12 +126,13 @@ impl Link {
         let (key, at) = (note.key, note.at);
         let published = note.message.publish_time;
         let ticks = (!published.is_null()).then(|| published.ticks());
+        let word = (at.wall, ticks.or(visit.ticks));
         if let Some(one) = visit.subscriptions.get_mut(&key) {
-            one.word = Some((at.wall, ticks.or(visit.ticks)));
+            one.word = Some(word);
         }
         let (values, change) = note.open();
         let mut batches = Batches::new(at);
-        let (mut vanished, mut misfits) = (Vec::new(), Vec::new());
+        let (mut vanished, mut is_first, mut is_judged) = (Vec::new(), false, false);
         for (handle, data) in values {
             // The null time is none.
             let ticks = data.source_timestamp.as_ref();
@@ -131,10 +140,12 @@ impl Link {
             let Some(heard) = self.wanted.heard(handle, key, ticks) else {
                 continue;
             };
+            heard.doubt.hear(sent(&data), word);
             let item = heard.item;
             let Some(point) = item.point() else {
                 continue;
             };
+            is_first |= heard.is_first;
             let status = data.status.unwrap_or(StatusCode::Good);
             let counters = &item.spec.counters;
             counters.count(Event::Notification);
@@ -146,9 +157,7 @@ impl Link {
                 vanished.push((handle, status));
             }
             let read = reading(point, &data);
-            if read == Err(Bad::Decode) && !self.unsupported.contains_key(&item.spot) {
-                misfits.extend(unsupported(point, &data).map(|word| (item.spot, word)));
-            }
+            is_judged |= judge(&mut self.unsupported, item.spot, (point, &data), &read);
             if heard.is_first || is_gone(status) {
                 if let Some(one) = visit.subscriptions.get_mut(&key) {
                     one.is_changed = true;
@@ -171,7 +180,12 @@ impl Link {
             self.gauge();
             self.tell_refused(vanished.into_iter().map(|(_, status)| status));
         }
-        self.tell_misfits(misfits);
+        if is_judged {
+            self.tell_misfits();
+        }
+        if is_first && self.refused > 0 {
+            self.tell_refused(std::iter::empty());
+        }
         let waits = visit
             .pause
             .is_some_and(|pause| Instant::now() < pause.until);
@@ -200,22 +214,87 @@ impl Link {
         }
     }
 
-    /// Tells once of points that can't be taken for what the map says.
-    fn tell_misfits(&mut self, misfits: Vec<(Spot, &'static str)>) {
-        if misfits.is_empty() {
+    /// What the server holds is compared with what items said last: those that are dead are made anew, and
+    /// nobody vouches for them until then.
+    pub(super) fn compare(&mut self, visit: &mut Visit, held: &[(Handle, u64)]) {
+        // What waits here may say the same.
+        if !visit.notes.1.is_empty() || visit.cut.is_some() {
             return;
         }
-        self.unsupported.extend(misfits);
+        let now = Instant::now();
+        let published = visit.publishes() * PUBLISHINGS + self.patience.audit;
+        let word = (visit.heard, visit.ticks);
+        let mut dead = 0_usize;
+        for said in held {
+            if !self.wanted.compare(*said, word, now, published) {
+                continue;
+            }
+            let Some(buried) = self.wanted.bury(said.0, now) else {
+                continue;
+            };
+            dead += 1;
+            let (from, start) = buried.sure.unwrap_or(word);
+            if self.gaps.open(buried.item.spot, buried.last, from, start) {
+                buried.item.spec.counters.count(Event::Gap);
+            }
+            if let Some(one) = visit.subscriptions.get_mut(&buried.key) {
+                one.is_changed = true;
+            }
+        }
+        if dead > 0 {
+            self.gauge();
+            visit.wait_for_gaps(self.patience);
+            warn!(link = %self.name, items = dead, "the server holds what its items never told; they are made anew");
+        }
+    }
+
+    /// Tells of namespaces that the server does not have, when they change.
+    pub(super) fn tell_strange(&mut self, visit: &Visit) {
+        let namespaces = &visit.bench.namespaces;
+        let strange = strange(self.wanted.items(), namespaces);
+        if strange == self.strange {
+            return;
+        }
+        self.strange = strange;
+        self.lacks = if self.strange.is_empty() {
+            info!(link = %self.name, "the server has all namespaces again");
+            None
+        } else {
+            let (asked, offered) = (listed(self.strange.iter()), offered(namespaces));
+            warn!(link = %self.name, asked, offered, "the server does not have namespaces that maps name");
+            Some(OpcFault::NoSuchNamespace { asked, offered })
+        };
+        self.show_lasting();
+    }
+
+    /// Tells of points that can't be taken for what the map says, when they change.
+    fn tell_misfits(&mut self) {
+        self.name_misfits();
+        match &self.misfits {
+            Some(fault) => {
+                warn!(link = %self.name, points = %fault, "points hold what their type in the map can't")
+            }
+            None => info!(link = %self.name, "all points hold what their types in the map say"),
+        }
+    }
+
+    /// Shows which points can't be taken for what the map says, as long as that is so.
+    pub(super) fn name_misfits(&mut self) {
         let named = self.wanted.items().filter_map(|item| {
             let word = self.unsupported.get(&item.spot)?;
             let (machine, point) = (&item.spec.map.machine, &item.point()?.name);
-            Some(format!("{machine}/{point} ({word})"))
+            let (en, zh) = (word.en, word.zh);
+            Some((
+                format!("{machine}/{point} ({en})"),
+                format!("{machine}/{point}（{zh}）"),
+            ))
         });
-        let named: Vec<String> = named.collect();
-        let points = names(named.iter().map(String::as_str));
-        warn!(link = %self.name, points, "points hold what their type in the map can't");
-        let fault = LinkFault::OpcUa(OpcFault::Unsupported(points));
-        self.parts.board.set_fault(&fault);
+        let (en, zh): (Vec<String>, Vec<String>) = named.unzip();
+        let text = |named: &[String]| names(named.iter().map(String::as_str));
+        let (en, zh) = (text(&en).en, text(&zh).zh);
+        let is_any = !self.unsupported.is_empty();
+        self.misfits = is_any.then(|| OpcFault::Unsupported(Box::new(Text { en, zh })));
+        self.show_lasting();
     }
 
     /// The server refused items: they are bad by name, and the others flow.
@@ -238,7 +317,9 @@ impl Link {
     /// Tells how many points the server does not have, when that changes.
     fn tell_refused(&mut self, reasons: impl Iterator<Item = StatusCode>) {
         let named: Vec<&str> = self.wanted.refused().filter_map(Item::name).collect();
-        if named.len() == self.refused {
+        // Fewer than before: as long as some are still to be asked for, that says nothing.
+        let is_early = named.len() < self.refused && !self.wanted.is_settled();
+        if named.len() == self.refused || is_early {
             return;
         }
         self.refused = named.len();
@@ -248,8 +329,26 @@ impl Link {
         }
         let reasons: BTreeSet<String> = reasons.map(|status| plain(status).to_string()).collect();
         let reasons: Vec<String> = reasons.into_iter().collect();
-        let (points, reasons) = (names(named.into_iter()), reasons.join(", "));
+        let (points, reasons) = (names(named.into_iter()).en, reasons.join(", "));
         warn!(link = %self.name, points, reasons, "the server refuses points; they are asked for again");
+    }
+}
+
+/// Notes whether a point can be taken for what the map says, for as long as nothing else is heard of it. Gives
+/// whether that changed.
+fn judge(
+    misfits: &mut BTreeMap<Spot, Word>,
+    spot: Spot,
+    (point, data): (&Point, &DataValue),
+    read: &Result<Value, Bad>,
+) -> bool {
+    match read {
+        Ok(_) | Err(Bad::Range) => !misfits.is_empty() && misfits.remove(&spot).is_some(),
+        Err(Bad::Decode) => {
+            let word = unsupported(point, data);
+            word.is_some_and(|word| misfits.insert(spot, word) != Some(word))
+        }
+        Err(_) => false,
     }
 }
 

@@ -54,7 +54,6 @@ impl Link {
                 self.stopped = Some(visit.pulse.shown());
             }
             self.open_gaps(&visit, None);
-            self.break_off().await;
         }
         // Where there is no connection nothing can be closed, and what waits so long is gone.
         if visit.cut.is_none() {
@@ -95,6 +94,7 @@ impl Link {
 
     fn visit(&mut self, bench: Bench, driven: Driven) -> Visit {
         let now = Instant::now();
+        let is_open = !self.gaps.is_empty() || !self.unfilled.is_empty();
         self.wanted.begin();
         self.parts.board.set_phase(LinkPhase::Up);
         Visit {
@@ -109,7 +109,7 @@ impl Link {
             pause: None,
             plan_at: Some(now),
             rebuilt: None,
-            gaps_until: (!self.gaps.is_empty()).then(|| now + self.patience.settled),
+            gaps_until: is_open.then(|| now + self.patience.settled),
             texts_at: Some(now + self.patience.settled),
             audit_at: Some(now + self.patience.audit),
             audited: None,
@@ -137,6 +137,13 @@ impl Link {
                     Ok(done) => self.done(visit, done).await,
                     // The crate panics on some answers: what was asked would stay open for ever.
                     Err(_) => visit.fault = Some(OpcFault::Nonsense(StatusCode::BadUnexpectedError)),
+                },
+                Some(filled) = self.fillings.join_next_with_id() => match filled {
+                    Ok((id, filling)) => self.filled(visit, id, filling).await,
+                    Err(panicked) => {
+                        self.unfillable(panicked.id()).await;
+                        visit.fault = Some(OpcFault::Nonsense(StatusCode::BadUnexpectedError));
+                    }
                 },
                 () = sleep_until(wake) => self.tick(visit).await,
                 changed = parts.jobs.changed() => match changed {
@@ -208,6 +215,7 @@ impl Link {
         }
         if visit.plan_at.is_some_and(|at| at <= now) {
             visit.plan_at = None;
+            self.tell_strange(visit);
             self.plan(visit);
         }
         if visit.texts_at.is_some_and(|at| at <= now) {
@@ -293,12 +301,17 @@ impl Link {
                 if let Some((time, ticks)) = shown {
                     visit.pulse.show(time, now);
                     visit.ticks = Some(ticks);
+                    if visit.subscriptions.is_empty() {
+                        // Nothing else will tell that it speaks.
+                        self.well();
+                    }
                 }
             }
             Done::Namespaces(namespaces) => {
                 if let Some(namespaces) = namespaces {
                     visit.bench.namespaces = Arc::new(namespaces);
                 }
+                self.tell_strange(visit);
                 self.plan(visit);
             }
             Done::Worked(worked) => self.worked(visit, worked).await,
@@ -311,10 +324,10 @@ impl Link {
                 }
                 self.pass(visit, key).await;
             }
-            Done::Filled(filled) => self.filled(filled).await,
-            Done::Audited(gone) => {
+            Done::Audited(audited) => {
                 visit.audit_at = Some(now + self.patience.audit);
-                self.audited(visit, gone).await;
+                self.audited(visit, audited.gone).await;
+                self.compare(visit, &audited.held);
             }
             Done::Texts(texts) => self.parts.board.set_texts(texts),
         }

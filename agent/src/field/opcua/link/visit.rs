@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lineside_proto::Time;
-use opcua::types::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::field::Texts;
+use crate::field::opcua::audit::Audited;
 use crate::field::opcua::drive::Driven;
 use crate::field::opcua::fault::OpcFault;
 use crate::field::opcua::freshness::{Patience, Pulse};
-use crate::field::opcua::history::Filled;
 use crate::field::opcua::item::{Namespaces, Spot};
 use crate::field::opcua::note::Note;
 use crate::field::opcua::subscription::Subscription;
-use crate::field::opcua::wanted::{Handle, Key, Worked};
+use crate::field::opcua::wanted::{Key, Worked};
 use crate::field::opcua::work::Bench;
 use crate::sample::Slot;
 
@@ -72,9 +71,8 @@ pub(super) enum Done {
     Namespaces(Option<Namespaces>),
     Worked(Worked),
     Again(Key, u32, Option<Box<Note>>),
-    Filled(Filled),
     Texts(BTreeMap<(Slot, u16), Texts>),
-    Audited(Vec<(Handle, StatusCode)>),
+    Audited(Audited),
     /// Nothing comes back.
     Nothing,
 }
@@ -88,6 +86,16 @@ impl Visit {
                 one.voice.forgive(stalled);
             }
         }
+    }
+
+    /// The longest that a subscription of this session takes to publish.
+    pub(super) fn publishes(&self) -> Duration {
+        let ids = self.subscriptions.values().filter_map(|one| one.id);
+        let revised = ids.filter_map(|id| self.bench.revised(id));
+        revised
+            .map(|(publish, _)| publish)
+            .max()
+            .unwrap_or_default()
     }
 
     /// The session goes on after a pause: everything has to show itself anew.

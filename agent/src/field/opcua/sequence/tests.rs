@@ -46,6 +46,28 @@ fn what_arrives_in_order_passes_and_what_is_missing_holds_back_the_rest() {
 }
 
 #[test]
+fn a_server_that_counts_anew_is_not_dropped_for_ever() {
+    let message = Passed::Message;
+    check(9, &[1, 2, 3], &[], &[Passed::Lost(3)]);
+    check(9, &[9, 1, 1, 10, 1], &[], &[9, 10].map(message));
+    // Keep-alives with the number of the last message.
+    check(9, &[9, -9, -9, -9, -9, 10], &[], &[9, 10].map(message));
+
+    let mut sequence = Sequence::new();
+    for (number, is_full, is_broken) in [
+        (1, true, false),
+        (1, true, true),
+        (1, false, true),
+        (2, false, false),
+        (1, true, true),
+        (2, true, false),
+    ] {
+        sequence.arrive(number, is_full.then_some(number));
+        assert_eq!(sequence.is_broken(), is_broken, "{number}");
+    }
+}
+
+#[test]
 fn an_answer_without_the_message_is_a_loss_at_its_place() {
     let mut sequence = Sequence::new();
     assert_eq!(sequence.arrive(4, Some(4)), [1, 2, 3]);
@@ -117,7 +139,7 @@ proptest! {
             out.extend(passed(&mut sequence));
             number = after(number);
         }
-        prop_assert!(!sequence.is_broken());
+        prop_assert!(!sequence.queue.iter().any(|place| matches!(place, Place::Awaited(_))));
         // Place after place: each number is a message or within a count of lost ones.
         let mut at = 0;
         for passed in out {

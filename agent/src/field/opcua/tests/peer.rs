@@ -8,7 +8,7 @@ use opcua::crypto::{PrivateKey, SecurityPolicy as Policy, X509, X509Data};
 use opcua::server::address_space::{AddressSpace, VariableBuilder};
 use opcua::server::diagnostics::NamespaceMetadata;
 use opcua::server::node_manager::memory::{SimpleNodeManager, simple_node_manager};
-use opcua::server::{ANONYMOUS_USER_TOKEN_ID, ServerBuilder, ServerUserToken};
+use opcua::server::{ANONYMOUS_USER_TOKEN_ID, Limits, ServerBuilder, ServerUserToken};
 use opcua::types::{
     DataTypeId, DateTime, EUInformation, ExtensionObject, MessageSecurityMode as Mode, NodeId,
     QualifiedName, Range, ReferenceTypeId, Variant,
@@ -26,6 +26,9 @@ pub(super) const DATA: &str = "urn:peer:data";
 
 /// Variables in one folder: more than come in one answer.
 pub(super) const MANY: usize = 600;
+
+/// Variables in another.
+pub(super) const PARTS: usize = 150;
 
 /// How long a step may take on a busy machine.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
@@ -95,8 +98,20 @@ impl Peer {
         Self::known_as("peer", trusting).await
     }
 
+    /// A server that goes on with one list at a time.
+    pub(super) async fn start_forgetful() -> Self {
+        Self::start_as("peer", true, |limits| {
+            limits.max_browse_continuation_points = 1
+        })
+        .await
+    }
+
     /// A server with this certificate.
     pub(super) async fn known_as(certificate: &str, trusting: bool) -> Self {
+        Self::start_as(certificate, trusting, |_| ()).await
+    }
+
+    async fn start_as(certificate: &str, trusting: bool, limit: impl FnOnce(&mut Limits)) -> Self {
         let pki = tempfile::tempdir().unwrap();
         let pairs = tokio::task::spawn_blocking(pairs).await.unwrap();
         let tokens = [ANONYMOUS_USER_TOKEN_ID, "user", "badge"];
@@ -129,6 +144,7 @@ impl Peer {
         ] {
             builder = builder.add_endpoint(name, ("/", policy, mode, &tokens[..]));
         }
+        limit(builder.limits_mut());
         Self::run(builder, pki).await
     }
 
@@ -200,6 +216,16 @@ fn fill(space: &mut AddressSpace, ns: u16) {
         .value_rank(1)
         .organized_by(id("inner"))
         .insert(space);
+    variable("nothing", DataTypeId::Int32, Variant::Empty)
+        .organized_by(id("inner"))
+        .insert(space);
+    folder(space, "store", &NodeId::objects_folder_id());
+    for number in 0..PARTS {
+        let name = format!("part{number}");
+        variable(&name, DataTypeId::Int16, 7_i16.into())
+            .organized_by(id("store"))
+            .insert(space);
+    }
     let range = ExtensionObject::from_message(range);
     variable("limits", DataTypeId::Range, range.into())
         .organized_by(id("inner"))

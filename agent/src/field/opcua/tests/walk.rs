@@ -1,7 +1,7 @@
 //! A walk through a server's address space.
 
 use super::open::clock;
-use super::peer::{DATA, MANY, Peer, own};
+use super::peer::{DATA, MANY, PARTS, Peer, own};
 use crate::config::model::{Identity, NodeKind, NodeName, Security};
 use crate::field::opcua::browse::space::Space;
 use crate::field::opcua::browse::{Reach, browse};
@@ -25,10 +25,17 @@ fn said(space: &Space, name: &str) -> String {
     assert_eq!(node.namespace, DATA);
     let content = node.content.as_ref().unwrap();
     let kind = content.kind.map_or("-", NodeKind::as_str);
-    let value = content.value.as_deref().unwrap_or_default();
+    let value = content.value.as_deref().unwrap_or("-");
     let array = content.is_array;
     let measure = (content.unit.as_deref(), content.range);
     format!("{kind} {} {array} {value} {measure:?}", content.type_name)
+}
+
+fn count(space: &Space, name: &str) -> usize {
+    let nodes = space.nodes.iter();
+    nodes
+        .filter(|node| node.browse.name.starts_with(name))
+        .count()
 }
 
 #[tokio::test]
@@ -42,18 +49,13 @@ async fn a_walk_finds_each_node_once_and_says_what_it_left_out() {
         ),
         ("zones", "number Double true [2] (None, None)"),
         ("limits", "- Range false (Range) (None, None)"),
+        ("nothing", "number Int32 false - (None, None)"),
         ("many7", "number Int16 false 7 (None, None)"),
     ] {
         assert_eq!(said(&space, name), expected);
     }
     assert!(said(&space, "clock").starts_with("string UtcTime false"));
-    let many = |space: &Space| {
-        let nodes = space.nodes.iter();
-        nodes
-            .filter(|node| node.browse.name.starts_with("many"))
-            .count()
-    };
-    assert_eq!(many(&space), MANY);
+    assert_eq!(count(&space, "many"), MANY);
     let names = |name: &str| {
         let nodes = space.nodes.iter();
         nodes.filter(|node| node.browse.name == name).count()
@@ -82,4 +84,18 @@ async fn a_walk_finds_each_node_once_and_says_what_it_left_out() {
     let shallow = walk(&peer, 1, 10_000).await;
     assert!(shallow.nodes.iter().all(|node| node.depth <= 1));
     assert!(shallow.cut.too_deep >= 1, "{:?}", shallow.cut);
+}
+
+#[tokio::test]
+async fn a_server_that_goes_on_with_one_list_at_a_time_is_asked_for_one() {
+    let peer = Peer::start_forgetful().await;
+    let space = walk(&peer, 2, 10_000).await;
+    assert_eq!(
+        [count(&space, "many"), count(&space, "part")],
+        [MANY, PARTS]
+    );
+    assert_eq!(space.cut.refused, 0);
+    // A list that is broken off at the limit says so.
+    let few = walk(&peer, 2, 150).await;
+    assert!(few.cut.too_many && few.nodes.len() <= 150);
 }

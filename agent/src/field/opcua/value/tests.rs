@@ -24,7 +24,7 @@ fn check(value: Variant, kind: NodeKind, index: Option<u32>, expected: Result<&s
         Ok(value) => Ok(value.to_string()),
         Err(bad) => {
             assert_eq!(bad, Bad::Decode);
-            Err(unsupported(&point, &data))
+            Err(unsupported(&point, &data).map(|word| word.en))
         }
     };
     assert_eq!(

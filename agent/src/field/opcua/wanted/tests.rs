@@ -81,7 +81,8 @@ impl Sham {
             }
             self.next += 1;
             held.insert(self.next, item.spot);
-            items.push((handle, Ok(self.next)));
+            let (id, sampling) = (self.next, Duration::ZERO);
+            items.push((handle, Ok(Given { id, sampling })));
         }
         Worked {
             key: work.key,
@@ -231,4 +232,33 @@ fn an_item_that_leaves_while_it_is_made_is_deleted_afterwards() {
     assert_eq!(sham.spots().len(), 10);
     sham.work(&mut wanted, now);
     assert_eq!(sham.spots(), spots(&wanted));
+}
+
+#[test]
+fn what_made_a_server_silent_comes_in_a_subscription_of_its_own() {
+    let map = machine("press", 4);
+    let mut wanted = Wanted::default();
+    wanted.take(&[spec(0, &map)]);
+    wanted.begin();
+    let now = Instant::now();
+    let works = wanted.plan();
+    let items = &works[0].coming;
+    // Two were made before the server fell silent; the subscription is gone.
+    let silent = items.iter().skip(2).map(|(handle, _)| *handle);
+    let worked = Worked {
+        key: works[0].key,
+        id: None,
+        items: silent
+            .map(|handle| (handle, Err(StatusCode::BadTimeout)))
+            .collect(),
+    };
+    assert_eq!(wanted.worked(&worked, now).len(), 2);
+    let mut sham = Sham::default();
+    assert_eq!(sham.work(&mut wanted, now), []);
+    let shape = |sham: &Sham| -> Vec<usize> { sham.has.values().map(BTreeMap::len).collect() };
+    assert_eq!(shape(&sham), [2]);
+    let later = now + RETRY_MAX;
+    assert_eq!(sham.work(&mut wanted, later), []);
+    assert_eq!(shape(&sham), [2, 2]);
+    assert!(wanted.items().all(|item| wanted.is_made(item.spot)));
 }

@@ -1,6 +1,9 @@
 //! What flows while all is well.
 
+use opcua::types::{DateTime, Variant};
+
 use super::*;
+use crate::config::model::Address;
 
 #[tokio::test]
 async fn values_flow_and_an_idle_machine_is_vouched_for() {
@@ -57,6 +60,21 @@ async fn a_missing_node_is_bad_by_name_and_comes_back_by_itself() {
     assert_eq!(&*standing.points, &[0]);
     plant.add("late");
     bench.until_value(0, 1, 0).await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_the_server_does_not_have_is_told_as_that() {
+    let plant = Plant::start(&["a", "b"]).await;
+    let (server, mut map) = machine("press", &plant.url(), &["a", "b"]);
+    if let Address::Node(node) = &mut map.points[1].address {
+        node.namespace = "urn:mistyped".to_owned();
+    }
+    let mut bench = Bench::start(&server, &[(0, map)], 64);
+    bench.until_value(0, 0, 0).await;
+    let fault = bench.figures().fault.unwrap();
+    let says = "no namespace urn:mistyped; it has: urn:lineside:test";
+    assert!(fault.contains(says), "{fault}");
     bench.end().await;
 }
 
@@ -192,5 +210,32 @@ async fn the_integers_of_an_enumeration_have_names() {
     assert_eq!(texts.len(), 1);
     assert_eq!(texts[0].0, 1);
     assert_eq!(texts[0].1[&0], "Running");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_shown_as_long_as_it_is_so() {
+    let plant = Plant::start(&["a", "b"]).await;
+    let wire = Wire::to(plant.port).await;
+    let (server, map) = machine("press", &wire.url(), &["a", "b"]);
+    let mut bench = Bench::start(&server, &[(0, map)], 64);
+    bench.until_all(0..2, 0).await;
+    assert_eq!(bench.figures().fault, None);
+    plant.put("b", Variant::from(vec![1_i32, 2]), DateTime::now());
+    let is_misfit =
+        |fault: Option<&str>| fault.is_some_and(|fault| fault.contains("press/p1 (array)"));
+    bench.until_fault(is_misfit).await;
+    let fault = bench.figures().fault_zh.unwrap();
+    assert!(fault.contains("1 个点位：press/p1（数组）"), "{fault}");
+    // A connection that is lost is told first, and no longer than it is.
+    wire.shut(true);
+    wire.cut();
+    bench.until_fault(|fault| !is_misfit(fault)).await;
+    assert!(bench.figures().fault.is_some());
+    wire.shut(false);
+    bench.until_fault(is_misfit).await;
+    plant.put("b", Variant::Int32(7), DateTime::now());
+    bench.until_fault(|fault| fault.is_none()).await;
+    assert_eq!(bench.figures().fault_zh, None);
     bench.end().await;
 }

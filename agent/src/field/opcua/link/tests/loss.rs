@@ -1,6 +1,6 @@
 //! What happens when the server or the way to it fails.
 
-use opcua::types::{DateTime, Variant};
+use opcua::types::{DataValue, DateTime, Variant};
 
 use super::memory::Memory;
 use super::*;
@@ -189,12 +189,32 @@ async fn what_nobody_takes_is_a_gap_and_not_a_silence() {
     bench.end().await;
 }
 
+/// How long a server is down where that matters: far longer than the interval of the group.
+const DOWN: Duration = Duration::from_millis(700);
+
+/// Takes what comes until a gap is named whose reason says so; gives it, and the history until then.
+async fn history_until(bench: &mut Bench, says: &str) -> (Vec<(Time, Value)>, Missed) {
+    let mut history = Vec::new();
+    let named = bench
+        .until(|seen| {
+            if let Observation::History(batch) = seen {
+                let value =
+                    |sample: &Sample| (batch.source.unwrap(), sample.reading.clone().unwrap());
+                history.extend(batch.samples.iter().map(value));
+            }
+            missed(seen).filter(|missed| missed.reason.contains(says))
+        })
+        .await;
+    assert!(history.is_sorted_by_key(|(time, _)| *time), "{history:?}");
+    (history, named)
+}
+
 #[tokio::test]
-async fn a_gap_is_filled_from_history_and_the_rest_is_named() {
-    let plant = Plant::start(&["h", "n"]).await;
-    let (server, map) = machine("press", &plant.url(), &["h", "n"]);
+async fn what_was_before_a_restart_is_named_even_where_history_answers_well() {
+    let plant = Plant::start(&["h", "hidle", "n"]).await;
+    let (server, map) = machine("press", &plant.url(), &["h", "hidle", "n"]);
     let mut bench = Bench::start(&server, &[(0, map)], 64);
-    bench.until_all(0..2, 0).await;
+    bench.until_all(0..3, 0).await;
     // Delivered live: no history is wanted of it.
     plant.put("h", Variant::Int32(1), DateTime::now());
     bench.until_value(0, 0, 1).await;
@@ -205,25 +225,100 @@ async fn a_gap_is_filled_from_history_and_the_rest_is_named() {
     }
     let port = plant.kill().await;
     bench.until(is_link_bad).await;
-    let plant = Plant::start_at(port, &["h", "n"], memory).await;
-    let mut history = Vec::new();
-    let missed = bench
-        .until(|seen| {
-            if let Observation::History(batch) = seen {
-                assert!(batch.samples.iter().all(|sample| sample.point == 0));
-                let readings = batch.samples.iter().map(|sample| sample.reading.clone());
-                history.extend(readings.map(|reading| (batch.source.unwrap(), reading)));
-            }
-            missed(seen)
-        })
-        .await;
-    assert!(missed.reason.contains("1 points: p1"), "{missed:?}");
-    assert!(history.is_sorted_by_key(|(time, _)| *time), "{history:?}");
-    let values: Vec<_> = history.into_iter().map(|(_, reading)| reading).collect();
-    let expected: Vec<_> = (2..7).map(|value| Ok(Value::Int(value))).collect();
-    assert_eq!(values, expected);
+    tokio::time::sleep(DOWN).await;
+    let back = SystemClock.now().wall;
+    let plant = Plant::start_at(port, &["h", "hidle", "n"], memory).await;
+    let (history, lost) = history_until(&mut bench, "not in the server's history").await;
+    let (more, down) = history_until(&mut bench, "runs since").await;
+    assert_eq!(more, []);
+    let values: Vec<Value> = history.into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values, (2..7).map(Value::Int).collect::<Vec<_>>());
+    assert!(lost.reason.ends_with("1 points: p2"), "{lost:?}");
+    assert!(down.reason.ends_with("2 points: p0, p1"), "{down:?}");
+    // It ends with the server's start, not with the first value after it.
+    assert!(
+        down.from < back && (back..lost.to).contains(&down.to),
+        "{down:?} {lost:?}"
+    );
     bench.end().await;
     drop(plant);
+}
+
+#[tokio::test]
+async fn a_historian_that_went_on_without_the_server_fills_the_gap() {
+    let plant = Plant::start(&["h", "n"]).await;
+    let (server, map) = machine("press", &plant.url(), &["h", "n"]);
+    let mut bench = Bench::start(&server, &[(0, map)], 64);
+    bench.until_all(0..2, 0).await;
+    let (memory, id) = (plant.memory.clone(), plant.id("h"));
+    let historian = memory.clone();
+    let port = plant.kill().await;
+    let writing = tokio::spawn(async move {
+        for value in 1_i32.. {
+            historian.add(id.clone(), DataValue::new_at(value, DateTime::now()));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    bench.until(is_link_bad).await;
+    tokio::time::sleep(DOWN).await;
+    let plant = Plant::start_at(port, &["h", "n"], memory).await;
+    let (history, lost) = history_until(&mut bench, "p1").await;
+    assert!(lost.reason.ends_with("history: 1 points: p1"), "{lost:?}");
+    assert!(history.len() > 50, "{history:?}");
+    let standing = bench.until(|seen| {
+        assert_eq!(missed(seen), None);
+        matches!(seen, Observation::Standing(_)).then_some(())
+    });
+    standing.await;
+    writing.abort();
+    bench.end().await;
+    drop(plant);
+}
+
+#[tokio::test]
+async fn history_that_breaks_off_is_gone_on_with_before_anything_is_named() {
+    let plant = Plant::start_forgetful(&["h"]).await;
+    let wire = Wire::to(plant.port).await;
+    let (server, map) = machine("press", &wire.url(), &["h"]);
+    let mut bench = Bench::start(&server, &[(0, map)], 64);
+    bench.until_value(0, 0, 0).await;
+    plant.put("h", Variant::Int32(1), DateTime::now());
+    bench.until_value(0, 0, 1).await;
+    wire.shut(true);
+    wire.cut();
+    bench.until(is_link_bad).await;
+    for value in 2..12 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        plant.remember("h", value);
+    }
+    plant.put("h", Variant::Int32(12), DateTime::now());
+    // Twice the longest life of a subscription that nobody asks for.
+    tokio::time::sleep(Duration::from_millis(2 * 10 * 70)).await;
+    // The server falls silent in the middle of its answers, and the connection breaks.
+    plant.memory.fall_silent(Some(2));
+    wire.shut(false);
+    let memory = plant.memory.clone();
+    let broken = async {
+        memory.until_silent().await;
+        wire.cut();
+        memory.fall_silent(None);
+    };
+    let mut seen = Vec::new();
+    let filled = bench.until(|observation| {
+        assert_eq!(missed(observation), None);
+        if let Observation::History(batch) = observation {
+            seen.extend(
+                batch
+                    .samples
+                    .iter()
+                    .map(|sample| sample.reading.clone().unwrap()),
+            );
+        }
+        (seen.len() >= 10).then_some(())
+    });
+    tokio::join!(broken, filled);
+    assert_eq!(seen, (2..12).map(Value::Int).collect::<Vec<_>>());
+    bench.end().await;
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! What a test server remembers of its nodes' values, and the node manager that answers from it.
+//! What a test server remembers of its nodes' values, and the node manager that answers from it. Of `hloop` it
+//! tells one value again and again, of `hvoid` none, and promises more for ever.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -12,21 +13,39 @@ use opcua::server::node_manager::{HistoryNode, RequestContext, ServerContext};
 use opcua::types::{
     DataValue, HistoryData, NodeId, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
 };
+use tokio::sync::watch;
 
 /// Values in one answer: few, so that there are continuations.
 const ANSWER_MAX: usize = 2;
 
 /// What a server remembers; clones are the same memory.
 #[derive(Clone, Default)]
-pub(super) struct Memory(Arc<Mutex<HashMap<NodeId, Vec<DataValue>>>>);
+pub(super) struct Memory {
+    values: Arc<Mutex<HashMap<NodeId, Vec<DataValue>>>>,
+    /// After how many more answers it falls silent, if at all.
+    answers: Arc<watch::Sender<Option<usize>>>,
+}
 
 impl Memory {
     pub(super) fn add(&self, node: NodeId, value: DataValue) {
-        self.0.lock().unwrap().entry(node).or_default().push(value);
+        let mut values = self.values.lock().unwrap();
+        values.entry(node).or_default().push(value);
+    }
+
+    /// Falls silent after so many answers, or none: speaks again.
+    pub(super) fn fall_silent(&self, after: Option<usize>) {
+        self.answers.send_replace(after);
+    }
+
+    /// Waits until it was asked what it does not answer.
+    pub(super) async fn until_silent(&self) {
+        let mut answers = self.answers.subscribe();
+        let silent = answers.wait_for(|left| *left == Some(0));
+        silent.await.unwrap();
     }
 
     fn answer(&self, asked: &ReadRawModifiedDetails, node: &mut HistoryNode) {
-        let memory = self.0.lock().unwrap();
+        let memory = self.values.lock().unwrap();
         let (start, end) = (asked.start_time, asked.end_time);
         let within = |value: &&DataValue| {
             let time = value.source_timestamp.unwrap();
@@ -35,8 +54,17 @@ impl Memory {
         let all = memory.get(node.node_id()).into_iter().flatten();
         let before = node.continuation_point();
         let after = before.map_or(0, |point| *point.get::<usize>().unwrap());
-        let left: Vec<DataValue> = all.filter(within).skip(after).cloned().collect();
-        if left.len() > ANSWER_MAX {
+        let name = node.node_id().to_string();
+        let is_endless = name.ends_with(";s=hloop") || name.ends_with(";s=hvoid");
+        let left: Vec<DataValue> = match is_endless {
+            true => all
+                .take(1)
+                .filter(|_| name.ends_with("hloop"))
+                .cloned()
+                .collect(),
+            false => all.filter(within).skip(after).cloned().collect(),
+        };
+        if is_endless || left.len() > ANSWER_MAX {
             let next = ContinuationPoint::new(Box::new(after + ANSWER_MAX));
             node.set_next_continuation_point(Some(next));
         }
@@ -93,9 +121,19 @@ impl InMemoryNodeManagerImpl for Nodes {
         'inner: 'answer,
         Self: 'answer,
     {
-        for node in nodes {
-            self.memory.answer(asked, node);
-        }
-        Box::pin(async { Ok(()) })
+        let is_silent = *self.memory.answers.borrow() == Some(0);
+        self.memory.answers.send_if_modified(|left| {
+            *left = left.map(|left| left.saturating_sub(1));
+            left.is_some()
+        });
+        Box::pin(async move {
+            if is_silent {
+                std::future::pending::<()>().await;
+            }
+            for node in nodes {
+                self.memory.answer(asked, node);
+            }
+            Ok(())
+        })
     }
 }

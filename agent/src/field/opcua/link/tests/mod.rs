@@ -19,9 +19,11 @@ use crate::live::LinkFigures;
 use crate::sample::{Standing, Value};
 use plant::{Plant, Wire};
 
+mod dead;
 mod flow;
 mod loss;
 mod memory;
+mod narrow;
 mod plant;
 
 /// How long a test waits for what must happen.
@@ -152,6 +154,13 @@ impl Bench {
             None
         })
         .await
+    }
+
+    /// Takes what comes until this is shown as the link's fault.
+    async fn until_fault(&mut self, wished: impl Fn(Option<&str>) -> bool) {
+        while !wished(self.figures().fault.as_deref()) {
+            self.next().await;
+        }
     }
 
     fn figures(&self) -> LinkFigures {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opcua::crypto::SecurityPolicy;
-use opcua::nodes::{AccessLevel, VariableBuilder};
+use opcua::nodes::{AccessLevel, NodeType, VariableBuilder};
 use opcua::server::address_space::{AddressSpace, add_namespaces};
 use opcua::server::diagnostics::NamespaceMetadata;
 use opcua::server::node_manager::ServerContext;
 use opcua::server::node_manager::memory::{InMemoryNodeManager, InMemoryNodeManagerBuilder};
-use opcua::server::{ANONYMOUS_USER_TOKEN_ID, ServerBuilder, ServerHandle, SubscriptionLimits};
+use opcua::server::{ANONYMOUS_USER_TOKEN_ID, Limits, ServerBuilder, ServerHandle};
 use opcua::types::{
     DataTypeId, DataValue, DateTime, MessageSecurityMode, NodeId, ObjectId, QualifiedName,
     StatusCode, VariableId, Variant,
@@ -49,24 +49,39 @@ impl Plant {
     /// A server that publishes no faster than this, in milliseconds.
     pub(super) async fn start_slow(nodes: &[&str], publish_ms: f64) -> Self {
         let limit =
-            |limits: &mut SubscriptionLimits| limits.min_publishing_interval_ms = publish_ms;
+            |limits: &mut Limits| limits.subscriptions.min_publishing_interval_ms = publish_ms;
         Self::start_as(0, nodes, Memory::default(), limit).await
     }
 
     /// A server that forgets a subscription soon.
     pub(super) async fn start_forgetful(nodes: &[&str]) -> Self {
-        let limit = |limits: &mut SubscriptionLimits| {
-            limits.max_keep_alive_count = 3;
-            limits.max_lifetime_count = 10;
+        let limit = |limits: &mut Limits| {
+            limits.subscriptions.max_keep_alive_count = 3;
+            limits.subscriptions.max_lifetime_count = 10;
         };
         Self::start_as(0, nodes, Memory::default(), limit).await
+    }
+
+    /// A server that answers no request for more than so many nodes or items.
+    pub(super) async fn start_narrow(
+        port: u16,
+        nodes: &[&str],
+        memory: Memory,
+        count: usize,
+    ) -> Self {
+        let limit = |limits: &mut Limits| {
+            limits.operational.max_nodes_per_read = count;
+            limits.operational.max_monitored_items_per_call = count;
+            limits.operational.max_nodes_per_history_read_data = count;
+        };
+        Self::start_as(port, nodes, memory, limit).await
     }
 
     async fn start_as(
         port: u16,
         nodes: &[&str],
         memory: Memory,
-        limit: impl FnOnce(&mut SubscriptionLimits),
+        limit: impl FnOnce(&mut Limits),
     ) -> Self {
         let listener = loop {
             match TcpListener::bind(("127.0.0.1", port)).await {
@@ -100,9 +115,9 @@ impl Plant {
             .discovery_urls(vec![format!("opc.tcp://127.0.0.1:{port}/")])
             .with_node_manager(InMemoryNodeManagerBuilder::new(manager))
             .add_endpoint("none", ("/", none.0, none.1, &tokens[..]));
-        let limits = &mut builder.limits_mut().subscriptions;
-        limits.min_publishing_interval_ms = 10.0;
-        limits.min_sampling_interval_ms = 10.0;
+        let limits = builder.limits_mut();
+        limits.subscriptions.min_publishing_interval_ms = 10.0;
+        limits.subscriptions.min_sampling_interval_ms = 10.0;
         limit(limits);
         let (server, handle) = builder.build().unwrap();
         let manager = handle
@@ -136,7 +151,7 @@ impl Plant {
         format!("opc.tcp://127.0.0.1:{}/", self.port)
     }
 
-    fn id(&self, node: &str) -> NodeId {
+    pub(super) fn id(&self, node: &str) -> NodeId {
         NodeId::new(self.namespace, node)
     }
 
@@ -199,10 +214,31 @@ impl Plant {
             .unwrap();
     }
 
+    /// Changes a node's value, and tells no item of it.
+    pub(super) fn set_silently(&self, node: &str, value: i32) {
+        let mut space = self.nodes.address_space().write();
+        let id = self.id(node);
+        let Some(NodeType::Variable(variable)) = space.find_mut(&id) else {
+            panic!("{node} is no variable");
+        };
+        variable.set_data_value(DataValue::new_now(value));
+    }
+
     /// Sessions that the server keeps.
     pub(super) fn sessions(&self) -> usize {
-        let count =
-            VariableId::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount;
+        self.count(
+            VariableId::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount,
+        )
+    }
+
+    /// Subscriptions that the server keeps.
+    pub(super) fn subscriptions(&self) -> usize {
+        self.count(
+            VariableId::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSubscriptionCount,
+        )
+    }
+
+    fn count(&self, count: VariableId) -> usize {
         let count = self.handle.info().diagnostics.get(count).unwrap();
         match count.value {
             Some(Variant::UInt32(count)) => count.try_into().unwrap(),
