@@ -265,15 +265,17 @@ impl OpcFault {
                 "服务器有应答但不再发布数据；正在重新订阅，若反复出现请查看服务器自身的日志"
             ),
             Self::NoSuchNamespace { asked, offered } => no_such_namespace(asked, offered),
-            Self::Unsupported(points) => {
-                let Text { en, zh } = &**points;
-                text!(
-                    "these points hold what their type in the map can't: {en}; correct type or index there",
-                    "以下点位的内容与点表中的类型不符：{zh}；请更正类型或下标"
-                )
-            }
+            Self::Unsupported(points) => unsupported(points),
         }
     }
+}
+
+fn unsupported(points: &Text) -> Text {
+    let Text { en, zh } = points;
+    text!(
+        "these points hold what their type in the map can't: {en}; correct type or index there",
+        "以下点位的内容与点表中的类型不符：{zh}；请更正类型或下标"
+    )
 }
 
 fn no_such_security(asked: &str, offered: &str) -> Text {

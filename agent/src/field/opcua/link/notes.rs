@@ -186,13 +186,17 @@ impl Link {
         if is_first && self.refused > 0 {
             self.tell_refused(std::iter::empty());
         }
-        let waits = visit
-            .pause
-            .is_some_and(|pause| Instant::now() < pause.until);
-        if visit.gaps_until.is_some() && !waits && self.wanted.is_settled() {
-            visit.gaps_until = Some(Instant::now());
-        }
+        self.end_waiting(visit);
         change
+    }
+
+    /// Gaps wait no longer for values once all that is wanted is there.
+    fn end_waiting(&self, visit: &mut Visit) {
+        let now = Instant::now();
+        let is_paused = visit.pause.is_some_and(|pause| now < pause.until);
+        if visit.gaps_until.is_some() && !is_paused && self.wanted.is_settled() {
+            visit.gaps_until = Some(now);
+        }
     }
 
     /// The nodes of these items are gone, and nothing came of them: they are bad by name, and made anew
