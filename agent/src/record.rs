@@ -1,6 +1,18 @@
-//! One message to the city: plain data between the recorder, the outbox and the uplink.
+//! What the recorder hands on: messages for the outbox, facts for the ledger. Plain data.
 
+use lineside_proto::ledger::LeafBody;
 use lineside_proto::{Gap, Identifier, Time};
+
+use crate::clock::Stamp;
+
+/// A fact that is to become a leaf of the ledger: all of it but its index and its boot id.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entry {
+    /// When it was established.
+    pub at: Stamp,
+    /// The fact.
+    pub body: LeafBody,
+}
 
 /// What the queue keeps: one message to the city.
 #[derive(Clone, PartialEq, Eq, Debug)]

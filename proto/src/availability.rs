@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClockStatus, Identifier, LocalText, OpcState, State, Time};
+use crate::{Class, ClockStatus, Identifier, LocalText, OpcState, State, Time};
 
 /// Retained on `availability/{machine}`, with a message expiry of `max_age_s`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -117,8 +117,8 @@ pub struct SessionSummary {
     pub id: String,
     /// The booking it belongs to.
     pub booking: Option<String>,
-    /// Its class: EXT, OWN, AFF, TRN, MNT or UNB.
-    pub class: String,
+    /// Its class.
+    pub class: Class,
     /// When it began.
     pub started: Time,
     /// When its booking ends.

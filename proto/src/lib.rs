@@ -4,11 +4,16 @@
 //! Lineside sends is shaped anywhere else.
 
 mod availability;
+pub mod booking;
+mod class;
 mod consumer;
 mod gap;
+pub mod ledger;
 mod map;
 mod name;
+mod request;
 pub mod schema;
+mod session;
 mod state;
 mod status;
 mod telemetry;
@@ -17,10 +22,13 @@ mod topic;
 
 pub use availability::{Availability, AvailableNow, LedgerHead, NextBooking, Reason, ReasonCode};
 pub use availability::{SessionSummary, Window};
+pub use class::{CheckIn, Class, Outcome};
 pub use consumer::{Belief, Doubt, Receipt, believed, ends_ms};
 pub use gap::{Gap, GapKind};
 pub use map::{MapDocument, MapGroup, MapPoint, MapRule};
 pub use name::{Identifier, LocalText, NameError, PointName};
+pub use request::{ANSWER_BYTES_MAX, Answer, AnswerError, LeafMessage, Request};
+pub use session::{BookingsAck, RefusalCode, RefusedBooking, SessionDocument, SessionNews};
 pub use state::{OpcItem, OpcMode, OpcState, State};
 pub use status::{
     Clock, ClockStatus, GatewayStatus, LedgerFigures, Link, MachineCount, OutboxFigures,

@@ -4,8 +4,10 @@ use crate::Identifier;
 
 /// The content types that Lineside sets on its publishes.
 pub mod content_type {
-    /// Every document.
+    /// Every document but the signed ones.
     pub const JSON: &str = "application/json";
+    /// A signed note: the ledger's checkpoint, a cosignature.
+    pub const TEXT: &str = "text/plain";
 }
 
 /// The topics of one gateway: `{prefix}/{site}/{gateway}/…`.
@@ -53,5 +55,45 @@ impl Topics {
     /// What a machine is.
     pub fn map(&self, machine: &Identifier) -> String {
         format!("{}/map/{machine}", self.root)
+    }
+
+    /// The ledger's leaves.
+    pub fn leaf(&self) -> String {
+        format!("{}/ledger/leaf", self.root)
+    }
+
+    /// The ledger's newest checkpoint.
+    pub fn checkpoint(&self) -> String {
+        format!("{}/ledger/checkpoint", self.root)
+    }
+
+    /// What a witness says of the ledger.
+    pub fn cosignature(&self) -> String {
+        format!("{}/ledger/cosignature", self.root)
+    }
+
+    /// A machine's sessions, and what became of its bookings.
+    pub fn sessions(&self, machine: &Identifier) -> String {
+        format!("{}/sessions/{machine}", self.root)
+    }
+
+    /// A machine's bookings, as the portal sends them.
+    pub fn bookings(&self, machine: &Identifier) -> String {
+        format!("{}/bookings/{machine}", self.root)
+    }
+
+    /// What became of them here.
+    pub fn bookings_ack(&self, machine: &Identifier) -> String {
+        format!("{}/bookings-ack/{machine}", self.root)
+    }
+
+    /// Questions to the gateway.
+    pub fn request(&self) -> String {
+        format!("{}/request", self.root)
+    }
+
+    /// Below this, and nowhere else, answers go.
+    pub fn response(&self) -> String {
+        format!("{}/response/", self.root)
     }
 }

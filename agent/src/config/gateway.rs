@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::credential;
 use super::fault::Fault;
 use super::files::Files;
-use super::model::{Gateway, Log, Outbox, Publish, Telemetry};
+use super::model::{
+    Bookings, External, Gateway, Ledger, Log, Outbox, Publish, Sessions, Telemetry,
+};
 use super::section::{Said, Section};
 use super::source::Place;
 use crate::text::Language;
@@ -70,6 +72,10 @@ fn settings(root: &Section<'_>, files: &Files) -> Option<Gateway> {
     }
     let state_dir = state_dir.map_or("/var/lib/lineside", |said| said.value);
     let words = [("en", Language::En), ("zh-CN", Language::ZhCn)];
+    let origin = match (&site, &id) {
+        (Some(site), Some(id)) => format!("lineside/{}/{}", site.value, id.value),
+        _ => String::new(),
+    };
     let language = section.choice("language", &words).map(|said| said.value);
     let timezone = timezone(&section);
     section.finish();
@@ -85,6 +91,12 @@ fn settings(root: &Section<'_>, files: &Files) -> Option<Gateway> {
         heartbeat,
         log,
         console,
+        bookings: Bookings::default(),
+        sessions: Sessions::default(),
+        ledger: Ledger {
+            key: files.beside(section.at(), "keys/ledger.key"),
+            origin,
+        },
     })
 }
 
@@ -125,6 +137,7 @@ fn telemetry(root: &Section<'_>) -> Telemetry {
         batch: SECOND,
         full_every: 10 * MINUTE,
         publish: Publish::All,
+        external: External::Withhold,
     };
     let Some(section) = root.section("telemetry") else {
         return telemetry;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fault::{Fault, Report};
 use super::files::Files;
-use super::model::{Group, MachineMap, POINTS_MAX, Point, StateRule};
+use super::model::{Evidence, Group, MachineMap, POINTS_MAX, Point, StateRule};
 use super::section::{Said, Section, table};
 use super::server::Around;
 use super::source::Place;
@@ -95,6 +95,8 @@ pub(super) fn read(resolved: &Table, at: &Place, files: &Files, report: &Report)
             rules: rules.unwrap_or_default(),
             warm_up,
             hold_counts,
+            evidence: Evidence::default(),
+            files: String::new(),
         };
         drop_empty_groups(&mut map);
         map.hash = canonical::hash(&map);

@@ -1,6 +1,8 @@
 //! The configuration, resolved and without fault: plain data, made only by [`load`](super::load).
 
+use lineside_proto::booking::IssuerKey;
 use lineside_proto::{Identifier, LocalText, PointName, State};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,6 +53,61 @@ pub struct Gateway {
     pub log: Log,
     /// Where the console will listen.
     pub console: SocketAddr,
+    /// Who may book, and how somebody checks in.
+    pub bookings: Bookings,
+    /// How sessions begin and end, and whose they are.
+    pub sessions: Sessions,
+    /// The ledger's key and name.
+    pub ledger: Ledger,
+}
+
+/// `[bookings]`.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Bookings {
+    /// Keys that may sign booking tokens; none: bookings come unsigned.
+    pub issuer_keys: Vec<IssuerKey>,
+    /// How the session of a booking opens.
+    pub check_in: CheckInMode,
+}
+
+/// How the session of a booking opens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CheckInMode {
+    /// Activity inside exactly one booking's window opens it.
+    #[default]
+    Implied,
+    /// Only a check-in opens it.
+    Required,
+}
+
+/// `[sessions]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sessions {
+    /// An unbooked session ends after so long without activity.
+    pub idle_close: Duration,
+    /// The platform's own organisation, in the tokens' pseudonyms.
+    pub own: BTreeSet<String>,
+    /// Its affiliates, likewise.
+    pub affiliates: BTreeSet<String>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            idle_close: Duration::from_secs(15 * 60),
+            own: BTreeSet::new(),
+            affiliates: BTreeSet::new(),
+        }
+    }
+}
+
+/// `[ledger]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ledger {
+    /// The signing key's file, outside the state directory.
+    pub key: PathBuf,
+    /// The ledger's name in its checkpoints.
+    pub origin: String,
 }
 
 /// `[uplink]`.
@@ -104,6 +161,18 @@ pub struct Telemetry {
     pub full_every: Duration,
     /// Which points are published.
     pub publish: Publish,
+    /// Whether process values go out while another company's session runs.
+    pub external: External,
+}
+
+/// What becomes of process values while another company's session (EXT) runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum External {
+    /// They stay here, unless the booking allows them.
+    #[default]
+    Withhold,
+    /// They go out as always.
+    Publish,
 }
 
 /// Which points are published.
@@ -151,6 +220,19 @@ pub struct MachineMap {
     pub warm_up: Duration,
     /// How long HOLD counts as activity.
     pub hold_counts: Duration,
+    /// Points that cross-check the hours.
+    pub evidence: Evidence,
+    /// `sha256:` and the hash of the map's, template's and sheet's exact bytes.
+    pub files: String,
+}
+
+/// `[evidence]` of a machine map: points that cross-check the hours, as places in the map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Evidence {
+    /// The machine's own hour counter.
+    pub hours: Option<u16>,
+    /// An independent meter, in Wh.
+    pub energy: Option<u16>,
 }
 
 /// Points of one machine, so that a place in the map fits 16 bits and a batch stays small.

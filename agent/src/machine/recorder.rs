@@ -14,7 +14,7 @@ use super::silence::Silences;
 use super::state::{StateMachine, Transition};
 use crate::clock::Stamp;
 use crate::config::model::{MachineMap, Telemetry};
-use crate::record::Record;
+use crate::record::{Entry, Record};
 use crate::sample::{Batch, Missed, Observation, Slot, Standing};
 
 /// A change of reason without a change of state (such as one more stale point) is said at most this often.
@@ -36,6 +36,8 @@ pub enum Input {
 /// What must become durable, and what must be said.
 #[derive(Debug, Default)]
 pub struct Commit {
+    /// Facts for the ledger; durable before anything else of the commit.
+    pub leaves: Vec<Entry>,
     /// Messages for the outbox.
     pub records: Vec<Record>,
     /// Availability documents that are new.

@@ -127,5 +127,7 @@ pub(crate) fn bare() -> MachineMap {
         rules: Vec::new(),
         warm_up: Duration::ZERO,
         hold_counts: Duration::from_secs(900),
+        evidence: crate::config::model::Evidence::default(),
+        files: String::new(),
     }
 }

@@ -87,7 +87,7 @@ fn session(row: &Row) -> String {
     };
     match &session.booking {
         Some(booking) => harmless(&format!("{} {booking}", session.class)),
-        None => harmless(&session.class),
+        None => session.class.to_string(),
     }
 }
 

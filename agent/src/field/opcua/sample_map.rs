@@ -43,6 +43,8 @@ pub(super) fn map(name: &str, server: &Arc<Server>) -> MachineMap {
         rules: Vec::new(),
         warm_up: Duration::ZERO,
         hold_counts: Duration::from_secs(900),
+        evidence: crate::config::model::Evidence::default(),
+        files: String::new(),
     }
 }
 

@@ -10,6 +10,7 @@ fn settings() -> Telemetry {
         batch: Duration::from_secs(1),
         full_every: Duration::from_secs(600),
         publish: Publish::All,
+        external: crate::config::model::External::Withhold,
     }
 }
 
@@ -339,6 +340,7 @@ fn history_is_told_whole_and_changes_nothing_that_was_told() {
 fn what_is_not_published_is_not_remembered() {
     let settings = Telemetry {
         publish: Publish::Listed,
+        external: crate::config::model::External::Withhold,
         ..settings()
     };
     let mut frames = Frames::new(map(vec![point("p")]), &settings, "s".into(), 1);

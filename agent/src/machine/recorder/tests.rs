@@ -1,7 +1,7 @@
 //! The recorder, driven as production drives it.
 
 use super::*;
-use crate::config::model::Publish;
+use crate::config::model::{External, Publish};
 use crate::machine::testing::{machine, node, point, served};
 use crate::sample::{Bad, Sample, Value};
 use lineside_proto::ReasonCode;
@@ -36,6 +36,7 @@ fn of(map: Arc<MachineMap>, resume: Resume) -> Recorder {
         batch: Duration::from_secs(1),
         full_every: Duration::from_secs(600),
         publish: Publish::All,
+        external: External::Withhold,
     };
     let mut recorder = Recorder::new(origin, telemetry, "stream");
     recorder.join(Slot(3), map, resume, at(0));

@@ -1,0 +1,87 @@
+use std::collections::BTreeMap;
+
+use super::{Leaf, LeafBody, LeafError, LeafHead, StateLeaf, UsageLeaf};
+use crate::{Class, State, Time};
+
+fn head(index: u64) -> LeafHead {
+    LeafHead {
+        v: 1,
+        index,
+        at: Time::from_millis(1_795_420_800_004),
+        boot: "b".to_owned(),
+        mono_ms: 5_004,
+    }
+}
+
+#[test]
+fn a_leaf_is_its_canonical_bytes() {
+    let check = |body: LeafBody, text: &str| {
+        let leaf = Leaf {
+            head: head(7),
+            body,
+        };
+        let bytes = leaf.to_bytes().unwrap();
+        assert_eq!(String::from_utf8(bytes.clone()).unwrap(), text);
+        assert_eq!(Leaf::from_bytes(&bytes).unwrap(), leaf);
+    };
+    check(
+        LeafBody::State(StateLeaf {
+            machine: "m".parse().unwrap(),
+            from: State::Unknown,
+            to: State::Run,
+            since: Time::from_millis(1_795_420_800_000),
+            since_ms: 5_000,
+            rule: Some("RUN@2".to_owned()),
+            config: "sha256:00".to_owned(),
+        }),
+        r#"{"at":"2026-11-23T08:00:00.004Z","boot":"b","config":"sha256:00","from":"UNKNOWN","index":7,"machine":"m","mono_ms":5004,"rule":"RUN@2","since":"2026-11-23T08:00:00.000Z","since_ms":5000,"to":"RUN","type":"state","v":1}"#,
+    );
+    check(
+        LeafBody::Usage(UsageLeaf {
+            machine: "m".parse().unwrap(),
+            session: Some("s".to_owned()),
+            class: Some(Class::Ext),
+            from: Time::from_millis(1_795_420_796_000),
+            to: Time::from_millis(1_795_420_800_000),
+            span_boot: None,
+            mono_from_ms: 1_000,
+            mono_to_ms: 5_000,
+            ms: BTreeMap::from([(State::Run, 3_000), (State::Idle, 1_000)]),
+            hold_over_ms: 0,
+            good: 4,
+            bad: 0,
+            energy: None,
+            hours: None,
+            config: "sha256:00".to_owned(),
+        }),
+        r#"{"at":"2026-11-23T08:00:00.004Z","bad":0,"boot":"b","class":"EXT","config":"sha256:00","energy":null,"from":"2026-11-23T07:59:56.000Z","good":4,"hours":null,"index":7,"machine":"m","mono_from_ms":1000,"mono_ms":5004,"mono_to_ms":5000,"ms":{"IDLE":1000,"RUN":3000},"session":"s","to":"2026-11-23T08:00:00.000Z","type":"usage","v":1}"#,
+    );
+}
+
+#[test]
+fn what_is_no_leaf_is_refused() {
+    let good = r#"{"at":"2026-11-23T08:00:00.004Z","boot":"b","by":"p","index":7,"mono_ms":5004,"reason":"r","refers":3,"type":"correction","v":1}"#;
+    assert!(Leaf::from_bytes(good.as_bytes()).is_ok());
+    let check = |from: &str, to: &str| {
+        let text = good.replacen(from, to, 1);
+        assert_ne!(text, good);
+        Leaf::from_bytes(text.as_bytes()).unwrap_err()
+    };
+    assert!(matches!(check("\"v\":1", "\"v\":2"), LeafError::Version(2)));
+    assert!(matches!(check(":3", ": 3"), LeafError::Form(_)));
+    assert!(matches!(check(":3", ":3.5"), LeafError::Form(_)));
+    assert!(matches!(check(":3", ":true"), LeafError::Form(_)));
+    assert!(matches!(
+        check("correction", "opinion"),
+        LeafError::Shape(_)
+    ));
+    assert!(matches!(
+        check("{\"at\"", "{\"v\":1,\"at\""),
+        LeafError::Form(_)
+    ));
+    let long = good.replace("\"r\"", &format!("\"{}\"", "r".repeat(5000)));
+    assert!(matches!(
+        Leaf::from_bytes(long.as_bytes()).unwrap_err(),
+        LeafError::TooLong(_)
+    ));
+}
