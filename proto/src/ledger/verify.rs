@@ -112,7 +112,7 @@ impl Replay {
     /// A log of which these heads were seen before.
     pub fn new(seen: impl IntoIterator<Item = (u64, Hash)>) -> Self {
         let mut seen: Vec<_> = seen.into_iter().collect();
-        seen.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+        seen.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
         Self {
             range: Range::default(),
             seen,
