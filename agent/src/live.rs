@@ -1,12 +1,14 @@
 //! What the agent knows right now, as a snapshot for people: `status`, the demo's table, the console.
 
 use lineside_proto::{
-    AvailableNow, Clock, Identifier, LocalText, OutboxFigures, PointName, ReasonCode, State, Time,
+    AvailableNow, CheckIn, Class, Clock, Identifier, LocalText, OutboxFigures, PointName,
+    ReasonCode, State, Time,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A snapshot of the whole agent.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Live {
     /// The pilot platform.
     pub site: Identifier,
@@ -26,10 +28,26 @@ pub struct Live {
     pub uplink: UplinkFigures,
     /// The durable queue.
     pub outbox: OutboxFigures,
+    /// The ledger; none before it is open.
+    #[serde(default)]
+    pub ledger: Option<LedgerFigures>,
+}
+
+/// How far the ledger is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct LedgerFigures {
+    /// Its name in its checkpoints.
+    pub origin: String,
+    /// Leaves on disk.
+    pub size: u64,
+    /// Leaves under the newest signed checkpoint.
+    pub signed: u64,
+    /// Leaves that the city has acknowledged.
+    pub delivered: u64,
 }
 
 /// One machine.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LiveMachine {
     /// The machine.
     pub machine: Identifier,
@@ -53,10 +71,32 @@ pub struct LiveMachine {
     pub points: Vec<LivePoint>,
     /// The machine's links.
     pub links: Vec<LinkFigures>,
+    /// The session that is open.
+    #[serde(default)]
+    pub session: Option<LiveSession>,
+}
+
+/// A session that is open.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LiveSession {
+    /// The session.
+    pub session: String,
+    /// The booking that it is for.
+    pub booking: Option<String>,
+    /// Its class.
+    pub class: Class,
+    /// How it became known who uses the machine.
+    pub check_in: CheckIn,
+    /// Who entered it at the machine, as a pseudonym.
+    pub by: Option<String>,
+    /// When it began.
+    pub from: Time,
+    /// When its booking ends.
+    pub expected_end: Option<Time>,
 }
 
 /// One point.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LivePoint {
     /// Its name.
     pub point: PointName,
@@ -71,7 +111,7 @@ pub struct LivePoint {
 }
 
 /// What one machine's connection is going through.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LinkFigures {
     /// The connection's name in the map.
     pub connection: String,
@@ -100,7 +140,7 @@ pub struct LinkFigures {
 }
 
 /// What a connection gets by subscription.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Subscribed {
     /// Points that the map wants.
     pub items_wanted: u64,
@@ -117,7 +157,7 @@ pub struct Subscribed {
 }
 
 /// The phase of a link.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkPhase {
     /// Not yet connected.
@@ -136,7 +176,7 @@ pub enum LinkPhase {
 }
 
 /// The connection to the broker.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct UplinkFigures {
     /// `host:port`.
     pub broker: String,

@@ -57,10 +57,10 @@ fn difference(
     state_dir: &std::path::Path,
     apply: bool,
 ) -> Result<Difference, Failure> {
-    match ask(context, state_dir, &Request::Reload { apply })? {
-        Answer::Reload(difference) => Ok(difference),
-        Answer::Live(_) | Answer::Probe(_) | Answer::Refused { .. } => Err(other_answer()),
-    }
+    let Answer::Reload(difference) = ask(context, state_dir, &Request::Reload { apply })? else {
+        return Err(other_answer());
+    };
+    Ok(difference)
 }
 
 fn show(out: &mut impl Write, difference: &Difference, context: &Context) -> io::Result<()> {

@@ -301,6 +301,7 @@ mod tests {
             observed_at: None,
             points: Vec::new(),
             links: Vec::new(),
+            session: None,
         };
         Arc::new(Live {
             site: "demo".parse().unwrap(),
@@ -315,6 +316,7 @@ mod tests {
             machines: vec![machine],
             uplink: UplinkFigures::default(),
             outbox: OutboxFigures::default(),
+            ledger: None,
         })
     }
 

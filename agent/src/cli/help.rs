@@ -15,8 +15,8 @@ const PROGRAM: &str = "lineside";
 /// Stands for the command itself, where an argument is named.
 const ITSELF: &str = "";
 
-/// Command, argument and text.
-const TEXTS: [(&str, &str, &str); 59] = [
+/// Command (below another: both, `session start`), argument and text.
+const TEXTS: [(&str, &str, &str); 77] = [
     (
         PROGRAM,
         ITSELF,
@@ -67,6 +67,40 @@ const TEXTS: [(&str, &str, &str); 59] = [
     ("probe", "json", "输出 JSON"),
     ("status", ITSELF, "运行中的程序的状况"),
     ("status", "json", "输出 JSON"),
+    ("session", ITSELF, "在设备旁签到和签退"),
+    ("session start", ITSELF, "有人开始使用设备：开始其会话"),
+    ("session start", "machine", "设备"),
+    ("session start", "booking", "所属预约"),
+    (
+        "session start",
+        "class",
+        "没有预约时：OWN（自用）、TRN（培训）或 MNT（维护）",
+    ),
+    (
+        "session start",
+        "by",
+        "使用者，以化名保存；未指定时为运行本命令的用户",
+    ),
+    ("session start", "json", "输出 JSON"),
+    ("session stop", ITSELF, "使用完毕：结束设备的会话"),
+    ("session stop", "machine", "设备"),
+    (
+        "session stop",
+        "by",
+        "结束者，以化名保存；未指定时为运行本命令的用户",
+    ),
+    ("session stop", "json", "输出 JSON"),
+    ("session list", ITSELF, "进行中的会话"),
+    ("session list", "json", "输出 JSON"),
+    (
+        "correct",
+        ITSELF,
+        "声明台账中的一条记录有误；已写入的内容保持不变",
+    ),
+    ("correct", "index", "有误的记录的序号"),
+    ("correct", "reason", "正确的情况及原因"),
+    ("correct", "by", "声明人；姓名将写入台账"),
+    ("correct", "json", "输出 JSON"),
     ("watch", ITSELF, "以门户的视角实时查看整个平台的可用状态"),
     ("watch", "broker", "消息服务器，写作 mqtt://HOST:PORT"),
     ("watch", "site", "只看这一个平台"),
@@ -188,7 +222,19 @@ fn chinese(command: &str, argument: &str) -> Option<&'static str> {
 
 /// The command and all below it, described in Chinese. What has no Chinese text keeps its own.
 pub(super) fn in_chinese(command: Command) -> Command {
-    let name = command.get_name().to_owned();
+    described_below("", command)
+}
+
+/// The name of a command in the table, below that of the command above it.
+fn place(above: &str, command: &Command) -> String {
+    match (above, command.get_name()) {
+        ("" | PROGRAM, name) => name.to_owned(),
+        (above, name) => format!("{above} {name}"),
+    }
+}
+
+fn described_below(above: &str, command: Command) -> Command {
+    let name = place(above, &command);
     let command = command
         .mut_args(
             |argument| match chinese(&name, argument.get_id().as_str()) {
@@ -196,7 +242,7 @@ pub(super) fn in_chinese(command: Command) -> Command {
                 None => argument,
             },
         )
-        .mut_subcommands(in_chinese);
+        .mut_subcommands(|below| described_below(&name, below));
     match chinese(&name, ITSELF) {
         Some(text) => command.about(text).long_about(None),
         None => command,
@@ -254,26 +300,26 @@ pub(super) fn complaint(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Arguments;
-    use super::{ITSELF, PROGRAM, TEXTS, chinese, complaint, framed, in_chinese};
+    use super::{ITSELF, PROGRAM, TEXTS, chinese, complaint, framed, in_chinese, place};
     use clap::{Command, CommandFactory};
     use std::collections::BTreeSet;
     use unicode_width::UnicodeWidthStr;
 
     /// What a reader of the help can see of the tree: each command and each of its own arguments.
-    fn described(command: &Command, found: &mut BTreeSet<(String, String)>) {
-        let name = command.get_name().to_owned();
+    fn described(above: &str, command: &Command, found: &mut BTreeSet<(String, String)>) {
+        let name = place(above, command);
         let shown = command.get_arguments().filter(|a| !a.is_hide_set());
         found.extend(shown.map(|a| (name.clone(), a.get_id().to_string())));
-        found.insert((name, ITSELF.to_owned()));
+        found.insert((name.clone(), ITSELF.to_owned()));
         for below in command.get_subcommands().filter(|c| !c.is_hide_set()) {
-            described(below, found);
+            described(&name, below, found);
         }
     }
 
     #[test]
     fn everything_that_exists_has_one_chinese_text_and_nothing_else_has() {
         let mut exists = BTreeSet::new();
-        described(&Arguments::command(), &mut exists);
+        described("", &Arguments::command(), &mut exists);
         let texts = TEXTS.map(|(command, argument, _)| (command.to_owned(), argument.to_owned()));
         assert_eq!(texts.len(), BTreeSet::from(texts.clone()).len(), "twice");
         assert_eq!(BTreeSet::from(texts), exists);
@@ -300,8 +346,12 @@ mod tests {
     #[test]
     fn no_help_is_in_english_or_too_wide() {
         let command = Arguments::command();
-        let names = command.get_subcommands().map(Command::get_name);
-        let paths = names.map(|name| vec![name]).chain([vec![]]);
+        let mut paths = vec![vec![]];
+        for above in command.get_subcommands() {
+            paths.push(vec![above.get_name()]);
+            let below = above.get_subcommands().map(Command::get_name);
+            paths.extend(below.map(|name| vec![above.get_name(), name]));
+        }
         for path in paths {
             let text = help(&path);
             for word in ["用法：", "示例：", "选项：", "显示帮助"] {

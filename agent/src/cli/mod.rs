@@ -4,6 +4,8 @@ pub mod apply;
 pub mod browse;
 pub mod check;
 mod columns;
+mod confirm;
+pub mod correct;
 pub mod demo;
 mod failure;
 mod help;
@@ -11,6 +13,7 @@ mod interrupt;
 pub mod probe;
 pub mod run;
 pub mod schema;
+pub mod session;
 pub mod sim;
 pub mod status;
 pub mod table;
@@ -76,6 +79,10 @@ enum Command {
     Trust(trust::Args),
     /// The health of the running agent
     Status(status::Args),
+    /// Check-in and check-out at the machine
+    Session(session::Args),
+    /// Says that a leaf of the ledger is wrong; what was written stays
+    Correct(correct::Args),
     /// Live availability of a whole site, as a portal sees it
     Watch(watch::Args),
     /// JSON Schemas and the AsyncAPI document of everything that Lineside sends
@@ -146,6 +153,8 @@ where
         Command::Browse(args) => browse::run(args, &context),
         Command::Trust(args) => trust::run(args, &context),
         Command::Status(args) => status::run(args, &context),
+        Command::Session(args) => session::run(args, &context),
+        Command::Correct(args) => correct::run(args, &context),
         Command::Watch(args) => watch::run(args, &context),
         Command::Schema(args) => schema::run(args, &context),
         Command::Sim(args) => sim::run(args, &context),

@@ -72,7 +72,6 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
             Ok(Answer::Refused { en, zh }) => {
                 return Err(Failure::Unreachable(Text { en, zh }));
             }
-            Ok(Answer::Live(_) | Answer::Reload(_)) => return Err(other_answer()),
             // Whom the agent's socket is closed to can't tell whether it runs, and must not become a
             // second master on its lines.
             Err(AskError::Absent { source, .. })
@@ -81,6 +80,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
                 runtime()?.block_on(by_own_link(&config, &map, &wanted))?
             }
             Err(error) => return Err(unanswered(error)),
+            Ok(_) => return Err(other_answer()),
         };
         let mut out = io::stdout().lock();
         if args.json {

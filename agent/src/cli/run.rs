@@ -1,13 +1,13 @@
 //! `lineside run`: the daemon.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::{Context, Failure, Outcome, runtime};
 use crate::config::Loaded;
 use crate::control;
 use crate::logs;
-use crate::run::{Agent, Ask, ReloadError, StartError, StopError};
+use crate::run::{Agent, Ask, ReloadError, StartError, StopError, put};
 use crate::text;
 use crate::text::{Language, Text};
 
@@ -43,7 +43,7 @@ pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
         let mut signals = Signals::new()?;
         let mut agent = Agent::start(config, path).await.map_err(start_failure)?;
         if let Err(error) = control::serve(&state_dir, agent.asks()) {
-            tracing::warn!(%error, "no local socket: status, probe and apply can't reach this agent");
+            tracing::warn!(%error, "no local socket: commands can't reach this agent");
         }
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "lineside runs");
         let ended = signals.wait(&mut agent).await;
@@ -89,11 +89,13 @@ impl Signals {
 
 /// Takes up changed machine maps; a configuration with faults is refused and told.
 async fn reload(asks: &mpsc::Sender<Ask>) {
-    let (reply, answer) = oneshot::channel();
-    if asks.send(Ask::Reload { apply: true, reply }).await.is_err() {
-        return;
-    }
-    if let Ok(Err(ReloadError::Faults(faults))) = answer.await {
+    let ask = |reply| Ask::Reload {
+        apply: true,
+        // Whoever may send a signal is the agent's own user or root.
+        who: "SIGHUP".to_owned(),
+        reply,
+    };
+    if let Some(Err(ReloadError::Faults(faults))) = put(asks, ask).await {
         let report = faults.render(Language::En, false, 100);
         tracing::error!("reload refused, the old configuration keeps running:\n{report}");
     }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use super::{Context, Failure, Outcome, words, write_json};
 use crate::control::{self, Answer, AskError, Request};
-use crate::live::{LinkFigures, Live, LiveMachine};
+use crate::live::{LinkFigures, Live, LiveMachine, LiveSession};
 use crate::text;
-use crate::text::Language;
+use crate::text::{Language, Text};
 
 /// Arguments of `lineside status`.
 #[derive(clap::Args, Clone, Debug)]
@@ -42,10 +42,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
 ///
 /// No agent that answers.
 pub fn live(context: &Context, state_dir: &Path) -> Result<Live, Failure> {
-    match ask(context, state_dir, &Request::Live)? {
-        Answer::Live(live) => Ok(*live),
-        Answer::Reload(_) | Answer::Probe(_) | Answer::Refused { .. } => Err(other_answer()),
-    }
+    let Answer::Live(live) = ask(context, state_dir, &Request::Live)? else {
+        return Err(other_answer());
+    };
+    Ok(*live)
 }
 
 /// An answer to another question: a fault of the program, not of the user.
@@ -67,7 +67,7 @@ pub(super) fn ask(
 ) -> Result<Answer, Failure> {
     match control::ask(state_dir, request) {
         Ok(Answer::Refused { en, zh }) => {
-            let said = crate::text::Text { en, zh };
+            let said = Text { en, zh };
             Err(Failure::Other(anyhow::anyhow!(
                 "{}",
                 said.say(context.language)
@@ -106,6 +106,7 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
         clock,
         uplink,
         outbox,
+        ledger,
         ..
     } = live;
     writeln!(out, "{site}/{gateway}  lineside {version}  {at}")?;
@@ -130,7 +131,7 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
         uplink.refused
     );
     writeln!(out, "{}", line.say(language).trim_end())?;
-    let oldest = outbox.oldest.map_or_else(text::Text::default, |time| {
+    let oldest = outbox.oldest.map_or_else(Text::default, |time| {
         text!(", the oldest of {time}", "，最早的为 {time}")
     });
     let line = text!(
@@ -141,6 +142,17 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
         outbox.dropped
     );
     writeln!(out, "{}{}", line.say(language), oldest.say(language))?;
+    if let Some(ledger) = ledger {
+        let line = text!(
+            "ledger {}: {} leaves, {} signed, {} acknowledged",
+            "台账 {}：记录 {} 条，已签名 {} 条，已确认 {} 条",
+            ledger.origin,
+            ledger.size,
+            ledger.signed,
+            ledger.delivered
+        );
+        writeln!(out, "{}", line.say(language))?;
+    }
     for machine in &live.machines {
         show_machine(out, machine, language)?;
     }
@@ -169,6 +181,9 @@ fn show_machine(out: &mut impl Write, machine: &LiveMachine, language: Language)
     if machine.reason != ReasonCode::Rule && rule.is_none() && why != reason_text {
         writeln!(out, "  {reason_text}")?;
     }
+    if let Some(session) = &machine.session {
+        writeln!(out, "  {}", in_short(session).say(language))?;
+    }
     let bad = machine
         .points
         .iter()
@@ -186,6 +201,26 @@ fn show_machine(out: &mut impl Write, machine: &LiveMachine, language: Language)
         .links
         .iter()
         .try_for_each(|link| show_link(out, link, language))
+}
+
+/// An open session in one line.
+fn in_short(session: &LiveSession) -> Text {
+    let mut said = text!(
+        "session {}, class {}, since {}",
+        "会话 {}，类别 {}，自 {}",
+        session.session,
+        session.class,
+        session.from
+    );
+    if let Some(booking) = &session.booking {
+        said.en += &format!(", booking {booking}");
+        said.zh += &format!("，预约 {booking}");
+    }
+    if let Some(end) = session.expected_end {
+        said.en += &format!(" until {end}");
+        said.zh += &format!("，至 {end}");
+    }
+    said
 }
 
 fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io::Result<()> {
@@ -222,5 +257,45 @@ fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io
     match fault.as_ref().or(link.fault.as_ref()) {
         Some(fault) => writeln!(out, "    {fault}"),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_short;
+    use crate::live::LiveSession;
+    use lineside_proto::{CheckIn, Class, Time};
+
+    #[test]
+    fn a_session_is_told_in_one_line() {
+        let mut session = LiveSession {
+            session: "01J".to_owned(),
+            booking: None,
+            class: Class::Own,
+            check_in: CheckIn::Local,
+            by: None,
+            from: Time::from_millis(1_795_420_800_000),
+            expected_end: None,
+        };
+        let said = in_short(&session);
+        assert_eq!(
+            said.en,
+            "session 01J, class OWN, since 2026-11-23T08:00:00.000Z"
+        );
+        assert_eq!(said.zh, "会话 01J，类别 OWN，自 2026-11-23T08:00:00.000Z");
+        session.booking = Some("bk-77".to_owned());
+        session.expected_end = Some(Time::from_millis(1_795_428_000_000));
+        let said = in_short(&session);
+        assert!(
+            said.en
+                .ends_with(", booking bk-77 until 2026-11-23T10:00:00.000Z"),
+            "{said}"
+        );
+        assert!(
+            said.zh
+                .ends_with("，预约 bk-77，至 2026-11-23T10:00:00.000Z"),
+            "{}",
+            said.zh
+        );
     }
 }

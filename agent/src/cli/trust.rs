@@ -3,11 +3,12 @@
 
 use serde::Serialize;
 use std::fs;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::confirm::confirmed;
 use super::probe::machine;
 use super::{Context, Failure, Outcome, runtime};
 use crate::clock::{Clock, SystemClock};
@@ -250,14 +251,7 @@ fn agreed(args: &Args, context: &Context) -> io::Result<bool> {
     if args.yes || args.json {
         return Ok(args.yes);
     }
-    let question = text!("Trust it? [y/N] ", "信任该证书？[y/N] ");
-    let mut out = io::stdout().lock();
-    write!(out, "{}", question.say(context.language))?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    let answer = answer.trim().to_lowercase();
-    Ok(["y", "yes", "是"].contains(&answer.as_str()))
+    confirmed(&text!("Trust it?", "信任该证书？"), context)
 }
 
 /// Writes the line in one step, and takes it back if the configuration is worse for it.

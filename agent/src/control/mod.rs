@@ -1,7 +1,9 @@
-//! The local socket by which `status`, `apply` and `probe` talk to the running agent: one line of
-//! JSON asks, one line answers. Reachable by root and the agent's own user, and by its group where the
-//! state directory is open to that; it changes nothing but which of the configured machines are read.
+//! The local socket by which commands talk to the running agent: one line of JSON asks, one line
+//! answers. Reachable by root and the agent's own user, and by its group where the state directory is open
+//! to that. It changes which of the configured machines are read, and takes down what people enter; who
+//! asks is known by the socket itself.
 
+mod caller;
 mod client;
 mod server;
 
@@ -11,9 +13,9 @@ use std::path::{Path, PathBuf};
 pub use client::{AskError, ask};
 pub use server::serve;
 
-use crate::live::Live;
-use crate::run::{Difference, Probed};
-use lineside_proto::Identifier;
+use crate::live::{Live, LiveSession};
+use crate::run::{Difference, Probed, Rotated};
+use lineside_proto::{Class, Identifier};
 
 /// The longest line that the agent reads: a probe of many named points.
 const REQUEST_BYTES_MAX: u64 = 256 * 1024;
@@ -44,6 +46,35 @@ pub enum Request {
         /// The points; none: all.
         points: Vec<String>,
     },
+    /// Somebody at a machine begins to use it.
+    CheckIn {
+        /// The machine.
+        machine: Identifier,
+        /// The booking that it is for.
+        booking: Option<String>,
+        /// The class, where it is for none.
+        class: Option<Class>,
+        /// Who; none: the user who asks.
+        by: Option<String>,
+    },
+    /// Somebody at a machine is done.
+    CheckOut {
+        /// The machine.
+        machine: Identifier,
+        /// Who; none: the user who asks.
+        by: Option<String>,
+    },
+    /// A leaf of the ledger is wrong.
+    Correct {
+        /// Its index.
+        refers: u64,
+        /// What is right, and why.
+        reason: String,
+        /// Who says so.
+        by: String,
+    },
+    /// A new signing key takes over.
+    RotateKey,
 }
 
 /// What is answered.
@@ -56,6 +87,12 @@ pub enum Answer {
     Reload(Difference),
     /// The readings.
     Probe(Vec<Probed>),
+    /// The session that was opened, or closed.
+    Session(LiveSession),
+    /// The index of the leaf that was written.
+    Written(u64),
+    /// The keys before and after.
+    Rotated(Rotated),
     /// It could not be done.
     Refused {
         /// Why, in English.

@@ -3,6 +3,7 @@
 //! One recording thread, one task a physical link, two for the uplink, one for the supervisor, which
 //! owns the field and answers questions. A part that ends early ends the agent: systemd starts it anew.
 
+mod ask;
 mod maps;
 mod probed;
 mod progress;
@@ -19,9 +20,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use ask::{Arrival, Ask, Departure, Refused, Reply, Rotated, put};
 pub use maps::Maps;
 pub use probed::{ProbeFailure, Probed, places, probed};
-pub use supervisor::{Ask, Difference, ReloadError};
+pub use supervisor::{Difference, ReloadError};
 
 use crate::clock::{Clock, SystemClock, boot_id};
 use crate::config::Config;

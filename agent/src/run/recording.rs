@@ -1,7 +1,7 @@
 //! The recording thread: inputs into the recorder, its commits into the stores, its words onto the
 //! board. The only place where what was read becomes durable.
 
-use lineside_proto::ledger::GapReason;
+use lineside_proto::ledger::{Audit, Correction, GapReason};
 use lineside_proto::{
     Availability, Clock as ClockDocument, ClockStatus, GatewayStatus, Identifier, Link, Time,
 };
@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::ask::{Arrival, Departure, Refused, Reply, Rotated};
 use super::progress::Progress;
 use super::snapshot;
 use crate::clock::{Clock, Stamp};
 use crate::config::model::MachineMap;
 use crate::field::Texts;
-use crate::live::LiveMachine;
+use crate::live::{LiveMachine, LiveSession};
 use crate::logs::chain;
 use crate::machine::availability::Origin;
 use crate::machine::memory::Folded;
@@ -48,6 +49,16 @@ pub(super) enum Order {
     Texts(Slot, Vec<(u16, Texts)>),
     /// A snapshot of the machines, without their links.
     Snapshot(oneshot::Sender<Vec<(Slot, LiveMachine)>>),
+    /// Somebody at a machine begins to use it.
+    CheckIn(Arrival, Audit, Reply<LiveSession>),
+    /// Somebody at a machine is done.
+    CheckOut(Departure, Audit, Reply<LiveSession>),
+    /// A leaf is wrong. One that is not there is refused.
+    Correct(Correction, Audit, Reply<u64>),
+    /// A new signing key takes over.
+    RotateKey(Audit, Reply<Rotated>),
+    /// Somebody changed something here.
+    Audit(Audit),
 }
 
 /// What the thread works with.
@@ -171,6 +182,13 @@ impl Recording {
             Order::Snapshot(reply) => {
                 // A caller that gave up waiting needs no answer.
                 drop(reply.send(snapshot::machines(&self.recorder, self.clock.now())));
+            }
+            Order::CheckIn(_, _, reply) => refuse(reply),
+            Order::CheckOut(_, _, reply) => refuse(reply),
+            Order::Correct(_, _, reply) => refuse(reply),
+            Order::RotateKey(_, reply) => refuse(reply),
+            Order::Audit(Audit { who, action, what }) => {
+                tracing::info!(who, action, what, "somebody changed something");
             }
         }
     }
@@ -350,6 +368,11 @@ pub(super) fn clock_status(now: Stamp) -> ClockStatus {
     } else {
         ClockStatus::I
     }
+}
+
+/// Says that nothing can be entered.
+fn refuse<T>(reply: Reply<T>) {
+    drop(reply.send(Err(Refused::not_here())));
 }
 
 fn log_change(change: &Change) {

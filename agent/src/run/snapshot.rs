@@ -31,6 +31,7 @@ pub(super) fn machines(recorder: &Recorder, now: Stamp) -> Vec<(Slot, LiveMachin
                 observed_at: standing.observed_ms.map(|observed| now.wall_at(observed)),
                 points: points(map, states, now),
                 links: Vec::new(),
+                session: None,
             };
             Some((slot, machine))
         })

@@ -1,5 +1,6 @@
 //! The supervisor: owns the field and the list of machines, applies reloads, answers questions.
 
+use lineside_proto::ledger::{Audit, Correction};
 use lineside_proto::{Identifier, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::ask::Ask;
 use super::clock_document;
 use super::probed::{ProbeFailure, Probed, places, probed};
 use super::recording::Order;
@@ -20,29 +22,6 @@ use crate::field::{Field, Texts};
 use crate::live::{Live, LiveMachine, UplinkFigures};
 use crate::outbox::Outbox;
 use crate::sample::Slot;
-
-/// A question to the running agent.
-#[derive(Debug)]
-pub enum Ask {
-    /// A snapshot.
-    Live(oneshot::Sender<Live>),
-    /// Reads the configuration again and says what would change; with `apply`, changes it.
-    Reload {
-        /// Whether to change anything.
-        apply: bool,
-        /// The answer.
-        reply: oneshot::Sender<Result<Difference, ReloadError>>,
-    },
-    /// One extra reading of points of a machine; of all its points where the list is empty.
-    Probe {
-        /// The machine.
-        machine: Identifier,
-        /// The points, by name.
-        points: Vec<String>,
-        /// The answer.
-        reply: oneshot::Sender<Result<Vec<Probed>, ProbeFailure>>,
-    },
-}
 
 /// Why a reload was refused: the old configuration keeps running.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +44,38 @@ pub struct Difference {
     pub unchanged: Vec<Identifier>,
     /// Whether `gateway.toml` changed in a way that only a restart can take up.
     pub restart: bool,
+}
+
+impl Difference {
+    /// The same in one line of bounded length: names of what changed, as far as they fit.
+    fn in_short(&self) -> String {
+        let mut said = String::new();
+        for (mark, machines) in [
+            ("+", &self.added),
+            ("-", &self.removed),
+            ("~", &self.changed),
+        ] {
+            for machine in machines {
+                if said.len() + machine.as_str().len() > WHAT_BYTES_MAX {
+                    return said + " …";
+                }
+                let space = if said.is_empty() { "" } else { " " };
+                said += &format!("{space}{mark}{machine}");
+            }
+        }
+        said
+    }
+}
+
+/// Bytes of what an audit leaf says was changed: the leaf holds 4,096 with all else.
+const WHAT_BYTES_MAX: usize = 1024;
+
+fn audit(who: String, action: &str, what: String) -> Audit {
+    Audit {
+        who,
+        action: action.to_owned(),
+        what,
+    }
 }
 
 /// How often it is looked whether a link was lost to a fault in the program.
@@ -125,8 +136,8 @@ impl Supervisor {
                 let live = self.snapshot().await;
                 drop(reply.send(live));
             }
-            Ask::Reload { apply, reply } => {
-                let result = self.reload(apply).await;
+            Ask::Reload { apply, who, reply } => {
+                let result = self.reload(apply, who).await;
                 drop(reply.send(result));
             }
             Ask::Probe {
@@ -136,6 +147,38 @@ impl Supervisor {
             } => {
                 let result = self.probe(&machine, &points).await;
                 drop(reply.send(result));
+            }
+            // The recorder answers these itself; where it has ended, the reply goes with the order.
+            Ask::CheckIn {
+                arrival,
+                who,
+                reply,
+            } => {
+                let audit = audit(who, "session-start", arrival.machine.to_string());
+                self.order(Order::CheckIn(arrival, audit, reply)).await;
+            }
+            Ask::CheckOut {
+                departure,
+                who,
+                reply,
+            } => {
+                let audit = audit(who, "session-stop", departure.machine.to_string());
+                self.order(Order::CheckOut(departure, audit, reply)).await;
+            }
+            Ask::Correct {
+                refers,
+                reason,
+                by,
+                who,
+                reply,
+            } => {
+                let correction = Correction { refers, reason, by };
+                let audit = audit(who, "correct", refers.to_string());
+                self.order(Order::Correct(correction, audit, reply)).await;
+            }
+            Ask::RotateKey { who, reply } => {
+                let audit = audit(who, "keys-rotate", self.gateway.ledger.origin.clone());
+                self.order(Order::RotateKey(audit, reply)).await;
             }
         }
     }
@@ -168,6 +211,7 @@ impl Supervisor {
             machines,
             uplink: self.uplink.borrow().clone(),
             outbox: self.outbox.figures(),
+            ledger: None,
         }
     }
 
@@ -185,7 +229,7 @@ impl Supervisor {
         Ok(probed(map, readings))
     }
 
-    async fn reload(&mut self, apply: bool) -> Result<Difference, ReloadError> {
+    async fn reload(&mut self, apply: bool, who: String) -> Result<Difference, ReloadError> {
         let path = self.config_path.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
         let config = match loaded {
@@ -197,6 +241,8 @@ impl Supervisor {
         difference.restart = config.gateway != self.gateway;
         if apply {
             self.change(config.machines).await;
+            let audit = audit(who, "apply", difference.in_short());
+            self.order(Order::Audit(audit)).await;
             tracing::info!(
                 added = difference.added.len(),
                 removed = difference.removed.len(),
@@ -282,5 +328,35 @@ impl Supervisor {
             // The agent is on its way down; whoever waits for it says why.
             tracing::debug!("the recorder has ended");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Difference, WHAT_BYTES_MAX};
+
+    #[test]
+    fn a_difference_in_short_names_what_changed_and_is_bounded() {
+        let named = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let difference = Difference {
+            added: named(&["a", "b"]),
+            removed: named(&["c"]),
+            changed: named(&["d"]),
+            unchanged: named(&["e"]),
+            restart: true,
+        };
+        assert_eq!(difference.in_short(), "+a +b -c ~d");
+        assert_eq!(Difference::default().in_short(), "");
+        let many: Vec<String> = (0..200).map(|n| format!("machine-{n}")).collect();
+        let difference = Difference {
+            changed: named(&many.iter().map(String::as_str).collect::<Vec<_>>()),
+            ..Difference::default()
+        };
+        let said = difference.in_short();
+        assert!(said.len() <= WHAT_BYTES_MAX + 70, "{}", said.len());
+        assert!(
+            said.starts_with("~machine-0 ~machine-1 ") && said.ends_with(" …"),
+            "{said}"
+        );
     }
 }

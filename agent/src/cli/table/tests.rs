@@ -50,6 +50,7 @@ fn machine(name: &str, zh: &str, en: &str, state: State, seconds: i64) -> LiveMa
             },
             ..LinkFigures::default()
         }],
+        session: None,
     }
 }
 
@@ -105,6 +106,7 @@ fn live() -> Live {
             oldest: Some(ago(2)),
             dropped: 0,
         },
+        ledger: None,
     }
 }
 
