@@ -1,5 +1,9 @@
 //! Time: the boot clock for durations, the wall clock for people.
 
+mod discipline;
+
+pub use discipline::{Discipline, discipline, watch_discipline};
+
 use lineside_proto::Time;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;

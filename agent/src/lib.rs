@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod field;
+pub mod ledger;
 pub mod live;
 pub mod logs;
 pub mod machine;

@@ -3,6 +3,7 @@
 //! One recording thread, one task a physical link, two for the uplink, one for the supervisor, which
 //! owns the field and answers questions. A part that ends early ends the agent: systemd starts it anew.
 
+mod maps;
 mod probed;
 mod progress;
 mod recording;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use maps::Maps;
 pub use probed::{ProbeFailure, Probed, places, probed};
 pub use supervisor::{Ask, Difference, ReloadError};
 
@@ -28,7 +30,9 @@ use crate::field::Field;
 use crate::field::opcua::Own;
 use crate::live::Live;
 use crate::machine::availability::Origin;
+use crate::machine::memory::Folded;
 use crate::machine::recorder::Recorder;
+use crate::machine::session::Rules;
 use crate::outbox::{Outbox, StoreError};
 use crate::uplink;
 use crate::uplink::board::{Board, Place, Retained};
@@ -124,10 +128,16 @@ impl Agent {
         let (orders, orders_taken) = mpsc::channel(ORDERS_DEPTH);
         let recording = Recording {
             clock: Arc::clone(&clock),
-            recorder: Recorder::new(origin.clone(), gateway.telemetry.clone(), &recovered.stream),
+            recorder: Recorder::new(
+                origin.clone(),
+                gateway.telemetry.clone(),
+                session_rules(&gateway),
+                &recovered.stream,
+            ),
             origin,
             started: now.wall,
             outbox: outbox.clone(),
+            folded: Folded::new(progress.recalled(0)),
             progress,
             seq_next: recovered.next_seq,
             commit_every: gateway.outbox.commit,
@@ -234,6 +244,14 @@ fn start_uplink(
         board,
         stop.clone(),
     )
+}
+
+/// How sessions begin and end.
+fn session_rules(gateway: &Gateway) -> Rules {
+    Rules {
+        check_in: gateway.bookings.check_in,
+        idle_close: gateway.sessions.idle_close,
+    }
 }
 
 /// Makes the state directory, closed to all but us and our group.
