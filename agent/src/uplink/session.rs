@@ -286,8 +286,14 @@ impl Session {
     fn report(&self, uplink: &Uplink) {
         let in_flight = self.delivery.in_flight();
         uplink.figures.send_if_modified(|figures| {
-            let changed = figures.in_flight != in_flight;
+            let mut changed = figures.in_flight != in_flight;
             figures.in_flight = in_flight;
+            // What can't be read is worse than what is refused.
+            let fault = self.ledger.fault().or(self.outbox.fault());
+            if fault.is_some() && figures.fault.as_deref() != fault {
+                figures.fault = fault.map(str::to_owned);
+                changed = true;
+            }
             changed
         });
     }
