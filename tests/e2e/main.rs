@@ -19,4 +19,5 @@ mod reload;
 mod stale;
 mod status;
 mod types;
+mod usage;
 mod will;
