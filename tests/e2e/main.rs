@@ -18,5 +18,6 @@ mod readonly;
 mod reload;
 mod stale;
 mod status;
+mod tokens;
 mod types;
 mod will;
