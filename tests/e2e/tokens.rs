@@ -175,63 +175,67 @@ fn what_lineside_signs_joserfc_verifies() -> Result<()> {
     let theirs = key("Ed25519")?;
     let other = dir.path().join("theirs.jwk");
     fs::write(&other, theirs["private"].to_string())?;
-    for (file, public) in [(&own, &public), (&other, &theirs["public"])] {
-        let times = [
-            "--start",
-            "2026-11-23T08:00:00Z",
-            "--end",
-            "2026-11-23T10:00:00Z",
-            "--now",
-            "2026-11-23T07:00:00Z",
-        ];
-        let token = sign(
-            file,
-            &[
-                &["--class", "EXT", "--org", "组织-7", "--id", "bk-1"],
-                &times[..],
-            ]
-            .concat(),
-        )?;
-        let all = sign(file, &["--set", "--revision", "1", &token])?;
-        let check_in = sign(
-            file,
-            &["--checkin", "bk-1", "--now", "2026-11-23T07:59:00Z"],
-        )?;
-        let mut torn = token.clone();
-        let last = if torn.pop() == Some('A') { 'Q' } else { 'A' };
-        torn.push(last);
-        let task = |token: &str| json!({"do": "verify", "key": public, "token": token});
-        let answers = jose(&json!([
-            task(&token),
-            task(&all),
-            task(&check_in),
-            task(&torn)
-        ]))?;
-        let [said, wrapped, checked, torn] = answers.as_slice() else {
-            anyhow::bail!("{answers:?}");
-        };
-        ensure!(
-            said["header"] == json!({"alg": "EdDSA", "kid": public["kid"]}),
-            "{said}"
-        );
-        let claims: Value = serde_json::from_str(&text(said, "payload")?)?;
-        ensure!(
-            claims["org"] == "组织-7" && claims["data"] == "none",
-            "{claims}"
-        );
-        ensure!(
-            claims["iat"] == 1_795_417_200 && claims["exp"] == 1_795_514_400,
-            "{claims}"
-        );
-        let message: Value = serde_json::from_str(&text(wrapped, "payload")?)?;
-        ensure!(message["bookings"] == json!([token]), "{message}");
-        let check: Value = serde_json::from_str(&text(checked, "payload")?)?;
-        ensure!(check["checkin"] == "bk-1", "{check}");
-        ensure!(torn["error"] == "BadSignatureError", "{torn}");
-        let mut book = book(public)?;
-        ensure!(receive(&mut book, &all)?.ack.accepted == ["bk-1"]);
-        ensure!(receive(&mut book, &check_in)?.check_in.is_some());
-    }
+    judged(&own, &public)?;
+    judged(&other, &theirs["public"])
+}
+
+/// Signs everything with the private key in a file, and has joserfc and a gateway judge it.
+fn judged(file: &Path, public: &Value) -> Result<()> {
+    let times = [
+        "--start",
+        "2026-11-23T08:00:00Z",
+        "--end",
+        "2026-11-23T10:00:00Z",
+        "--now",
+        "2026-11-23T07:00:00Z",
+    ];
+    let token = sign(
+        file,
+        &[
+            &["--class", "EXT", "--org", "组织-7", "--id", "bk-1"],
+            &times[..],
+        ]
+        .concat(),
+    )?;
+    let all = sign(file, &["--set", "--revision", "1", &token])?;
+    let check_in = sign(
+        file,
+        &["--checkin", "bk-1", "--now", "2026-11-23T07:59:00Z"],
+    )?;
+    let mut torn = token.clone();
+    let last = if torn.pop() == Some('A') { 'Q' } else { 'A' };
+    torn.push(last);
+    let task = |token: &str| json!({"do": "verify", "key": public, "token": token});
+    let answers = jose(&json!([
+        task(&token),
+        task(&all),
+        task(&check_in),
+        task(&torn)
+    ]))?;
+    let [said, wrapped, checked, torn] = answers.as_slice() else {
+        anyhow::bail!("{answers:?}");
+    };
+    ensure!(
+        said["header"] == json!({"alg": "EdDSA", "kid": public["kid"]}),
+        "{said}"
+    );
+    let claims: Value = serde_json::from_str(&text(said, "payload")?)?;
+    ensure!(
+        claims["org"] == "组织-7" && claims["data"] == "none",
+        "{claims}"
+    );
+    ensure!(
+        claims["iat"] == 1_795_417_200 && claims["exp"] == 1_795_514_400,
+        "{claims}"
+    );
+    let message: Value = serde_json::from_str(&text(wrapped, "payload")?)?;
+    ensure!(message["bookings"] == json!([token]), "{message}");
+    let check: Value = serde_json::from_str(&text(checked, "payload")?)?;
+    ensure!(check["checkin"] == "bk-1", "{check}");
+    ensure!(torn["error"] == "BadSignatureError", "{torn}");
+    let mut book = book(public)?;
+    ensure!(receive(&mut book, &all)?.ack.accepted == ["bk-1"]);
+    ensure!(receive(&mut book, &check_in)?.check_in.is_some());
     Ok(())
 }
 
