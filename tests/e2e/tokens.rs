@@ -34,6 +34,10 @@ fn text(value: &Value, key: &str) -> Result<String> {
         .to_owned())
 }
 
+fn at(value: &Value, key: &str) -> Value {
+    value.get(key).cloned().unwrap_or_default()
+}
+
 fn key(curve: &str) -> Result<Value> {
     let mut keys = jose(&json!([{"do": "key", "curve": curve, "kid": "portal"}]))?;
     keys.pop().context("no key")
@@ -216,23 +220,23 @@ fn judged(file: &Path, public: &Value) -> Result<()> {
         anyhow::bail!("{answers:?}");
     };
     ensure!(
-        said["header"] == json!({"alg": "EdDSA", "kid": public["kid"]}),
+        at(said, "header") == json!({"alg": "EdDSA", "kid": at(public, "kid")}),
         "{said}"
     );
     let claims: Value = serde_json::from_str(&text(said, "payload")?)?;
     ensure!(
-        claims["org"] == "组织-7" && claims["data"] == "none",
+        at(&claims, "org") == "组织-7" && at(&claims, "data") == "none",
         "{claims}"
     );
     ensure!(
-        claims["iat"] == 1_795_417_200 && claims["exp"] == 1_795_514_400,
+        at(&claims, "iat") == 1_795_417_200 && at(&claims, "exp") == 1_795_514_400,
         "{claims}"
     );
     let message: Value = serde_json::from_str(&text(wrapped, "payload")?)?;
-    ensure!(message["bookings"] == json!([token]), "{message}");
+    ensure!(at(&message, "bookings") == json!([token]), "{message}");
     let check: Value = serde_json::from_str(&text(checked, "payload")?)?;
-    ensure!(check["checkin"] == "bk-1", "{check}");
-    ensure!(torn["error"] == "BadSignatureError", "{torn}");
+    ensure!(at(&check, "checkin") == "bk-1", "{check}");
+    ensure!(at(torn, "error") == "BadSignatureError", "{torn}");
     let mut book = book(public)?;
     ensure!(receive(&mut book, &all)?.ack.accepted == ["bk-1"]);
     ensure!(receive(&mut book, &check_in)?.check_in.is_some());
