@@ -18,6 +18,7 @@ mod readonly;
 mod reload;
 mod stale;
 mod status;
+mod tokens;
 mod types;
 mod usage;
 mod will;
