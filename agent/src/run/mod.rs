@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::config::model::Gateway;
 use crate::field::Field;
 use crate::field::opcua::Own;
+use crate::ledger::{Ledger, LedgerError};
 use crate::live::Live;
 use crate::machine::availability::Origin;
 use crate::machine::memory::Folded;
@@ -62,6 +63,9 @@ pub enum StartError {
     /// The store can't be opened: exit code 4.
     #[error("the store can't be opened")]
     Store(#[from] StoreError),
+    /// The ledger can't be opened: exit code 4.
+    #[error("the ledger can't be opened")]
+    Ledger(#[from] LedgerError),
     /// The state directory can't be used: exit code 4.
     #[error("the state directory {dir} can't be used")]
     StateDir {
@@ -150,7 +154,8 @@ impl Agent {
 
         let stop_uplink = CancellationToken::new();
         let stop_field = CancellationToken::new();
-        let uplink = start_uplink(&gateway, &outbox, board_seen, &stop_uplink);
+        let sources = sources(&gateway, &outbox, board_seen)?;
+        let uplink = start_uplink(&gateway, sources, &stop_uplink);
         let own = Own::of(&gateway);
         let supervisor = Supervisor {
             clock: Arc::clone(&clock),
@@ -228,22 +233,29 @@ impl Agent {
     }
 }
 
-fn start_uplink(
+/// Opens the ledger: the agent does not run without it.
+fn sources(
     gateway: &Gateway,
     outbox: &Outbox,
     board: watch::Receiver<Board>,
+) -> Result<uplink::Sources, StartError> {
+    let settings = &gateway.ledger;
+    let (ledger, _) = Ledger::open(&gateway.state_dir, &settings.key, &settings.origin)?;
+    Ok(uplink::Sources {
+        outbox: outbox.clone(),
+        ledger,
+        board,
+    })
+}
+
+fn start_uplink(
+    gateway: &Gateway,
+    sources: uplink::Sources,
     stop: &CancellationToken,
 ) -> uplink::Running {
     let topics = Topics::new(&gateway.uplink.prefix, &gateway.site, &gateway.id);
     let offline = GatewayStatus::offline(gateway.site.clone(), gateway.id.clone());
-    uplink::start(
-        &gateway.uplink,
-        topics,
-        offline,
-        outbox.clone(),
-        board,
-        stop.clone(),
-    )
+    uplink::start(&gateway.uplink, topics, offline, sources, stop.clone())
 }
 
 /// How sessions begin and end.

@@ -10,6 +10,7 @@ use tracing::{debug, error};
 
 use super::queue::{Queue, READ_BYTES_MAX};
 use super::store::Store;
+use crate::logs::chain;
 
 /// How long to leave a store alone that could not be read or written.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(10);
@@ -43,6 +44,8 @@ pub(super) struct Feed<S: Store> {
     mark_noted: u64,
     /// What the store was told last.
     mark: u64,
+    /// Why it could not be read last, in words.
+    fault: Option<String>,
 }
 
 impl<S: Store> Feed<S> {
@@ -59,6 +62,7 @@ impl<S: Store> Feed<S> {
             noting: None,
             mark_noted: mark,
             mark,
+            fault: None,
         };
         (feed, Queue::new(mark, end))
     }
@@ -92,16 +96,31 @@ impl<S: Store> Feed<S> {
     pub(super) fn take_in(&mut self, done: Done<S>, queue: &mut Queue<S::Item>) {
         match done.0 {
             Deed::Read(Some(read)) => match read.items {
-                Ok(items) => queue.read(read.from, read.end, items),
-                Err(fault) => {
-                    error!("the {} can't be read: {fault}", S::NAME);
-                    queue.pause(Instant::now() + STORE_PAUSE);
+                Ok(items) => {
+                    queue.read(read.from, read.end, items);
+                    self.fault = None;
                 }
+                Err(fault) => self.failed(&chain(&fault), queue),
             },
-            Deed::Read(None) => queue.pause(Instant::now() + STORE_PAUSE),
+            Deed::Read(None) => self.failed("reading it panicked", queue),
             Deed::Noted(noted) => Self::noted(noted),
             Deed::Grown => queue.durable_to(S::end(*self.durable.borrow_and_update())),
         }
+    }
+
+    /// Says it once, however often it is so, and tries again later.
+    fn failed(&mut self, fault: &str, queue: &mut Queue<S::Item>) {
+        queue.pause(Instant::now() + STORE_PAUSE);
+        let fault = format!("the {} can't be read: {fault}", S::NAME);
+        if self.fault.as_ref() != Some(&fault) {
+            error!("{fault}; tried again every {} s", STORE_PAUSE.as_secs());
+            self.fault = Some(fault);
+        }
+    }
+
+    /// Why the store can't be read at present, if that is so.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
     }
 
     fn noted(noted: Option<Result<(), S::Error>>) {

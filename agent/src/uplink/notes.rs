@@ -101,7 +101,7 @@ impl Notes {
 }
 
 /// The number of leaves that a checkpoint is about: its second line.
-fn size(text: &str) -> Option<u64> {
+pub(super) fn size(text: &str) -> Option<u64> {
     text.lines().nth(1)?.parse().ok()
 }
 

@@ -1,7 +1,6 @@
 //! What the answers say: read from the ledger, the kept maps and the board. Blocks on the disk.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use lineside_proto::ledger::Hash;
 use lineside_proto::{
     BundleResult, CheckpointResult, LeafPlace, LeafRange, Period, ProofResult, Time,
 };
@@ -14,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::super::board::{Board, Place};
+use super::super::notes::size;
 use super::part::{Entries, Room, map_parts, value};
 use super::periods::{Periods, is_in};
 use super::question::{Call, Code, Failure};
@@ -163,11 +163,7 @@ impl Knowledge {
 
     fn bundle(&self, period: Period, deadline: Instant) -> Result<Vec<Value>, Failure> {
         let checkpoint = self.checkpoint()?;
-        let size = checkpoint
-            .lines()
-            .nth(1)
-            .and_then(|size| size.parse().ok())
-            .ok_or_else(unreadable)?;
+        let size = size(&checkpoint).ok_or_else(unreadable)?;
         let mut periods = match self.periods.try_lock() {
             Ok(periods) => periods,
             // Times that were read are right, whatever became of who read them.
@@ -222,8 +218,8 @@ impl Knowledge {
     }
 }
 
-fn proof(hashes: &[[u8; 32]]) -> Result<Vec<Value>, Failure> {
-    let hashes = hashes.iter().map(|hash| STANDARD.encode(hash)).collect();
+fn proof(hashes: &[Hash]) -> Result<Vec<Value>, Failure> {
+    let hashes = hashes.iter().map(Hash::to_string).collect();
     Ok(vec![value(&ProofResult { hashes })])
 }
 

@@ -355,6 +355,36 @@ async fn every_method_answers() {
         assert!(hashes.iter().all(|hash| hash.as_str().unwrap().len() == 44));
         assert!(!hashes.is_empty());
     }
+    let status = json!({"v": 1, "link": "ONLINE"});
+    let document = Retained {
+        payload: status.to_string().into_bytes().into(),
+        version: 1,
+        made: Instant::now(),
+        max_age: None,
+    };
+    let mut board = Board::default();
+    board.documents.insert(Place::Status, document);
+    rig.board.send_replace(board);
+    assert_eq!(result(&mut peer, "status", json!(null)).await, status);
+
+    let parts = ask(&mut peer, "config.get", json!({"hash": hash()})).await;
+    assert!(parts.len() > 1);
+    let pieces = parts.into_iter().map(|part| part.result.unwrap());
+    let text: String = pieces
+        .map(|part| part["text"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(text, "m = \"试\"\n".repeat(20_000));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_so() {
+    let listener = Listener::bind().await;
+    let rig = Rig::start(listener.address());
+    let mut peer = ready(&listener, &[]).await;
+    rig.append(3, "x");
+    rig.ledger.sign().unwrap();
+    let size = rig.ledger.size();
     for (method, params) in [
         ("ledger.consistency", json!({"from": 3, "to": size + 1})),
         ("ledger.inclusion", json!({"index": 3, "size": size + 1})),
@@ -379,26 +409,6 @@ async fn every_method_answers() {
         refusal(&mut peer, "ledger.entries", json!({})).await,
         "bad-params"
     );
-
-    let status = json!({"v": 1, "link": "ONLINE"});
-    let document = Retained {
-        payload: status.to_string().into_bytes().into(),
-        version: 1,
-        made: Instant::now(),
-        max_age: None,
-    };
-    let mut board = Board::default();
-    board.documents.insert(Place::Status, document);
-    rig.board.send_replace(board);
-    assert_eq!(result(&mut peer, "status", json!(null)).await, status);
-
-    let parts = ask(&mut peer, "config.get", json!({"hash": hash()})).await;
-    assert!(parts.len() > 1);
-    let pieces = parts.into_iter().map(|part| part.result.unwrap());
-    let text: String = pieces
-        .map(|part| part["text"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(text, "m = \"试\"\n".repeat(20_000));
     rig.stop().await;
 }
 

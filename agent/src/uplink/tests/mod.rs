@@ -18,9 +18,8 @@ use tokio_util::sync::CancellationToken;
 use self::peer::{Listener, PATIENCE, Peer};
 use super::Running;
 use super::board::{Board, Place, Retained};
-use crate::clock::Stamp;
 use crate::config::model;
-use crate::ledger::{Keys, Ledger};
+use crate::ledger::Ledger;
 use crate::live::UplinkFigures;
 use crate::outbox::{Outbox, Record, RecordKind};
 
@@ -45,11 +44,8 @@ pub(super) fn now() -> Time {
 
 /// A ledger of the test's own.
 pub(crate) fn ledger(dir: &Path) -> Ledger {
-    let stamp = Stamp {
-        boot_ms: 0,
-        wall: now(),
-    };
-    let (ledger, _) = Ledger::open(&dir.join("ledger"), Keys, "lineside/s/g", stamp).unwrap();
+    let key = dir.join("keys/ledger.key");
+    let (ledger, _) = Ledger::open(dir, &key, "lineside/s/g").unwrap();
     // What it begins with is of no interest here.
     ledger.acknowledge(ledger.size());
     ledger
