@@ -58,6 +58,8 @@ pub(super) struct Session {
     /// The newest signed checkpoint.
     signed: watch::Receiver<Option<Arc<str>>>,
     burying: Option<JoinHandle<Buried>>,
+    /// Whether a store could not be read, as far as was reported.
+    could_not_read: bool,
     /// When a clean stop gives up waiting.
     stop_by: Option<Instant>,
 }
@@ -110,6 +112,7 @@ impl Session {
             ledger,
             signed,
             burying: None,
+            could_not_read: false,
             stop_by: None,
         }
     }
@@ -283,14 +286,16 @@ impl Session {
             .acknowledge(self.delivery.history().mark(), step);
     }
 
-    fn report(&self, uplink: &Uplink) {
+    fn report(&mut self, uplink: &Uplink) {
         let in_flight = self.delivery.in_flight();
+        // What can't be read is worse than what is refused.
+        let fault = self.ledger.fault().or(self.outbox.fault());
+        let is_over = self.could_not_read && fault.is_none() && uplink.refusals.count() == 0;
+        self.could_not_read = fault.is_some();
         uplink.figures.send_if_modified(|figures| {
             let mut changed = figures.in_flight != in_flight;
             figures.in_flight = in_flight;
-            // What can't be read is worse than what is refused.
-            let fault = self.ledger.fault().or(self.outbox.fault());
-            if fault.is_some() && figures.fault.as_deref() != fault {
+            if is_over || (fault.is_some() && figures.fault.as_deref() != fault) {
                 figures.fault = fault.map(str::to_owned);
                 changed = true;
             }
