@@ -8,6 +8,7 @@ pub mod text;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod control;
 pub mod entered;
 pub mod field;

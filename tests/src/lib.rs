@@ -8,6 +8,7 @@ pub mod agent;
 pub mod broker;
 pub mod counting;
 pub mod device;
+pub mod http;
 pub mod mqtt;
 pub mod opcua;
 pub mod plant;

@@ -85,7 +85,7 @@ enum Command {
     Correct(correct::Args),
     /// Live availability of a whole site, as a portal sees it
     Watch(watch::Args),
-    /// JSON Schemas and the AsyncAPI document of everything that Lineside sends
+    /// JSON Schemas, the AsyncAPI and the OpenAPI document of everything that Lineside sends
     Schema(schema::Args),
     /// The virtual pilot line alone, with faults on request
     Sim(sim::Args),

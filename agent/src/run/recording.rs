@@ -180,10 +180,10 @@ impl Recording {
                 // A caller that gave up waiting needs no answer.
                 drop(reply.send(snapshot::machines(&self.recorder, self.clock.now())));
             }
-            Order::CheckIn(_, _, reply) => refuse(reply),
-            Order::CheckOut(_, _, reply) => refuse(reply),
-            Order::Correct(_, _, reply) => refuse(reply),
-            Order::RotateKey(_, reply) => refuse(reply),
+            Order::CheckIn(said, audit, reply) => refuse(&said, &audit, reply),
+            Order::CheckOut(said, audit, reply) => refuse(&said, &audit, reply),
+            Order::Correct(said, audit, reply) => refuse(&said, &audit, reply),
+            Order::RotateKey(audit, reply) => refuse(&"key", &audit, reply),
             Order::Audit(Audit { who, action, what }) => {
                 tracing::info!(who, action, what, "somebody changed something");
             }
@@ -365,7 +365,13 @@ pub(super) fn clock_status(now: Stamp) -> ClockStatus {
 }
 
 /// Says that nothing can be entered.
-fn refuse<T>(reply: Reply<T>) {
+fn refuse<T>(said: &dyn std::fmt::Debug, audit: &Audit, reply: Reply<T>) {
+    tracing::warn!(
+        ?said,
+        who = audit.who,
+        action = audit.action,
+        "nothing can be entered"
+    );
     drop(reply.send(Err(Refused::not_here())));
 }
 
