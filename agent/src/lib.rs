@@ -12,6 +12,7 @@ pub mod console;
 pub mod control;
 pub mod entered;
 pub mod field;
+pub mod ledger;
 pub mod live;
 pub mod logs;
 pub mod machine;

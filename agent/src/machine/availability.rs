@@ -1,8 +1,9 @@
 //! The availability document, made of what the core knows of a machine.
 
-use lineside_proto::{Availability, ClockStatus, Identifier, Reason, Time};
+use lineside_proto::{Availability, AvailableNow, ClockStatus, Identifier, Reason, Time};
 use std::time::Duration;
 
+use super::account::Occupancy;
 use super::state::Standing;
 use crate::clock::Stamp;
 use crate::config::model::MachineMap;
@@ -50,16 +51,45 @@ pub fn rule_label(map: &MachineMap, rule: Option<u16>) -> Option<String> {
         .map(|entry| format!("{}@{}", entry.state, rule + 1))
 }
 
+/// What is known of a machine at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Word<'a> {
+    /// What it is held to be doing.
+    pub standing: &'a Standing,
+    /// Since when, in wall time.
+    pub decided: Decided,
+    /// Its sessions and bookings.
+    pub occupancy: &'a Occupancy,
+    /// Now.
+    pub at: Stamp,
+    /// How far the clock can be trusted.
+    pub clock: ClockStatus,
+    /// The document's number.
+    pub seq: u64,
+}
+
+impl Word<'_> {
+    /// Nobody else may start while a session is open or maintenance runs, whatever the machine does; else its
+    /// state says.
+    fn available_now(&self) -> AvailableNow {
+        if self.occupancy.is_taken {
+            AvailableNow::No
+        } else {
+            self.standing.state.available_now()
+        }
+    }
+}
+
 /// The document.
-pub fn document(
-    origin: &Origin,
-    map: &MachineMap,
-    standing: &Standing,
-    decided: Decided,
-    at: Stamp,
-    clock: ClockStatus,
-    seq: u64,
-) -> Availability {
+pub fn document(origin: &Origin, map: &MachineMap, word: &Word<'_>) -> Availability {
+    let Word {
+        standing,
+        decided,
+        occupancy,
+        at,
+        clock,
+        seq,
+    } = *word;
     let max_age_s = origin.max_age_s();
     Availability {
         v: 1,
@@ -78,15 +108,15 @@ pub fn document(
             code: standing.reason,
             text: standing.reason_text.clone(),
         },
-        available_now: standing.state.available_now(),
-        available_from: None,
+        available_now: word.available_now(),
+        available_from: occupancy.until,
         warmup_s: u32::try_from(map.warm_up.as_secs()).unwrap_or(u32::MAX),
         max_age_s,
         fresh_until: at.wall.plus_millis(i64::from(max_age_s) * 1000),
         clock,
-        session: None,
-        next_booking: None,
-        maintenance: None,
+        session: occupancy.session.clone(),
+        next_booking: occupancy.next_booking.clone(),
+        maintenance: occupancy.maintenance.clone(),
         seq,
         boot: origin.boot.clone(),
         config: map.hash.clone(),

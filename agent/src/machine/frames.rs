@@ -14,6 +14,10 @@ use crate::sample::{Bad, Batch, Sample, Standing, Value};
 
 use super::state::StateMachine;
 
+mod withheld;
+
+use withheld::Withheld;
+
 /// A message is closed once its frames take so many bytes: about 500 floats, which compress to less
 /// than one block of the outbox.
 const FRAMES_BYTES_TARGET: usize = 12 * 1024;
@@ -36,6 +40,7 @@ pub struct Frames {
     open: Option<Open>,
     values: Vec<u8>,
     bad: Vec<u8>,
+    withheld: Withheld,
 }
 
 /// What a reader was last told of a point.
@@ -128,6 +133,7 @@ impl Frames {
             open: None,
             values: Vec::new(),
             bad: Vec::new(),
+            withheld: Withheld::default(),
         }
     }
 
@@ -163,6 +169,9 @@ impl Frames {
     /// Tells what a source remembers of a time in which it was out of reach: all of it, whatever a
     /// reader was told since.
     pub fn remember(&mut self, batch: &Batch, out: &mut Vec<Record>) {
+        if self.keeps_history(batch, out) {
+            return;
+        }
         self.tell(Head::of(batch, Kind::History), readings(batch), out);
     }
 
@@ -246,6 +255,9 @@ impl Frames {
             Kind::History => true,
         };
         if !is_wanted && sent.period == Some(period) {
+            return false;
+        }
+        if self.withheld.keeps(place) {
             return false;
         }
         if head.kind != Kind::History {

@@ -2,27 +2,29 @@
 //! agent says of its machines. An ordinary method without I/O and without a clock, so that tests and
 //! simulations call it as production does.
 
-use lineside_proto::{
-    Availability, ClockStatus, Gap, GapKind, Identifier, ReasonCode, State, Time,
-};
+use lineside_proto::booking::Booking;
+use lineside_proto::ledger::{ClockLeaf, GapReason, LeafBody};
+use lineside_proto::{Availability, CheckIn, Class, ClockStatus, Identifier, State, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::availability::{Decided, Origin, document};
-use super::frames::Frames;
-use super::silence::Silences;
+use super::account::{Arrival, Context};
+use super::availability::{Decided, Origin};
+use super::memory::Memory;
+use super::session::{Rules, SessionRefusal};
 use super::state::{StateMachine, Transition};
+use super::wall::Wall;
 use crate::clock::Stamp;
 use crate::config::model::{MachineMap, Telemetry};
 use crate::record::{Entry, Record};
-use crate::sample::{Batch, Missed, Observation, Slot, Standing};
+use crate::sample::{Observation, Slot};
 
-/// A change of reason without a change of state (such as one more stale point) is said at most this often.
-const REASON_EVERY_MS: i64 = 1_000;
+mod recorded;
 
-/// A batch that comes so long after what the machine's state was worked out for is history: it is told, and
-/// no state rests on it, since a state counts its evidence from when it is taken in.
-const LATE_MS_MAX: i64 = 1_000;
+use recorded::Recorded;
+
+/// Who says how far the clock can be trusted, and that it was set.
+const CLOCK_SOURCE: &str = "kernel";
 
 /// What comes in.
 #[derive(Clone, Debug)]
@@ -31,6 +33,54 @@ pub enum Input {
     Seen(Observation),
     /// Time passed. At most 250 ms apart, so that holds and staleness fire without data.
     Tick(Stamp),
+    /// These bookings of a machine, all of them, are in force.
+    Bookings {
+        /// The machine.
+        machine: Identifier,
+        /// The bookings.
+        bookings: Arc<[Booking]>,
+        /// Now.
+        at: Stamp,
+    },
+    /// Somebody checks in; answered in [`Commit::answers`].
+    CheckIn {
+        /// The machine.
+        machine: Identifier,
+        /// By this booking.
+        booking: Option<String>,
+        /// Without one, at the machine: as OWN, TRN or MNT.
+        class: Option<Class>,
+        /// How.
+        check_in: CheckIn,
+        /// Who entered it at the machine, as a pseudonym.
+        by: Option<String>,
+        /// Now.
+        at: Stamp,
+    },
+    /// Somebody checks out; answered in [`Commit::answers`].
+    CheckOut {
+        /// The machine.
+        machine: Identifier,
+        /// Who entered it at the machine, as a pseudonym.
+        by: Option<String>,
+        /// Now.
+        at: Stamp,
+    },
+}
+
+impl Input {
+    /// When it came.
+    pub fn at(&self) -> Option<Stamp> {
+        match self {
+            Self::Seen(Observation::Batch(batch) | Observation::History(batch)) => Some(batch.at),
+            Self::Seen(Observation::Standing(standing)) => Some(standing.at),
+            Self::Seen(Observation::Missed(_)) => None,
+            Self::Tick(at)
+            | Self::Bookings { at, .. }
+            | Self::CheckIn { at, .. }
+            | Self::CheckOut { at, .. } => Some(*at),
+        }
+    }
 }
 
 /// What must become durable, and what must be said.
@@ -44,6 +94,9 @@ pub struct Commit {
     pub availability: Vec<Availability>,
     /// Changes of state; if there are any, the commit is made at once.
     pub changes: Vec<Change>,
+    /// For each check-in or check-out the session that begins or ends, or why none does. If there are any, the
+    /// progress record is written at once: what was answered must survive.
+    pub answers: Vec<Result<String, SessionRefusal>>,
 }
 
 /// A change of a machine's state.
@@ -62,15 +115,50 @@ pub struct Change {
 /// The machines of one gateway.
 #[derive(Debug)]
 pub struct Recorder {
-    origin: Origin,
+    house: House,
     telemetry: Telemetry,
     stream: Arc<str>,
-    clock: ClockStatus,
     machines: BTreeMap<Slot, Recorded>,
+    /// Leaves of the next commit.
+    pending: Vec<Entry>,
+    /// The clock's letter before, where that changed and no leaf says so yet.
+    letter_before: Option<ClockStatus>,
+}
+
+/// What the machines of one gateway have in common.
+#[derive(Debug)]
+struct House {
+    origin: Origin,
+    rules: Rules,
+    wall: Wall,
+    /// None before it is known for the first time.
+    clock: Option<ClockStatus>,
+    error_ms: Option<u64>,
+}
+
+impl House {
+    fn clock(&self) -> ClockStatus {
+        self.clock.unwrap_or(ClockStatus::U)
+    }
+
+    /// What an account is told, at the latest moment that is known.
+    fn context(&self) -> Context<'_> {
+        let epoch = Stamp {
+            boot_ms: 0,
+            wall: Time::default(),
+        };
+        Context {
+            wall: &self.wall,
+            now: self.wall.latest().unwrap_or(epoch),
+            clock: self.clock(),
+            origin: &self.origin,
+            rules: &self.rules,
+        }
+    }
 }
 
 /// What is known of a machine before its first batch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Resume {
     /// The number that its next telemetry message gets.
     pub seq_next: u64,
@@ -79,6 +167,10 @@ pub struct Resume {
     /// Whether the agent itself was away since then, so that the time until the first new evidence
     /// is a gap.
     pub absent: bool,
+    /// What is accounted for, its sessions and bookings; none for a machine that was never taken in.
+    pub memory: Option<Box<Memory>>,
+    /// Why nobody watched the machine meanwhile.
+    pub reason: GapReason,
 }
 
 /// The newest good evidence of a machine, as it is remembered across restarts.
@@ -90,49 +182,38 @@ pub struct Evidence {
     pub wall: Time,
 }
 
-/// One machine.
-#[derive(Debug)]
-struct Recorded {
-    map: Arc<MachineMap>,
-    states: StateMachine,
-    frames: Frames,
-    silences: Silences,
-    decided: Decided,
-    /// Since when the agent did not run, as long as that is not yet said.
-    absent: Option<Time>,
-    said: Option<Said>,
-    seq: u64,
-    evidence: Option<Evidence>,
-    /// Up to when the state is worked out.
-    now_ms: i64,
-}
-
-/// What the last availability document said.
-#[derive(Debug)]
-struct Said {
-    state: State,
-    rule: Option<u16>,
-    decided: Decided,
-    code: ReasonCode,
-    reason: String,
-    at_ms: i64,
-}
-
 impl Recorder {
     /// A recorder without machines.
-    pub fn new(origin: Origin, telemetry: Telemetry, stream: &str) -> Self {
+    pub fn new(origin: Origin, telemetry: Telemetry, rules: Rules, stream: &str) -> Self {
         Self {
-            origin,
+            house: House {
+                origin,
+                rules,
+                wall: Wall::default(),
+                clock: None,
+                error_ms: None,
+            },
             telemetry,
             stream: stream.into(),
-            clock: ClockStatus::U,
             machines: BTreeMap::new(),
+            pending: Vec::new(),
+            letter_before: None,
         }
     }
 
-    /// Sets how far the gateway's clock can be trusted from now on.
-    pub fn set_clock(&mut self, status: ClockStatus) {
-        self.clock = status;
+    /// Sets how far the gateway's clock can be trusted from now on, and the kernel's estimate of its error. A
+    /// change becomes a leaf of the next commit; the first letter is what the boot leaf says.
+    pub fn set_clock(&mut self, status: ClockStatus, error_ms: Option<u64>) {
+        let before = self.house.clock.replace(status);
+        self.house.error_ms = error_ms;
+        if let Some(before) = before.filter(|before| *before != status) {
+            self.letter_before.get_or_insert(before);
+        }
+    }
+
+    /// Sets how sessions begin and end from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.house.rules = rules;
     }
 
     /// The stream that messages are numbered in.
@@ -140,50 +221,32 @@ impl Recorder {
         &self.stream
     }
 
-    /// Takes a machine in: it is UNKNOWN until it has been read, and said so in the first commit.
+    /// Takes a machine in: it is UNKNOWN until it has been read, and said so in the next commit, with the leaves
+    /// that end what was accounted for before.
     pub fn join(&mut self, slot: Slot, map: Arc<MachineMap>, resume: Resume, now: Stamp) {
-        let unknown_since = resume
-            .evidence
-            .map_or(now.millis(), |evidence| evidence.boot_ms.min(now.millis()));
-        // The clock may have lost the time meanwhile.
-        let since = resume
-            .evidence
-            .map_or(now.wall, |evidence| evidence.wall.min(now.wall));
-        let recorded = Recorded {
-            states: StateMachine::new(Arc::clone(&map), now.millis(), unknown_since),
-            frames: Frames::new(
-                Arc::clone(&map),
-                &self.telemetry,
-                Arc::clone(&self.stream),
-                resume.seq_next,
-            ),
-            silences: Silences::new(now),
-            decided: Decided {
-                since,
-                decided_at: now.wall,
-            },
-            absent: resume
-                .evidence
-                .filter(|_| resume.absent)
-                .map(|evidence| evidence.wall),
-            said: None,
-            seq: 0,
-            evidence: resume.evidence,
-            now_ms: now.millis(),
-            map,
+        self.observe(now);
+        let made = recorded::Made {
+            telemetry: &self.telemetry,
+            stream: &self.stream,
+            context: self.house.context(),
         };
+        let recorded = Recorded::join(map, resume, now, made, &mut self.pending);
         self.machines.insert(slot, recorded);
     }
 
-    /// Lets a machine go. What was gathered of its telemetry goes into `commit`.
+    /// Lets a machine go. What was gathered of its telemetry and its hours goes into `commit`.
     pub fn leave(&mut self, slot: Slot, commit: &mut Commit) -> Option<Resume> {
-        let mut recorded = self.machines.remove(&slot)?;
-        recorded.frames.finish(&mut commit.records);
-        Some(Resume {
-            seq_next: recorded.frames.seq_next(),
-            evidence: recorded.evidence,
-            absent: recorded.absent.is_some(),
-        })
+        let recorded = self.machines.remove(&slot)?;
+        commit.leaves.append(&mut self.pending);
+        Some(recorded.leave(self.house.context(), commit))
+    }
+
+    /// What must survive a restart, besides the evidence: the machines with their memories. Goes into the
+    /// progress record together with the number of leaves that the ledger has then.
+    pub fn memory(&self) -> impl Iterator<Item = (&Identifier, Memory)> {
+        self.machines
+            .values()
+            .map(|recorded| (&recorded.map.machine, recorded.account.memory()))
     }
 
     /// The machines with their newest good evidence in wall time, and on the boot clock.
@@ -225,203 +288,118 @@ impl Recorder {
 
     /// Takes in one input. A batch of a machine that has left is forgotten.
     pub fn handle(&mut self, input: &Input) -> Commit {
-        let mut commit = Commit::default();
+        if let Some(at) = input.at() {
+            self.observe(at);
+        }
+        let mut commit = Commit {
+            leaves: std::mem::take(&mut self.pending),
+            ..Commit::default()
+        };
         match input {
             Input::Seen(seen) => self.see(seen, &mut commit),
             Input::Tick(now) => {
                 for recorded in self.machines.values_mut() {
-                    recorded.tick(*now, &mut commit);
-                    recorded.say(&self.origin, self.clock, *now, &mut commit);
+                    recorded.tick(*now, &self.house, &mut commit);
+                    recorded.say(&self.house, *now, &mut commit);
                 }
             }
+            Input::Bookings {
+                machine,
+                bookings,
+                at,
+            } => {
+                let found = self.machines.values_mut();
+                for recorded in found.filter(|recorded| recorded.map.machine == *machine) {
+                    recorded.take_bookings(bookings, &self.house, &mut commit);
+                    recorded.say(&self.house, *at, &mut commit);
+                }
+            }
+            Input::CheckIn { .. } | Input::CheckOut { .. } => self.answer(input, &mut commit),
         }
         commit
+    }
+
+    fn answer(&mut self, input: &Input, commit: &mut Commit) {
+        let (Input::CheckIn { machine, at, .. } | Input::CheckOut { machine, at, .. }) = input
+        else {
+            return;
+        };
+        let mut found = self.machines.values_mut();
+        let Some(recorded) = found.find(|recorded| recorded.map.machine == *machine) else {
+            let refusal = SessionRefusal::NoMachine(machine.clone());
+            return commit.answers.push(Err(refusal));
+        };
+        let context = self.house.context();
+        let answer = match input {
+            Input::CheckIn {
+                booking,
+                class,
+                check_in,
+                by,
+                ..
+            } => {
+                let arrival = Arrival {
+                    booking: booking.as_deref(),
+                    class: *class,
+                    check_in: *check_in,
+                    by: by.as_deref(),
+                };
+                recorded.account.check_in(&arrival, context)
+            }
+            Input::CheckOut { by, .. } => recorded.account.check_out(by.as_deref(), context),
+            Input::Seen(_) | Input::Tick(_) | Input::Bookings { .. } => return,
+        };
+        commit.answers.push(answer);
+        recorded.tick(*at, &self.house, commit);
+        recorded.say(&self.house, *at, commit);
+    }
+
+    /// Takes note of both clocks; a step or another letter becomes a leaf.
+    fn observe(&mut self, at: Stamp) {
+        let step_ms = self.house.wall.observe(at);
+        if step_ms.is_none() && self.letter_before.is_none() {
+            return;
+        }
+        let status = self.house.clock();
+        let body = LeafBody::Clock(ClockLeaf {
+            status,
+            before: self.letter_before.take().unwrap_or(status),
+            step_ms,
+            error_ms: self.house.error_ms,
+            source: CLOCK_SOURCE.to_owned(),
+        });
+        self.pending.push(Entry { at, body });
     }
 
     fn see(&mut self, seen: &Observation, commit: &mut Commit) {
         let Some(recorded) = self.machines.get_mut(&seen.slot()) else {
             return;
         };
+        let house = &self.house;
         match seen {
             Observation::Batch(batch) => {
-                recorded.take(batch, &self.stream, commit);
-                recorded.say(&self.origin, self.clock, batch.at, commit);
+                recorded.take(batch, &self.stream, house, commit);
+                recorded.say(house, batch.at, commit);
             }
             Observation::Standing(standing) => {
-                recorded.stand(standing, &self.stream, commit);
-                recorded.say(&self.origin, self.clock, standing.at, commit);
+                recorded.stand(standing, &self.stream, house, commit);
+                recorded.say(house, standing.at, commit);
             }
             Observation::History(batch) => recorded.frames.remember(batch, &mut commit.records),
             Observation::Missed(missed) => recorded.miss(missed, &self.stream, commit),
         }
     }
 
-    /// Closes every open message, before the agent stops.
+    /// Closes every open message and every open span of usage, before the agent stops.
     pub fn finish(&mut self) -> Commit {
-        let mut commit = Commit::default();
+        let mut commit = Commit {
+            leaves: std::mem::take(&mut self.pending),
+            ..Commit::default()
+        };
         for recorded in self.machines.values_mut() {
-            recorded.frames.finish(&mut commit.records);
+            recorded.finish(self.house.context(), &mut commit);
         }
         commit
-    }
-}
-
-impl Recorded {
-    fn take(&mut self, batch: &Batch, stream: &str, commit: &mut Commit) {
-        let is_good = batch.samples.iter().any(|sample| sample.reading.is_ok());
-        if self.now_ms.saturating_sub(batch.at.millis()) <= LATE_MS_MAX {
-            self.decide(batch, commit);
-        }
-        if is_good {
-            self.witness(batch.at, stream, commit);
-        }
-        if let Some(silence) = self.silences.take(&self.map, batch) {
-            let gap = self.gap(stream, GapKind::Field, silence.from, batch.at.wall);
-            commit.records.push(Record::from(&Gap {
-                reason: silence.reason,
-                ..gap
-            }));
-        }
-        self.frames.take(batch, &mut commit.records);
-        self.frames.tick(batch.at.millis(), &mut commit.records);
-    }
-
-    fn stand(&mut self, standing: &Standing, stream: &str, commit: &mut Commit) {
-        let at_ms = standing.at.millis();
-        if self.now_ms.saturating_sub(at_ms) <= LATE_MS_MAX {
-            self.now_ms = self.now_ms.max(at_ms);
-            let mut transitions = Vec::new();
-            let observed = self.states.standing().observed_ms;
-            self.states
-                .stand(at_ms, standing.group, &standing.points, &mut transitions);
-            self.note(&transitions, standing.at, commit);
-            // A word about points that were denied or never told is evidence of nothing.
-            if self.states.standing().observed_ms != observed {
-                self.witness(standing.at, stream, commit);
-            }
-        }
-        self.frames
-            .stand(standing, &self.states, &mut commit.records);
-        self.frames.tick(at_ms, &mut commit.records);
-    }
-
-    fn miss(&self, missed: &Missed, stream: &str, commit: &mut Commit) {
-        let gap = self.gap(stream, GapKind::Field, missed.from, missed.to);
-        commit.records.push(Record::from(&Gap {
-            samples: missed.samples,
-            reason: missed.reason.clone(),
-            ..gap
-        }));
-    }
-
-    /// Works the state out anew.
-    fn decide(&mut self, batch: &Batch, commit: &mut Commit) {
-        self.now_ms = self.now_ms.max(batch.at.millis());
-        let mut transitions = Vec::new();
-        self.states.apply(
-            batch.at.millis(),
-            batch.group,
-            &batch.samples,
-            &mut transitions,
-        );
-        self.note(&transitions, batch.at, commit);
-    }
-
-    /// Takes note of good evidence; the first after a start ends the agent's own absence.
-    fn witness(&mut self, at: Stamp, stream: &str, commit: &mut Commit) {
-        self.remember(at);
-        if let Some(from) = self.absent.take() {
-            let gap = self.gap(stream, GapKind::Agent, from, at.wall);
-            commit.records.push(Record::from(&Gap {
-                reason: "the agent did not run".to_owned(),
-                ..gap
-            }));
-        }
-    }
-
-    /// Takes note of good evidence, unless newer is known.
-    fn remember(&mut self, at: Stamp) {
-        let boot_ms = at.millis();
-        if self.evidence.is_none_or(|known| known.boot_ms < boot_ms) {
-            let wall = at.wall;
-            self.evidence = Some(Evidence { boot_ms, wall });
-        }
-    }
-
-    fn tick(&mut self, now: Stamp, commit: &mut Commit) {
-        self.now_ms = self.now_ms.max(now.millis());
-        let mut transitions = Vec::new();
-        self.states.advance(now.millis(), &mut transitions);
-        self.note(&transitions, now, commit);
-        self.frames.tick(now.millis(), &mut commit.records);
-    }
-
-    fn note(&mut self, transitions: &[Transition], now: Stamp, commit: &mut Commit) {
-        for transition in transitions {
-            self.decided = Decided {
-                since: now.wall_at(transition.since_ms),
-                decided_at: now.wall_at(transition.decided_ms),
-            };
-            commit.changes.push(Change {
-                machine: self.map.machine.clone(),
-                transition: *transition,
-                decided: self.decided,
-                reason: self.states.standing().reason_text.clone(),
-            });
-        }
-    }
-
-    /// A gap of this machine in which no message had been made, its reason to be said.
-    fn gap(&self, stream: &str, kind: GapKind, from: Time, to: Time) -> Gap {
-        Gap {
-            v: 1,
-            machine: self.map.machine.clone(),
-            stream: stream.to_owned(),
-            kind,
-            from: from.min(to),
-            to,
-            seq_from: None,
-            seq_to: None,
-            samples: None,
-            reason: String::new(),
-        }
-    }
-
-    /// Says what the machine is doing, if that is new or the heartbeat is due.
-    fn say(&mut self, origin: &Origin, clock: ClockStatus, now: Stamp, commit: &mut Commit) {
-        let standing = self.states.standing();
-        let heartbeat_ms = i64::try_from(origin.heartbeat.as_millis()).unwrap_or(i64::MAX);
-        let due = self.said.as_ref().is_none_or(|said| {
-            let age_ms = now.millis() - said.at_ms;
-            let other_state = said.state != standing.state
-                || said.rule != standing.rule
-                || said.decided != self.decided;
-            let other_reason = (said.code, &said.reason)
-                != (standing.reason, &standing.reason_text)
-                && age_ms >= REASON_EVERY_MS;
-            other_state || other_reason || age_ms >= heartbeat_ms
-        });
-        if !due {
-            return;
-        }
-        self.seq += 1;
-        commit.availability.push(document(
-            origin,
-            &self.map,
-            standing,
-            self.decided,
-            now,
-            clock,
-            self.seq,
-        ));
-        self.said = Some(Said {
-            state: standing.state,
-            rule: standing.rule,
-            decided: self.decided,
-            code: standing.reason,
-            reason: standing.reason_text.clone(),
-            at_ms: now.millis(),
-        });
     }
 }
 

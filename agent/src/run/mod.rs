@@ -32,7 +32,9 @@ use crate::field::Field;
 use crate::field::opcua::Own;
 use crate::live::Live;
 use crate::machine::availability::Origin;
+use crate::machine::memory::Folded;
 use crate::machine::recorder::Recorder;
+use crate::machine::session::Rules;
 use crate::outbox::{Outbox, StoreError};
 use crate::uplink;
 use crate::uplink::board::{Board, Place, Retained};
@@ -128,10 +130,16 @@ impl Agent {
         let (orders, orders_taken) = mpsc::channel(ORDERS_DEPTH);
         let recording = Recording {
             clock: Arc::clone(&clock),
-            recorder: Recorder::new(origin.clone(), gateway.telemetry.clone(), &recovered.stream),
+            recorder: Recorder::new(
+                origin.clone(),
+                gateway.telemetry.clone(),
+                session_rules(&gateway),
+                &recovered.stream,
+            ),
             origin,
             started: now.wall,
             outbox: outbox.clone(),
+            folded: Folded::new(progress.recalled(0)),
             progress,
             seq_next: recovered.next_seq,
             commit_every: gateway.outbox.commit,
@@ -238,6 +246,14 @@ fn start_uplink(
         board,
         stop.clone(),
     )
+}
+
+/// How sessions begin and end.
+fn session_rules(gateway: &Gateway) -> Rules {
+    Rules {
+        check_in: gateway.bookings.check_in,
+        idle_close: gateway.sessions.idle_close,
+    }
 }
 
 /// Makes the state directory, closed to all but us and our group.

@@ -1,13 +1,19 @@
-//! The progress record: the newest evidence of every machine, so that after a crash UNKNOWN begins
-//! where knowledge ended. A two-slot CRC file; not in the outbox, so that hours never depend on it.
+//! The progress record: the newest evidence of every machine and what its account must remember, so that after
+//! a crash UNKNOWN begins where knowledge ended and no hour is lost or counted twice. Two-slot CRC files; not in
+//! the outbox, so that hours never depend on it.
+//!
+//! What time changes is written with every commit and stays small; what only leaves of the ledger change
+//! (bookings that are done with) has a file of its own, written when it changed.
 
 use lineside_proto::{Identifier, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::clock::Stamp;
+use crate::machine::memory::{Lasting, Memory, Recalled, Running};
 use crate::machine::recorder::Evidence;
 use crate::slots::Slots;
 
@@ -19,15 +25,34 @@ const MACHINES_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Progress {
     slots: Slots,
+    lasting: Slots,
     boot: String,
     remembered: BTreeMap<Identifier, Remembered>,
+    kept: BTreeMap<Identifier, Kept>,
 }
 
 /// What is remembered of a machine. A machine stays remembered after it left the configuration, so
 /// that its retained documents can be cleared.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 struct Remembered {
     evidence: Option<Remark>,
+    /// What of its account time changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    running: Option<Running>,
+    /// Leaves that this knows.
+    #[serde(default)]
+    leaves: u64,
+}
+
+/// What only leaves change.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    lasting: Lasting,
+    /// The same, as it was last handed over.
+    #[serde(skip)]
+    known: Option<Arc<Lasting>>,
+    /// Leaves that this knows.
+    leaves: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -37,21 +62,46 @@ struct Remark {
     wall: Time,
 }
 
+fn read<T: Default + for<'de> Deserialize<'de>>(slots: &Slots) -> T {
+    slots.read().map_or_else(T::default, |bytes| {
+        serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the progress record can't be read; what came before is unknown");
+            T::default()
+        })
+    })
+}
+
 impl Progress {
     /// Opens the record; a new one is empty, and so is one that can't be read in both slots.
     pub(super) fn open(dir: &Path, boot: &str) -> io::Result<Self> {
         let slots = Slots::open(&dir.join("progress"))?;
-        let remembered = slots.read().map_or_else(BTreeMap::new, |bytes| {
-            serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(%error, "the progress record can't be read; what came before is unknown");
-                BTreeMap::new()
-            })
-        });
+        let lasting = Slots::open(&dir.join("progress-lasting"))?;
         Ok(Self {
+            remembered: read(&slots),
+            kept: read(&lasting),
             slots,
+            lasting,
             boot: boot.to_owned(),
-            remembered,
         })
+    }
+
+    /// What the accounts of all machines must remember. A record that counts more leaves than the ledger has is
+    /// one of another ledger: it is not used, and gaps say so.
+    pub(super) fn recalled(&self, leaves: u64) -> BTreeMap<Identifier, Recalled> {
+        let mut found: BTreeMap<Identifier, Recalled> = BTreeMap::new();
+        for (machine, remembered) in &self.remembered {
+            if remembered.leaves <= leaves && remembered.running.is_some() {
+                let recalled = found.entry(machine.clone()).or_default();
+                recalled.memory.running.clone_from(&remembered.running);
+                recalled.running_leaves = remembered.leaves;
+            }
+        }
+        for (machine, kept) in self.kept.iter().filter(|(_, kept)| kept.leaves <= leaves) {
+            let recalled = found.entry(machine.clone()).or_default();
+            recalled.memory.lasting = Arc::new(kept.lasting.clone());
+            recalled.lasting_leaves = kept.leaves;
+        }
+        found
     }
 
     /// The newest evidence of a machine, on the boot clock of now.
@@ -73,34 +123,67 @@ impl Progress {
         self.remembered.keys()
     }
 
-    /// Writes the newest evidence of the given machines; durable on return.
+    /// Writes the newest evidence and the memories of the given machines, which know so many leaves of the
+    /// ledger; durable on return.
     pub(super) fn write<'a>(
         &mut self,
         evidence: impl Iterator<Item = (&'a Identifier, Option<Evidence>)>,
+        memories: impl Iterator<Item = (&'a Identifier, Memory)>,
+        leaves: u64,
     ) -> io::Result<()> {
         let mut changed = false;
+        let boot = self.boot.clone();
         for (machine, evidence) in evidence {
-            if !self.remembered.contains_key(machine) && self.remembered.len() >= MACHINES_MAX {
+            let Some(entry) = self.entry(machine, &mut changed) else {
                 continue;
-            }
+            };
             let remark = evidence.map(|evidence| Remark {
-                boot: self.boot.clone(),
+                boot: boot.clone(),
                 boot_ms: evidence.boot_ms,
                 wall: evidence.wall,
-            });
-            let entry = self.remembered.entry(machine.clone()).or_insert_with(|| {
-                changed = true;
-                Remembered { evidence: None }
             });
             if remark.is_some() && entry.evidence != remark {
                 entry.evidence = remark;
                 changed = true;
             }
         }
-        if !changed {
-            return Ok(());
+        let mut lasting_changed = false;
+        for (machine, memory) in memories {
+            let Some(entry) = self.entry(machine, &mut changed) else {
+                continue;
+            };
+            if entry.leaves != leaves || entry.running != memory.running {
+                entry.running = memory.running;
+                entry.leaves = leaves;
+                changed = true;
+            }
+            let kept = self.kept.entry(machine.clone()).or_default();
+            let known = kept.known.as_ref();
+            if known.is_none_or(|known| !Arc::ptr_eq(known, &memory.lasting)) {
+                lasting_changed |= kept.lasting != *memory.lasting;
+                kept.lasting.clone_from(&memory.lasting);
+                kept.known = Some(memory.lasting);
+            }
+            kept.leaves = leaves;
         }
-        let bytes = serde_json::to_vec(&self.remembered).map_err(io::Error::other)?;
-        self.slots.write(&bytes)
+        if lasting_changed {
+            let bytes = serde_json::to_vec(&self.kept).map_err(io::Error::other)?;
+            self.lasting.write(&bytes)?;
+        }
+        if changed {
+            let bytes = serde_json::to_vec(&self.remembered).map_err(io::Error::other)?;
+            self.slots.write(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, machine: &Identifier, changed: &mut bool) -> Option<&mut Remembered> {
+        if !self.remembered.contains_key(machine) {
+            if self.remembered.len() >= MACHINES_MAX {
+                return None;
+            }
+            *changed = true;
+        }
+        Some(self.remembered.entry(machine.clone()).or_default())
     }
 }

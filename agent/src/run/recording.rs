@@ -1,7 +1,7 @@
 //! The recording thread: inputs into the recorder, its commits into the stores, its words onto the
 //! board. The only place where what was read becomes durable.
 
-use lineside_proto::ledger::{Audit, Correction};
+use lineside_proto::ledger::{Audit, Correction, GapReason};
 use lineside_proto::{
     Availability, Clock as ClockDocument, ClockStatus, GatewayStatus, Identifier, Link, Time,
 };
@@ -19,6 +19,7 @@ use crate::field::Texts;
 use crate::live::{LiveMachine, LiveSession};
 use crate::logs::chain;
 use crate::machine::availability::Origin;
+use crate::machine::memory::Folded;
 use crate::machine::recorder::{Change, Commit, Input, Recorder, Resume};
 use crate::outbox::{Outbox, StoreError};
 use crate::sample::{Observation, Slot};
@@ -68,6 +69,8 @@ pub(super) struct Recording {
     pub(super) recorder: Recorder,
     pub(super) outbox: Outbox,
     pub(super) progress: Progress,
+    /// What the accounts of the machines remember from earlier runs.
+    pub(super) folded: Folded,
     pub(super) seq_next: BTreeMap<Identifier, u64>,
     pub(super) commit_every: Duration,
     pub(super) board: watch::Sender<Board>,
@@ -197,6 +200,8 @@ impl Recording {
             seq_next: self.seq_next.remove(machine).unwrap_or(0),
             evidence: self.progress.evidence(machine, now),
             absent: true,
+            memory: self.folded.memory(machine).cloned().map(Box::new),
+            reason: GapReason::Agent,
         });
         self.describe(&map, &[], pace);
         self.recorder.join(slot, map, resume, now);
@@ -218,7 +223,8 @@ impl Recording {
     }
 
     fn handle(&mut self, input: &Input, pace: &mut Pace) {
-        self.recorder.set_clock(clock_status(self.clock.now()));
+        self.recorder
+            .set_clock(clock_status(self.clock.now()), None);
         let commit = self.recorder.handle(input);
         self.keep(commit, pace);
     }
@@ -315,7 +321,7 @@ impl Recording {
             .map_err(|error| chain(&error))
             .and_then(|_| {
                 self.progress
-                    .write(self.recorder.evidence())
+                    .write(self.recorder.evidence(), self.recorder.memory(), 0)
                     .map_err(|error| error.to_string())
             });
         match done {

@@ -1,8 +1,15 @@
-//! The ledger's formats and checks: leaves, the tree over them, checkpoints and proofs.
+//! The ledger's formats and checks: leaves, the tree over them, tiles, checkpoints, notes and proofs.
 //!
 //! Pure, and enough to verify a ledger without the agent.
 
+pub mod checkpoint;
 pub mod jcs;
 mod leaf;
+pub mod note;
+pub mod tile;
+pub mod tree;
+pub mod verify;
 
+pub use checkpoint::Checkpoint;
 pub use leaf::*;
+pub use tree::Hash;

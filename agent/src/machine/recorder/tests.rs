@@ -3,8 +3,8 @@
 use super::*;
 use crate::config::model::{External, Publish};
 use crate::machine::testing::{machine, node, point, served};
-use crate::sample::{Bad, Sample, Value};
-use lineside_proto::ReasonCode;
+use crate::sample::{Bad, Batch, Missed, Sample, Standing, Value};
+use lineside_proto::{Gap, GapKind, ReasonCode};
 use std::time::Duration;
 
 fn at(ms: u64) -> Stamp {
@@ -38,7 +38,7 @@ fn of(map: Arc<MachineMap>, resume: Resume) -> Recorder {
         publish: Publish::All,
         external: External::Withhold,
     };
-    let mut recorder = Recorder::new(origin, telemetry, "stream");
+    let mut recorder = Recorder::new(origin, telemetry, Rules::default(), "stream");
     recorder.join(Slot(3), map, resume, at(0));
     recorder
 }
@@ -47,6 +47,8 @@ const FRESH: Resume = Resume {
     seq_next: 1,
     evidence: None,
     absent: false,
+    memory: None,
+    reason: GapReason::Agent,
 };
 
 fn reading(ms: u64, reading: Result<Value, Bad>) -> Input {
@@ -118,6 +120,8 @@ fn after_a_restart_unknown_begins_where_knowledge_ended_and_the_time_between_is_
         seq_next: 8,
         evidence: Some(evidence),
         absent: true,
+        memory: None,
+        reason: GapReason::Agent,
     });
     let first = recorder.handle(&Input::Tick(at(0)));
     assert_eq!(first.availability[0].since, evidence.wall);
@@ -187,8 +191,10 @@ fn a_machine_that_was_not_read_before_its_map_changed_keeps_what_an_earlier_run_
         seq_next: 8,
         evidence: Some(evidence),
         absent: true,
+        memory: None,
+        reason: GapReason::Agent,
     };
-    let mut recorder = recorder(resume);
+    let mut recorder = recorder(resume.clone());
     recorder.handle(&reading(700, Err(Bad::Timeout)));
     recorder.handle(&Input::Tick(at(900)));
     let left = recorder.leave(Slot(3), &mut Commit::default()).unwrap();
@@ -230,6 +236,8 @@ fn a_clock_that_lost_the_time_does_not_stretch_the_gap() {
             wall: before,
         }),
         absent: true,
+        memory: None,
+        reason: GapReason::Agent,
     });
     let first = recorder.handle(&Input::Tick(at(0)));
     assert_eq!(first.availability[0].since, at(0).wall);
@@ -366,6 +374,8 @@ fn a_word_about_nothing_good_is_no_evidence() {
         seq_next: 1,
         evidence: Some(known),
         absent: true,
+        memory: None,
+        reason: GapReason::Agent,
     });
     let mut commits = vec![
         recorder.handle(&word(500)),

@@ -1,0 +1,373 @@
+//! The signing keys on disk.
+//!
+//! A key is a private JWK (RFC 8037) that nobody but us may read, in a directory that only we may change.
+//! Beside it lies `{key}.head`, the record of what was signed last. While a key is being changed, the one
+//! before lies beside it as `{key}.old`, and both sign.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lineside_proto::Time;
+use lineside_proto::ledger::KeyLeaf;
+use lineside_proto::ledger::note::{KeyKind, NoteError, Signature, SignerKey, VerifierKey};
+use rustix::rand::{GetRandomFlags, getrandom};
+use serde::{Deserialize, Serialize};
+
+use super::disk;
+
+/// Bytes of a key file at most.
+const KEY_BYTES_MAX: u64 = 4096;
+
+/// The name of the credential that systemd may hand over (`LoadCredential=ledger.key:…`).
+const CREDENTIAL: &str = "ledger.key";
+
+/// Why a key can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// There is a key already: nothing was changed.
+    #[error("there is a key already: {}", .0.display())]
+    Exists(PathBuf),
+    /// There is none.
+    #[error("there is no key {}: `lineside keys init` makes one", .0.display())]
+    Missing(PathBuf),
+    /// Others may read the key.
+    #[error("others may read the key {0}: chmod 600 {0}", .path.display())]
+    Open {
+        /// The key.
+        path: PathBuf,
+    },
+    /// Others may look into or change the key's directory.
+    #[error("others may enter the directory {0} of the key: chmod 700 {0}", .dir.display())]
+    OpenDirectory {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The file is no key.
+    #[error("{} is no Ed25519 key as a private JWK", .0.display())]
+    Form(PathBuf),
+    /// The origin can't name a key.
+    #[error("the ledger's origin can't name a key")]
+    Name(#[from] NoteError),
+    /// The disk refused.
+    #[error("the key {} can't be used", .path.display())]
+    Disk {
+        /// The key or its directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Jwk {
+    kty: String,
+    crv: String,
+    x: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    d: Option<String>,
+}
+
+impl Drop for Jwk {
+    fn drop(&mut self) {
+        if let Some(secret) = self.d.take() {
+            // The compiler must not see that nobody reads it any more.
+            let mut bytes = secret.into_bytes();
+            bytes.fill(0);
+            std::hint::black_box(&bytes);
+        }
+    }
+}
+
+/// The keys that sign a ledger.
+#[derive(Debug)]
+pub struct Keys {
+    path: PathBuf,
+    current: SignerKey,
+    /// The one before, which signs too as long as the change is not finished.
+    old: Option<SignerKey>,
+}
+
+impl Keys {
+    /// Makes a new key; durable on return.
+    ///
+    /// # Errors
+    ///
+    /// There is one, its directory is open to others, or the disk refuses.
+    pub fn init(path: &Path) -> Result<(), KeyError> {
+        if path.exists() {
+            return Err(KeyError::Exists(path.to_owned()));
+        }
+        let dir = directory(path);
+        make_directory(&dir)?;
+        write_new(path)
+    }
+
+    /// Loads the keys for a ledger of this origin: systemd's credential where there is one, else the file,
+    /// which is made if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// See [`KeyError`].
+    pub fn load_or_init(path: &Path, origin: &str) -> Result<Self, KeyError> {
+        if credential().is_none() && !path.exists() {
+            Self::init(path)?;
+            tracing::info!(key = %path.display(), "a signing key was made for the ledger: enrol it with `lineside keys show`");
+        }
+        Self::load(path, origin)
+    }
+
+    /// Loads the keys for a ledger of this origin.
+    ///
+    /// # Errors
+    ///
+    /// See [`KeyError`].
+    pub fn load(path: &Path, origin: &str) -> Result<Self, KeyError> {
+        let seed = match credential() {
+            Some(credential) => read(&credential)?,
+            None => {
+                check_directory(&directory(path))?;
+                check_file(path)?;
+                read(path)?
+            }
+        };
+        let old = old_path(path);
+        let old = if old.exists() {
+            check_file(&old)?;
+            Some(SignerKey::new(origin, KeyKind::Ed25519, &read(&old)?)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            current: SignerKey::new(origin, KeyKind::Ed25519, &seed)?,
+            old,
+        })
+    }
+
+    /// The key that signs.
+    pub fn public(&self) -> &VerifierKey {
+        self.current.public()
+    }
+
+    /// The key before, while the change is not finished.
+    pub fn old(&self) -> Option<&VerifierKey> {
+        self.old.as_ref().map(SignerKey::public)
+    }
+
+    /// Every key whose signature counts.
+    pub fn all(&self) -> Vec<VerifierKey> {
+        let keys = [Some(self.public()), self.old()];
+        keys.into_iter().flatten().cloned().collect()
+    }
+
+    /// Where what was signed last is remembered.
+    pub(super) fn head_path(&self) -> PathBuf {
+        head_path(&self.path)
+    }
+
+    /// The signature lines over a note's text.
+    pub(super) fn sign(&self, text: &str) -> Vec<Signature> {
+        let signers = [Some(&self.current), self.old.as_ref()];
+        let signers = signers.into_iter().flatten();
+        // Only cosignatures carry a time.
+        signers.map(|key| key.sign(text, Time::default())).collect()
+    }
+
+    /// Replaces the key by a new one; both sign from now on. Durable on return. The leaf says so, signed by
+    /// both over [`change_text`].
+    ///
+    /// # Errors
+    ///
+    /// A change that is not finished ([`KeyError::Exists`]), or the disk.
+    pub fn rotate(&mut self) -> Result<KeyLeaf, KeyError> {
+        let (old_path, new_path) = (old_path(&self.path), beside(&self.path, ".next"));
+        if old_path.exists() {
+            return Err(KeyError::Exists(old_path));
+        }
+        // What an interrupted change left was never used.
+        drop(fs::remove_file(&new_path));
+        write_new(&new_path)?;
+        let origin = self.current.public().name().to_owned();
+        let next = SignerKey::new(&origin, KeyKind::Ed25519, &read(&new_path)?)?;
+        let failed = |source| KeyError::Disk {
+            path: self.path.clone(),
+            source,
+        };
+        fs::hard_link(&self.path, &old_path).map_err(failed)?;
+        fs::rename(&new_path, &self.path).map_err(failed)?;
+        disk::sync(&directory(&self.path)).map_err(failed)?;
+        let old = std::mem::replace(&mut self.current, next);
+        let text = change_text(&origin, old.public(), self.current.public());
+        let base64 = |bytes: [u8; 64]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let leaf = KeyLeaf {
+            old: old.public().to_string(),
+            new: self.current.public().to_string(),
+            old_signature: base64(old.sign_bytes(text.as_bytes())),
+            new_signature: base64(self.current.sign_bytes(text.as_bytes())),
+        };
+        self.old = Some(old);
+        Ok(leaf)
+    }
+
+    /// Ends a change: the key before signs no more, and is removed.
+    ///
+    /// # Errors
+    ///
+    /// There is no change ([`KeyError::Missing`]), or the disk refuses.
+    pub fn finish_rotation(&mut self) -> Result<(), KeyError> {
+        let path = old_path(&self.path);
+        if self.old.take().is_none() {
+            return Err(KeyError::Missing(path));
+        }
+        fs::remove_file(&path).map_err(|source| KeyError::Disk { path, source })
+    }
+}
+
+/// Where what was signed last by a key is remembered.
+pub(super) fn head_path(key: &Path) -> PathBuf {
+    beside(key, ".head")
+}
+
+/// What both keys sign when one follows the other: four lines.
+pub fn change_text(origin: &str, old: &VerifierKey, new: &VerifierKey) -> String {
+    format!("lineside key change\n{origin}\n{old}\n{new}\n")
+}
+
+fn credential() -> Option<PathBuf> {
+    let dir = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+    let path = Path::new(&dir).join(CREDENTIAL);
+    path.exists().then_some(path)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn old_path(path: &Path) -> PathBuf {
+    beside(path, ".old")
+}
+
+fn directory(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(dir) if dir != Path::new("") => dir.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+fn make_directory(dir: &Path) -> Result<(), KeyError> {
+    use std::os::unix::fs::DirBuilderExt;
+    if dir.is_dir() {
+        return check_directory(dir);
+    }
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
+    made.map_err(|source| KeyError::Disk {
+        path: dir.to_owned(),
+        source,
+    })
+}
+
+fn check_directory(dir: &Path) -> Result<(), KeyError> {
+    let data = fs::metadata(dir).map_err(|source| KeyError::Disk {
+        path: dir.to_owned(),
+        source,
+    })?;
+    if data.mode() & 0o077 != 0 {
+        return Err(KeyError::OpenDirectory {
+            dir: dir.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn check_file(path: &Path) -> Result<(), KeyError> {
+    let data = match fs::metadata(path) {
+        Ok(data) => data,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(KeyError::Missing(path.to_owned()));
+        }
+        Err(source) => {
+            let path = path.to_owned();
+            return Err(KeyError::Disk { path, source });
+        }
+    };
+    if data.mode() & 0o077 != 0 {
+        return Err(KeyError::Open {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The seed in a key file.
+fn read(path: &Path) -> Result<[u8; 32], KeyError> {
+    let failed = |source| KeyError::Disk {
+        path: path.to_owned(),
+        source,
+    };
+    let form = || KeyError::Form(path.to_owned());
+    if fs::metadata(path).map_err(failed)?.len() > KEY_BYTES_MAX {
+        return Err(form());
+    }
+    let mut bytes = fs::read(path).map_err(failed)?;
+    let jwk: Option<Jwk> = serde_json::from_slice(&bytes).ok();
+    bytes.fill(0);
+    std::hint::black_box(&bytes);
+    let jwk = jwk
+        .filter(|jwk| jwk.kty == "OKP" && jwk.crv == "Ed25519")
+        .ok_or_else(form)?;
+    let seed = jwk
+        .d
+        .as_deref()
+        .and_then(|secret| URL_SAFE_NO_PAD.decode(secret).ok());
+    let seed: [u8; 32] = seed
+        .and_then(|seed| seed.try_into().ok())
+        .ok_or_else(form)?;
+    // The public half is what people compare: it must be that of this key.
+    let public = SignerKey::new("key", KeyKind::Ed25519, &seed)?;
+    if URL_SAFE_NO_PAD.encode(public.public().key()) != jwk.x {
+        return Err(form());
+    }
+    Ok(seed)
+}
+
+fn write_new(path: &Path) -> Result<(), KeyError> {
+    let failed = |source| KeyError::Disk {
+        path: path.to_owned(),
+        source,
+    };
+    let mut seed = [0_u8; 32];
+    let filled = getrandom(&mut seed, GetRandomFlags::empty());
+    if filled.map_err(|error| failed(error.into()))? != seed.len() {
+        return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+    }
+    let public = SignerKey::new("key", KeyKind::Ed25519, &seed)?;
+    let jwk = Jwk {
+        kty: "OKP".to_owned(),
+        crv: "Ed25519".to_owned(),
+        x: URL_SAFE_NO_PAD.encode(public.public().key()),
+        d: Some(URL_SAFE_NO_PAD.encode(seed)),
+    };
+    seed.fill(0);
+    std::hint::black_box(&seed);
+    let mut text = serde_json::to_vec(&jwk).map_err(|error| failed(error.into()))?;
+    text.push(b'\n');
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+        .and_then(|()| disk::sync(&directory(path)));
+    text.fill(0);
+    std::hint::black_box(&text);
+    written.map_err(failed)
+}

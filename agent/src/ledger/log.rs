@@ -1,0 +1,232 @@
+//! The log on disk: leaves into the journal, full bundles and tiles out of it, nodes and leaves back.
+//!
+//! Nothing is signed here; [`Ledger`](super::Ledger) does that. Order of an append: journal durable, then
+//! memory, then, where a bundle is full, its tiles and itself durable, then the journal begins anew.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use lineside_proto::ledger::tile::{Kind, Tile, WIDTH, entries, put_entry};
+use lineside_proto::ledger::tree::{self, Hash, Range};
+use rustix::fs::{FlockOperation, flock};
+
+use super::LedgerError;
+use super::journal::{self, Journal};
+use super::tiles::{self, Tiles};
+
+/// A log in a directory.
+#[derive(Debug)]
+pub(super) struct Log {
+    dir: PathBuf,
+    range: Range,
+    tiles: Tiles,
+    journal: Journal,
+    /// The leaves from the last full bundle on.
+    tail: Vec<Vec<u8>>,
+    /// A write failed: what is in memory may not be what is on disk.
+    broken: bool,
+    _lock: File,
+}
+
+impl Log {
+    /// Opens the log of a directory, or begins one. Whatever was reported durable is there.
+    pub(super) fn open(dir: &Path) -> Result<Self, LedgerError> {
+        fs::create_dir_all(dir).map_err(LedgerError::disk(dir))?;
+        let lock = lock(dir)?;
+        journal::tidy(dir);
+        let (journal, first, leaves) = Journal::open(dir)?;
+        if first % WIDTH != 0 {
+            let path = dir.join("journal");
+            return Err(LedgerError::damaged(
+                path,
+                "it does not begin at a full bundle",
+            ));
+        }
+        let tiles = Tiles::open(dir, first)?;
+        let range = Range::from_parts(first, tiles.peaks(first)?).unwrap_or_default();
+        let mut log = Self {
+            dir: dir.to_owned(),
+            range,
+            tiles,
+            journal,
+            tail: Vec::new(),
+            broken: false,
+            _lock: lock,
+        };
+        log.take_in(leaves)?;
+        Ok(log)
+    }
+
+    /// Leaves, all of them durable.
+    pub(super) fn size(&self) -> u64 {
+        self.range.size()
+    }
+
+    /// The root over them.
+    pub(super) fn root(&self) -> Hash {
+        self.range.root()
+    }
+
+    /// Appends leaves; durable on return. After an error nothing more is taken: whether it is on disk only
+    /// opening the log anew can tell.
+    pub(super) fn append(&mut self, leaves: Vec<Vec<u8>>) -> Result<(), LedgerError> {
+        if self.broken {
+            return Err(LedgerError::Broken);
+        }
+        self.broken = true;
+        self.journal.append(self.range.size(), &leaves)?;
+        self.take_in(leaves)?;
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Takes leaves of the journal into memory, and full bundles out of it.
+    fn take_in(&mut self, leaves: Vec<Vec<u8>>) -> Result<(), LedgerError> {
+        let mut is_rolled = false;
+        for leaf in leaves {
+            let hash = Hash::of_leaf(&leaf);
+            self.range.push(hash, |_, _, _| {});
+            self.tail.push(leaf);
+            for (tile, bytes) in self.tiles.push(hash) {
+                tiles::put(&self.dir, tile, &bytes)?;
+            }
+            if self.tail.len() as u64 == WIDTH {
+                let tile = Tile {
+                    kind: Kind::Entries,
+                    index: self.range.size() / WIDTH - 1,
+                    width: WIDTH,
+                };
+                tiles::put(&self.dir, tile, &self.bundle()?)?;
+                self.tail.clear();
+                is_rolled = true;
+            }
+        }
+        if is_rolled {
+            let first = self.range.size() / WIDTH * WIDTH;
+            self.journal = Journal::create(&self.dir, first, &self.tail)?;
+        }
+        Ok(())
+    }
+
+    fn bundle(&self) -> Result<Vec<u8>, LedgerError> {
+        let mut bundle = Vec::new();
+        for leaf in &self.tail {
+            put_entry(&mut bundle, leaf)
+                .map_err(|error| LedgerError::damaged(&self.dir, error.to_string()))?;
+        }
+        Ok(bundle)
+    }
+
+    /// Writes what no full tile or bundle holds yet, as partial ones; durable on return.
+    pub(super) fn put_partial(&self) -> Result<(), LedgerError> {
+        for (tile, bytes) in self.tiles.partial() {
+            tiles::put(&self.dir, tile, &bytes)?;
+        }
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        let tile = Tile {
+            kind: Kind::Entries,
+            index: self.range.size() / WIDTH,
+            width: self.tail.len() as u64,
+        };
+        tiles::put(&self.dir, tile, &self.bundle()?)
+    }
+
+    /// Leaves from an index on, of about so many bytes and at least one if there is one.
+    pub(super) fn read(
+        &self,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, LedgerError> {
+        let mut found = Vec::new();
+        let (mut index, mut bytes) = (from, 0);
+        while index < self.size() && (found.is_empty() || bytes < bytes_max) {
+            let skip = usize::try_from(index % WIDTH).unwrap_or(0);
+            let read;
+            let bundle: Vec<&[u8]> = if index / WIDTH == self.size() / WIDTH {
+                self.tail.iter().map(Vec::as_slice).collect()
+            } else {
+                read = self.full(index / WIDTH)?;
+                read.iter().map(Vec::as_slice).collect()
+            };
+            for leaf in bundle.into_iter().skip(skip) {
+                if !found.is_empty() && bytes + leaf.len() > bytes_max {
+                    return Ok(found);
+                }
+                bytes += leaf.len();
+                found.push((index, leaf.to_vec()));
+                index += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    fn full(&self, index: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let tile = Tile {
+            kind: Kind::Entries,
+            index,
+            width: WIDTH,
+        };
+        let path = self.dir.join(tile.to_string());
+        let bytes = tiles::read(&path)?;
+        let leaves = entries(&bytes, WIDTH);
+        let leaves = leaves.map_err(|error| LedgerError::damaged(&path, error.to_string()))?;
+        Ok(leaves.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    /// The root over the first `size` leaves.
+    pub(super) fn root_at(&self, size: u64) -> Result<Hash, LedgerError> {
+        self.within(size)?;
+        tree::root(size, |level, index| self.tiles.node(level, index))
+    }
+
+    /// The proof that a leaf is among the first `size`.
+    pub(super) fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, LedgerError> {
+        self.within(size)?;
+        if index >= size {
+            return Err(LedgerError::Beyond { place: index, size });
+        }
+        tree::inclusion(index, size, |level, index| self.tiles.node(level, index))
+    }
+
+    /// The proof that the first `old` leaves are still the first of `new`.
+    pub(super) fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LedgerError> {
+        self.within(new)?;
+        if old > new {
+            return Err(LedgerError::Beyond {
+                place: old,
+                size: new,
+            });
+        }
+        tree::consistency(old, new, |level, index| self.tiles.node(level, index))
+    }
+
+    fn within(&self, size: u64) -> Result<(), LedgerError> {
+        if size > self.size() {
+            return Err(LedgerError::Beyond {
+                place: size,
+                size: self.size(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Takes the directory for this process alone, as long as the file is open.
+pub(super) fn lock(dir: &Path) -> Result<File, LedgerError> {
+    let path = dir.join("lock");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(LedgerError::disk(&path))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(LedgerError::Held {
+            dir: dir.to_owned(),
+        });
+    }
+    Ok(file)
+}

@@ -1,0 +1,186 @@
+//! What bookings mean for a machine's sessions, and what became of each.
+
+use lineside_proto::booking::Booking;
+use lineside_proto::ledger::{Bind, BookingLeaf, LeafBody};
+use lineside_proto::{Class, Outcome, Time};
+
+use super::{Account, Context};
+use crate::machine::booking::{BOOKINGS_MAX, Held, window};
+use crate::machine::session::Queued;
+use crate::record::Entry;
+
+impl Account {
+    /// These bookings, all of them, are in force from now on.
+    pub fn take_bookings(
+        &mut self,
+        bookings: &[Booking],
+        context: Context<'_>,
+        out: &mut Vec<Entry>,
+    ) {
+        self.cancel(bookings, context, out);
+        for booking in bookings {
+            let mut known = self.running.held.iter_mut();
+            let is_full = known.len() >= BOOKINGS_MAX;
+            match known.find(|held| held.booking.id == booking.id) {
+                Some(held) if held.booking == *booking => {}
+                Some(held) => {
+                    if (held.booking.start, held.booking.end) != (booking.start, booking.end) {
+                        held.tally = self.history.tally(booking);
+                    }
+                    held.booking.clone_from(booking);
+                }
+                None if is_full || self.lasting.is_decided(&booking.id) => {}
+                None => self.hold(booking),
+            }
+            self.follow(booking);
+        }
+        for booking in bookings {
+            self.bind(booking, context, out);
+        }
+        self.conclude(self.running.usage.frontier_ms(), context, out);
+    }
+
+    /// Takes in a booking that was not known.
+    fn hold(&mut self, booking: &Booking) {
+        let mut held = Held::new(booking.clone());
+        held.tally = self.history.tally(booking);
+        let mine = self.running.session.as_ref();
+        if let Some(session) = mine.filter(|mine| mine.booking.as_ref() == Some(&booking.id)) {
+            held.session = Some(session.id.clone());
+            held.check_in = session.check_in;
+        }
+        self.running.held.push(held);
+    }
+
+    /// The running session of a booking ends when the booking now does.
+    fn follow(&mut self, booking: &Booking) {
+        let mine = self.running.session.as_mut();
+        if let Some(session) = mine.filter(|mine| mine.booking.as_ref() == Some(&booking.id)) {
+            session.end = Some(booking.end);
+            session.data.clone_from(&booking.data);
+        }
+    }
+
+    /// The bookings by which somebody has checked in whose moment is not decided time yet.
+    fn queued_bookings(&self) -> Vec<String> {
+        let queue = self.running.queue.iter();
+        let booked = queue.filter_map(|queued| match queued {
+            Queued::In(session) => session.booking.clone(),
+            Queued::Out { .. } => None,
+        });
+        booked.collect()
+    }
+
+    /// Bookings that have not begun and are in force no more were called off.
+    fn cancel(&mut self, bookings: &[Booking], context: Context<'_>, out: &mut Vec<Entry>) {
+        let now = context.now.wall;
+        let expected = self.queued_bookings();
+        let is_off = |held: &Held| {
+            held.session.is_none()
+                && held.booking.start > now
+                && !expected.contains(&held.booking.id)
+                && !bookings.iter().any(|booking| booking.id == held.booking.id)
+        };
+        let (off, kept) = std::mem::take(&mut self.running.held)
+            .into_iter()
+            .partition(is_off);
+        self.running.held = kept;
+        let off: Vec<Held> = off;
+        for held in off {
+            let leaf = held.leaf(&self.map.machine, Outcome::Cancelled);
+            self.write(LeafBody::Booking(leaf), context.now, out);
+        }
+    }
+
+    /// A token that came late may name a session that nobody had booked.
+    fn bind(&mut self, booking: &Booking, context: Context<'_>, out: &mut Vec<Entry>) {
+        if booking.token.is_none() || self.lasting.is_done(&booking.id) {
+            return;
+        }
+        let (open, close) = window(booking);
+        let fits = |from: Time, to: Time| booking.issued < from && open <= from && to <= close;
+        let past = self
+            .lasting
+            .past
+            .iter()
+            .find(|past| fits(past.from, past.to));
+        if let Some(session) = past.map(|past| past.id.clone()) {
+            self.write_bind(booking, session, Class::Unb, context, out);
+            return;
+        }
+        let mine = self.running.session.as_ref();
+        let mine = mine.filter(|mine| mine.is_unbooked());
+        let fitting = mine.filter(|mine| fits(mine.from, context.wall.at(mine.last_ms)));
+        let Some((session, before)) = fitting.map(|mine| (mine.id.clone(), mine.class)) else {
+            return;
+        };
+        // What was decided so far was written, or will be, under the class that it had.
+        self.part_in_session(context, out);
+        self.write_bind(booking, session, before, context, out);
+        if let Some(mine) = self.running.session.take() {
+            self.running.session = Some(mine.booked(booking));
+        }
+    }
+
+    fn part_in_session(&mut self, context: Context<'_>, out: &mut Vec<Entry>) {
+        self.running.usage.settle();
+        self.running.usage.cut(context.wall);
+        self.write_ready(context, out);
+        let frontier_ms = self.running.usage.frontier_ms();
+        if let Some(session) = &mut self.running.session {
+            session.spent_ms = session.spent_ms.max(frontier_ms);
+        }
+    }
+
+    fn write_bind(
+        &mut self,
+        booking: &Booking,
+        session: String,
+        before: Class,
+        context: Context<'_>,
+        out: &mut Vec<Entry>,
+    ) {
+        for held in &mut self.running.held {
+            if held.booking.id == booking.id {
+                held.session = Some(session.clone());
+            }
+        }
+        let leaf = Bind {
+            machine: self.map.machine.clone(),
+            session,
+            booking: booking.id.clone(),
+            token: booking.token.clone().unwrap_or_default(),
+            class: booking.class,
+            before,
+        };
+        self.write(LeafBody::Bind(leaf), context.now, out);
+    }
+
+    /// Says what became of bookings whose time has passed.
+    pub(super) fn conclude(&mut self, at_ms: i64, context: Context<'_>, out: &mut Vec<Entry>) {
+        let mine = self.running.session.as_ref();
+        let mine = mine.and_then(|session| session.booking.clone());
+        let expected = self.queued_bookings();
+        let is_over = |held: &Held| {
+            let (_, close) = window(&held.booking);
+            context.wall.when(close) <= at_ms
+                && Some(&held.booking.id) != mine.as_ref()
+                && !expected.contains(&held.booking.id)
+        };
+        if !self.running.held.iter().any(is_over) {
+            return;
+        }
+        let (over, kept) = std::mem::take(&mut self.running.held)
+            .into_iter()
+            .partition(is_over);
+        self.running.held = kept;
+        let over: Vec<Held> = over;
+        for held in over {
+            if self.lasting.is_decided(&held.booking.id) {
+                continue;
+            }
+            let leaf: BookingLeaf = held.leaf(&self.map.machine, held.outcome());
+            self.write(LeafBody::Booking(leaf), context.now, out);
+        }
+    }
+}
