@@ -16,7 +16,7 @@ const PROGRAM: &str = "lineside";
 const ITSELF: &str = "";
 
 /// Command, argument and text.
-const TEXTS: [(&str, &str, &str); 59] = [
+const TEXTS: [(&str, &str, &str); 84] = [
     (
         PROGRAM,
         ITSELF,
@@ -132,6 +132,55 @@ const TEXTS: [(&str, &str, &str); 59] = [
     ("browse", "password_file", "存放该用户密码的文件"),
     ("browse", "trust", "服务器证书的指纹，sha256:…"),
     ("browse", "json", "输出 JSON"),
+    (
+        "booking",
+        ITSELF,
+        "预约用的密钥与令牌，供开发或试用门户者使用",
+    ),
+    (
+        "key",
+        ITSELF,
+        "生成试用的签发密钥（权限 0600），并显示其公钥 JWK",
+    ),
+    ("key", "out", "私钥写入的文件；不会覆盖已有文件"),
+    ("key", "kid", "密钥标识；未指定时为其指纹"),
+    (
+        "sign",
+        ITSELF,
+        "签发预约令牌；用 --set 签发预约消息，用 --checkin 签发签到令牌",
+    ),
+    ("sign", "key", "签发者的私钥（JWK 文件）"),
+    ("sign", "machines", "预约的设备；可多次给出"),
+    ("sign", "site", "平台；未指定时依配置"),
+    ("sign", "gateway", "网关；未指定时依配置"),
+    ("sign", "start", "开始时间，例如 2026-11-23T16:00:00+08:00"),
+    ("sign", "end", "结束时间"),
+    ("sign", "class", "类别：EXT、OWN、AFF、TRN 或 MNT"),
+    ("sign", "org", "单位（化名）；EXT 必填"),
+    ("sign", "org_kind", "单位类型，依门户用词"),
+    ("sign", "org_region", "单位所在地区，依门户用词"),
+    ("sign", "user", "使用者（化名）"),
+    ("sign", "id", "预约编号；未指定时自动生成"),
+    (
+        "sign",
+        "data",
+        "允许发布的过程数据：none、all 或以逗号分隔的点位",
+    ),
+    (
+        "sign",
+        "exp",
+        "令牌的有效截止时间；未指定时为预约结束后一天，签到为一小时后",
+    ),
+    ("sign", "iss", "签发者名称"),
+    (
+        "sign",
+        "set",
+        "将令牌合成发往 bookings/{machine} 的签名消息",
+    ),
+    ("sign", "revision", "消息的修订号；须大于上一次"),
+    ("sign", "tokens", "令牌；未给出时从标准输入逐行读取"),
+    ("sign", "checkin", "为此预约签发签到令牌"),
+    ("sign", "now", "签发时间；未指定时为现在"),
 ];
 
 /// What clap says around our texts.
@@ -300,8 +349,12 @@ mod tests {
     #[test]
     fn no_help_is_in_english_or_too_wide() {
         let command = Arguments::command();
-        let names = command.get_subcommands().map(Command::get_name);
-        let paths = names.map(|name| vec![name]).chain([vec![]]);
+        let mut paths = vec![vec![]];
+        for one in command.get_subcommands() {
+            let below = one.get_subcommands().map(Command::get_name);
+            paths.extend(below.map(|name| vec![one.get_name(), name]));
+            paths.push(vec![one.get_name()]);
+        }
         for path in paths {
             let text = help(&path);
             for word in ["用法：", "示例：", "选项：", "显示帮助"] {

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, thin.
 
 pub mod apply;
+pub mod booking;
 pub mod browse;
 pub mod check;
 mod columns;
@@ -80,6 +81,8 @@ enum Command {
     Watch(watch::Args),
     /// JSON Schemas and the AsyncAPI document of everything that Lineside sends
     Schema(schema::Args),
+    /// Keys and tokens of bookings, for whoever builds or tries a portal
+    Booking(booking::Args),
     /// The virtual pilot line alone, with faults on request
     Sim(sim::Args),
 }
@@ -148,6 +151,7 @@ where
         Command::Status(args) => status::run(args, &context),
         Command::Watch(args) => watch::run(args, &context),
         Command::Schema(args) => schema::run(args, &context),
+        Command::Booking(args) => booking::run(args, &context),
         Command::Sim(args) => sim::run(args, &context),
     };
     match result {
