@@ -16,7 +16,7 @@ const RUST_MAX: (u64, u64) = (1, 85);
 /// The agent's modules that know no I/O and no runtime.
 const CORE: [&str; 6] = ["text", "clock", "sample", "live", "config", "machine"];
 /// Those towards machines, disk and city.
-const RIM: [&str; 5] = ["field", "outbox", "slots", "uplink", "sim"];
+const RIM: [&str; 6] = ["field", "outbox", "slots", "bookings", "uplink", "sim"];
 /// Those that wire the others.
 const TOP: [&str; 4] = ["run", "control", "console", "cli"];
 

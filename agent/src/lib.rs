@@ -5,6 +5,7 @@
 
 pub mod text;
 
+pub mod bookings;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -2,12 +2,16 @@
 //!
 //! Both are generated from the types and from [`Topics`], so that they can't drift from what is sent.
 
+mod asyncapi;
+
 use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::{Availability, Gap, GatewayStatus, Identifier, MapDocument, Telemetry};
-use crate::{Topics, content_type};
+use crate::booking::{BookingsMessage, CheckInClaims, Claims};
+use crate::ledger::Leaf;
+use crate::{Answer, BookingsAck, LeafMessage, Request, SessionDocument};
+use crate::{Availability, Gap, GatewayStatus, Identifier, MapDocument, Telemetry, Topics};
 
 /// The name under which the AsyncAPI document is asked for.
 pub const ASYNCAPI: &str = "asyncapi";
@@ -25,66 +29,186 @@ struct Document {
     name: &'static str,
     /// What it is.
     summary: &'static str,
-    /// Its topic.
-    topic: fn(&Topics, &Identifier) -> String,
-    /// Whether the broker keeps the newest.
-    retained: bool,
-    /// Whether it expires after its `max_age_s`.
-    expires: bool,
+    /// Its way; none: it travels inside of another.
+    travels: Option<Travels>,
+    /// Whether the agent makes it, or reads it.
+    side: Side,
     /// Its schema, by the generator's settings.
     schema: fn(&mut SchemaGenerator) -> Schema,
     /// The name of its type.
     type_name: &'static str,
 }
 
-/// The message expiry at default settings, as an example of what is set.
-const EXPIRY_S: u32 = 90;
+/// Whose document it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// The agent makes it: what is never left out is required.
+    Agent,
+    /// Others make it, and the agent reads it: what has a default is not required.
+    Others,
+}
 
-const DOCUMENTS: [Document; 5] = [
+/// How a document travels.
+struct Travels {
+    /// The channel in the AsyncAPI document.
+    channel: &'static str,
+    /// Its topic.
+    topic: fn(&Topics, &Identifier) -> String,
+    /// Whether the broker keeps the newest.
+    retained: bool,
+    /// Whether it expires after its `max_age_s`.
+    expires: bool,
+    /// Whether it travels as a compact JWS, and as it is only where the gateway has no issuer keys.
+    signed: bool,
+}
+
+impl Travels {
+    const fn once(channel: &'static str, topic: fn(&Topics, &Identifier) -> String) -> Self {
+        Self {
+            channel,
+            topic,
+            retained: false,
+            expires: false,
+            signed: false,
+        }
+    }
+
+    const fn retained(channel: &'static str, topic: fn(&Topics, &Identifier) -> String) -> Self {
+        Self {
+            retained: true,
+            ..Self::once(channel, topic)
+        }
+    }
+
+    const fn expiring(channel: &'static str, topic: fn(&Topics, &Identifier) -> String) -> Self {
+        Self {
+            expires: true,
+            ..Self::retained(channel, topic)
+        }
+    }
+
+    const fn signed(self) -> Self {
+        Self {
+            signed: true,
+            ..self
+        }
+    }
+}
+
+const DOCUMENTS: [Document; 14] = [
     Document {
         name: "status",
         summary: "Gateway status, and the will: nothing from a gateway that is not ONLINE may be believed",
-        topic: |topics, _| topics.status(),
-        retained: true,
-        expires: true,
+        travels: Some(Travels::expiring("status", |topics, _| topics.status())),
+        side: Side::Agent,
         schema: SchemaGenerator::subschema_for::<GatewayStatus>,
         type_name: "GatewayStatus",
     },
     Document {
         name: "availability",
         summary: "What a machine is doing, and whether somebody could start now",
-        topic: Topics::availability,
-        retained: true,
-        expires: true,
+        travels: Some(Travels::expiring("availability", Topics::availability)),
+        side: Side::Agent,
         schema: SchemaGenerator::subschema_for::<Availability>,
         type_name: "Availability",
     },
     Document {
         name: "map",
         summary: "What a machine is: names, points with units and types, state rules",
-        topic: Topics::map,
-        retained: true,
-        expires: false,
+        travels: Some(Travels::retained("map", Topics::map)),
+        side: Side::Agent,
         schema: SchemaGenerator::subschema_for::<MapDocument>,
         type_name: "MapDocument",
     },
     Document {
         name: "telemetry",
         summary: "What the points of a machine read, frame by frame",
-        topic: Topics::telemetry,
-        retained: false,
-        expires: false,
+        travels: Some(Travels::once("telemetry", Topics::telemetry)),
+        side: Side::Agent,
         schema: SchemaGenerator::subschema_for::<Telemetry>,
         type_name: "Telemetry",
     },
     Document {
         name: "gap",
         summary: "What is missing from a machine's telemetry, and why",
-        topic: Topics::gaps,
-        retained: false,
-        expires: false,
+        travels: Some(Travels::once("gap", Topics::gaps)),
+        side: Side::Agent,
         schema: SchemaGenerator::subschema_for::<Gap>,
         type_name: "Gap",
+    },
+    Document {
+        name: "session",
+        summary: "A session began or ended, a booking came to its end, or a session was found to belong to a booking",
+        travels: Some(Travels::once("session", Topics::sessions)),
+        side: Side::Agent,
+        schema: SchemaGenerator::subschema_for::<SessionDocument>,
+        type_name: "SessionDocument",
+    },
+    Document {
+        name: "bookings",
+        summary: "A machine's bookings: every one that is to come or runs. Signed as a compact JWS; the tokens in it, too",
+        travels: Some(Travels::retained("bookings", Topics::bookings).signed()),
+        side: Side::Others,
+        schema: SchemaGenerator::subschema_for::<BookingsMessage>,
+        type_name: "BookingsMessage",
+    },
+    Document {
+        name: "claims",
+        summary: "What a booking's token claims: the payload of a compact JWS",
+        travels: None,
+        side: Side::Others,
+        schema: SchemaGenerator::subschema_for::<Claims>,
+        type_name: "Claims",
+    },
+    Document {
+        name: "check-in",
+        summary: "A check-in by the portal, on the topic of the bookings: the payload of a compact JWS",
+        travels: Some(Travels::once("bookings", Topics::bookings).signed()),
+        side: Side::Others,
+        schema: SchemaGenerator::subschema_for::<CheckInClaims>,
+        type_name: "CheckInClaims",
+    },
+    Document {
+        name: "bookings-ack",
+        summary: "Which bookings are in force, and what was refused of the newest message, and why",
+        travels: Some(Travels::retained("bookings-ack", Topics::bookings_ack)),
+        side: Side::Agent,
+        schema: SchemaGenerator::subschema_for::<BookingsAck>,
+        type_name: "BookingsAck",
+    },
+    Document {
+        name: "leaf-message",
+        summary: "A leaf of the ledger, in the order of the index",
+        travels: Some(Travels::once("leaf-message", |topics, _| topics.leaf())),
+        side: Side::Agent,
+        schema: SchemaGenerator::subschema_for::<LeafMessage>,
+        type_name: "LeafMessage",
+    },
+    Document {
+        name: "leaf",
+        summary: "What the text in a leaf message says: canonical JSON (RFC 8785), to be hashed as it is",
+        travels: None,
+        side: Side::Agent,
+        schema: SchemaGenerator::subschema_for::<Leaf>,
+        type_name: "Leaf",
+    },
+    Document {
+        name: "request",
+        summary: "A question to the gateway, with a response topic below its own root and correlation data",
+        travels: Some(Travels::once("request", |topics, _| topics.request())),
+        side: Side::Others,
+        schema: SchemaGenerator::subschema_for::<Request>,
+        type_name: "Request",
+    },
+    Document {
+        name: "answer",
+        summary: "One part of an answer, with the request's correlation data",
+        travels: Some(Travels::once("answer", |topics, _| {
+            format!("{}{{reply}}", topics.response())
+        })),
+        side: Side::Agent,
+        schema: SchemaGenerator::subschema_for::<Answer>,
+        type_name: "Answer",
     },
 ];
 
@@ -100,10 +224,10 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         .chain([asyncapi])
 }
 
-/// The schema of that name: JSON Schema 2020-12 of a document as it is sent, or the AsyncAPI document.
+/// The schema of that name: JSON Schema 2020-12 of a document as the agent sends or reads it, or the AsyncAPI document.
 pub fn schema(name: &str) -> Option<Value> {
     if name == ASYNCAPI {
-        return Some(asyncapi());
+        return Some(asyncapi::document());
     }
     let document = DOCUMENTS.iter().find(|document| document.name == name)?;
     Some(json_schema(document))
@@ -111,7 +235,11 @@ pub fn schema(name: &str) -> Option<Value> {
 
 /// The document's schema with everything it refers to inside.
 fn json_schema(document: &Document) -> Value {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let settings = SchemaSettings::draft2020_12();
+    let settings = match document.side {
+        Side::Agent => settings.for_serialize(),
+        Side::Others => settings.for_deserialize(),
+    };
     let mut generator = settings.into_generator();
     (document.schema)(&mut generator);
     let mut definitions = generator.take_definitions(true);
@@ -143,148 +271,9 @@ fn pin_version(schema: &mut Value) {
     }
 }
 
-/// Everything that travels, for tools that generate consumers. Draft 7 inside, which is what AsyncAPI's
-/// own schema format is built on.
-fn asyncapi() -> Value {
-    let settings = SchemaSettings::draft07()
-        .for_serialize()
-        .with(|settings| settings.definitions_path = "/components/schemas".into());
-    let mut generator = settings.into_generator();
-    let mut channels = Map::new();
-    let mut operations = Map::new();
-    let mut messages = Map::new();
-    for document in &DOCUMENTS {
-        let name = document.name;
-        let payload = (document.schema)(&mut generator);
-        messages.insert(name.into(), message(document, payload));
-        channels.insert(name.into(), channel(document));
-        operations.insert(format!("send-{name}"), operation(document));
-    }
-    let mut schemas = generator.take_definitions(true);
-    for document in &DOCUMENTS {
-        if let Some(schema) = schemas.get_mut(document.type_name) {
-            pin_version(schema);
-        }
-    }
-    json!({
-        "asyncapi": "3.0.0",
-        "info": {
-            "title": "Lineside",
-            "version": "1",
-            "description": "What the agent beside a pilot line publishes over MQTT 5.",
-            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
-        },
-        "defaultContentType": content_type::JSON,
-        "servers": {"city": server()},
-        "channels": channels,
-        "operations": operations,
-        "components": {"messages": messages, "schemas": schemas},
-    })
-}
-
-fn server() -> Value {
-    json!({
-        "host": "{host}:{port}",
-        "protocol": "mqtt",
-        "protocolVersion": "5",
-        "description": "The broker of the city network",
-        "variables": {
-            "host": {"description": "Host name or address"},
-            "port": {"default": "1883"},
-        },
-        "bindings": {"mqtt": {
-            "cleanSession": false,
-            "sessionExpiryInterval": SESSION_EXPIRY_S,
-            "lastWill": {
-                "topic": address(|topics, _| topics.status()),
-                "qos": 1,
-                "retain": true,
-                "message": "gateway status with link OFFLINE",
-            },
-            "bindingVersion": "0.2.0",
-        }},
-    })
-}
-
-fn message(document: &Document, payload: Schema) -> Value {
-    json!({
-        "name": document.name,
-        "summary": document.summary,
-        "contentType": content_type::JSON,
-        "payload": payload,
-    })
-}
-
-fn channel(document: &Document) -> Value {
-    let address = address(document.topic);
-    let name = document.name;
-    let mut parameters = Map::new();
-    for (parameter, description) in [
-        (
-            "prefix",
-            "`lineside/v1` unless the gateway is set otherwise",
-        ),
-        ("site", "The pilot platform"),
-        ("gateway", "The gateway beside the machines"),
-        ("machine", "The machine"),
-    ] {
-        if address.contains(&format!("{{{parameter}}}")) {
-            parameters.insert(parameter.into(), json!({"description": description}));
-        }
-    }
-    if let Some(Value::Object(prefix)) = parameters.get_mut("prefix") {
-        prefix.insert("default".into(), Topics::PREFIX.into());
-    }
-    json!({
-        "address": address,
-        "title": name,
-        "description": document.summary,
-        "messages": {name: {"$ref": format!("#/components/messages/{name}")}},
-        "parameters": parameters,
-    })
-}
-
-fn operation(document: &Document) -> Value {
-    let name = document.name;
-    let mut mqtt = json!({"qos": 1, "retain": document.retained, "bindingVersion": "0.2.0"});
-    if let (true, Some(mqtt)) = (document.expires, mqtt.as_object_mut()) {
-        mqtt.insert("messageExpiryInterval".into(), EXPIRY_S.into());
-    }
-    json!({
-        "action": "send",
-        "channel": {"$ref": format!("#/channels/{name}")},
-        "summary": document.summary,
-        "messages": [{"$ref": format!("#/channels/{name}/messages/{name}")}],
-        "bindings": {"mqtt": mqtt},
-    })
-}
-
-/// The topic with parameters in place of names.
-fn address(topic: fn(&Topics, &Identifier) -> String) -> String {
-    const NAMES: [&str; 3] = ["site", "gateway", "machine"];
-    let identifiers = NAMES.map(|name| name.parse::<Identifier>());
-    let [Ok(site), Ok(gateway), Ok(machine)] = &identifiers else {
-        return String::new();
-    };
-    let template = topic(&Topics::new("{prefix}", site, gateway), machine);
-    let mut parts = template.split('/').map(|part| {
-        if NAMES.contains(&part) {
-            format!("{{{part}}}")
-        } else {
-            part.to_owned()
-        }
-    });
-    let mut address = parts.next().unwrap_or_default();
-    for part in parts {
-        address.push('/');
-        address.push_str(&part);
-    }
-    address
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ASYNCAPI, DOCUMENTS, names, schema};
+    use super::{ASYNCAPI, DOCUMENTS, Side, names, schema};
     use serde_json::Value;
 
     /// Every `$ref` below a value.
@@ -307,7 +296,8 @@ mod tests {
             let schema = schema(name).unwrap();
             let mut found = Vec::new();
             references(&schema, &mut found);
-            assert!(!found.is_empty(), "{name} refers to nothing");
+            let plain = ["request", "leaf-message"].contains(&name);
+            assert!(plain || !found.is_empty(), "{name} refers to nothing");
             for target in found {
                 let pointer = target.strip_prefix('#').unwrap();
                 assert!(schema.pointer(pointer).is_some(), "{name}: {target}");
@@ -324,6 +314,10 @@ mod tests {
             ("map", "rules", "site"),
             ("telemetry", "frames", "kind"),
             ("gap", "seq_from", "seq"),
+            ("session", "session", "seq"),
+            ("bookings", "revision", "iat"),
+            ("bookings-ack", "refused", "bookings"),
+            ("leaf", "mono_ms", "machine"),
         ] {
             let schema = schema(name).unwrap();
             let fields = schema["required"].as_array().unwrap();
@@ -331,6 +325,23 @@ mod tests {
             assert!(!fields.contains(&optional.into()), "{name}.{optional}");
             assert_eq!(schema["properties"]["v"]["const"], 1, "{name}");
         }
+        for (name, required, optional) in [
+            ("claims", "class", "org"),
+            ("claims", "machines", "data"),
+            ("check-in", "checkin", "exp"),
+            ("leaf-message", "leaf", "v"),
+            ("request", "method", "params"),
+            ("answer", "parts", "error"),
+        ] {
+            let schema = schema(name).unwrap();
+            let fields = schema["required"].as_array().unwrap();
+            assert!(fields.contains(&required.into()), "{name}.{required}");
+            assert!(!fields.contains(&optional.into()), "{name}.{optional}");
+            assert!(schema["properties"].get("v").is_none(), "{name}");
+        }
+        let leaf = schema("leaf").unwrap();
+        let kinds = leaf["oneOf"].as_array().unwrap();
+        assert_eq!(kinds.len(), 15);
         let frame = &schema("telemetry").unwrap()["$defs"]["Frame"];
         assert_eq!(frame["properties"]["history"]["type"], "boolean");
         let fields = frame["required"].as_array().unwrap();
@@ -361,6 +372,15 @@ mod tests {
             ("map", "{prefix}/{site}/{gateway}/map/{machine}"),
             ("telemetry", "{prefix}/{site}/{gateway}/telemetry/{machine}"),
             ("gap", "{prefix}/{site}/{gateway}/gaps/{machine}"),
+            ("session", "{prefix}/{site}/{gateway}/sessions/{machine}"),
+            ("bookings", "{prefix}/{site}/{gateway}/bookings/{machine}"),
+            (
+                "bookings-ack",
+                "{prefix}/{site}/{gateway}/bookings-ack/{machine}",
+            ),
+            ("leaf-message", "{prefix}/{site}/{gateway}/ledger/leaf"),
+            ("request", "{prefix}/{site}/{gateway}/request"),
+            ("answer", "{prefix}/{site}/{gateway}/response/{reply}"),
         ] {
             let channel = &asyncapi["channels"][channel];
             assert_eq!(channel["address"], address);
@@ -368,11 +388,45 @@ mod tests {
             assert_eq!(parameters.len(), address.matches('{').count(), "{address}");
         }
         for document in &DOCUMENTS {
-            let operation = &asyncapi["operations"][format!("send-{}", document.name)];
+            let Some(travels) = &document.travels else {
+                continue;
+            };
+            let name = document.name;
+            let action = match document.side {
+                Side::Agent => "send",
+                Side::Others => "receive",
+            };
+            let operation = &asyncapi["operations"][format!("{action}-{name}")];
+            assert_eq!(operation["action"], action, "{name}");
             let mqtt = &operation["bindings"]["mqtt"];
-            assert_eq!(mqtt["retain"], document.retained, "{}", document.name);
+            assert_eq!(mqtt["retain"], travels.retained, "{name}");
             let expires = mqtt.get("messageExpiryInterval").is_some();
-            assert_eq!(expires, document.expires, "{}", document.name);
+            assert_eq!(expires, travels.expires, "{name}");
+            let message = &asyncapi["components"]["messages"][name];
+            let jose = message["contentType"] == "application/jose";
+            assert_eq!(jose, travels.signed, "{name}");
         }
+        let messages = asyncapi["channels"]["bookings"]["messages"].as_object();
+        assert!(messages.unwrap().keys().eq(["bookings", "check-in"]));
+        let reply = &asyncapi["operations"]["receive-request"]["reply"];
+        assert_eq!(reply["channel"]["$ref"], "#/channels/answer");
+    }
+
+    #[test]
+    fn what_others_send_is_described_as_it_is_read() {
+        let claims = schema("claims").unwrap();
+        let data = claims["$defs"]["Allowed"].to_string();
+        for word in ["none", "all", "points"] {
+            assert!(data.contains(word), "{data}");
+        }
+        let bookings = schema("bookings").unwrap();
+        let item = &bookings["$defs"]["BookingsItem"]["anyOf"];
+        assert_eq!(item[0]["type"], "string", "{bookings:#}");
+        let asyncapi = schema(ASYNCAPI).unwrap();
+        let schemas = &asyncapi["components"]["schemas"];
+        for name in ["Claims", "Leaf", "BookingsItem"] {
+            assert!(schemas.get(name).is_some(), "{name}");
+        }
+        assert_eq!(schemas["BookingsMessage"]["properties"]["v"]["const"], 1);
     }
 }

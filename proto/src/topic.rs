@@ -6,6 +6,8 @@ use crate::Identifier;
 pub mod content_type {
     /// Every document but the signed ones.
     pub const JSON: &str = "application/json";
+    /// Bookings and check-ins, signed (RFC 7515).
+    pub const JOSE: &str = "application/jose";
     /// A signed note: the ledger's checkpoint, a cosignature.
     pub const TEXT: &str = "text/plain";
 }

@@ -16,7 +16,7 @@ const PROGRAM: &str = "lineside";
 const ITSELF: &str = "";
 
 /// Command (below another: both, `session start`), argument and text.
-const TEXTS: [(&str, &str, &str); 77] = [
+const TEXTS: [(&str, &str, &str); 102] = [
     (
         PROGRAM,
         ITSELF,
@@ -166,6 +166,59 @@ const TEXTS: [(&str, &str, &str); 77] = [
     ("browse", "password_file", "存放该用户密码的文件"),
     ("browse", "trust", "服务器证书的指纹，sha256:…"),
     ("browse", "json", "输出 JSON"),
+    (
+        "booking",
+        ITSELF,
+        "预约用的密钥与令牌，供开发或试用门户者使用",
+    ),
+    (
+        "booking key",
+        ITSELF,
+        "生成试用的签发密钥（权限 0600），并显示其公钥 JWK",
+    ),
+    ("booking key", "out", "私钥写入的文件；不会覆盖已有文件"),
+    ("booking key", "kid", "密钥标识；未指定时为其指纹"),
+    (
+        "booking sign",
+        ITSELF,
+        "签发预约令牌；用 --set 签发预约消息，用 --checkin 签发签到令牌",
+    ),
+    ("booking sign", "key", "签发者的私钥（JWK 文件）"),
+    ("booking sign", "machines", "预约的设备；可多次给出"),
+    ("booking sign", "site", "平台；未指定时依配置"),
+    ("booking sign", "gateway", "网关；未指定时依配置"),
+    (
+        "booking sign",
+        "start",
+        "开始时间，例如 2026-11-23T16:00:00+08:00",
+    ),
+    ("booking sign", "end", "结束时间"),
+    ("booking sign", "class", "类别：EXT、OWN、AFF、TRN 或 MNT"),
+    ("booking sign", "org", "单位（化名）；EXT 必填"),
+    ("booking sign", "org_kind", "单位类型，依门户用词"),
+    ("booking sign", "org_region", "单位所在地区，依门户用词"),
+    ("booking sign", "user", "使用者（化名）"),
+    ("booking sign", "id", "预约编号；未指定时自动生成"),
+    (
+        "booking sign",
+        "data",
+        "允许发布的过程数据：none、all 或以逗号分隔的点位",
+    ),
+    (
+        "booking sign",
+        "exp",
+        "令牌的有效截止时间；未指定时为预约结束后一天，签到为一小时后",
+    ),
+    ("booking sign", "iss", "签发者名称"),
+    (
+        "booking sign",
+        "set",
+        "将令牌合成发往 bookings/{machine} 的签名消息",
+    ),
+    ("booking sign", "revision", "消息的修订号；须大于上一次"),
+    ("booking sign", "tokens", "令牌；未给出时从标准输入逐行读取"),
+    ("booking sign", "checkin", "为此预约签发签到令牌"),
+    ("booking sign", "now", "签发时间；未指定时为现在"),
 ];
 
 /// What clap says around our texts.

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, thin.
 
 pub mod apply;
+pub mod booking;
 pub mod browse;
 pub mod check;
 mod columns;
@@ -87,6 +88,8 @@ enum Command {
     Watch(watch::Args),
     /// JSON Schemas, the AsyncAPI and the OpenAPI document of everything that Lineside sends
     Schema(schema::Args),
+    /// Keys and tokens of bookings, for whoever builds or tries a portal
+    Booking(booking::Args),
     /// The virtual pilot line alone, with faults on request
     Sim(sim::Args),
 }
@@ -157,6 +160,7 @@ where
         Command::Correct(args) => correct::run(args, &context),
         Command::Watch(args) => watch::run(args, &context),
         Command::Schema(args) => schema::run(args, &context),
+        Command::Booking(args) => booking::run(args, &context),
         Command::Sim(args) => sim::run(args, &context),
     };
     match result {

@@ -4,6 +4,17 @@
 //! JSON with keys in a fixed order and without spaces. Durations are microseconds. What the map of a
 //! machine *is* (its text and [`hash`]) leaves out where the machine is reached; what the agent must
 //! restart for (its [`fingerprint`]) has that too, and the order of the file.
+//!
+//! What was written, to the byte, is a third thing: the hash of the [`files`], which stay on the gateway. It is
+//! that of a list with one line a file, in the order map, points, template, template-points, as far as there
+//! are:
+//!
+//! ```text
+//! sha256:<64 hex digits> <length in bytes> <role> <length of the name in bytes> <name>
+//! ```
+//!
+//! each ended by a line feed. The first three and the last come from `sha256sum`, `wc -c` and the map: its own
+//! file name, and the other paths as `template` and `points-file` say them.
 
 use lineside_proto::LocalText;
 use serde::Serialize;
@@ -16,6 +27,7 @@ use super::model::{
     ByteOrder, Connection, Endpoint, Identity, Kind, Link, MachineMap, NodeAddress, Order, Parity,
     Point, Scaling, Security, Server,
 };
+use super::resolve::Part;
 
 /// A map's canonical text. Its order of keys is that of these fields, or the alphabet's.
 #[derive(Serialize)]
@@ -28,6 +40,23 @@ struct Text<'a> {
     rules: Vec<RuleText<'a>>,
     warm_up_us: u64,
     hold_counts_us: u64,
+    #[serde(skip_serializing_if = "EvidenceText::is_empty")]
+    evidence: EvidenceText<'a>,
+}
+
+/// The points of `[evidence]`; left out where there are none, so that maps without it keep their hashes.
+#[derive(Serialize)]
+struct EvidenceText<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hours: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    energy: Option<&'a str>,
+}
+
+impl EvidenceText<'_> {
+    fn is_empty(&self) -> bool {
+        self.hours.is_none() && self.energy.is_none()
+    }
 }
 
 #[derive(Serialize)]
@@ -96,6 +125,10 @@ pub fn text(map: &MachineMap) -> String {
         enter_us: micros(rule.enter),
         leave_us: micros(rule.leave),
     });
+    let point = |place: Option<u16>| {
+        let point = map.points.get(usize::from(place?))?;
+        Some(point.name.as_str())
+    };
     let text = Text {
         v: 1,
         machine: map.machine.as_str(),
@@ -109,6 +142,10 @@ pub fn text(map: &MachineMap) -> String {
         rules: rules.collect(),
         warm_up_us: micros(map.warm_up),
         hold_counts_us: micros(map.hold_counts),
+        evidence: EvidenceText {
+            hours: point(map.evidence.hours),
+            energy: point(map.evidence.energy),
+        },
     };
     // Maps with texts as keys and finite numbers always serialise.
     serde_json::to_string(&text).unwrap_or_default()
@@ -125,6 +162,17 @@ pub(super) fn fingerprint(map: &MachineMap) -> String {
     let groups: Vec<&str> = map.groups.iter().map(|group| group.name.as_str()).collect();
     let points: Vec<&str> = map.points.iter().map(|point| point.name.as_str()).collect();
     sha256(&json!([text(map), connections, groups, points]).to_string())
+}
+
+/// `sha256:` and the hash of the list of files.
+pub(super) fn files(files: &[Part]) -> String {
+    let line = |part: &Part| {
+        let content = part.source.content();
+        let (length, role, name) = (content.length, part.role, &part.name);
+        let hash = sha256_text(&content.sha256);
+        format!("{hash} {length} {role} {} {name}\n", name.len())
+    };
+    sha256(&files.iter().map(line).collect::<String>())
 }
 
 fn point_text<'a>(map: &'a MachineMap, point: &'a Point) -> PointText<'a> {
@@ -261,9 +309,13 @@ fn micros(duration: Duration) -> u64 {
 }
 
 fn sha256(text: &str) -> String {
-    let mut hash = String::from("sha256:");
-    for byte in Sha256::digest(text.as_bytes()) {
-        hash.push_str(&format!("{byte:02x}"));
+    sha256_text(&Sha256::digest(text.as_bytes()))
+}
+
+fn sha256_text(hash: &[u8]) -> String {
+    let mut text = String::from("sha256:");
+    for byte in hash {
+        text.push_str(&format!("{byte:02x}"));
     }
-    hash
+    text
 }

@@ -136,13 +136,14 @@ pub(super) struct Report {
 
 /// Faults that a missing part may cause: not worth saying of a file that has faults of syntax, or
 /// whose template or spreadsheet can't be read.
-const FOLLOW_ON: [&str; 8] = [
+const FOLLOW_ON: [&str; 9] = [
     "rule",
     "missing-key",
     "no-points",
     "no-rules",
     "empty-group",
     "unknown-group",
+    "unknown-point",
     "unknown-connection",
     "unused-connection",
 ];

@@ -1,20 +1,21 @@
 //! `gateway.toml`, read into [`Gateway`]. Every key of the contract is known here; those whose work
-//! is not in this version are checked and then warned about, or refused where silence would harm.
+//! is not in this version are refused where silence would harm.
 
 use jiff::tz::TimeZone;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::credential;
 use super::fault::Fault;
 use super::files::Files;
-use super::model::{
-    Bookings, Console, External, Gateway, Ledger, Log, Outbox, Publish, Sessions, Telemetry,
-};
+use super::model::{Console, External, Gateway, Log, Outbox, Publish, Telemetry};
 use super::section::{Said, Section};
 use super::source::Place;
 use crate::text::Language;
 
+mod booking;
+mod ledger;
 mod uplink;
 
 use crate::text;
@@ -49,7 +50,6 @@ pub(super) fn read<'a>(root: &Section<'a>, files: &Files) -> GatewayFile<'a> {
         root.add(Fault::warning("no-match", &entry.node.at, message));
     }
     let gateway = settings(root, files);
-    no_effect_yet(root);
     root.finish();
     GatewayFile { gateway, machines }
 }
@@ -62,27 +62,31 @@ fn settings(root: &Section<'_>, files: &Files) -> Option<Gateway> {
     let console = console(root, files);
     let uplink = root.required("uplink", root.section("uplink"));
     let uplink = uplink.and_then(|section| uplink::read(&section, files));
-    let section = root.required("gateway", root.section("gateway"))?;
-    let site = section.required("site", section.identifier("site"));
-    let id = section.required("id", section.identifier("id"));
-    let state_dir = section.short_text("state-dir", 4096);
-    if let Some(said) = state_dir.filter(|said| said.value.contains(char::is_control)) {
-        let message = text!("a path has no control characters", "路径不能含控制字符");
-        section.add(Fault::error("bad-value", said.at, message));
-    }
-    let state_dir = state_dir.map_or("/var/lib/lineside", |said| said.value);
-    let words = [("en", Language::En), ("zh-CN", Language::ZhCn)];
+    let section = root.required("gateway", root.section("gateway"));
+    let site = section
+        .as_ref()
+        .and_then(|section| section.required("site", section.identifier("site")));
+    let site = site.map(|said| said.value);
+    let (bookings, sessions) = booking::read(root, site.as_ref(), files);
+    let id = section
+        .as_ref()
+        .and_then(|section| section.required("id", section.identifier("id")));
+    let id = id.map(|said| said.value);
+    let state_dir = section.as_ref().map(|section| state_dir(section, files));
     let origin = match (&site, &id) {
-        (Some(site), Some(id)) => format!("lineside/{}/{}", site.value, id.value),
+        (Some(site), Some(id)) => format!("lineside/{site}/{id}"),
         _ => String::new(),
     };
+    let ledger = ledger::read(root, origin, state_dir.as_ref(), files);
+    let (section, (state_dir, _)) = section.zip(state_dir)?;
+    let words = [("en", Language::En), ("zh-CN", Language::ZhCn)];
     let language = section.choice("language", &words).map(|said| said.value);
     let timezone = timezone(&section);
     section.finish();
     Some(Gateway {
-        site: site?.value,
-        id: id?.value,
-        state_dir: files.beside(section.at(), state_dir),
+        site: site?,
+        id: id?,
+        state_dir,
         language,
         timezone,
         uplink: uplink?,
@@ -91,13 +95,25 @@ fn settings(root: &Section<'_>, files: &Files) -> Option<Gateway> {
         heartbeat,
         log,
         console,
-        bookings: Bookings::default(),
-        sessions: Sessions::default(),
-        ledger: Ledger {
-            key: files.beside(section.at(), "keys/ledger.key"),
-            origin,
-        },
+        bookings,
+        sessions,
+        ledger,
     })
+}
+
+/// The state directory, and where it is said, or could be.
+fn state_dir<'a>(section: &Section<'a>, files: &Files) -> (PathBuf, &'a Place) {
+    let Some(said) = section.short_text("state-dir", 4096) else {
+        return (
+            files.beside(section.at(), "/var/lib/lineside"),
+            section.at(),
+        );
+    };
+    if said.value.contains(char::is_control) {
+        let message = text!("a path has no control characters", "路径不能含控制字符");
+        section.add(Fault::error("bad-value", said.at, message));
+    }
+    (files.beside(section.at(), said.value), said.at)
 }
 
 fn timezone(section: &Section<'_>) -> String {
@@ -153,10 +169,12 @@ fn telemetry(root: &Section<'_>) -> Telemetry {
     ];
     let publish = section.choice("publish", &words);
     telemetry.publish = publish.map_or(telemetry.publish, |said| said.value);
-    let external = section.choice("external", &[("withhold", ()), ("publish", ())]);
-    if let Some(said) = external {
-        section.add(no_effect("[telemetry] external", said.at));
-    }
+    let words = [
+        ("withhold", External::Withhold),
+        ("publish", External::Publish),
+    ];
+    let external = section.choice("external", &words);
+    telemetry.external = external.map_or(telemetry.external, |said| said.value);
     section.finish();
     telemetry
 }
@@ -226,33 +244,4 @@ fn console(root: &Section<'_>, files: &Files) -> Console {
     }
     console.listen = address;
     console
-}
-
-/// Tables that later versions use: their types are checked, so that they work on that day.
-fn no_effect_yet(root: &Section<'_>) {
-    if let Some(section) = root.section("bookings") {
-        section.texts("issuer-keys");
-        section.choice("check-in", &[("implied", ()), ("required", ())]);
-        section.finish();
-        section.add(no_effect("[bookings]", section.at()));
-    }
-    if let Some(section) = root.section("sessions") {
-        section.duration("idle-close", SECOND..=DAY);
-        section.texts("own");
-        section.text("affiliates");
-        section.finish();
-        section.add(no_effect("[sessions]", section.at()));
-    }
-    if let Some(section) = root.section("ledger") {
-        section.text("key");
-        section.text("origin");
-        section.finish();
-        section.add(no_effect("[ledger]", section.at()));
-    }
-}
-
-/// The warning for something that this version knows and does not do.
-pub(super) fn no_effect(what: &str, at: &Place) -> Fault {
-    let message = text!("`{what}` has no effect yet", "`{what}` 目前还不起作用");
-    Fault::warning("no-effect-yet", at, message)
 }

@@ -1,18 +1,20 @@
 //! One machine map, its template and spreadsheet already laid in, read key by key into [`MachineMap`].
 
-use lineside_proto::{Identifier, LocalText, PointName};
+use lineside_proto::{Identifier, LocalText};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::fault::{Fault, Report};
 use super::files::Files;
 use super::model::{Evidence, Group, MachineMap, POINTS_MAX, Point, StateRule};
-use super::section::{Said, Section, table};
+use super::resolve::Resolved;
+use super::section::{Said, Section, nearest, table};
 use super::server::Around;
 use super::source::Place;
-use super::tree::{Table, Value};
-use super::{canonical, connection, gateway, group, overlap, point, rules};
+use super::tree::Value;
+use super::{canonical, connection, group, overlap, point, rules};
 use crate::config::model::Connection;
+use crate::machine::rule::PointKind;
 use crate::text;
 
 /// Characters of a machine's name.
@@ -35,8 +37,8 @@ pub(super) struct Draft {
 }
 
 /// Reads a resolved map; what it lacks as a whole is reported at `at`.
-pub(super) fn read(resolved: &Table, at: &Place, files: &Files, report: &Report) -> Draft {
-    let root = Section::new(resolved, at, report);
+pub(super) fn read(resolved: &Resolved, at: &Place, files: &Files, report: &Report) -> Draft {
+    let root = Section::new(&resolved.table, at, report);
     let machine = root.required("machine", root.identifier("machine"));
     let name = name(&root, machine.as_ref().map(|said| said.value.as_str()));
     root.text("template");
@@ -66,7 +68,7 @@ pub(super) fn read(resolved: &Table, at: &Place, files: &Files, report: &Report)
     if let Some(section) = &state {
         section.finish();
     }
-    evidence(&root, &points);
+    let evidence = evidence(&root, &points);
     root.finish();
     unused(&connections, &groups, &points, report);
     let links = connections
@@ -95,8 +97,8 @@ pub(super) fn read(resolved: &Table, at: &Place, files: &Files, report: &Report)
             rules: rules.unwrap_or_default(),
             warm_up,
             hold_counts,
-            evidence: Evidence::default(),
-            files: String::new(),
+            evidence,
+            files: canonical::files(&resolved.files),
         };
         drop_empty_groups(&mut map);
         map.hash = canonical::hash(&map);
@@ -301,23 +303,47 @@ fn activity(state: Option<&Section<'_>>) -> (Duration, Duration) {
     )
 }
 
-/// `[evidence]` begins to work with the ledger; the points that it names are checked already.
-fn evidence(root: &Section<'_>, points: &[point::Draft<'_>]) {
+/// The points of `[evidence]`, as places.
+fn evidence(root: &Section<'_>, points: &[point::Draft<'_>]) -> Evidence {
     let Some(section) = root.section("evidence") else {
-        return;
+        return Evidence::default();
     };
-    for key in ["hours", "energy"] {
-        let Some(said) = section.text(key) else {
-            continue;
-        };
-        let name = said.value;
-        if name.parse::<PointName>().is_err() || points.iter().all(|point| point.name != name) {
-            let message = text!("there is no point `{name}`", "没有点位 `{name}`");
-            section.add(Fault::warning("unknown-point", said.at, message));
+    let evidence = Evidence {
+        hours: counter(&section, "hours", points),
+        energy: counter(&section, "energy", points),
+    };
+    section.finish();
+    evidence
+}
+
+/// The place of a point that counts something.
+fn counter(section: &Section<'_>, key: &'static str, points: &[point::Draft<'_>]) -> Option<u16> {
+    let said = section.text(key)?;
+    let name = said.value;
+    let Some(place) = points.iter().position(|point| point.name == name) else {
+        let names: Vec<&str> = points.iter().map(|point| point.name).collect();
+        let message = text!("there is no point `{name}`", "没有点位 `{name}`");
+        let fault = Fault::error("unknown-point", said.at, message);
+        section.add(match nearest(name, names.into_iter()) {
+            Some(near) => fault.hint(text!("did you mean `{near}`?", "是否想写 `{near}`？")),
+            None => fault,
+        });
+        return None;
+    };
+    // A point with faults of its own is told there.
+    let point = points.get(place)?.point.as_ref()?;
+    match point.kind() {
+        PointKind::Number | PointKind::Bits(_) => u16::try_from(place).ok(),
+        PointKind::Bool | PointKind::Text => {
+            let kind = point.type_word();
+            let message = text!(
+                "`{name}` is of type {kind}, and a counter is a number",
+                "`{name}` 的类型为 {kind}，而计数器应为数值"
+            );
+            section.add(Fault::error("not-a-number", said.at, message));
+            None
         }
     }
-    section.finish();
-    section.add(gateway::no_effect("[evidence]", section.at()));
 }
 
 fn unused(

@@ -2,28 +2,68 @@
 //! of spreadsheets behind the points of each. Nothing is interpreted here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::fault::{Fault, Report};
 use super::files::{Files, Toml};
 use super::point;
 use super::sheet;
-use super::source::Place;
+use super::source::{Place, Source};
 use super::tree::{Entry, Node, Table, Value, overlay};
 use crate::text;
 
-/// The keys of a map, those of its template beneath them.
-pub(super) fn resolve(toml: &Toml, files: &Files, report: &Report) -> Table {
-    let own = with_sheet(normal(&toml.table, report), files, report);
+/// A map, its parts laid together.
+pub(super) struct Resolved {
+    /// The keys of the map, those of its template beneath them.
+    pub(super) table: Table,
+    /// The files that it came from: the map, its sheet, its template, the template's sheet, as far as there are.
+    pub(super) files: Vec<Part>,
+}
+
+/// A file that a map is made of.
+pub(super) struct Part {
+    /// Which: `map`, `points`, `template` or `template-points`.
+    pub(super) role: &'static str,
+    /// Its path as the map or template says it; the map's own file name.
+    pub(super) name: String,
+    /// The file.
+    pub(super) source: Arc<Source>,
+}
+
+/// A map with its template and its spreadsheets.
+pub(super) fn resolve(toml: &Toml, files: &Files, report: &Report) -> Resolved {
+    let source = Arc::clone(&toml.at.file);
+    let name = source.path().file_name().unwrap_or_default();
+    let mut parts = vec![Part {
+        role: "map",
+        name: name.to_string_lossy().into_owned(),
+        source,
+    }];
+    let (own, sheet) = with_sheet(normal(&toml.table, report), "points", files, report);
+    parts.extend(sheet);
     let node = own.get("template").map(|entry| &entry.node);
     let Some((at, Value::Text(path))) = node.map(|node| (&node.at, &node.value)) else {
         // If there is one of another type, that is told with the other keys.
-        return own;
+        return Resolved {
+            table: own,
+            files: parts,
+        };
     };
     let Some(template) = files.toml(&files.near(at, path), Some(at), report) else {
         report.set_incomplete(&toml.at.file);
-        return own;
+        return Resolved {
+            table: own,
+            files: parts,
+        };
     };
-    let base = with_sheet(normal(&template.table, report), files, report);
+    parts.push(Part {
+        role: "template",
+        name: path.clone(),
+        source: Arc::clone(&template.at.file),
+    });
+    let base = normal(&template.table, report);
+    let (base, sheet) = with_sheet(base, "template-points", files, report);
+    parts.extend(sheet);
     if report.is_incomplete(&template.at.file) {
         report.set_incomplete(&toml.at.file);
     }
@@ -36,7 +76,10 @@ pub(super) fn resolve(toml: &Toml, files: &Files, report: &Report) -> Table {
     let mut base = without_replaced_addresses(base, &own);
     base.entries
         .retain(|entry| entry.key != "machine" && entry.key != "template");
-    overlay(own, &base)
+    Resolved {
+        table: overlay(own, &base),
+        files: parts,
+    }
 }
 
 /// The table with `[connection]` as what it is short for.
@@ -79,19 +122,33 @@ fn normal(table: &Table, report: &Report) -> Table {
     table
 }
 
-/// The table with the points of its spreadsheet behind its own.
-fn with_sheet(mut table: Table, files: &Files, report: &Report) -> Table {
+/// The table with the points of its spreadsheet behind its own, and the spreadsheet.
+fn with_sheet(
+    mut table: Table,
+    role: &'static str,
+    files: &Files,
+    report: &Report,
+) -> (Table, Option<Part>) {
     let Some(entry) = table.get("points-file") else {
-        return table;
+        return (table, None);
     };
     let Value::Text(path) = &entry.node.value else {
-        return table;
+        return (table, None);
     };
     let (at, key_at) = (entry.node.at.clone(), entry.key_at.clone());
-    let file = files.text(&files.near(&at, path), Some(&at), report);
-    let Some(sheet) = file.and_then(|file| sheet::read(&file, report)) else {
+    let part = files
+        .text(&files.near(&at, path), Some(&at), report)
+        .map(|source| Part {
+            role,
+            name: path.clone(),
+            source,
+        });
+    let sheet = part
+        .as_ref()
+        .and_then(|part| sheet::read(&part.source, report));
+    let Some(sheet) = sheet else {
         report.set_incomplete(&at.file);
-        return table;
+        return (table, part);
     };
     if table.get("points").is_none() {
         let value = Value::Table(Table::default());
@@ -101,9 +158,14 @@ fn with_sheet(mut table: Table, files: &Files, report: &Report) -> Table {
             node: Node { at, value },
         });
     }
-    let Some(points) = table.table_mut("points") else {
-        return table;
-    };
+    if let Some(points) = table.table_mut("points") {
+        append(points, sheet, report);
+    }
+    (table, part)
+}
+
+/// Puts the points of a spreadsheet behind those of the map.
+fn append(points: &mut Table, sheet: Table, report: &Report) {
     let mut names: BTreeMap<String, Place> = points
         .entries
         .iter()
@@ -125,7 +187,6 @@ fn with_sheet(mut table: Table, files: &Files, report: &Report) -> Table {
             points.entries.push(entry);
         }
     }
-    table
 }
 
 /// The template without the addresses of points that the map places elsewhere: two addresses in one

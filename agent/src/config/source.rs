@@ -2,6 +2,7 @@
 //!
 //! Reads regular files only, of at most [`FILE_BYTES_MAX`]; understands no format.
 
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -21,6 +22,25 @@ pub struct Source {
     text: String,
     line_starts: Vec<usize>,
     order: usize,
+    content: Content,
+}
+
+/// A file's exact bytes, as far as evidence needs them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Content {
+    /// Their SHA-256.
+    pub(super) sha256: [u8; 32],
+    /// How many there are.
+    pub(super) length: usize,
+}
+
+impl Content {
+    fn of(bytes: &[u8]) -> Self {
+        Self {
+            sha256: Sha256::digest(bytes).into(),
+            length: bytes.len(),
+        }
+    }
 }
 
 /// Why a file could not be read as text.
@@ -55,6 +75,7 @@ pub struct Position {
 impl Source {
     /// A file with the given text; `order` is its rank in reports.
     pub(super) fn new(path: &Path, text: &str, order: usize) -> Self {
+        let content = Content::of(text.as_bytes());
         let text = text.strip_prefix(BOM).unwrap_or(text).to_owned();
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0)
@@ -65,6 +86,7 @@ impl Source {
             text,
             line_starts,
             order,
+            content,
         }
     }
 
@@ -78,7 +100,9 @@ impl Source {
                     let text = String::from_utf8_lossy(&bytes);
                     let skipped = if text.starts_with(BOM) { BOM.len() } else { 0 };
                     let at = error.valid_up_to().saturating_sub(skipped);
-                    (Self::new(path, &text, order), Err(ReadError::NotUtf8(at)))
+                    let mut source = Self::new(path, &text, order);
+                    source.content = Content::of(&bytes);
+                    (source, Err(ReadError::NotUtf8(at)))
                 }
             },
         }
@@ -92,6 +116,11 @@ impl Source {
     /// The text, without a byte order mark.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The file's exact bytes, a byte order mark with them.
+    pub(super) fn content(&self) -> Content {
+        self.content
     }
 
     /// The file's rank in reports: the order in which files were read.

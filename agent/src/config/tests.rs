@@ -1,5 +1,6 @@
 //! Tests over whole configurations: what loads, and every fault with its place.
 
+mod booking;
 mod faults;
 mod hashes;
 mod hostile;

@@ -180,26 +180,6 @@ fn the_gateway_file() {
 }
 
 #[test]
-fn what_has_no_effect_yet_is_checked_and_said() {
-    check_gateway(
-        &format!(
-            "{GATEWAY}[telemetry]\nexternal = «\"withhold\"»\n[«bookings»]\nissuer-keys = [\"portal.jwk\"]\n\
-             check-in = \"implied\"\n[«sessions»]\nidle-close = \"15m\"\nown = [\"a\"]\naffiliates = \"a.jws\"\n\
-             [«ledger»]\nkey = \"keys/ledger.key\"\norigin = \"x\"\n"
-        ),
-        &["warning no-effect-yet"; 4],
-    );
-    check_gateway(
-        &format!("{GATEWAY}[«bookings»]\ncheck-in = «\"maybe\"»\n"),
-        &["warning no-effect-yet", "bad-value"],
-    );
-    check_points(
-        "hours = { holding = 1, type = \"u32\" }\n[«evidence»]\nhours = \"hours\"\nenergy = «\"energy_wh\"»\n",
-        &["warning no-effect-yet", "warning unknown-point"],
-    );
-}
-
-#[test]
 fn secrets_are_read_without_their_line_break_and_guarded() {
     use std::os::unix::fs::PermissionsExt;
     let folder = super::folder(&[("gateway.toml", GATEWAY), ("machines/m.toml", HEAD)]);
