@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::env;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -12,6 +13,9 @@ use crate::process::Process;
 
 /// How long a clean stop may take: the last word is sent to the broker and awaited.
 const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// How long the console may take to listen.
+const CONSOLE_MAX: Duration = Duration::from_secs(20);
 
 /// The binary that was built beside the tests.
 ///
@@ -128,6 +132,22 @@ impl Agent {
     /// When it has gone.
     pub fn reload(&self) -> Result<()> {
         self.process.signal(Signal::HUP)
+    }
+
+    /// Waits until the console listens, and gives its address.
+    ///
+    /// # Errors
+    ///
+    /// With the log, when it does not.
+    pub fn console(&mut self) -> Result<SocketAddr> {
+        let said = "the console listens";
+        let waited = self.process.wait_for_error_line(0, said, CONSOLE_MAX);
+        waited.with_context(|| self.log())?;
+        let log = self.log();
+        let mut lines = log.lines().filter(|line| line.contains(said));
+        let line = lines.next().context("no line")?;
+        let (_, address) = line.rsplit_once("address=").context("no address")?;
+        Ok(address.trim().parse()?)
     }
 
     /// What it has logged.

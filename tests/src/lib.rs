@@ -9,6 +9,7 @@ pub mod broker;
 pub mod counting;
 pub mod device;
 pub mod evidence;
+pub mod http;
 pub mod mqtt;
 pub mod opcua;
 pub mod plant;

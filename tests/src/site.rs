@@ -59,6 +59,12 @@ impl Site {
             self.broker_port,
             self.sections,
         );
+        // Agents run side by side: each console has a port of its own.
+        let text = if text.contains("[console]") {
+            text
+        } else {
+            text + "\n[console]\nlisten = \"127.0.0.1:0\"\n"
+        };
         fs::write(self.config(), text).context("writing the gateway file")
     }
 

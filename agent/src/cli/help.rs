@@ -112,7 +112,7 @@ const TEXTS: [(&str, &str, &str); 102] = [
     (
         "schema",
         ITSELF,
-        "线边所发全部内容的 JSON Schema 与 AsyncAPI 文档",
+        "线边所发全部内容的 JSON Schema、AsyncAPI 与 OpenAPI 文档",
     ),
     ("schema", "name", "要输出的一个；不指定时列出名称"),
     ("schema", "json", "以 JSON 列出名称"),

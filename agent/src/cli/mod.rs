@@ -86,7 +86,7 @@ enum Command {
     Correct(correct::Args),
     /// Live availability of a whole site, as a portal sees it
     Watch(watch::Args),
-    /// JSON Schemas and the AsyncAPI document of everything that Lineside sends
+    /// JSON Schemas, the AsyncAPI and the OpenAPI document of everything that Lineside sends
     Schema(schema::Args),
     /// Keys and tokens of bookings, for whoever builds or tries a portal
     Booking(booking::Args),

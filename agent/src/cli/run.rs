@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use super::{Context, Failure, Outcome, runtime};
 use crate::config::Loaded;
+use crate::console::{self, Desk};
 use crate::control;
 use crate::logs;
 use crate::run::{Agent, Ask, ReloadError, StartError, StopError, put};
@@ -38,12 +39,19 @@ pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let runtime = runtime()?;
     let path = std::path::absolute(&context.config)?;
     runtime.block_on(async {
-        let state_dir = config.gateway.state_dir.clone();
+        let gateway = config.gateway.clone();
         // From here on a signal waits: a reload asked for while the agent starts must not end it.
         let mut signals = Signals::new()?;
         let mut agent = Agent::start(config, path).await.map_err(start_failure)?;
-        if let Err(error) = control::serve(&state_dir, agent.asks()) {
+        if let Err(error) = control::serve(&gateway.state_dir, agent.asks()) {
             tracing::warn!(%error, "no local socket: commands can't reach this agent");
+        }
+        let listen = gateway.console.listen;
+        match console::serve(Desk::new(&gateway, context.language, agent.asks())).await {
+            Ok(address) => tracing::info!(%address, "the console listens"),
+            Err(error) => {
+                tracing::warn!(%listen, %error, "no console: its port can't be listened on")
+            }
         }
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "lineside runs");
         let ended = signals.wait(&mut agent).await;

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use lineside_proto::schema;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Context, Failure, Outcome};
+use crate::console;
 use crate::text;
 
 /// Arguments of `lineside schema`.
@@ -32,27 +33,41 @@ pub fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
 fn print(args: &Args, out: &mut dyn Write) -> Result<Outcome, Failure> {
     let written = match &args.name {
         Some(name) => {
-            let Some(schema) = schema::schema(name) else {
+            let Some(schema) = described(name) else {
                 return Err(Failure::Usage(unknown(name)));
             };
             writeln!(out, "{schema:#}")
         }
         None if args.json => {
-            let names: Vec<_> = schema::names()
+            let names: Vec<_> = names()
                 .map(|(name, summary)| json!({"name": name, "summary": summary}))
                 .collect();
             writeln!(out, "{:#}", json!(names))
         }
-        None => {
-            schema::names().try_for_each(|(name, summary)| writeln!(out, "{name:<14} {summary}"))
-        }
+        None => names().try_for_each(|(name, summary)| writeln!(out, "{name:<14} {summary}")),
     };
     written.and_then(|()| out.flush())?;
     Ok(Outcome::Done)
 }
 
+/// The name under which the description of the local API is asked for.
+const OPENAPI: &str = "openapi";
+
+/// All names, with what they stand for.
+fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let openapi = (OPENAPI, "OpenAPI 3.1: the local API of the gateway");
+    schema::names().chain([openapi])
+}
+
+fn described(name: &str) -> Option<Value> {
+    if name == OPENAPI {
+        return Some(console::openapi());
+    }
+    schema::schema(name)
+}
+
 fn unknown(name: &str) -> text::Text {
-    let names: Vec<_> = schema::names().map(|(name, _)| name).collect();
+    let names: Vec<_> = names().map(|(name, _)| name).collect();
     let names = names.join(", ");
     text!(
         "there is no schema `{name}`; there are: {names}",
@@ -62,8 +77,7 @@ fn unknown(name: &str) -> text::Text {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, Failure, print};
-    use lineside_proto::schema;
+    use super::{Args, Failure, names, print};
 
     fn printed(name: Option<&str>, json: bool) -> Result<String, Failure> {
         let args = Args {
@@ -81,7 +95,7 @@ mod tests {
         let json: Vec<serde_json::Value> =
             serde_json::from_str(&printed(None, true).unwrap()).unwrap();
         assert_eq!(list.lines().count(), json.len());
-        for (name, _) in schema::names() {
+        for (name, _) in names() {
             assert!(list.contains(name), "{name}");
             let text = printed(Some(name), false).unwrap();
             assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());

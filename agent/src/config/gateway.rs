@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::credential;
 use super::fault::Fault;
 use super::files::Files;
-use super::model::{External, Gateway, Log, Outbox, Publish, Telemetry};
+use super::model::{Console, External, Gateway, Log, Outbox, Publish, Telemetry};
 use super::section::{Said, Section};
 use super::source::Place;
 use crate::text::Language;
@@ -203,24 +203,23 @@ fn log(root: &Section<'_>) -> Log {
     format.map_or(Log::Human, |said| said.value)
 }
 
-fn console(root: &Section<'_>, files: &Files) -> SocketAddr {
-    let default = SocketAddr::from(([127, 0, 0, 1], 8600));
+fn console(root: &Section<'_>, files: &Files) -> Console {
+    let mut console = Console {
+        listen: SocketAddr::from(([127, 0, 0, 1], 8600)),
+        password: None,
+    };
     let Some(section) = root.section("console") else {
-        return default;
+        return console;
     };
     let listen = section.text("listen");
     let password = section.text("password-file");
     section.finish();
     if let Some(said) = password {
-        drop(credential::password(
-            &section,
-            files,
-            &files.beside(said.at, said.value),
-            said,
-        ));
+        let path = files.beside(said.at, said.value);
+        console.password = credential::password(&section, files, &path, said);
     }
     let Some(said) = listen else {
-        return default;
+        return console;
     };
     let Ok(address) = said.value.parse::<SocketAddr>() else {
         let value = said.value;
@@ -229,7 +228,7 @@ fn console(root: &Section<'_>, files: &Files) -> SocketAddr {
             "write an IP address and a port, like \"127.0.0.1:8600\"",
             "写成 IP 地址加端口，例如 \"127.0.0.1:8600\""
         )));
-        return default;
+        return console;
     };
     if !address.ip().is_loopback() && section.entry("password-file").is_none() {
         let message = text!(
@@ -243,5 +242,6 @@ fn console(root: &Section<'_>, files: &Files) -> SocketAddr {
             )),
         );
     }
-    address
+    console.listen = address;
+    console
 }

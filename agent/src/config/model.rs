@@ -51,8 +51,8 @@ pub struct Gateway {
     pub heartbeat: Duration,
     /// The logs' form.
     pub log: Log,
-    /// Where the console will listen.
-    pub console: SocketAddr,
+    /// The console.
+    pub console: Console,
     /// Who may book, and how somebody checks in.
     pub bookings: Bookings,
     /// How sessions begin and end, and whose they are.
@@ -99,6 +99,15 @@ impl Default for Sessions {
             affiliates: BTreeSet::new(),
         }
     }
+}
+
+/// `[console]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Console {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What whoever looks must know; none only on loopback.
+    pub password: Option<Secret>,
 }
 
 /// `[ledger]`.

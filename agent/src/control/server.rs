@@ -113,28 +113,14 @@ async fn answer(
         } => {
             let by = by.unwrap_or_else(|| who.clone());
             match Arrival::entered(machine, booking, class, &by, pseudonyms) {
-                Ok(arrival) => {
-                    let ask = |reply| Ask::CheckIn {
-                        arrival,
-                        who,
-                        reply,
-                    };
-                    written(put(asks, ask).await?, Answer::Session)
-                }
+                Ok(arrival) => check_in(arrival, who, asks).await?,
                 Err(error) => refused(error.text()),
             }
         }
         Request::CheckOut { machine, by } => {
             let by = by.unwrap_or_else(|| who.clone());
             match Departure::entered(machine, &by, pseudonyms) {
-                Ok(departure) => {
-                    let ask = |reply| Ask::CheckOut {
-                        departure,
-                        who,
-                        reply,
-                    };
-                    written(put(asks, ask).await?, Answer::Session)
-                }
+                Ok(departure) => check_out(departure, who, asks).await?,
                 Err(error) => refused(error.text()),
             }
         }
@@ -159,6 +145,24 @@ async fn answer(
         }
     };
     Some(answer)
+}
+
+async fn check_in(arrival: Arrival, who: String, asks: &mpsc::Sender<Ask>) -> Option<Answer> {
+    let ask = |reply| Ask::CheckIn {
+        arrival,
+        who,
+        reply,
+    };
+    Some(written(put(asks, ask).await?, Answer::Session))
+}
+
+async fn check_out(departure: Departure, who: String, asks: &mpsc::Sender<Ask>) -> Option<Answer> {
+    let ask = |reply| Ask::CheckOut {
+        departure,
+        who,
+        reply,
+    };
+    Some(written(put(asks, ask).await?, Answer::Session))
 }
 
 /// What became of something that a person entered.

@@ -99,6 +99,22 @@ impl Journal {
     }
 }
 
+/// The index of the first leaf of a journal and its whole leaves, read and left as it is.
+pub(super) fn look(dir: &Path) -> Result<(u64, Vec<Vec<u8>>), LedgerError> {
+    let path = dir.join("journal");
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, Vec::new())),
+        other => other.map_err(LedgerError::disk(&path))?,
+    };
+    let mut bytes = Vec::new();
+    let read = file.take(JOURNAL_BYTES_MAX).read_to_end(&mut bytes);
+    read.map_err(LedgerError::disk(&path))?;
+    let first = head_of(&bytes)
+        .ok_or_else(|| LedgerError::damaged(&path, "its head is not that of a journal"))?;
+    let (leaves, _) = frames_of(bytes.get(HEAD_BYTES..).unwrap_or_default(), first);
+    Ok((first, leaves))
+}
+
 fn head(first: u64) -> [u8; HEAD_BYTES] {
     let mut head = [0; HEAD_BYTES];
     let crc = crc32fast::hash(&first.to_le_bytes());

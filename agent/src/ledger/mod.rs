@@ -9,6 +9,7 @@
 //!
 //! Bounds: a leaf 4 KiB; in memory the leaves of one bundle (256) and 255 hashes a level.
 
+mod check;
 mod disk;
 mod error;
 mod head;
@@ -24,10 +25,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lineside_proto::Identifier;
 use lineside_proto::ledger::note::{Note, VerifierKey};
-use lineside_proto::ledger::{Checkpoint, Hash, KeyLeaf, Leaf, LeafHead, PriorHead, verify};
+use lineside_proto::ledger::{
+    Checkpoint, Genesis, Hash, KeyLeaf, Leaf, LeafBody, LeafHead, PriorHead, verify,
+};
 use tokio::sync::watch;
 
+pub use check::{CheckError, Checked, check, origin};
 pub use error::LedgerError;
 pub use keys::{KeyError, Keys, change_text};
 
@@ -100,6 +105,20 @@ pub enum Seen {
     Foreign,
     /// It is signed by our key and this ledger does not continue it: signing has stopped.
     Conflict,
+}
+
+impl Opened {
+    /// The first leaf of this ledger.
+    pub fn genesis(&self, site: &Identifier, gateway: &Identifier) -> LeafBody {
+        LeafBody::Genesis(Genesis {
+            site: site.clone(),
+            gateway: gateway.clone(),
+            origin: self.origin.clone(),
+            epoch: self.epoch,
+            key: self.key.clone(),
+            prior: self.prior.clone(),
+        })
+    }
 }
 
 impl Ledger {

@@ -230,7 +230,7 @@ fn a_gateway_file_with_the_least_has_every_default() {
     assert_eq!(gateway.outbox.age_max, 30 * 86_400 * SECOND);
     assert_eq!(gateway.telemetry.publish, Publish::All);
     assert_eq!(gateway.heartbeat, 30 * SECOND);
-    assert_eq!(gateway.console.to_string(), "127.0.0.1:8600");
+    assert_eq!(gateway.console.listen.to_string(), "127.0.0.1:8600");
     let names: Vec<_> = loaded
         .files
         .iter()

@@ -1,0 +1,72 @@
+//! What the console works with.
+
+use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use subtle::ConstantTimeEq;
+use tokio::sync::mpsc;
+
+use crate::config::model::{self, Gateway};
+use crate::pseudonym::Pseudonyms;
+use crate::run::Ask;
+use crate::text::Language;
+
+/// What the console works with: where questions go, and what is served.
+#[derive(Debug)]
+pub struct Desk {
+    pub(super) asks: mpsc::Sender<Ask>,
+    pub(super) pseudonyms: Pseudonyms,
+    pub(super) ledger: PathBuf,
+    pub(super) language: Language,
+    pub(super) title: String,
+    listen: SocketAddr,
+    /// The password's hash; none: nobody is asked.
+    password: Option<[u8; 32]>,
+}
+
+impl Desk {
+    /// The console of a gateway.
+    pub fn new(gateway: &Gateway, language: Language, asks: mpsc::Sender<Ask>) -> Self {
+        let title = format!("{}/{}", gateway.site, gateway.id);
+        Self::of(&gateway.console, &gateway.state_dir, language, title, asks)
+    }
+
+    pub(super) fn of(
+        console: &model::Console,
+        state_dir: &Path,
+        language: Language,
+        title: String,
+        asks: mpsc::Sender<Ask>,
+    ) -> Self {
+        Self {
+            asks,
+            pseudonyms: Pseudonyms::new(state_dir),
+            ledger: state_dir.join("ledger"),
+            language,
+            title,
+            listen: console.listen,
+            password: console
+                .password
+                .as_ref()
+                .map(|password| hash(password.0.as_bytes())),
+        }
+    }
+
+    /// Where it is to listen.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Whether somebody who says this password, if any, may come in. Takes the same time for every wrong one.
+    pub(super) fn admits(&self, said: Option<&[u8]>) -> bool {
+        match (&self.password, said) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(wanted), Some(said)) => hash(said).ct_eq(wanted).into(),
+        }
+    }
+}
+
+fn hash(password: &[u8]) -> [u8; 32] {
+    Sha256::digest(password).into()
+}
