@@ -18,6 +18,7 @@ mod portal;
 mod probe;
 mod readonly;
 mod reload;
+mod requests;
 mod stale;
 mod status;
 mod tokens;

@@ -15,6 +15,7 @@ pub mod opcua;
 pub mod plant;
 pub mod process;
 pub mod proxy;
+pub mod requester;
 pub mod said;
 pub mod sequence;
 pub mod site;
