@@ -161,7 +161,7 @@ async fn an_external_session_is_the_renters_and_nobody_elses() -> Result<()> {
         again.session.map(|one| one.id) == Some(session.id.clone()),
         "{session:?}"
     );
-    device.unit(1).set(Table::Holding, 0, &[0, 4242]);
+    device.unit(1).set(Table::Holding, 0, &[0, 77]);
     shown(&mut stand, mark, |said| said.state == State::Idle)?;
 
     // Somebody checks out at the machine.
