@@ -128,12 +128,7 @@ impl Agent {
         let (orders, orders_taken) = mpsc::channel(ORDERS_DEPTH);
         let recording = Recording {
             clock: Arc::clone(&clock),
-            recorder: Recorder::new(
-                origin.clone(),
-                gateway.telemetry.clone(),
-                session_rules(&gateway),
-                &recovered.stream,
-            ),
+            recorder: recorder(&origin, &gateway, &recovered.stream),
             origin,
             started: now.wall,
             outbox: outbox.clone(),
@@ -246,12 +241,13 @@ fn start_uplink(
     )
 }
 
-/// How sessions begin and end.
-fn session_rules(gateway: &Gateway) -> Rules {
-    Rules {
+/// The recorder, without machines.
+fn recorder(origin: &Origin, gateway: &Gateway, stream: &str) -> Recorder {
+    let rules = Rules {
         check_in: gateway.bookings.check_in,
         idle_close: gateway.sessions.idle_close,
-    }
+    };
+    Recorder::new(origin.clone(), gateway.telemetry.clone(), rules, stream)
 }
 
 /// Makes the state directory, closed to all but us and our group.

@@ -1,5 +1,11 @@
 //! Sessions as a table: what happens to a machine by the minute, and what its ledger says of it.
 
+#![expect(
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm,
+    reason = "minutes of a script, and the few leaves that matter"
+)]
+
 use lineside_proto::booking::{Allowed, Booking};
 use lineside_proto::ledger::{Bind, GapReason, LeafBody, SessionEvent};
 use lineside_proto::{AvailableNow, CheckIn, Class, State, Time};

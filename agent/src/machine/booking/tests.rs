@@ -21,174 +21,65 @@ fn minute(minute: i64) -> Time {
     Time::from_millis(500 * HOUR_MS + minute * MINUTE_MS)
 }
 
-/// What became of the booking after these stretches: from minute, to minute, state, whose session.
-fn check(
-    what: &str,
-    stretches: &[(i64, i64, State, Option<&str>)],
-    outcome: Outcome,
-    figures: [i64; 4],
-) {
+/// What became of the booking after these stretches (from minute, to minute, state, whose session), with the
+/// minutes of activity, unknown and down, and the coverage.
+fn check(row: &str) {
+    let parts: Vec<&str> = row.split('|').map(str::trim).collect();
+    let [what, stretches, outcome, figures] = parts[..] else {
+        panic!("{row}");
+    };
     let mut held = Held::new(booking());
-    for (from, to, state, running) in stretches {
-        let stretch = Stretch {
-            from: minute(*from),
-            to: minute(*to),
-            state: *state,
-            is_active: matches!(state, State::Run | State::Setup),
-        };
-        if *running == Some("bk") {
+    for stretch in stretches.split(',').filter(|stretch| !stretch.is_empty()) {
+        let words: Vec<&str> = stretch.split_whitespace().collect();
+        let state: State = words[2].parse().unwrap();
+        let running = words.get(3).copied();
+        if running == Some("bk") {
             held.check_in = CheckIn::Implied;
         }
-        held.count(&stretch, *running);
+        let stretch = Stretch {
+            from: minute(words[0].parse().unwrap()),
+            to: minute(words[1].parse().unwrap()),
+            state,
+            is_active: matches!(state, State::Run | State::Setup),
+        };
+        held.count(&stretch, running);
     }
     let leaf = held.leaf(&"m".parse().unwrap(), held.outcome());
-    assert_eq!(leaf.outcome, outcome, "{what}: {leaf:?}");
-    let minutes = [leaf.active_ms, leaf.unknown_ms, leaf.down_ms].map(|ms| ms as i64 / MINUTE_MS);
-    let told = [
-        minutes[0],
-        minutes[1],
-        minutes[2],
-        i64::from(leaf.coverage_pm),
-    ];
+    assert_eq!(leaf.outcome.as_str(), outcome, "{what}: {leaf:?}");
+    let minute_ms = MINUTE_MS.unsigned_abs();
+    let told = [leaf.active_ms, leaf.unknown_ms, leaf.down_ms].map(|ms| ms / minute_ms);
+    let told = format!("{} {} {} {}", told[0], told[1], told[2], leaf.coverage_pm);
     assert_eq!(told, figures, "{what}");
 }
 
 #[test]
 fn outcomes_rest_on_what_was_watched() {
-    use Outcome::*;
-    use State::*;
-    let its = Some("bk");
-    check(
-        "kept",
-        &[
-            (-30, 0, Idle, None),
-            (0, 118, Run, its),
-            (118, 125, Idle, its),
-        ],
-        Fulfilled,
-        [118, 0, 0, 1_000],
-    );
-    check(
-        "kept though half of it is unknown",
-        &[(0, 30, Run, its), (104, 110, Run, its)],
-        Fulfilled,
-        [36, 84, 0, 232],
-    );
-    check(
-        "early arrival counts",
-        &[(-30, 120, Run, its), (120, 125, Idle, None)],
-        Fulfilled,
-        [150, 0, 0, 1_000],
-    );
-    check(
-        "left early",
-        &[
-            (-30, 0, Idle, None),
-            (0, 100, Run, its),
-            (100, 125, Idle, None),
-        ],
-        EarlyLeave,
-        [100, 0, 0, 1_000],
-    );
-    check(
-        "stayed on",
-        &[(-30, 0, Idle, None), (0, 140, Run, its)],
-        Overrun,
-        [125, 0, 0, 1_000],
-    );
-    check(
-        "within grace",
-        &[(-30, 0, Idle, None), (0, 125, Run, its)],
-        Fulfilled,
-        [125, 0, 0, 1_000],
-    );
-    check(
-        "nobody came",
-        &[(-30, 125, Idle, None)],
-        NoShow,
-        [0, 0, 0, 1_000],
-    );
-    check(
-        "nobody came, machine off",
-        &[(-30, 125, Off, None)],
-        NoShow,
-        [0, 0, 0, 1_000],
-    );
-    check(
-        "nobody seen, hardly watched",
-        &[(-30, 90, Idle, None)],
-        Indeterminate,
-        [0, 30, 0, 774],
-    );
-    check(
-        "nobody came, 96 % watched",
-        &[(-30, 119, Idle, None)],
-        NoShow,
-        [0, 1, 0, 961],
-    );
-    check("not watched at all", &[], PlatformFault, [0, 120, 0, 0]);
-    check(
-        "down all the time",
-        &[(-30, 125, Down, None)],
-        PlatformFault,
-        [0, 0, 120, 1_000],
-    );
-    check(
-        "maintained at the start",
-        &[(-30, 20, Maint, None), (20, 125, Idle, None)],
-        Indeterminate,
-        [0, 0, 20, 1_000],
-    );
-    check(
-        "down later",
-        &[
-            (-30, 60, Idle, None),
-            (60, 80, Down, None),
-            (80, 125, Idle, None),
-        ],
-        NoShow,
-        [0, 0, 20, 1_000],
-    );
-    check(
-        "half down, half unknown",
-        &[(-30, 20, Idle, None), (20, 85, Down, None)],
-        PlatformFault,
-        [0, 35, 65, 741],
-    );
-    check(
-        "hardly used",
-        &[(-30, 0, Idle, None), (0, 3, Run, its), (3, 125, Idle, None)],
-        EarlyLeave,
-        [3, 0, 0, 1_000],
-    );
-    check(
-        "hardly used, hardly watched",
-        &[(0, 3, Run, its), (3, 80, Idle, None)],
-        Indeterminate,
-        [3, 40, 0, 516],
-    );
-    check(
-        "another booking's use",
-        &[(-30, -2, Run, Some("other")), (-2, 125, Idle, None)],
-        NoShow,
-        [0, 0, 0, 1_000],
-    );
-    check(
-        "use without a session of a booking",
-        &[
-            (-30, 10, Idle, None),
-            (10, 110, Run, None),
-            (110, 125, Idle, None),
-        ],
-        Fulfilled,
-        [100, 0, 0, 1_000],
-    );
-    check(
-        "UNKNOWN is not watched",
-        &[(-30, 125, Unknown, None)],
-        PlatformFault,
-        [0, 120, 0, 0],
-    );
+    let table = "kept | -30 0 IDLE, 0 118 RUN bk, 118 125 IDLE bk | fulfilled | 118 0 0 1000
+kept though much of it is unknown | 0 30 RUN bk, 104 110 RUN bk | fulfilled | 36 84 0 232
+early arrival counts | -30 120 RUN bk, 120 125 IDLE | fulfilled | 150 0 0 1000
+left early | -30 0 IDLE, 0 100 RUN bk, 100 125 IDLE | early-leave | 100 0 0 1000
+stayed on | -30 0 IDLE, 0 140 RUN bk | overrun | 125 0 0 1000
+within grace | -30 0 IDLE, 0 125 RUN bk | fulfilled | 125 0 0 1000
+nobody came | -30 125 IDLE | no-show | 0 0 0 1000
+nobody came, machine off | -30 125 OFF | no-show | 0 0 0 1000
+nobody seen, hardly watched | -30 90 IDLE | indeterminate | 0 30 0 774
+nobody came, 96 % watched | -30 119 IDLE | no-show | 0 1 0 961
+not watched at all || platform-fault | 0 120 0 0
+down all the time | -30 125 DOWN | platform-fault | 0 0 120 1000
+maintained at the start | -30 20 MAINT, 20 125 IDLE | indeterminate | 0 0 20 1000
+down later | -30 60 IDLE, 60 80 DOWN, 80 125 IDLE | no-show | 0 0 20 1000
+down and unknown | -30 20 IDLE, 20 85 DOWN | platform-fault | 0 35 65 741
+half of it down | -30 60 IDLE, 60 120 DOWN, 120 125 IDLE | no-show | 0 0 60 1000
+hardly used | -30 0 IDLE, 0 3 RUN bk, 3 125 IDLE | early-leave | 3 0 0 1000
+hardly used, hardly watched | 0 3 RUN bk, 3 80 IDLE | indeterminate | 3 40 0 516
+less than a tenth | -30 0 IDLE, 0 11 RUN bk, 11 125 IDLE | early-leave | 11 0 0 1000
+a tenth, at the end | -30 108 IDLE, 108 120 RUN bk, 120 125 IDLE | fulfilled | 12 0 0 1000
+another booking's use | -30 -2 RUN other, -2 125 IDLE | no-show | 0 0 0 1000
+use without booking | -30 10 IDLE, 10 110 RUN, 110 125 IDLE | fulfilled | 100 0 0 1000
+UNKNOWN is not watched | -30 125 UNKNOWN | platform-fault | 0 120 0 0";
+    for row in table.lines() {
+        check(row);
+    }
 }
 
 #[test]

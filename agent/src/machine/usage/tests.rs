@@ -1,3 +1,5 @@
+#![expect(clippy::cast_sign_loss, reason = "lengths of a script")]
+
 use super::*;
 use crate::clock::Stamp;
 use proptest::prelude::*;

@@ -74,7 +74,7 @@ impl Disk {
         let marks = self.record.values();
         let least = marks.map(|recorded| recorded.running_leaves.min(recorded.lasting_leaves));
         let from = least.min().filter(|_| rng.u8(..) > 8).unwrap_or(0);
-        for leaf in self.leaves.iter().skip(from as usize) {
+        for leaf in self.leaves.iter().skip(usize::try_from(from).unwrap()) {
             folded.fold(leaf);
         }
         folded

@@ -1,5 +1,10 @@
 //! What the world knows of the time in which a machine was watched, to be compared with what the ledger says.
 
+#![expect(
+    clippy::cast_sign_loss,
+    reason = "times of the simulated world, and the leaves that matter"
+)]
+
 use lineside_proto::ledger::LeafBody;
 use lineside_proto::{Identifier, State};
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The world of the simulated year: true time, clocks, machines and the agent that watches them.
 
+#![expect(clippy::cast_sign_loss, reason = "times of the simulated world")]
+
 use fastrand::Rng;
 use lineside_proto::ledger::{Boot, GapReason, LeafBody, Shutdown};
 use lineside_proto::{CheckIn, Class, ClockStatus, Identifier, State, Time};

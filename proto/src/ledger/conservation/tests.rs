@@ -233,6 +233,11 @@ fn whatever_does_not_add_up_is_named() {
         "0 ms of IDLE, where the state leaves say 1 ms",
     );
     check(6, Some(state(run, idle, 4_000)), "a change at 4000 ms");
+}
+
+#[test]
+fn sessions_and_gaps_that_do_not_add_up_are_named() {
+    let (idle, run) = (State::Idle, State::Run);
     check(5, None, "session s ends and does not run");
     check(
         8,
