@@ -8,6 +8,7 @@ mod console;
 mod dead_unit;
 mod entered;
 mod help;
+mod ledger;
 mod opcua;
 mod opcua_faults;
 mod opcua_messages;

@@ -55,8 +55,10 @@ pub(super) enum Order {
     CheckOut(Departure, Audit, Reply<LiveSession>),
     /// A leaf is wrong. One that is not there is refused.
     Correct(Correction, Audit, Reply<u64>),
-    /// A new signing key takes over.
+    /// A new signing key takes over; both sign from now on.
     RotateKey(Audit, Reply<Rotated>),
+    /// Only the new signing key signs from now on.
+    FinishKey(Audit, Reply<Rotated>),
     /// Somebody changed something here.
     Audit(Audit),
 }
@@ -186,7 +188,9 @@ impl Recording {
             Order::CheckIn(said, audit, reply) => refuse(&said, &audit, reply),
             Order::CheckOut(said, audit, reply) => refuse(&said, &audit, reply),
             Order::Correct(said, audit, reply) => refuse(&said, &audit, reply),
-            Order::RotateKey(audit, reply) => refuse(&"key", &audit, reply),
+            Order::RotateKey(audit, reply) | Order::FinishKey(audit, reply) => {
+                refuse(&"key", &audit, reply);
+            }
             Order::Audit(Audit { who, action, what }) => {
                 tracing::info!(who, action, what, "somebody changed something");
             }
