@@ -193,3 +193,22 @@ pub struct UplinkFigures {
     /// The last failure, in words.
     pub fault: Option<String>,
 }
+
+/// The command connection: bookings come in, requests are answered.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CommandFigures {
+    /// Whether the broker has accepted the present subscription.
+    pub connected: bool,
+    /// Subscriptions accepted since the start.
+    pub connects: u64,
+    /// Messages of bookings for machines of the configuration.
+    pub bookings: u64,
+    /// Requests that made sense.
+    pub requests: u64,
+    /// Requests that did not, that were too many, or whose answer the broker did not take.
+    pub refused: u64,
+    /// Messages on topics that nobody asked for, or for machines that are not configured.
+    pub ignored: u64,
+    /// The last failure, in words.
+    pub fault: Option<String>,
+}

@@ -28,6 +28,8 @@ pub use gap::{Gap, GapKind};
 pub use map::{MapDocument, MapGroup, MapPoint, MapRule};
 pub use name::{Identifier, LocalText, NameError, PointName};
 pub use request::{ANSWER_BYTES_MAX, Answer, AnswerError, LeafMessage, Request};
+pub use request::{BundleResult, CheckpointResult, EntriesResult, MapResult, ProofResult};
+pub use request::{LeafPlace, LeafRange, MapWanted, Period};
 pub use session::{BookingsAck, RefusalCode, RefusedBooking, SessionDocument, SessionNews};
 pub use state::{OpcItem, OpcMode, OpcState, State};
 pub use status::{

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Time;
+
 /// Bytes of an answer's part at most.
 pub const ANSWER_BYTES_MAX: usize = 128 * 1024;
 
@@ -52,4 +54,89 @@ pub struct LeafMessage {
     pub index: u64,
     /// Its exact bytes.
     pub leaf: String,
+}
+
+/// What `ledger.entries` and `usage.bundle` and the proofs are asked for: leaves from `from` on, below `to`.
+/// For `ledger.consistency` the sizes of an older and a newer tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LeafRange {
+    /// The first leaf; the older size.
+    pub from: u64,
+    /// The leaf after the last; the newer size.
+    pub to: u64,
+}
+
+/// What `ledger.inclusion` is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LeafPlace {
+    /// The leaf.
+    pub index: u64,
+    /// The size of the tree that it is in.
+    pub size: u64,
+}
+
+/// What `config.get` is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct MapWanted {
+    /// `sha256:` and the hash of the resolved map, as leaves name it.
+    pub hash: String,
+}
+
+/// What `usage.bundle` is asked for: a period, its end not in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Period {
+    /// Its begin.
+    pub from: Time,
+    /// Its end.
+    pub to: Time,
+}
+
+/// The result of `ledger.checkpoint`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointResult {
+    /// The newest signed note.
+    pub checkpoint: String,
+}
+
+/// The result of `ledger.entries`, in each of its parts. Whoever asked goes on with the last part's `next`
+/// until that is what they asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EntriesResult {
+    /// The index of the part's first leaf.
+    pub first: u64,
+    /// The index after its last.
+    pub next: u64,
+    /// The exact bytes of the leaves.
+    pub leaves: Vec<String>,
+}
+
+/// The result of `ledger.inclusion` and `ledger.consistency`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ProofResult {
+    /// The proof's hashes in the order of RFC 6962, base64.
+    pub hashes: Vec<String>,
+}
+
+/// The result of `config.get`, in each of its parts: the text is what these together are, in their order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct MapResult {
+    /// The hash that was asked for, which is the whole text's.
+    pub hash: String,
+    /// A piece of the resolved map.
+    pub text: String,
+}
+
+/// The result of `usage.bundle`: which leaves to ask `ledger.entries` for, and the checkpoint that speaks
+/// for them. Leaves belong to a period by their `at`, so that what was decided later, as the last usage of a
+/// period is, stands behind it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct BundleResult {
+    /// The first leaf of the period.
+    pub first: u64,
+    /// The last. Where the clock was set back, leaves between them may lie outside the period.
+    pub last: u64,
+    /// The leaves that the checkpoint speaks for.
+    pub size: u64,
+    /// The newest signed note.
+    pub checkpoint: String,
 }

@@ -27,7 +27,7 @@ enum Command {
     /// Makes a key to sign with in trials (0600), and prints its public half as a JWK
     Key(KeyArgs),
     /// Signs a booking's token; with --set a message of bookings, with --checkin a check-in
-    Sign(sign::Args),
+    Sign(Box<sign::Args>),
 }
 
 #[derive(clap::Args, Clone, Debug)]
@@ -81,15 +81,18 @@ fn create(path: &Path, text: &str) -> Result<(), Failure> {
         file.write_all(format!("{text}\n").as_bytes())?;
         file.sync_all()
     });
-    written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::Usage(text!(
-            "{shown} exists; name another file, or remove it if nobody trusts its key any more",
-            "{shown} 已存在；请另选文件名，若其密钥已不再使用可先删除"
-        )),
-        _ => Failure::Usage(text!(
-            "{shown} can't be written: {error}",
-            "无法写入 {shown}：{error}"
-        )),
+    written.map_err(|error| {
+        Failure::Usage(if error.kind() == ErrorKind::AlreadyExists {
+            text!(
+                "{shown} exists; name another file, or remove it if nobody trusts its key any more",
+                "{shown} 已存在；请另选文件名，若其密钥已不再使用可先删除"
+            )
+        } else {
+            text!(
+                "{shown} can't be written: {error}",
+                "无法写入 {shown}：{error}"
+            )
+        })
     })
 }
 

@@ -117,7 +117,7 @@ pub(super) fn start_failure(error: StartError) -> Failure {
 /// A failure to stop well, for a person.
 pub(super) fn stop_failure(error: StopError) -> Failure {
     match error {
-        StopError::Store(_) => Failure::Store(chain(&error)),
+        StopError::Store(_) | StopError::Ledger(_) => Failure::Store(chain(&error)),
         StopError::Part(_) => Failure::Other(error.into()),
     }
 }

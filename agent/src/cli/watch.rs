@@ -210,8 +210,10 @@ impl<W: Write> Watch<W> {
     /// Waits for the first connection.
     async fn connected(&mut self, subscription: &mut Subscription) -> Result<(), Stopped> {
         match subscription.next().await {
-            Some(News::Connected) => Ok(()),
-            Some(News::Message(_)) | None => Err(Stopped::Unreachable(String::new())),
+            Some(News::Connected(_)) => Ok(()),
+            Some(News::Message(_) | News::Refused(_)) | None => {
+                Err(Stopped::Unreachable(String::new()))
+            }
             Some(News::Lost(fault)) => Err(Stopped::Unreachable(fault.to_string())),
         }
     }
@@ -267,7 +269,8 @@ impl<W: Write> Watch<W> {
 
     fn take(&mut self, news: News) {
         match news {
-            News::Connected => self.lost = None,
+            News::Connected(_) => self.lost = None,
+            News::Refused(_) => {}
             News::Lost(fault) => {
                 let fault = fault.to_string();
                 if !self.screen && self.lost.as_ref() != Some(&fault) {

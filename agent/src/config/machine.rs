@@ -58,11 +58,7 @@ pub(super) fn read(resolved: &Resolved, at: &Place, files: &Files, report: &Repo
         .as_ref()
         .map(|section| state_rules(section, &points, report));
     if rules.as_ref().is_none_or(Vec::is_empty) && no_rules_said(&state) {
-        let message = text!(
-            "there are no state rules: the machine will always be UNKNOWN",
-            "没有状态规则：设备将一直为状态不明"
-        );
-        report.add(Fault::warning("no-rules", at, message));
+        report.add(no_rules(at));
     }
     let (warm_up, hold_counts) = activity(state.as_ref());
     if let Some(section) = &state {
@@ -110,6 +106,14 @@ pub(super) fn read(resolved: &Resolved, at: &Place, files: &Files, report: &Repo
         links,
         map,
     }
+}
+
+fn no_rules(at: &Place) -> Fault {
+    let message = text!(
+        "there are no state rules: the machine will always be UNKNOWN",
+        "没有状态规则：设备将一直为状态不明"
+    );
+    Fault::warning("no-rules", at, message)
 }
 
 fn no_rules_said(state: &Option<Section<'_>>) -> bool {

@@ -412,6 +412,12 @@ impl Folded {
         self.machines.get(machine).map(|recalled| &recalled.memory)
     }
 
+    /// The same, to be changed.
+    pub fn memory_mut(&mut self, machine: &Identifier) -> Option<&mut Memory> {
+        let recalled = self.machines.get_mut(machine);
+        recalled.map(|recalled| &mut recalled.memory)
+    }
+
     /// The machines that are remembered.
     pub fn machines(&self) -> impl Iterator<Item = &Identifier> {
         self.machines.keys()

@@ -19,3 +19,5 @@ pub mod wall;
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod year;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::account::{Arrival, Context};
 use super::availability::{Decided, Origin};
 use super::memory::Memory;
-use super::session::{Rules, SessionRefusal};
+use super::session::{Rules, Session, SessionRefusal};
 use super::state::{StateMachine, Transition};
 use super::wall::Wall;
 use crate::clock::Stamp;
@@ -284,6 +284,13 @@ impl Recorder {
         self.machines
             .get(&slot)
             .map(|recorded| (&*recorded.map, &recorded.states, recorded.decided))
+    }
+
+    /// The session of a machine that runs, or will once its moment is decided time.
+    pub fn session(&self, machine: &Identifier) -> Option<&Session> {
+        let mut machines = self.machines.values();
+        let recorded = machines.find(|recorded| recorded.map.machine == *machine)?;
+        recorded.account.expected()
     }
 
     /// Takes in one input. A batch of a machine that has left is forgotten.

@@ -214,12 +214,4 @@ impl Refused {
             Self::Invalid(text) | Self::Conflict(text) | Self::Unavailable(text) => text.clone(),
         }
     }
-
-    /// What is not in this agent yet.
-    pub(super) fn not_here() -> Self {
-        Self::Unavailable(text!(
-            "this agent keeps no ledger: nothing can be entered",
-            "本程序未启用机时台账，无法录入"
-        ))
-    }
 }

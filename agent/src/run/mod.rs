@@ -5,6 +5,7 @@
 
 mod ask;
 mod maps;
+mod opening;
 mod probed;
 mod progress;
 mod recording;
@@ -25,21 +26,23 @@ pub use maps::Maps;
 pub use probed::{ProbeFailure, Probed, places, probed};
 pub use supervisor::{Difference, ReloadError};
 
-use crate::clock::{Clock, SystemClock, boot_id};
+use crate::bookings::Bookings;
+use crate::clock::{Clock, Discipline, SystemClock, boot_id, watch_discipline};
 use crate::config::Config;
 use crate::config::model::Gateway;
 use crate::field::Field;
 use crate::field::opcua::Own;
+use crate::ledger::{Ledger, LedgerError};
 use crate::live::Live;
 use crate::machine::availability::Origin;
-use crate::machine::memory::Folded;
 use crate::machine::recorder::Recorder;
 use crate::machine::session::Rules;
 use crate::outbox::{Outbox, StoreError};
 use crate::uplink;
 use crate::uplink::board::{Board, Place, Retained};
+use crate::uplink::commands::{self, Inbound};
 use progress::Progress;
-use recording::{Recording, clock_status};
+use recording::Recording;
 use supervisor::Supervisor;
 
 /// Observations between the links and the recording thread: about a second's worth of ten large
@@ -48,6 +51,9 @@ const OBSERVATIONS_DEPTH: usize = 64;
 
 /// Orders to the recording thread: a reload gives two for each machine.
 const ORDERS_DEPTH: usize = 64;
+
+/// Messages of portals that wait for the recording thread; the connection waits when more come.
+const MAIL_DEPTH: usize = 16;
 
 /// Questions to the supervisor that wait at once.
 const ASKS_DEPTH: usize = 16;
@@ -64,6 +70,9 @@ pub enum StartError {
     /// The store can't be opened: exit code 4.
     #[error("the store can't be opened")]
     Store(#[from] StoreError),
+    /// The ledger can't be opened: exit code 4.
+    #[error("the ledger can't be opened")]
+    Ledger(#[from] LedgerError),
     /// The state directory can't be used: exit code 4.
     #[error("the state directory {dir} can't be used")]
     StateDir {
@@ -80,6 +89,9 @@ pub enum StopError {
     /// The store failed: exit code 4.
     #[error("the store failed")]
     Store(#[source] StoreError),
+    /// The ledger failed: exit code 4.
+    #[error("the ledger failed")]
+    Ledger(#[source] LedgerError),
     /// A part did not end in time, or ended by itself.
     #[error("{0} ended unexpectedly or not in time")]
     Part(&'static str),
@@ -91,7 +103,7 @@ pub struct Agent {
     asks: mpsc::Sender<Ask>,
     live: watch::Receiver<Arc<Live>>,
     supervisor: JoinHandle<()>,
-    recording: oneshot::Receiver<Result<(), StoreError>>,
+    recording: oneshot::Receiver<Result<(), StopError>>,
     uplink: JoinHandle<()>,
     /// Ends the supervisor, and with it the links and the recording thread.
     stop_field: CancellationToken,
@@ -118,6 +130,22 @@ impl Agent {
             source,
         };
         let progress = Progress::open(&gateway.state_dir, &boot).map_err(state_dir_error)?;
+        let maps = Maps::open(&gateway.state_dir).map_err(state_dir_error)?;
+        let discipline = watch_discipline(Arc::clone(&clock)).map_err(state_dir_error)?;
+        let start = opening::Start {
+            boot: &boot,
+            now,
+            clock: *discipline.borrow(),
+        };
+        let (ledger, folded) = opening::open(&config, &progress, &start)?;
+        let bookings = Bookings::open(
+            &gateway.state_dir,
+            gateway.site.clone(),
+            gateway.id.clone(),
+            &gateway.bookings,
+            &gateway.sessions,
+        )
+        .map_err(state_dir_error)?;
         let origin = Origin {
             site: gateway.site.clone(),
             gateway: gateway.id.clone(),
@@ -128,6 +156,20 @@ impl Agent {
         let (board, board_seen) = watch::channel(cleared(&config, &progress));
         let (observations, observations_taken) = mpsc::channel(OBSERVATIONS_DEPTH);
         let (orders, orders_taken) = mpsc::channel(ORDERS_DEPTH);
+        let (mail, mail_taken) = mpsc::channel(MAIL_DEPTH);
+        let (kept, kept_told) = oneshot::channel();
+        let (machines, machines_seen) = watch::channel(Arc::default());
+        let sources = Sources {
+            outbox: outbox.clone(),
+            ledger: ledger.clone(),
+            maps: maps.clone(),
+            board: board_seen,
+        };
+        let inbound = Inbound {
+            machines: machines_seen,
+            bookings: mail,
+            kept,
+        };
         let recording = Recording {
             clock: Arc::clone(&clock),
             recorder: Recorder::new(
@@ -138,21 +180,29 @@ impl Agent {
             ),
             origin,
             started: now.wall,
+            discipline: discipline.clone(),
+            ledger: ledger.clone(),
             outbox: outbox.clone(),
-            folded: Folded::new(progress.recalled(0)),
+            folded,
             progress,
+            maps,
+            bookings,
+            state_dir: gateway.state_dir.clone(),
             seq_next: recovered.next_seq,
             commit_every: gateway.outbox.commit,
             board,
             observations: observations_taken,
             orders: orders_taken,
+            mail: mail_taken,
+            kept: Some(kept_told),
+            machines,
             awaited: config.machines.len(),
         };
         let recording = spawn_recording(recording).map_err(state_dir_error)?;
 
         let stop_uplink = CancellationToken::new();
         let stop_field = CancellationToken::new();
-        let uplink = start_uplink(&gateway, &outbox, board_seen, &stop_uplink);
+        let uplink = start_uplink(&gateway, sources, inbound, &stop_uplink);
         let own = Own::of(&gateway);
         let supervisor = Supervisor {
             clock: Arc::clone(&clock),
@@ -165,6 +215,8 @@ impl Agent {
             texts: BTreeMap::new(),
             orders,
             outbox,
+            ledger,
+            discipline,
             uplink: uplink.figures.clone(),
         };
         let (asks, asks_taken) = mpsc::channel(ASKS_DEPTH);
@@ -198,7 +250,7 @@ impl Agent {
     pub async fn ended(&mut self) -> StopError {
         tokio::select! {
             result = &mut self.recording => match result {
-                Ok(Err(error)) => StopError::Store(error),
+                Ok(Err(error)) => error,
                 Ok(Ok(())) | Err(_) => StopError::Part("the recorder"),
             },
             _ = &mut self.supervisor => StopError::Part("the supervisor"),
@@ -221,7 +273,7 @@ impl Agent {
         let uplink = tokio::time::timeout(STOP_PATIENCE, self.uplink).await;
         field?.map_err(|_| StopError::Part("the supervisor"))?;
         match recorded {
-            Ok(Ok(result)) => result.map_err(StopError::Store)?,
+            Ok(Ok(result)) => result?,
             Ok(Err(_)) | Err(_) => return Err(StopError::Part("the recorder")),
         }
         uplink
@@ -230,22 +282,49 @@ impl Agent {
     }
 }
 
+/// What the uplink reads.
+struct Sources {
+    outbox: Outbox,
+    ledger: Ledger,
+    maps: Maps,
+    board: watch::Receiver<Board>,
+}
+
 fn start_uplink(
     gateway: &Gateway,
-    outbox: &Outbox,
-    board: watch::Receiver<Board>,
+    sources: Sources,
+    inbound: Inbound,
     stop: &CancellationToken,
 ) -> uplink::Running {
     let topics = Topics::new(&gateway.uplink.prefix, &gateway.site, &gateway.id);
     let offline = GatewayStatus::offline(gateway.site.clone(), gateway.id.clone());
-    uplink::start(
-        &gateway.uplink,
-        topics,
-        offline,
-        outbox.clone(),
+    let Sources {
+        outbox,
+        ledger,
+        maps,
         board,
+    } = sources;
+    let known = commands::Sources {
+        ledger: ledger.clone(),
+        maps: Arc::new(move |hash| maps.text(hash)),
+        board: board.clone(),
+    };
+    let settings = &gateway.uplink;
+    // Ends with the uplink, by the same word.
+    drop(commands::start(
+        settings,
+        topics.clone(),
+        &offline,
+        inbound,
+        known,
         stop.clone(),
-    )
+    ));
+    let sources = uplink::Sources {
+        outbox,
+        ledger,
+        board,
+    };
+    uplink::start(settings, topics, offline, sources, stop.clone())
 }
 
 /// How sessions begin and end.
@@ -290,7 +369,7 @@ fn cleared(config: &Config, progress: &Progress) -> Board {
 
 fn spawn_recording(
     recording: Recording,
-) -> std::io::Result<oneshot::Receiver<Result<(), StoreError>>> {
+) -> std::io::Result<oneshot::Receiver<Result<(), StopError>>> {
     let (done, recorded) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new()
@@ -328,9 +407,10 @@ fn keep_live(asks: mpsc::Sender<Ask>, live: watch::Sender<Arc<Live>>) {
 }
 
 /// How far the clock can be trusted, for a snapshot.
-fn clock_document(clock: &dyn Clock) -> lineside_proto::Clock {
+fn clock_document(discipline: Discipline) -> lineside_proto::Clock {
+    let error_ms = discipline.error_ms;
     lineside_proto::Clock {
-        status: clock_status(clock.now()),
-        offset_ms: None,
+        status: discipline.status,
+        offset_ms: error_ms.and_then(|error_ms| i64::try_from(error_ms).ok()),
     }
 }

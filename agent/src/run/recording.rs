@@ -1,29 +1,39 @@
 //! The recording thread: inputs into the recorder, its commits into the stores, its words onto the
 //! board. The only place where what was read becomes durable.
 
-use lineside_proto::ledger::{Audit, Correction, GapReason};
-use lineside_proto::{
-    Availability, Clock as ClockDocument, ClockStatus, GatewayStatus, Identifier, Link, Time,
-};
-use std::collections::BTreeMap;
+use lineside_proto::ledger::{Audit, ConfigLeaf, Correction, GapReason, LeafBody};
+use lineside_proto::{Identifier, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::ask::{Arrival, Departure, Refused, Reply, Rotated};
+use super::StopError;
+use super::ask::{Arrival, Departure, Reply, Rotated};
+use super::maps::Maps;
+use super::opening;
 use super::progress::Progress;
 use super::snapshot;
-use crate::clock::{Clock, Stamp};
+use crate::bookings::Bookings;
+use crate::clock::{Clock, Discipline, Stamp};
 use crate::config::model::MachineMap;
 use crate::field::Texts;
+use crate::ledger::{Ledger, LedgerError};
 use crate::live::{LiveMachine, LiveSession};
-use crate::logs::chain;
+use crate::machine::account;
 use crate::machine::availability::Origin;
 use crate::machine::memory::Folded;
-use crate::machine::recorder::{Change, Commit, Input, Recorder, Resume};
-use crate::outbox::{Outbox, StoreError};
+use crate::machine::recorder::{Commit, Input, Recorder, Resume};
+use crate::outbox::Outbox;
+use crate::record::Entry;
 use crate::sample::{Observation, Slot};
-use crate::uplink::board::{Board, Place, Retained};
+use crate::uplink::board::{Board, Place};
+use crate::uplink::commands::BookingsMessage;
+
+mod entered;
+mod said;
+mod stored;
 
 /// Ticks are this far apart, so that holds and staleness fire without data.
 const TICK: Duration = Duration::from_millis(250);
@@ -32,19 +42,17 @@ const TICK: Duration = Duration::from_millis(250);
 /// a slow disk what was read comes before the tick that says how late it is.
 const OBSERVATIONS_AT_ONCE: usize = 64;
 
-/// A store that keeps failing is said again after so long.
-const ALARM_EVERY: Duration = Duration::from_secs(60);
-
-/// Wall time before this was never set: 2026-01-01.
-const WALL_PLAUSIBLE: i64 = 1_767_225_600_000;
+/// How long the first signature waits for what the broker keeps. The record beside the key guards the
+/// ledger meanwhile; a broker that is away must not keep it unsigned.
+const COMPARE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the thread is told besides observations.
 #[derive(Debug)]
 pub(super) enum Order {
     /// A machine comes.
     Join(Slot, Arc<MachineMap>),
-    /// A machine goes: for good, or to come back with another map.
-    Leave(Slot),
+    /// A machine goes.
+    Leave(Slot, Parting),
     /// The servers of a machine have told these texts of its enumerations, by point.
     Texts(Slot, Vec<(u16, Texts)>),
     /// A snapshot of the machines, without their links.
@@ -63,14 +71,28 @@ pub(super) enum Order {
     Audit(Audit),
 }
 
+/// How a machine goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Parting {
+    /// To come back at once with another map.
+    Changed,
+    /// It is no longer configured.
+    Gone,
+}
+
 /// What the thread works with.
 pub(super) struct Recording {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) origin: Origin,
     pub(super) started: Time,
     pub(super) recorder: Recorder,
+    pub(super) discipline: watch::Receiver<Discipline>,
+    pub(super) ledger: Ledger,
     pub(super) outbox: Outbox,
     pub(super) progress: Progress,
+    pub(super) maps: Maps,
+    pub(super) bookings: Bookings,
+    pub(super) state_dir: PathBuf,
     /// What the accounts of the machines remember from earlier runs.
     pub(super) folded: Folded,
     pub(super) seq_next: BTreeMap<Identifier, u64>,
@@ -78,6 +100,12 @@ pub(super) struct Recording {
     pub(super) board: watch::Sender<Board>,
     pub(super) observations: mpsc::Receiver<Observation>,
     pub(super) orders: mpsc::Receiver<Order>,
+    /// What portals sent.
+    pub(super) mail: mpsc::Receiver<BookingsMessage>,
+    /// The checkpoint of ours that the broker keeps, told once.
+    pub(super) kept: Option<oneshot::Receiver<Option<String>>>,
+    /// The machines of the configuration, for whoever takes their mail.
+    pub(super) machines: watch::Sender<Arc<BTreeSet<Identifier>>>,
     /// Machines that join at the start. Until they have, no status is said: a reader who is told ONLINE
     /// believes what an earlier run said of a machine.
     pub(super) awaited: usize,
@@ -86,12 +114,15 @@ pub(super) struct Recording {
 enum Event {
     Seen(Observation),
     Order(Order),
+    Mail(BookingsMessage),
+    Kept(Option<String>),
     Tick,
     Closed,
 }
 
 /// The thread's own bookkeeping.
 struct Pace {
+    begun: Instant,
     commit_due: Instant,
     status_due: Instant,
     status_said: Option<lineside_proto::MachineCount>,
@@ -99,6 +130,14 @@ struct Pace {
     alarmed: Option<Instant>,
     version: u64,
     left: BTreeMap<Identifier, Resume>,
+    /// Since when there are leaves that no checkpoint covers.
+    unsigned_since: Option<Instant>,
+    /// A checkpoint is to be signed without waiting for others.
+    sign_now: bool,
+    /// Whether the ledger was compared with what the broker keeps.
+    compared: bool,
+    /// Why the thread must end.
+    failed: Option<LedgerError>,
 }
 
 impl Recording {
@@ -106,22 +145,30 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// The last commit failed: what was read since the one before it is not kept.
-    pub(super) fn run(mut self, runtime: &tokio::runtime::Handle) -> Result<(), StoreError> {
+    /// The ledger could not be written, at any time; or the last commit failed: what was read since the one
+    /// before it is not kept.
+    pub(super) fn run(mut self, runtime: &tokio::runtime::Handle) -> Result<(), StopError> {
         let now = Instant::now();
         let mut pace = Pace {
+            begun: now,
             commit_due: now + self.commit_every,
             status_due: now,
             status_said: None,
             alarmed: None,
             version: 0,
             left: BTreeMap::new(),
+            unsigned_since: Some(now),
+            sign_now: true,
+            compared: false,
+            failed: None,
         };
         let mut tick_due = tokio::time::Instant::now();
-        loop {
+        while pace.failed.is_none() {
             match runtime.block_on(self.next(tick_due)) {
                 Event::Seen(seen) => self.take(seen, &mut pace),
                 Event::Order(order) => self.obey(order, &mut pace),
+                Event::Mail(message) => self.take_mail(&message, &mut pace),
+                Event::Kept(note) => self.compare(note.as_deref(), &mut pace),
                 Event::Tick => self.take_waiting(&mut pace),
                 Event::Closed => break,
             }
@@ -131,16 +178,35 @@ impl Recording {
             }
             self.settle(&mut pace);
         }
-        let rest = self.recorder.finish();
-        self.keep(rest, &mut pace);
-        self.commit(&mut pace);
-        self.outbox.close(self.clock.now().wall)
+        self.end(pace)
+    }
+
+    /// Makes everything durable and leaves word that the run ended well; after a ledger that failed only what
+    /// is not the ledger's.
+    fn end(mut self, mut pace: Pace) -> Result<(), StopError> {
+        if pace.failed.is_none() {
+            let rest = self.recorder.finish();
+            self.keep(rest, &mut pace);
+            pace.sign_now = true;
+            self.sign(&mut pace);
+            self.commit(&mut pace);
+        }
+        let closed = self.outbox.close(self.clock.now().wall);
+        if let Some(error) = pace.failed {
+            return Err(StopError::Ledger(error));
+        }
+        if let Err(error) = opening::say_stopped(&self.state_dir) {
+            tracing::warn!(%error, "the next start will count this run as killed");
+        }
+        closed.map_err(StopError::Store)
     }
 
     async fn next(&mut self, tick_due: tokio::time::Instant) -> Event {
         tokio::select! {
             biased;
             Some(order) = self.orders.recv() => Event::Order(order),
+            note = told(&mut self.kept) => Event::Kept(note),
+            Some(message) = self.mail.recv() => Event::Mail(message),
             () = tokio::time::sleep_until(tick_due) => Event::Tick,
             seen = self.observations.recv() => seen.map_or(Event::Closed, Event::Seen),
         }
@@ -163,19 +229,7 @@ impl Recording {
     fn obey(&mut self, order: Order, pace: &mut Pace) {
         match order {
             Order::Join(slot, map) => self.join(slot, map, pace),
-            Order::Leave(slot) => {
-                let machine = self
-                    .recorder
-                    .machine(slot)
-                    .map(|(map, ..)| map.machine.clone());
-                let mut commit = Commit::default();
-                let resume = self.recorder.leave(slot, &mut commit);
-                self.keep(commit, pace);
-                if let (Some(machine), Some(resume)) = (machine, resume) {
-                    self.retire(&machine, pace);
-                    pace.left.insert(machine, resume);
-                }
-            }
+            Order::Leave(slot, parting) => self.leave(slot, parting, pace),
             Order::Texts(slot, texts) => {
                 if let Some((map, ..)) = self.recorder.machine(slot) {
                     self.describe(map, &texts, pace);
@@ -185,15 +239,16 @@ impl Recording {
                 // A caller that gave up waiting needs no answer.
                 drop(reply.send(snapshot::machines(&self.recorder, self.clock.now())));
             }
-            Order::CheckIn(said, audit, reply) => refuse(&said, &audit, reply),
-            Order::CheckOut(said, audit, reply) => refuse(&said, &audit, reply),
-            Order::Correct(said, audit, reply) => refuse(&said, &audit, reply),
-            Order::RotateKey(audit, reply) | Order::FinishKey(audit, reply) => {
-                refuse(&"key", &audit, reply);
+            Order::CheckIn(arrival, audit, reply) => self.check_in(arrival, audit, reply, pace),
+            Order::CheckOut(departure, audit, reply) => {
+                self.check_out(departure, audit, reply, pace);
             }
-            Order::Audit(Audit { who, action, what }) => {
-                tracing::info!(who, action, what, "somebody changed something");
+            Order::Correct(correction, audit, reply) => {
+                self.correct(correction, audit, reply, pace);
             }
+            Order::RotateKey(audit, reply) => self.rotate_key(audit, reply, pace),
+            Order::FinishKey(audit, reply) => self.finish_key(audit, reply, pace),
+            Order::Audit(audit) => self.write(vec![LeafBody::Audit(audit)], pace),
         }
     }
 
@@ -208,92 +263,72 @@ impl Recording {
             reason: GapReason::Agent,
         });
         self.describe(&map, &[], pace);
+        if let Err(error) = self.maps.keep(&map) {
+            tracing::error!(%error, machine = %map.machine, "the text of the map can't be kept");
+        }
+        let config = ConfigLeaf {
+            machine: map.machine.clone(),
+            map: map.hash.clone(),
+            files: map.files.clone(),
+        };
+        self.write(vec![LeafBody::Config(config)], pace);
+        let machine = map.machine.clone();
         self.recorder.join(slot, map, resume, now);
         self.handle(&Input::Tick(now), pace);
-    }
-
-    /// Says what a machine is.
-    fn describe(&self, map: &MachineMap, texts: &[(u16, Texts)], pace: &mut Pace) {
-        let document = snapshot::map_document(map, texts);
-        let place = Place::Map(map.machine.clone());
-        self.post(place, serde_json::to_vec(&document), None, pace);
-    }
-
-    /// Clears what the broker keeps of a machine.
-    fn retire(&self, machine: &Identifier, pace: &mut Pace) {
-        for place in Place::all_of(machine) {
-            self.post(place, Ok(Vec::new()), None, pace);
+        let bookings = self.bookings.in_force(&machine);
+        let input = Input::Bookings {
+            machine: machine.clone(),
+            bookings,
+            at: self.clock.now(),
+        };
+        self.handle(&input, pace);
+        let ack = self.bookings.ack(&machine);
+        if ack.revision.is_some() {
+            self.acknowledge(&ack, pace);
         }
+        self.machines.send_modify(|machines| {
+            Arc::make_mut(machines).insert(machine);
+        });
+    }
+
+    fn leave(&mut self, slot: Slot, parting: Parting, pace: &mut Pace) {
+        let known = self.recorder.machine(slot);
+        let Some(machine) = known.map(|(map, ..)| map.machine.clone()) else {
+            return;
+        };
+        let mut commit = Commit::default();
+        let Some(mut resume) = self.recorder.leave(slot, &mut commit) else {
+            return;
+        };
+        if let (Parting::Gone, Some(memory)) = (parting, &mut resume.memory) {
+            let now = self.clock.now();
+            commit.leaves.extend(account::retire(&machine, memory, now));
+        }
+        self.keep(commit, pace);
+        if parting == Parting::Gone {
+            self.retire(&machine, pace);
+            self.machines.send_modify(|machines| {
+                Arc::make_mut(machines).remove(&machine);
+            });
+        }
+        self.remember(&machine, &resume);
+        pace.left.insert(machine, resume);
     }
 
     fn handle(&mut self, input: &Input, pace: &mut Pace) {
-        self.recorder
-            .set_clock(clock_status(self.clock.now()), None);
+        let Discipline { status, error_ms } = *self.discipline.borrow();
+        self.recorder.set_clock(status, error_ms);
         let commit = self.recorder.handle(input);
         self.keep(commit, pace);
     }
 
-    /// Puts a commit where it belongs: messages into the outbox, words onto the board once what led
-    /// to them is durable.
-    fn keep(&mut self, commit: Commit, pace: &mut Pace) {
-        for change in &commit.changes {
-            log_change(change);
-        }
-        if let Err(error) = self.outbox.append(commit.records) {
-            // Only a message that breaks the outbox's own rules: a fault of the program.
-            tracing::error!(error = chain(&error), "telemetry was refused by the outbox");
-        }
-        if !commit.changes.is_empty() {
-            self.commit(pace);
-        }
-        for document in commit.availability {
-            self.say(&document, pace);
-        }
-    }
-
-    fn say(&self, document: &Availability, pace: &mut Pace) {
-        let place = Place::Availability(document.machine.clone());
-        self.post(
-            place,
-            serde_json::to_vec(document),
-            Some(self.origin.max_age()),
-            pace,
-        );
-    }
-
-    fn post(
-        &self,
-        place: Place,
-        payload: serde_json::Result<Vec<u8>>,
-        max_age: Option<Duration>,
-        pace: &mut Pace,
-    ) {
-        let payload = match payload {
-            Ok(payload) => payload.into(),
-            Err(error) => return tracing::error!(%error, ?place, "a document can't be written"),
-        };
-        pace.version += 1;
-        let document = Retained {
-            payload,
-            version: pace.version,
-            made: Instant::now(),
-            max_age,
-        };
-        self.board.send_modify(|board| {
-            if matches!(place, Place::Availability(_)) {
-                let opening = board.openings.entry(place.clone());
-                opening.or_insert_with(|| document.clone());
-            }
-            board.documents.insert(place, document);
-        });
-    }
-
-    /// Commits if it is time to, and says the status if it is due.
+    /// Commits if it is time to, signs if it is, and says the status if that is due.
     fn settle(&mut self, pace: &mut Pace) {
         let now = Instant::now();
         if now >= pace.commit_due {
             self.commit(pace);
         }
+        self.sign(pace);
         if self.recorder.slots().count() < self.awaited {
             return;
         }
@@ -312,92 +347,22 @@ impl Recording {
         }
     }
 
-    /// Makes durable what was kept: messages first, then how far knowledge reaches. A store that
-    /// fails keeps what it can and names the rest in gap documents; machines are read and states
-    /// said all the same, since a portal needs them most when something is wrong.
-    fn commit(&mut self, pace: &mut Pace) {
-        let now = Instant::now();
-        pace.commit_due = now + self.commit_every;
-        let wall = self.clock.now().wall;
-        let done = self
-            .outbox
-            .commit(wall)
-            .map_err(|error| chain(&error))
-            .and_then(|_| {
-                self.progress
-                    .write(self.recorder.evidence(), self.recorder.memory(), 0)
-                    .map_err(|error| error.to_string())
-            });
-        match done {
-            Ok(()) if pace.alarmed.take().is_some() => tracing::info!("the store works again"),
-            Ok(()) => {}
-            Err(error) => {
-                if pace
-                    .alarmed
-                    .is_none_or(|said| now.duration_since(said) >= ALARM_EVERY)
-                {
-                    pace.alarmed = Some(now);
-                    tracing::error!(error, "the store fails");
-                }
-            }
-        }
-    }
-
-    fn status(&self, machines: lineside_proto::MachineCount) -> GatewayStatus {
-        GatewayStatus {
-            v: 1,
-            site: self.origin.site.clone(),
-            gateway: self.origin.gateway.clone(),
-            link: Link::Online,
-            boot: Some(self.origin.boot.clone()),
-            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-            started: Some(self.started),
-            clock: Some(ClockDocument {
-                status: clock_status(self.clock.now()),
-                offset_ms: None,
-            }),
-            machines: Some(machines),
-            outbox: Some(self.outbox.figures()),
-            ledger: None,
-            max_age_s: Some(self.origin.max_age_s()),
-            at: Some(self.clock.now().wall),
-        }
+    /// Facts of now, for the ledger.
+    fn facts(&self, bodies: Vec<LeafBody>) -> Vec<Entry> {
+        let at: Stamp = self.clock.now();
+        bodies.into_iter().map(|body| Entry { at, body }).collect()
     }
 }
 
-/// How far the gateway's clock can be trusted.
-pub(super) fn clock_status(now: Stamp) -> ClockStatus {
-    if now.wall.as_millis() < WALL_PLAUSIBLE {
-        ClockStatus::U
-    } else {
-        ClockStatus::I
+/// What is told once; never, where it was told or will not be.
+async fn told<T>(word: &mut Option<oneshot::Receiver<Option<T>>>) -> Option<T> {
+    let Some(receiver) = word else {
+        return std::future::pending().await;
+    };
+    let told = receiver.await;
+    *word = None;
+    match told {
+        Ok(told) => told,
+        Err(_) => std::future::pending().await,
     }
-}
-
-/// Says that nothing can be entered.
-fn refuse<T>(said: &dyn std::fmt::Debug, audit: &Audit, reply: Reply<T>) {
-    tracing::warn!(
-        ?said,
-        who = audit.who,
-        action = audit.action,
-        "nothing can be entered"
-    );
-    drop(reply.send(Err(Refused::not_here())));
-}
-
-fn log_change(change: &Change) {
-    let Change {
-        machine,
-        transition,
-        decided,
-        reason,
-    } = change;
-    tracing::info!(
-        %machine,
-        from = %transition.from,
-        to = %transition.to,
-        since = %decided.since,
-        reason,
-        "state changed"
-    );
 }

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use crate::clock::Stamp;
 use crate::config::model::MachineMap;
 use crate::field::Texts;
-use crate::live::{LiveMachine, LivePoint};
+use crate::live::{LiveMachine, LivePoint, LiveSession};
 use crate::machine::availability::rule_label;
 use crate::machine::recorder::Recorder;
+use crate::machine::session::Session;
 use crate::machine::state::StateMachine;
 use crate::sample::Slot;
 
@@ -31,13 +32,26 @@ pub(super) fn machines(recorder: &Recorder, now: Stamp) -> Vec<(Slot, LiveMachin
                 observed_at: standing.observed_ms.map(|observed| now.wall_at(observed)),
                 points: points(map, states, now),
                 links: Vec::new(),
-                session: None,
+                session: recorder.session(&map.machine).map(session),
             };
             Some((slot, machine))
         })
         .collect();
     machines.sort_by(|(_, one), (_, other)| one.machine.cmp(&other.machine));
     machines
+}
+
+/// A session, for people.
+pub(super) fn session(session: &Session) -> LiveSession {
+    LiveSession {
+        session: session.id.clone(),
+        booking: session.booking.clone(),
+        class: session.class,
+        check_in: session.check_in,
+        by: session.by.clone(),
+        from: session.from,
+        expected_end: session.end,
+    }
 }
 
 fn points(map: &MachineMap, states: &StateMachine, now: Stamp) -> Vec<LivePoint> {

@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::ask::Ask;
 use super::clock_document;
 use super::probed::{ProbeFailure, Probed, places, probed};
-use super::recording::Order;
-use crate::clock::Clock;
+use super::recording::{Order, Parting};
+use crate::clock::{Clock, Discipline};
 use crate::config::model::{Gateway, MachineMap};
 use crate::config::{self, Faults};
 use crate::field::{Field, Texts};
-use crate::live::{Live, LiveMachine, UplinkFigures};
+use crate::ledger::Ledger;
+use crate::live::{LedgerFigures, Live, LiveMachine, UplinkFigures};
 use crate::outbox::Outbox;
 use crate::sample::Slot;
 
@@ -94,6 +95,8 @@ pub(super) struct Supervisor {
     pub(super) texts: BTreeMap<Slot, Vec<(u16, Texts)>>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) outbox: Outbox,
+    pub(super) ledger: Ledger,
+    pub(super) discipline: watch::Receiver<Discipline>,
     pub(super) uplink: watch::Receiver<UplinkFigures>,
 }
 
@@ -217,11 +220,16 @@ impl Supervisor {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: self.started,
             at: self.clock.now().wall,
-            clock: clock_document(&*self.clock),
+            clock: clock_document(*self.discipline.borrow()),
             machines,
             uplink: self.uplink.borrow().clone(),
             outbox: self.outbox.figures(),
-            ledger: None,
+            ledger: Some(LedgerFigures {
+                origin: self.ledger.origin(),
+                size: self.ledger.size(),
+                signed: self.ledger.signed(),
+                delivered: self.ledger.delivered(),
+            }),
         }
     }
 
@@ -301,7 +309,7 @@ impl Supervisor {
                 }
                 other => {
                     if let Some((slot, _)) = other {
-                        self.order(Order::Leave(slot)).await;
+                        self.order(Order::Leave(slot, Parting::Changed)).await;
                     }
                     let slot = Slot(self.slot_next);
                     self.slot_next += 1;
@@ -311,7 +319,7 @@ impl Supervisor {
             }
         }
         for (slot, _) in old.into_values() {
-            self.order(Order::Leave(slot)).await;
+            self.order(Order::Leave(slot, Parting::Gone)).await;
         }
         for (slot, map) in joining {
             self.order(Order::Join(slot, map)).await;

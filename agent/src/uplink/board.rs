@@ -26,14 +26,17 @@ pub enum Place {
     Status,
     /// What a machine is.
     Map(Identifier),
+    /// What became of the bookings that the portal sent for a machine.
+    BookingsAck(Identifier),
 }
 
 impl Place {
     /// Every place of one machine.
-    pub fn all_of(machine: &Identifier) -> [Self; 2] {
+    pub fn all_of(machine: &Identifier) -> [Self; 3] {
         [
             Self::Availability(machine.clone()),
             Self::Map(machine.clone()),
+            Self::BookingsAck(machine.clone()),
         ]
     }
 
@@ -43,6 +46,7 @@ impl Place {
             Self::Status => topics.status(),
             Self::Availability(machine) => topics.availability(machine),
             Self::Map(machine) => topics.map(machine),
+            Self::BookingsAck(machine) => topics.bookings_ack(machine),
         }
     }
 }

@@ -3,7 +3,7 @@
 use lineside_proto::{Gap, GapKind, Identifier, Time};
 use serde::Deserialize;
 
-use super::delivery::DeadLetter;
+use super::exchange::DeadLetter;
 use crate::outbox::{Outbox, Record, RecordKind, StoreError};
 
 /// Puts a gap document for each of these records into the outbox, adjacent ones of a machine in one, and

@@ -1,99 +1,23 @@
 //! What goes to the broker next, and what its answers mean. Pure: one connection's whole judgement,
 //! without the connection.
 //!
-//! Documents of the board overtake history. Part of the window is kept for them, so that they never
-//! wait for history's acknowledgements.
+//! Documents of the board overtake what is stored, of which part of the window is kept free, so that they
+//! never wait for its acknowledgements. The ledger and history take turns while both have something to
+//! say, so that neither backlog starves the other.
 
 use std::time::Instant;
 
-use lineside_proto::Topics;
+use lineside_proto::{Topics, content_type};
 
 use super::board::{Board, Place};
+use super::exchange::{Answer, DeadLetter, Next, Outgoing, TOO_LARGE, Terms, one_leaf};
 use super::flight::{Breach, Flight};
-use super::history::History;
+use super::leaves::{Announcement, Audience, index};
+use super::notes::Notes;
+use super::queue::Queue;
 use super::refusal::{Consequence, Refusals, Verdict, reason, verdict};
 use super::shown::Shown;
-use crate::outbox::RecordKind;
-
-/// What a connection allows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Terms {
-    /// Publishes on their way at once, at least 1.
-    pub(super) window: u16,
-    /// The largest packet that the broker takes; none: any.
-    pub(super) packet_bytes_max: Option<u32>,
-}
-
-/// A publish to hand over.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Outgoing {
-    /// The topic.
-    pub(super) topic: String,
-    /// The document.
-    pub(super) payload: Vec<u8>,
-    /// Whether the broker keeps it.
-    pub(super) retained: bool,
-    /// The message expiry interval, in seconds.
-    pub(super) expiry_s: Option<u32>,
-}
-
-/// What to do next.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Next {
-    /// Hand this over.
-    Publish(Outgoing),
-    /// Nothing to hand over: this would be more than the broker takes.
-    TooLarge {
-        /// The topic.
-        topic: String,
-        /// The packet's size.
-        bytes: usize,
-    },
-}
-
-/// What the broker's answer came to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Answer {
-    /// The broker has it.
-    Delivered {
-        /// Its topic.
-        topic: String,
-    },
-    /// It was refused, and will be sent again.
-    Held {
-        /// Its topic.
-        topic: String,
-        /// The reason code.
-        code: u8,
-        /// Not before.
-        until: Instant,
-        /// Whether that is new, or was so already.
-        anew: bool,
-    },
-    /// It was refused for good.
-    SetAside {
-        /// Its topic.
-        topic: String,
-        /// The reason code.
-        code: u8,
-    },
-    /// The broker has answered the last word of a clean stop.
-    Farewell {
-        /// Whether it has it.
-        delivered: bool,
-    },
-    /// The connection is out of step.
-    Reconnect,
-}
-
-/// A record that the broker will never take, to be replaced by a gap document.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct DeadLetter {
-    /// Its position in the outbox.
-    pub(super) position: u64,
-    /// Why.
-    pub(super) reason: &'static str,
-}
+use crate::outbox::{Record, RecordKind};
 
 #[derive(Debug)]
 struct Flying {
@@ -104,8 +28,17 @@ struct Flying {
 #[derive(Debug)]
 enum Item {
     Board(Place),
+    Leaf { position: u64, index: u64 },
+    Note,
     Record { position: u64, gap: bool },
     Farewell,
+}
+
+impl Item {
+    /// Whether it is never given up, whatever the broker says.
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Leaf { .. } | Self::Note)
+    }
 }
 
 /// One connection's deliveries.
@@ -113,27 +46,33 @@ enum Item {
 pub(super) struct Delivery {
     topics: Topics,
     window: u64,
-    /// The part of the window that history may use.
-    history_window: u64,
+    /// The part of the window that what is stored may use.
+    stored_window: u64,
     packet_bytes_max: usize,
     /// How large a packet of such a publish is.
     packet_bytes: fn(&Outgoing) -> usize,
     flight: Flight<Flying>,
     shown: Shown,
-    history: History,
+    ledger: Queue<Announcement>,
+    notes: Notes,
+    history: Queue<Record>,
+    /// Whether the ledger is asked before history next.
+    ledger_first: bool,
     dead_letters: Vec<DeadLetter>,
     farewell: Option<Vec<u8>>,
     stopping: bool,
 }
 
 impl Delivery {
-    /// Begins at the outbox's delivered mark; `packet_bytes` tells the size of a publish on the wire.
+    /// Begins at both stores' delivered marks; `packet_bytes` tells the size of a publish on the wire.
     pub(super) fn new(
         topics: Topics,
         terms: Terms,
         packet_bytes: fn(&Outgoing) -> usize,
-        history: History,
+        (ledger, mut notes): (Queue<Announcement>, Notes),
+        history: Queue<Record>,
     ) -> Self {
+        notes.renew();
         let window = u64::from(terms.window.max(1));
         // A tenth, but at least two, and never all of it.
         let reserve = (window / 10).max(2).min(window - 1);
@@ -144,12 +83,15 @@ impl Delivery {
         Self {
             topics,
             window,
-            history_window: window - reserve,
+            stored_window: window - reserve,
             packet_bytes_max,
             packet_bytes,
             flight: Flight::new(),
             shown: Shown::default(),
+            ledger,
+            notes,
             history,
+            ledger_first: true,
             dead_letters: Vec::new(),
             farewell: None,
             stopping: false,
@@ -157,8 +99,18 @@ impl Delivery {
     }
 
     /// The records' way.
-    pub(super) fn history(&mut self) -> &mut History {
+    pub(super) fn history(&mut self) -> &mut Queue<Record> {
         &mut self.history
+    }
+
+    /// The leaves' way.
+    pub(super) fn ledger(&mut self) -> &mut Queue<Announcement> {
+        &mut self.ledger
+    }
+
+    /// The checkpoints' way.
+    pub(super) fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
     /// This is the first connection since the start: what machines' places said first goes out, too.
@@ -180,7 +132,7 @@ impl Delivery {
     }
 
     /// What to do next, if anything may be done now. Ask until there is nothing.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Next> {
+    pub(super) fn next(&mut self, refusals: &mut Refusals, now: Instant) -> Option<Next> {
         if self.flight.span() >= self.window {
             return None;
         }
@@ -190,16 +142,29 @@ impl Delivery {
         if let Some(next) = self.next_document(now) {
             return Some(next);
         }
-        if self.flight.span() >= self.history_window {
+        if self.flight.span() >= self.stored_window {
             return None;
         }
-        self.next_record(now)
+        if let Some(next) = self.next_note(refusals, now) {
+            return Some(next);
+        }
+        // By turns, not by shares: that is fair in a window of one, too.
+        if self.ledger_first {
+            let leaf = self.next_leaf(refusals, now);
+            self.ledger_first = leaf.is_none();
+            leaf.or_else(|| self.next_record(now))
+        } else {
+            let record = self.next_record(now);
+            self.ledger_first = true;
+            record.or_else(|| self.next_leaf(refusals, now))
+        }
     }
 
     fn next_farewell(&mut self, now: Instant) -> Option<Next> {
         let outgoing = Outgoing {
             topic: self.topics.status(),
             payload: self.farewell.take()?,
+            content_type: content_type::JSON,
             retained: true,
             expiry_s: None,
         };
@@ -212,6 +177,7 @@ impl Delivery {
         let outgoing = Outgoing {
             topic: place.topic(&self.topics),
             payload: document.payload.to_vec(),
+            content_type: content_type::JSON,
             retained: true,
             expiry_s: document.expiry_s(now),
         };
@@ -220,6 +186,53 @@ impl Delivery {
             return Some(too_large);
         }
         self.fly(Item::Board(place), &outgoing, now);
+        Some(Next::Publish(outgoing))
+    }
+
+    /// The newest checkpoint whose leaves the broker has all taken.
+    fn next_note(&mut self, refusals: &mut Refusals, now: Instant) -> Option<Next> {
+        let text = self.notes.take(index(self.ledger.mark()), now)?;
+        let outgoing = Outgoing {
+            topic: self.topics.checkpoint(),
+            payload: text.as_bytes().to_vec(),
+            content_type: content_type::TEXT,
+            retained: true,
+            expiry_s: None,
+        };
+        if self.too_large(&outgoing).is_some() {
+            let (until, anew) = refusals.held(&outgoing.topic, verdict(TOO_LARGE), now);
+            self.notes.refused(until);
+            let what = outgoing.topic;
+            return Some(Next::Held { what, until, anew });
+        }
+        self.fly(Item::Note, &outgoing, now);
+        Some(Next::Publish(outgoing))
+    }
+
+    /// The next leaf, or the document that follows on one.
+    fn next_leaf(&mut self, refusals: &mut Refusals, now: Instant) -> Option<Next> {
+        let (position, said) = self.ledger.take(now)?;
+        let outgoing = Outgoing {
+            topic: match &said.to {
+                Audience::Archive => self.topics.leaf(),
+                Audience::Portal(machine) => self.topics.sessions(machine),
+            },
+            payload: said.payload,
+            content_type: content_type::JSON,
+            retained: false,
+            expiry_s: None,
+        };
+        if self.too_large(&outgoing).is_some() {
+            let what = one_leaf(&outgoing.topic, said.index);
+            let (until, anew) = refusals.held(&what, verdict(TOO_LARGE), now);
+            self.ledger.refused(position, until);
+            return Some(Next::Held { what, until, anew });
+        }
+        let leaf = Item::Leaf {
+            position,
+            index: said.index,
+        };
+        self.fly(leaf, &outgoing, now);
         Some(Next::Publish(outgoing))
     }
 
@@ -232,6 +245,7 @@ impl Delivery {
         let outgoing = Outgoing {
             topic,
             payload: record.payload,
+            content_type: content_type::JSON,
             retained: false,
             expiry_s: None,
         };
@@ -267,7 +281,7 @@ impl Delivery {
     }
 
     /// Takes the records that need a gap document. Each is done with after it was
-    /// [`buried`](History::buried) in [`history`](Self::history).
+    /// [`buried`](Queue::buried) in [`history`](Self::history).
     pub(super) fn dead_letters(&mut self) -> Vec<DeadLetter> {
         std::mem::take(&mut self.dead_letters)
     }
@@ -300,41 +314,68 @@ impl Delivery {
             return Ok(Answer::Farewell { delivered });
         }
         match verdict {
-            Verdict::Delivered => {
-                match item {
-                    Item::Board(place) => self.shown.settled(&place),
-                    Item::Record { position, .. } => self.history.delivered(position),
-                    Item::Farewell => {}
-                }
-                Ok(Answer::Delivered { topic })
-            }
+            Verdict::Delivered => Ok(self.delivered(topic, &item)),
             Verdict::Reconnect => Ok(Answer::Reconnect),
             Verdict::Retry | Verdict::Park | Verdict::DeadLetter => {
-                Ok(match refusals.refused(&topic, verdict, now) {
-                    Consequence::Hold(until, anew) => {
-                        match item {
-                            Item::Board(place) => self.shown.refused(&place, until),
-                            Item::Record { position, .. } => self.history.refused(position, until),
-                            Item::Farewell => {}
-                        }
-                        Answer::Held {
-                            topic,
-                            code,
-                            until,
-                            anew,
-                        }
+                let consequence = if item.is_kept() {
+                    let (until, anew) = refusals.held(&topic, verdict, now);
+                    Consequence::Hold(until, anew)
+                } else {
+                    refusals.refused(&topic, verdict, now)
+                };
+                Ok(self.refused(topic, &item, code, consequence))
+            }
+        }
+    }
+
+    fn delivered(&mut self, topic: String, item: &Item) -> Answer {
+        let mut leaf = None;
+        match item {
+            Item::Board(place) => self.shown.settled(place),
+            Item::Leaf { position, index } => {
+                self.ledger.delivered(*position);
+                leaf = Some(*index);
+            }
+            Item::Note => self.notes.delivered(),
+            Item::Record { position, .. } => self.history.delivered(*position),
+            Item::Farewell => {}
+        }
+        Answer::Delivered { topic, leaf }
+    }
+
+    fn refused(
+        &mut self,
+        topic: String,
+        item: &Item,
+        code: u8,
+        consequence: Consequence,
+    ) -> Answer {
+        match consequence {
+            Consequence::Hold(until, anew) => {
+                match item {
+                    Item::Board(place) => self.shown.refused(place, until),
+                    Item::Leaf { position, .. } => self.ledger.refused(*position, until),
+                    Item::Note => self.notes.refused(until),
+                    Item::Record { position, .. } => self.history.refused(*position, until),
+                    Item::Farewell => {}
+                }
+                Answer::Held {
+                    topic,
+                    code,
+                    until,
+                    anew,
+                }
+            }
+            Consequence::DeadLetter => {
+                match item {
+                    Item::Board(place) => self.shown.settled(place),
+                    Item::Record { position, gap } => {
+                        self.set_aside(*position, *gap, reason(code));
                     }
-                    Consequence::DeadLetter => {
-                        match item {
-                            Item::Board(place) => self.shown.settled(&place),
-                            Item::Record { position, gap } => {
-                                self.set_aside(position, gap, reason(code));
-                            }
-                            Item::Farewell => {}
-                        }
-                        Answer::SetAside { topic, code }
-                    }
-                })
+                    // Never given up.
+                    Item::Leaf { .. } | Item::Note | Item::Farewell => {}
+                }
+                Answer::SetAside { topic, code }
             }
         }
     }
@@ -346,8 +387,10 @@ impl Delivery {
 
     /// The next moment, later than `now`, at which something that waits may go.
     pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
-        [self.shown.retry_at(now), self.history.hold()]
-            .into_iter()
+        let held = [self.ledger.hold(), self.history.hold()];
+        let shown = [self.shown.retry_at(now), self.notes.retry_at(now)];
+        held.into_iter()
+            .chain(shown)
             .flatten()
             .filter(|at| *at > now)
             .min()

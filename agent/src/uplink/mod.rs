@@ -1,20 +1,27 @@
 //! The rim towards the city: keeps a connection to the broker, shows it the board, and brings it the
-//! outbox's records in order, each until that very record was acknowledged.
+//! ledger's leaves and the outbox's records in order, each until that very one was acknowledged. A second
+//! connection takes bookings and requests.
 //!
 //! What is said on the connection is worked out in `delivery`, without a connection. Nothing is kept
-//! here that must survive: what was not acknowledged is in the outbox or on the board.
+//! here that must survive: what was not acknowledged is in the ledger, in the outbox or on the board.
 
 mod backoff;
 pub mod board;
+pub mod commands;
 mod dead_letter;
 mod delivery;
+mod exchange;
+mod feed;
 mod flight;
-mod history;
+mod leaves;
 pub mod mqtt;
+mod notes;
 mod outage;
+mod queue;
 mod refusal;
 mod session;
 mod shown;
+mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -30,10 +37,13 @@ use tracing::{info, warn};
 use self::backoff::{Backoff, jitter};
 use self::board::Board;
 use self::mqtt::{Fault, Peer};
+use self::notes::Notes;
 use self::outage::Outage;
 use self::refusal::Refusals;
 use self::session::{Ended, Session};
+use self::store::Leaves;
 use crate::config::model;
+use crate::ledger::Ledger;
 use crate::live::UplinkFigures;
 use crate::outbox::Outbox;
 
@@ -50,30 +60,33 @@ pub struct Running {
     pub task: JoinHandle<()>,
 }
 
+/// What the uplink brings to the broker.
+#[derive(Debug)]
+pub struct Sources {
+    /// Telemetry and gaps.
+    pub outbox: Outbox,
+    /// Leaves, the documents that accompany them, and checkpoints.
+    pub ledger: Ledger,
+    /// The retained documents; the newest overtake all that is stored.
+    pub board: watch::Receiver<Board>,
+}
+
 /// Starts the uplink on the present tokio runtime.
 ///
-/// `offline` is the will, and the last status after `cancel`. The newest `board` overtakes the records of
-/// the `outbox`.
+/// `offline` is the will, and the last status after `cancel`; it names the gateway.
 pub fn start(
     settings: &model::Uplink,
     topics: Topics,
     offline: GatewayStatus,
-    outbox: Outbox,
-    board: watch::Receiver<Board>,
+    sources: Sources,
     cancel: CancellationToken,
 ) -> Running {
-    let password = settings.password.as_ref();
-    let peer = Peer {
-        host: settings.host.clone(),
-        port: settings.port,
-        // No identifier contains a colon, so that no two gateways can mean the same.
-        client_id: format!("lineside:{}:{}", offline.site, offline.gateway),
-        credentials: settings.username.clone().map(|user| {
-            let password = password.map(|password| password.0.clone());
-            (user, password.unwrap_or_default())
-        }),
-        keep_alive: settings.keep_alive,
-    };
+    let Sources {
+        outbox,
+        ledger,
+        board,
+    } = sources;
+    let peer = peer(settings, client_id(&offline));
     let (figures, watched) = watch::channel(UplinkFigures {
         broker: format!("{}:{}", settings.host, settings.port),
         ..UplinkFigures::default()
@@ -86,6 +99,12 @@ pub fn start(
         // The status has no part that could fail to be written.
         offline: serde_json::to_vec(&offline).unwrap_or_default(),
         outbox,
+        leaves: Leaves {
+            ledger,
+            site: offline.site,
+            gateway: offline.gateway,
+        },
+        notes: Notes::default(),
         board,
         cancel,
         figures,
@@ -98,6 +117,25 @@ pub fn start(
     }
 }
 
+/// No identifier contains a colon, so that no two gateways can mean the same.
+fn client_id(gateway: &GatewayStatus) -> String {
+    format!("lineside:{}:{}", gateway.site, gateway.gateway)
+}
+
+fn peer(settings: &model::Uplink, client_id: String) -> Peer {
+    let password = settings.password.as_ref();
+    Peer {
+        host: settings.host.clone(),
+        port: settings.port,
+        client_id,
+        credentials: settings.username.clone().map(|user| {
+            let password = password.map(|password| password.0.clone());
+            (user, password.unwrap_or_default())
+        }),
+        keep_alive: settings.keep_alive,
+    }
+}
+
 /// What outlives a connection.
 struct Uplink {
     peer: Peer,
@@ -106,6 +144,8 @@ struct Uplink {
     topics: Topics,
     offline: Vec<u8>,
     outbox: Outbox,
+    leaves: Leaves,
+    notes: Notes,
     board: watch::Receiver<Board>,
     cancel: CancellationToken,
     figures: watch::Sender<UplinkFigures>,

@@ -70,7 +70,7 @@ pub(super) enum Consequence {
 }
 
 /// The topics that the broker refuses, for as long as it does. Lives longer than a connection. As many
-/// entries at most as the gateway has topics.
+/// entries at most as the gateway has topics, and one for a leaf that is larger than the broker takes.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     topics: HashMap<String, Refused>,
@@ -88,9 +88,22 @@ struct Refused {
 impl Refusals {
     /// Notes that the broker refused a publish to `topic` with a code whose verdict is `verdict`.
     pub(super) fn refused(&mut self, topic: &str, verdict: Verdict, now: Instant) -> Consequence {
+        let taken = self.taken;
+        let given_up = self.topics.get(topic).is_some_and(|known| {
+            let takes_others = taken.is_some_and(|taken| taken > known.since);
+            takes_others && now.duration_since(known.since) >= PATIENCE
+        });
+        if verdict == Verdict::DeadLetter || given_up {
+            return Consequence::DeadLetter;
+        }
+        let (until, anew) = self.held(topic, verdict, now);
+        Consequence::Hold(until, anew)
+    }
+
+    /// The same for what is never given up: the ledger. Until when it waits, and whether that is new.
+    pub(super) fn held(&mut self, topic: &str, verdict: Verdict, now: Instant) -> (Instant, bool) {
         let first = match verdict {
-            Verdict::DeadLetter => return Consequence::DeadLetter,
-            Verdict::Park => PARK_FIRST,
+            Verdict::Park | Verdict::DeadLetter => PARK_FIRST,
             Verdict::Retry | Verdict::Reconnect | Verdict::Delivered => RETRY_FIRST,
         };
         let Some(known) = self.topics.get_mut(topic) else {
@@ -101,19 +114,15 @@ impl Refusals {
                 wait: first,
             };
             self.topics.insert(topic.to_owned(), refused);
-            return Consequence::Hold(until, true);
+            return (until, true);
         };
-        let takes_others = self.taken.is_some_and(|taken| taken > known.since);
-        if takes_others && now.duration_since(known.since) >= PATIENCE {
-            return Consequence::DeadLetter;
-        }
         // What was on its way together was refused together: that is one refusal, not many.
         let anew = now >= known.until;
         if anew {
             known.wait = (known.wait * 2).clamp(first, HOLD_MAX);
             known.until = now + known.wait;
         }
-        Consequence::Hold(known.until, anew)
+        (known.until, anew)
     }
 
     /// Notes that the broker took a publish to `topic`. Returns for how long it had refused it, if it had.
@@ -194,6 +203,25 @@ mod tests {
             refusals.refused("v", Verdict::DeadLetter, now),
             Consequence::DeadLetter
         );
+    }
+
+    #[test]
+    fn the_ledger_is_held_at_a_bounded_pace_and_never_given_up() {
+        for verdict in [Verdict::Park, Verdict::DeadLetter, Verdict::Retry] {
+            let mut now = Instant::now();
+            let mut refusals = Refusals::default();
+            let mut waits = Vec::new();
+            for _ in 0..100 {
+                let (until, anew) = refusals.held("ledger/leaf", verdict, now);
+                assert!(anew);
+                refusals.refused("other", Verdict::Retry, now);
+                refusals.accepted("other", now + Duration::from_millis(1));
+                waits.push((until - now).as_secs());
+                now = until;
+            }
+            assert_eq!(waits.last(), Some(&300), "{verdict:?}");
+            assert!(waits.iter().all(|wait| (2..=300).contains(wait)));
+        }
     }
 
     #[test]

@@ -1,30 +1,31 @@
-//! One connection from its CONNACK to its end: carries between the connection, the outbox and
+//! One connection from its CONNACK to its end: carries between the connection, the stores and
 //! [`Delivery`], which decides, and watches that the broker goes on answering.
 
 use std::future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::{self, JoinHandle};
 use tokio::time;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::Uplink;
 use super::dead_letter::bury;
-use super::delivery::{Answer, DeadLetter, Delivery, Next, Terms};
-use super::history::{History, READ_BYTES_MAX};
+use super::delivery::Delivery;
+use super::exchange::{Answer, DeadLetter, Next, TOO_LARGE, Terms, one_leaf};
+use super::feed::{Feed, STORE_PAUSE, changed, finished};
 use super::mqtt::Fault;
 use super::mqtt::publisher::{Heard, Publisher, packet_bytes};
 use super::refusal::reason;
+use super::store::Leaves;
 use crate::clock::{Clock, SystemClock};
-use crate::outbox::{Record, StoreError};
+use crate::outbox::{Outbox, StoreError};
 
 /// How long the broker may take to accept; longer than the library's own limit.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long a clean stop waits for the broker to take the last status and the DISCONNECT.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long to leave an outbox alone that could not be read or written.
-const STORE_PAUSE: Duration = Duration::from_secs(10);
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -41,12 +42,10 @@ impl From<Fault> for Ended {
     }
 }
 
-/// The delivered mark is made durable each time that it has moved by this part of the window, so that a
-/// crash while history is caught up sends little again.
+/// A delivered mark is made durable each time that it has moved by this part of the window, so that a
+/// crash while a backlog is caught up sends little again.
 const NOTE_SHARE: u64 = 4;
 
-/// What a read of the outbox gave: from where, up to which durable end, and what.
-type Read = (u64, u64, Result<Vec<(u64, Record)>, StoreError>);
 /// What became of records that were set aside.
 type Buried = (Vec<DeadLetter>, Result<(), StoreError>);
 
@@ -54,14 +53,13 @@ type Buried = (Vec<DeadLetter>, Result<(), StoreError>);
 pub(super) struct Session {
     connection: Publisher,
     delivery: Delivery,
-    durable: watch::Receiver<u64>,
-    reading: Option<JoinHandle<Read>>,
+    outbox: Feed<Outbox>,
+    ledger: Feed<Leaves>,
+    /// The newest signed checkpoint.
+    signed: watch::Receiver<Option<Arc<str>>>,
     burying: Option<JoinHandle<Buried>>,
-    noting: Option<JoinHandle<Result<(), StoreError>>>,
-    /// The mark that was made durable last.
-    mark_noted: u64,
-    /// What the outbox was told last.
-    mark: u64,
+    /// Whether a store could not be read, as far as was reported.
+    could_not_read: bool,
     /// When a clean stop gives up waiting.
     stop_by: Option<Instant>,
 }
@@ -89,11 +87,15 @@ impl Session {
     }
 
     fn new(uplink: &mut Uplink, connection: Publisher, terms: Terms) -> Self {
-        let mut durable = uplink.outbox.durable();
-        let mark = uplink.outbox.delivered();
-        let end = *durable.borrow_and_update();
-        let history = History::new(mark, end);
-        let mut delivery = Delivery::new(uplink.topics.clone(), terms, packet_bytes, history);
+        let (outbox, history) = Feed::new(uplink.outbox.clone());
+        let (ledger, leaves) = Feed::new(uplink.leaves.clone());
+        let mut signed = uplink.leaves.ledger.checkpoint();
+        if let Some(note) = &*signed.borrow_and_update() {
+            uplink.notes.signed(note);
+        }
+        let notes = uplink.notes.clone();
+        let topics = uplink.topics.clone();
+        let mut delivery = Delivery::new(topics, terms, packet_bytes, (leaves, notes), history);
         if uplink.figures.borrow().connects == 0 {
             delivery.introduce();
         }
@@ -106,12 +108,11 @@ impl Session {
         Self {
             connection,
             delivery,
-            durable,
-            reading: None,
+            outbox,
+            ledger,
+            signed,
             burying: None,
-            noting: None,
-            mark_noted: mark,
-            mark,
+            could_not_read: false,
             stop_by: None,
         }
     }
@@ -131,14 +132,9 @@ impl Session {
                 break;
             }
         }
-        uplink.outbox.acknowledge(self.delivery.history().mark());
-        // Also the last word of a clean stop, when nobody commits any more.
-        let outbox = uplink.outbox.clone();
-        Self::noted(
-            task::spawn_blocking(move || outbox.note_delivered())
-                .await
-                .ok(),
-        );
+        self.ledger.close(self.delivery.ledger().mark()).await;
+        self.outbox.close(self.delivery.history().mark()).await;
+        uplink.notes = self.delivery.notes().clone();
         ended
     }
 
@@ -151,15 +147,16 @@ impl Session {
         let mut heard = Vec::new();
         tokio::select! {
             () = self.connection.heard(&mut heard) => {}
-            read = finished(&mut self.reading) => self.read(read),
+            done = self.ledger.done() => self.ledger.take_in(done, self.delivery.ledger()),
+            done = self.outbox.done() => self.outbox.take_in(done, self.delivery.history()),
             buried = finished(&mut self.burying) => self.buried(buried),
-            noted = finished(&mut self.noting) => Self::noted(noted),
+            () = changed(&mut self.signed) => {
+                if let Some(note) = &*self.signed.borrow_and_update() {
+                    self.delivery.notes().signed(note);
+                }
+            }
             () = changed(&mut uplink.board) => {
                 self.delivery.show(uplink.board.borrow_and_update().clone());
-            }
-            () = changed(&mut self.durable) => {
-                let end = *self.durable.borrow_and_update();
-                self.delivery.history().durable_to(end);
             }
             () = uplink.cancel.cancelled(), if self.stop_by.is_none() => {
                 self.stop_by = Some(Instant::now() + STOP_TIMEOUT);
@@ -178,12 +175,13 @@ impl Session {
     }
 
     fn hand_over(&mut self, uplink: &mut Uplink) -> Result<(), Fault> {
-        while let Some(next) = self.delivery.next(Instant::now()) {
+        while let Some(next) = self.delivery.next(&mut uplink.refusals, Instant::now()) {
             match next {
                 Next::Publish(outgoing) => self.connection.publish(outgoing)?,
                 Next::TooLarge { topic, bytes } => {
                     uplink.set_aside(&topic, &format!("its {bytes} bytes are too many for it"));
                 }
+                Next::Held { what, until, anew } => uplink.held(&what, TOO_LARGE, until, anew),
             }
         }
         Ok(())
@@ -194,15 +192,8 @@ impl Session {
         if self.stop_by.is_some() {
             return;
         }
-        if self.reading.is_none() {
-            if let Some(from) = self.delivery.history().wanted(Instant::now()) {
-                let outbox = uplink.outbox.clone();
-                let end = *self.durable.borrow();
-                self.reading = Some(task::spawn_blocking(move || {
-                    (from, end, outbox.read(from, READ_BYTES_MAX))
-                }));
-            }
-        }
+        self.ledger.work(self.delivery.ledger());
+        self.outbox.work(self.delivery.history());
         if self.burying.is_none() {
             let letters = self.delivery.dead_letters();
             if !letters.is_empty() {
@@ -212,18 +203,6 @@ impl Session {
                     (letters, buried)
                 }));
             }
-        }
-    }
-
-    fn read(&mut self, read: Option<Read>) {
-        let history = self.delivery.history();
-        match read {
-            Some((from, end, Ok(records))) => history.read(from, end, records),
-            Some((_, _, Err(fault))) => {
-                error!("the outbox can't be read: {fault}");
-                history.pause(Instant::now() + STORE_PAUSE);
-            }
-            None => history.pause(Instant::now() + STORE_PAUSE),
         }
     }
 
@@ -242,13 +221,6 @@ impl Session {
                     self.delivery.history().refused(letter.position, until);
                 }
             }
-        }
-    }
-
-    fn noted(noted: Option<Result<(), StoreError>>) {
-        if let Some(Err(fault)) = noted {
-            // The next commit tries the same, and tells people where it fails.
-            debug!("the delivered mark is not durable yet: {fault}");
         }
     }
 
@@ -280,11 +252,14 @@ impl Session {
 
     fn weigh(&mut self, answer: Answer, uplink: &mut Uplink) -> Result<(), Ended> {
         match answer {
-            Answer::Delivered { topic } => {
+            Answer::Delivered { topic, leaf } => {
                 uplink
                     .figures
                     .send_modify(|figures| figures.acknowledged += 1);
                 uplink.accepted(&topic);
+                if let Some(leaf) = leaf.filter(|_| uplink.refusals.count() > 0) {
+                    uplink.accepted(&one_leaf(&topic, leaf));
+                }
             }
             Answer::Held {
                 topic,
@@ -305,24 +280,25 @@ impl Session {
     }
 
     fn acknowledge(&mut self, uplink: &Uplink) {
-        let mark = self.delivery.history().mark();
-        if mark > self.mark {
-            self.mark = mark;
-            uplink.outbox.acknowledge(mark);
-        }
-        let ripe = mark - self.mark_noted >= u64::from(uplink.window) / NOTE_SHARE;
-        if ripe && mark > self.mark_noted && self.noting.is_none() {
-            self.mark_noted = mark;
-            let outbox = uplink.outbox.clone();
-            self.noting = Some(task::spawn_blocking(move || outbox.note_delivered()));
-        }
+        let step = u64::from(uplink.window) / NOTE_SHARE;
+        self.ledger.acknowledge(self.delivery.ledger().mark(), step);
+        self.outbox
+            .acknowledge(self.delivery.history().mark(), step);
     }
 
-    fn report(&self, uplink: &Uplink) {
+    fn report(&mut self, uplink: &Uplink) {
         let in_flight = self.delivery.in_flight();
+        // What can't be read is worse than what is refused.
+        let fault = self.ledger.fault().or(self.outbox.fault());
+        let is_over = self.could_not_read && fault.is_none() && uplink.refusals.count() == 0;
+        self.could_not_read = fault.is_some();
         uplink.figures.send_if_modified(|figures| {
-            let changed = figures.in_flight != in_flight;
+            let mut changed = figures.in_flight != in_flight;
             figures.in_flight = in_flight;
+            if is_over || (fault.is_some() && figures.fault.as_deref() != fault) {
+                figures.fault = fault.map(str::to_owned);
+                changed = true;
+            }
             changed
         });
     }
@@ -356,26 +332,8 @@ fn breach(breach: super::flight::Breach) -> Fault {
     Fault::Lost(format!("the broker breaks the protocol: {breach}"))
 }
 
-/// The result of a task, when it ends; none if it panicked.
-async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
-    match task {
-        Some(running) => {
-            let result = running.await;
-            *task = None;
-            result.ok()
-        }
-        None => future::pending().await,
-    }
-}
-
-/// Waits for a new value; for ever where there will be none.
-async fn changed<T>(watched: &mut watch::Receiver<T>) {
-    if watched.changed().await.is_err() {
-        future::pending::<()>().await;
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
+/// Waits until then; for ever where there is no such moment.
+pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => time::sleep_until(deadline.into()).await,
         None => future::pending().await,
@@ -401,7 +359,8 @@ impl Uplink {
         let wait = humantime::format_duration(Duration::from_secs(wait.as_secs()));
         self.figures.send_modify(|figures| {
             figures.refused += 1;
-            if anew {
+            // After a reconnect it is the same refusal, of which the figures know nothing any more.
+            if anew || figures.fault.is_none() {
                 let reason = reason(code);
                 figures.fault = Some(format!(
                     "the broker refuses {topic}: {reason}; tried again in {wait}"

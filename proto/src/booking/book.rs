@@ -75,8 +75,12 @@ impl Book {
     }
 
     /// The book that was kept. Where other tokens count than then, only bookings of those who still may sign
-    /// stay, and the newest message of each machine is judged again when it comes again.
+    /// stay, and the newest message of each machine is judged again when it comes again. A record of another
+    /// version counts as none.
     pub fn restore(mut self, record: BookRecord) -> Self {
+        if record.v != 1 {
+            return self;
+        }
         let same = record.trust == self.trust_hash();
         self.machines = record.machines;
         if !same {

@@ -3,6 +3,7 @@
 //! Pure, and enough to verify a ledger without the agent.
 
 pub mod checkpoint;
+pub mod conservation;
 pub mod jcs;
 mod leaf;
 pub mod note;

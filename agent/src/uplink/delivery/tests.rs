@@ -1,14 +1,16 @@
 //! The order of deliveries, tried against a broker that answers as it likes.
 
 use super::super::board::{Board, Place, Retained};
-use super::super::history::History;
+use super::super::leaves::{Announcement, Audience};
+use super::super::notes::Notes;
+use super::super::queue::Queue;
 use super::super::refusal::Refusals;
 use super::{Answer, Delivery, Next, Outgoing, Terms};
 use crate::outbox::{Record, RecordKind};
 use lineside_proto::{Time, Topics};
-use proptest::prelude::*;
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+mod world;
 
 fn topics() -> Topics {
     Topics::new("p", &"s".parse().unwrap(), &"g".parse().unwrap())
@@ -29,14 +31,56 @@ fn record(machine: &str, seq: u64, gap: bool) -> Record {
 }
 
 fn delivery(window: u16, packet_bytes_max: Option<u32>, records: Vec<Record>) -> Delivery {
+    delivery_of(window, packet_bytes_max, records, &[])
+}
+
+/// The same with leaves, of which some have a document.
+fn delivery_of(
+    window: u16,
+    packet_bytes_max: Option<u32>,
+    records: Vec<Record>,
+    leaves: &[bool],
+) -> Delivery {
     let terms = Terms {
         window,
         packet_bytes_max,
     };
     let end = u64::try_from(records.len()).unwrap();
-    let mut history = History::new(0, end);
+    let mut history = Queue::new(0, end);
     history.read(0, end, (0..end).zip(records).collect());
-    Delivery::new(topics(), terms, |publish| publish.payload.len(), history)
+    let end = 2 * u64::try_from(leaves.len()).unwrap();
+    let mut ledger = Queue::new(0, end);
+    ledger.read(0, end, announced(leaves));
+    let size = |publish: &Outgoing| publish.payload.len();
+    Delivery::new(topics(), terms, size, (ledger, Notes::default()), history)
+}
+
+fn announced(leaves: &[bool]) -> Vec<(u64, Announcement)> {
+    let say = |index: u64, to| Announcement {
+        index,
+        to,
+        payload: index.to_string().into_bytes(),
+    };
+    let mut said = Vec::new();
+    for (index, has_document) in (0..).zip(leaves) {
+        if *has_document {
+            let portal = Audience::Portal("m".parse().unwrap());
+            said.push((2 * index, say(index, Audience::Archive)));
+            said.push((2 * index + 1, say(index, portal)));
+        } else {
+            said.push((2 * index + 1, say(index, Audience::Archive)));
+        }
+    }
+    said
+}
+
+/// The mark of the ledger, in leaves.
+fn leaf_mark(delivery: &mut Delivery) -> u64 {
+    delivery.ledger().mark() / 2
+}
+
+fn note(size: u64) -> std::sync::Arc<str> {
+    format!("o\n{size}\nr\n").into()
 }
 
 fn board(documents: &[(&str, u64)]) -> Board {
@@ -61,13 +105,15 @@ fn board(documents: &[(&str, u64)]) -> Board {
 }
 
 fn publishes(delivery: &mut Delivery, now: Instant) -> Vec<String> {
-    std::iter::from_fn(|| delivery.next(now))
+    let mut refusals = Refusals::default();
+    std::iter::from_fn(|| delivery.next(&mut refusals, now))
         .map(|next| match next {
             Next::Publish(publish) => {
                 let payload = String::from_utf8(publish.payload).unwrap();
                 format!("{} {payload}", publish.topic)
             }
             Next::TooLarge { topic, .. } => format!("{topic} too large"),
+            Next::Held { what, .. } => format!("{what} held"),
         })
         .collect()
 }
@@ -191,147 +237,102 @@ fn refusals_are_held_or_set_aside_by_their_code() {
     }
 }
 
-/// A broker that answers in any order and by any code, and an agent around a [`Delivery`] that reads
-/// ahead and buries.
-struct World {
-    window: u16,
-    delivery: Delivery,
-    refusals: Refusals,
-    records: Vec<Record>,
-    unanswered: Vec<(u16, String)>,
-    handed_over: u16,
-    now: Instant,
-    /// Of each telemetry topic, what the broker took.
-    taken: BTreeMap<String, Vec<u64>>,
-    buried: Vec<u64>,
+#[test]
+fn the_ledger_and_history_take_turns_and_a_checkpoint_waits_for_its_leaves() {
+    let now = Instant::now();
+    let mut refusals = Refusals::default();
+    let records = (0..6).map(|seq| record("m", seq, false)).collect();
+    let mut delivery = delivery_of(10, None, records, &[true, false, false]);
+    delivery.notes().signed(&note(2));
+    let expected = [
+        "p/s/g/ledger/leaf 0",
+        "p/s/g/telemetry/m 0",
+        "p/s/g/sessions/m 0",
+        "p/s/g/telemetry/m 1",
+        "p/s/g/ledger/leaf 1",
+        "p/s/g/telemetry/m 2",
+        "p/s/g/ledger/leaf 2",
+        "p/s/g/telemetry/m 3",
+    ];
+    assert_eq!(publishes(&mut delivery, now), expected);
+    for id in 1..=8 {
+        delivery.left(id).unwrap();
+    }
+    // The last leaf, the first, the second; then the first one's document.
+    for (id, mark, leaf) in [(7, 0, Some(2)), (1, 0, Some(0)), (5, 0, Some(1))] {
+        let answer = delivery.answered(id, 0, &mut refusals, now).unwrap();
+        assert!(matches!(answer, Answer::Delivered { leaf: found, .. } if found == leaf));
+        assert_eq!(leaf_mark(&mut delivery), mark);
+        assert!(
+            !publishes(&mut delivery, now)
+                .concat()
+                .contains("checkpoint")
+        );
+    }
+    for id in [2, 3] {
+        delivery.answered(id, 0, &mut refusals, now).unwrap();
+    }
+    assert_eq!(leaf_mark(&mut delivery), 3);
+    let next = publishes(&mut delivery, now);
+    assert_eq!(next.first().unwrap(), "p/s/g/ledger/checkpoint o\n2\nr\n");
 }
 
-impl World {
-    fn new(window: u16, machines: &[u8]) -> Self {
-        let mut seqs = BTreeMap::new();
-        let records: Vec<_> = machines
-            .iter()
-            .map(|machine| {
-                let seq: &mut u64 = seqs.entry(*machine).or_default();
-                *seq += 1;
-                record(&format!("m{machine}"), *seq, false)
-            })
-            .collect();
-        Self {
-            window,
-            delivery: delivery(window, None, records.clone()),
-            refusals: Refusals::default(),
-            records,
-            unanswered: Vec::new(),
-            handed_over: 0,
-            now: Instant::now(),
-            taken: BTreeMap::new(),
-            buried: Vec::new(),
-        }
-    }
-
-    fn hand_over(&mut self) {
-        while let Some(next) = self.delivery.next(self.now) {
-            let Next::Publish(Outgoing { topic, payload, .. }) = next else {
-                panic!("{next:?}");
-            };
-            // As the client counts: round a circle as long as the window.
-            let id = self.handed_over % self.window + 1;
-            self.handed_over += 1;
-            self.delivery.left(id).unwrap();
-            let payload = String::from_utf8(payload).unwrap();
-            self.unanswered.push((id, format!("{topic} {payload}")));
-            assert!(self.unanswered.len() <= usize::from(self.window));
-        }
-    }
-
-    fn answer(&mut self, which: usize, code: u8) {
-        if self.unanswered.is_empty() {
-            return;
-        }
-        let (id, publish) = self.unanswered.swap_remove(which % self.unanswered.len());
-        let (topic, seq) = publish.split_once(' ').unwrap();
-        let answer = self
-            .delivery
-            .answered(id, code, &mut self.refusals, self.now)
-            .unwrap();
-        if let Answer::Delivered { topic: answered } = answer {
-            assert_eq!(answered, topic);
-            let seq = seq.parse().unwrap();
-            self.taken.entry(topic.to_owned()).or_default().push(seq);
-        }
-    }
-
-    /// Buries what was set aside and reads what is wanted.
-    fn catch_up(&mut self) {
-        for letter in self.delivery.dead_letters() {
-            self.buried.push(letter.position);
-            self.delivery.history().buried(letter.position);
-        }
-        let end = u64::try_from(self.records.len()).unwrap();
-        if let Some(from) = self.delivery.history().wanted(self.now) {
-            let records = (0..).zip(self.records.iter().cloned());
-            let records: Vec<_> = records.filter(|(at, _)| *at >= from).collect();
-            self.delivery.history().read(from, end, records);
-        }
+#[test]
+fn turns_are_kept_in_a_window_of_one() {
+    let now = Instant::now();
+    let mut refusals = Refusals::default();
+    let records = (0..3).map(|seq| record("m", seq, false)).collect();
+    let mut delivery = delivery_of(1, None, records, &[false, false]);
+    for expected in ["ledger/leaf 0", "telemetry/m 0", "ledger/leaf 1"] {
+        let next = publishes(&mut delivery, now);
+        assert_eq!(next, [format!("p/s/g/{expected}")]);
+        delivery.left(1).unwrap();
+        delivery.answered(1, 0, &mut refusals, now).unwrap();
     }
 }
 
-proptest! {
-    /// However the broker shuffles, refuses and delays: the window is kept, every record is taken once or
-    /// buried once, and none is both.
-    #[test]
-    fn every_record_is_taken_or_buried(
-        window in 1_u16..12,
-        machines in prop::collection::vec(0_u8..3, 1..40),
-        answers in prop::collection::vec((any::<usize>(), prop::sample::select(
-            vec![0x00_u8, 0x00, 0x00, 0x10, 0x80, 0x87, 0x97, 0x90, 0x99])), 1..120),
-        pause_s in 0_u64..40,
-    ) {
-        let mut world = World::new(window, &machines);
-        world.delivery.show(board(&[("", 1), ("m0", 2), ("m1", 3)]));
-        for (which, code) in answers {
-            world.hand_over();
-            world.answer(which, code);
-            world.catch_up();
-            world.now += Duration::from_secs(pause_s);
+#[test]
+fn a_refused_or_too_large_leaf_waits_and_holds_up_nothing_else() {
+    for code in [0x80, 0x87, 0x90, 0x95, 0x97, 0x99] {
+        let now = Instant::now();
+        let records = (0..3).map(|seq| record("m", seq, false)).collect();
+        let mut delivery = delivery_of(10, None, records, &[false, true, false]);
+        let mut refusals = Refusals::default();
+        assert_eq!(publishes(&mut delivery, now).len(), 7);
+        for id in 1..=7 {
+            delivery.left(id).unwrap();
         }
-        for _ in 0..200 {
-            world.hand_over();
-            world.answer(0, 0);
-            world.catch_up();
-            world.now += Duration::from_secs(30);
+        // Leaf 0; the rest is taken.
+        let answer = delivery.answered(1, code, &mut refusals, now).unwrap();
+        assert!(
+            matches!(answer, Answer::Held { anew: true, .. }),
+            "{answer:?}"
+        );
+        for id in 2..=7 {
+            delivery.answered(id, 0, &mut refusals, now).unwrap();
         }
-        let end = u64::try_from(machines.len()).unwrap();
-        prop_assert_eq!(world.delivery.history().mark(), end);
-        prop_assert!(world.unanswered.is_empty());
-        let taken = world.taken.iter().filter(|(topic, _)| topic.contains("telemetry"));
-        let taken: usize = taken.map(|(_, seqs)| seqs.len()).sum();
-        prop_assert_eq!(taken + world.buried.len(), machines.len());
+        assert_eq!(
+            (leaf_mark(&mut delivery), delivery.history().mark()),
+            (0, 3)
+        );
+        assert!(delivery.dead_letters().is_empty());
+        assert_eq!(publishes(&mut delivery, now), [""; 0]);
+        let later = delivery.retry_at(now).unwrap();
+        let from = delivery.ledger().wanted(later).unwrap();
+        let said = announced(&[false, true, false]);
+        delivery.ledger().read(from, 6, said);
+        assert_eq!(publishes(&mut delivery, later), ["p/s/g/ledger/leaf 0"]);
+        delivery.left(1).unwrap();
+        delivery.answered(1, 0, &mut refusals, later).unwrap();
+        assert_eq!(leaf_mark(&mut delivery), 3, "{code:#04x}");
     }
-
-    /// Without refusals each machine's messages are handed over in order, whatever the order of the
-    /// acknowledgements.
-    #[test]
-    fn a_machine_s_messages_keep_their_order(
-        window in 1_u16..12,
-        machines in prop::collection::vec(0_u8..3, 1..40),
-        answers in prop::collection::vec(any::<usize>(), 60..61),
-    ) {
-        let mut world = World::new(window, &machines);
-        let mut order: BTreeMap<String, VecDeque<u64>> = BTreeMap::new();
-        for which in answers {
-            let before = world.unanswered.len();
-            world.hand_over();
-            for (_, publish) in &world.unanswered[before..] {
-                let (topic, seq) = publish.split_once(' ').unwrap();
-                order.entry(topic.to_owned()).or_default().push_back(seq.parse().unwrap());
-            }
-            world.answer(which, 0);
-        }
-        for (topic, seqs) in order {
-            let expected: VecDeque<u64> = (1..).take(seqs.len()).collect();
-            prop_assert_eq!(seqs, expected, "{}", topic);
-        }
-    }
+    let now = Instant::now();
+    let mut leaves = vec![false; 11];
+    leaves.extend([true]);
+    let records = vec![record("m", 1, false)];
+    let mut delivery = delivery_of(100, Some(1), records, &leaves);
+    let said = publishes(&mut delivery, now);
+    assert_eq!(said.len(), 12, "{said:?}");
+    assert_eq!(said[11], "p/s/g/ledger/leaf#10 held");
+    assert!(delivery.retry_at(now) > Some(now));
 }

@@ -4,6 +4,7 @@
 //! queued in it beyond the window, and its loop in a task of its own, since it can hang in a full send
 //! buffer for ever and must then be cut off from outside. A panic inside it ends that task only.
 
+pub mod answers;
 mod fault;
 pub(super) mod publisher;
 pub mod subscriber;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::super::delivery::{Outgoing, Terms};
+use super::super::exchange::{Outgoing, Terms};
 use super::{Fault, Peer};
 
 /// The largest packet that the broker may send us: acknowledgements, and a CONNACK with what it says of
@@ -152,7 +152,7 @@ fn last_will((topic, payload): (String, Vec<u8>)) -> LastWill {
 fn properties(outgoing: &Outgoing) -> PublishProperties {
     PublishProperties {
         message_expiry_interval: outgoing.expiry_s,
-        content_type: Some(content_type::JSON.to_owned()),
+        content_type: Some(outgoing.content_type.to_owned()),
         ..PublishProperties::default()
     }
 }
@@ -160,7 +160,7 @@ fn properties(outgoing: &Outgoing) -> PublishProperties {
 /// How large the packet of a publish is.
 pub(in crate::uplink) fn packet_bytes(outgoing: &Outgoing) -> usize {
     let expiry = outgoing.expiry_s.map_or(0, |_| 1 + 4);
-    let properties = 1 + 2 + content_type::JSON.len() + expiry;
+    let properties = 1 + 2 + outgoing.content_type.len() + expiry;
     // Topic, packet id, the properties' length in one byte, properties, payload.
     let body = 2 + outgoing.topic.len() + 2 + 1 + properties + outgoing.payload.len();
     let body_length = match body {
@@ -285,18 +285,24 @@ fn code(reason: PubAckReason) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::delivery::Outgoing;
+    use super::super::super::exchange::Outgoing;
     use super::{packet_bytes, properties};
+    use lineside_proto::content_type;
     use rumqttc::v5::mqttbytes::QoS;
     use rumqttc::v5::mqttbytes::v5::Publish;
 
     #[test]
     fn the_size_of_a_packet_is_what_the_library_sends() {
         for payload in [0, 10, 90, 97, 98, 99, 16_300, 16_400, 2_097_200] {
-            for expiry_s in [None, Some(90)] {
+            for (expiry_s, content_type) in [
+                (None, content_type::JSON),
+                (Some(90), content_type::JSON),
+                (None, content_type::TEXT),
+            ] {
                 let outgoing = Outgoing {
                     topic: "a/b".to_owned(),
                     payload: vec![0; payload],
+                    content_type,
                     retained: true,
                     expiry_s,
                 };

@@ -1,13 +1,14 @@
 //! The uplink as a whole, against a broker by script and against mosquitto.
 
 mod hostile;
+mod ledger;
 pub(crate) mod mosquitto;
-mod peer;
+pub(super) mod peer;
 
 use lineside_proto::{GatewayStatus, Identifier, Time, Topics};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -18,6 +19,7 @@ use self::peer::{Listener, PATIENCE, Peer};
 use super::Running;
 use super::board::{Board, Place, Retained};
 use crate::config::model;
+use crate::ledger::Ledger;
 use crate::live::UplinkFigures;
 use crate::outbox::{Outbox, Record, RecordKind};
 
@@ -25,6 +27,7 @@ use crate::outbox::{Outbox, Record, RecordKind};
 pub(crate) struct Rig {
     running: Running,
     outbox: Outbox,
+    ledger: Ledger,
     board: watch::Sender<Board>,
     cancel: CancellationToken,
     next_seq: u64,
@@ -35,8 +38,17 @@ pub(crate) fn id(text: &str) -> Identifier {
     text.parse().unwrap()
 }
 
-fn now() -> Time {
+pub(super) fn now() -> Time {
     Time::from_millis(1_795_420_800_000)
+}
+
+/// A ledger of the test's own.
+pub(crate) fn ledger(dir: &Path) -> Ledger {
+    let key = dir.join("keys/ledger.key");
+    let (ledger, _) = Ledger::open(dir, &key, "lineside/s/g").unwrap();
+    // What it begins with is of no interest here.
+    ledger.acknowledge(ledger.size());
+    ledger
 }
 
 fn outbox_settings() -> model::Outbox {
@@ -70,17 +82,22 @@ impl Rig {
             window,
             ack_timeout,
         };
+        let ledger = ledger(dir.path());
         let running = super::start(
             &settings,
             Topics::new(Topics::PREFIX, &id("s"), &id("g")),
             GatewayStatus::offline(id("s"), id("g")),
-            outbox.clone(),
-            watched,
+            super::Sources {
+                outbox: outbox.clone(),
+                ledger: ledger.clone(),
+                board: watched,
+            },
             cancel.clone(),
         );
         Self {
             running,
             outbox,
+            ledger,
             board,
             cancel,
             next_seq: 0,

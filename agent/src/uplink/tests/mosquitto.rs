@@ -90,7 +90,7 @@ async fn message(subscription: &mut Subscription) -> Message {
 async fn everything_arrives_in_order_and_a_late_reader_gets_the_board() {
     let broker = Mosquitto::start().await;
     let mut reader = broker.subscribe("lineside/v1/+/+/telemetry/+");
-    assert!(matches!(news(&mut reader).await, News::Connected));
+    assert!(matches!(news(&mut reader).await, News::Connected(_)));
     let mut rig = Rig::start(broker.address, 100);
     rig.show(&[
         (Place::Status, "online", 1),
@@ -139,7 +139,7 @@ async fn everything_arrives_in_order_and_a_late_reader_gets_the_board() {
 async fn a_subscription_comes_back_after_the_broker() {
     let mut broker = Mosquitto::start().await;
     let mut reader = broker.subscribe("#");
-    assert!(matches!(news(&mut reader).await, News::Connected));
+    assert!(matches!(news(&mut reader).await, News::Connected(_)));
     broker.child.kill().unwrap();
     broker.child.wait().unwrap();
     assert!(matches!(news(&mut reader).await, News::Lost(_)));
@@ -150,5 +150,5 @@ async fn a_subscription_comes_back_after_the_broker() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    while !matches!(news(&mut reader).await, News::Connected) {}
+    while !matches!(news(&mut reader).await, News::Connected(_)) {}
 }

@@ -1,30 +1,43 @@
-//! The way of the outbox's records to the broker: what is read ahead, what is on its way, what was
-//! refused, and up to where everything is done with. Pure: others read the outbox and send.
+//! The way of what a store keeps to the broker: what is read ahead, what is on its way, what was
+//! refused, and up to where everything is done with. Pure: others read the store and send.
 //!
-//! A position is done with once the broker acknowledged that very record, or once a gap document that
-//! stands for it is durable. The mark never passes a position that is not.
+//! A position is done with once the broker acknowledged that very item, or once a gap document that
+//! stands for it is durable, which only the outbox's records have. The mark never passes a position that
+//! is not.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::outbox::Record;
 
-/// Bytes asked of the outbox at once: some tens of blocks, so that reading costs little per record.
+/// What a queue carries.
+pub(super) trait Weight {
+    /// Bytes of memory that it takes, about.
+    fn bytes(&self) -> usize;
+}
+
+impl Weight for Record {
+    fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+}
+
+/// Bytes asked of a store at once: some tens of blocks, so that reading costs little per record.
 pub(super) const READ_BYTES_MAX: usize = 256 * 1024;
 /// Reading goes on while fewer bytes than this lie ready, so that at most about two reads are in memory.
 const AHEAD_BYTES_MIN: usize = 128 * 1024;
 /// Records that wait for their gap document at most; until then nothing more is sent.
 const CONDEMNED_MAX: usize = 256;
 
-/// The records of one connection.
+/// What one store has to say on one connection.
 #[derive(Debug)]
-pub(super) struct History {
+pub(super) struct Queue<T> {
     /// What was read and not yet sent, by position.
-    ahead: VecDeque<(u64, Record)>,
+    ahead: VecDeque<(u64, T)>,
     ahead_bytes: usize,
-    /// From where the outbox is read next.
+    /// From where the store is read next.
     next_read: u64,
-    /// The outbox holds durable records below this position.
+    /// The store holds durable items below this position.
     durable: u64,
     /// Each position below was taken up once.
     reached: u64,
@@ -38,19 +51,19 @@ pub(super) struct History {
     trial: Trial,
 }
 
-/// After a refusal one record goes alone, so that those behind it do not overtake it.
+/// After a refusal one item goes alone, so that those behind it do not overtake it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Trial {
     /// Nothing was refused.
     None,
-    /// The next record goes alone, once nothing else is on its way.
+    /// The next item goes alone, once nothing else is on its way.
     Due,
-    /// The record at this position is on its way alone.
+    /// The item at this position is on its way alone.
     Sent(u64),
 }
 
-impl History {
-    /// Begins at the outbox's delivered mark.
+impl<T: Weight> Queue<T> {
+    /// Begins at the store's delivered mark.
     pub(super) fn new(delivered: u64, durable: u64) -> Self {
         Self {
             ahead: VecDeque::new(),
@@ -74,12 +87,12 @@ impl History {
             .fold(self.reached, u64::min)
     }
 
-    /// Notes how far the outbox is durable.
+    /// Notes how far the store is durable.
     pub(super) fn durable_to(&mut self, end: u64) {
         self.durable = self.durable.max(end);
     }
 
-    /// From where to read the outbox, if it is to be read now.
+    /// From where to read the store, if it is to be read now.
     pub(super) fn wanted(&self, now: Instant) -> Option<u64> {
         let waits = self.hold.is_some_and(|until| now < until);
         let room = self.ahead_bytes < AHEAD_BYTES_MIN;
@@ -88,27 +101,28 @@ impl History {
 
     /// Takes in what a read from `from` up to the durable end `durable` gave. A read that was begun
     /// before a refusal is of no use any more.
-    pub(super) fn read(&mut self, from: u64, durable: u64, records: Vec<(u64, Record)>) {
+    pub(super) fn read(&mut self, from: u64, durable: u64, items: Vec<(u64, T)>) {
         if from != self.next_read {
             return;
         }
-        match records.last() {
+        match items.last() {
             Some((last, _)) => self.next_read = last + 1,
-            // Nothing is left there: it was dropped from the outbox, which says so itself.
+            // Nothing is left there: it was dropped from the outbox, which says so itself. The ledger
+            // drops nothing, and never answers so.
             None => {
                 self.next_read = durable.max(from);
                 self.refused = self.refused.split_off(&self.next_read);
                 self.reached = self.reached.max(self.next_read);
             }
         }
-        for (position, record) in records {
-            self.ahead_bytes += record.payload.len();
-            self.ahead.push_back((position, record));
+        for (position, item) in items {
+            self.ahead_bytes += item.bytes();
+            self.ahead.push_back((position, item));
         }
     }
 
-    /// The next record to send, if one may go now. It is on its way from then on.
-    pub(super) fn take(&mut self, now: Instant) -> Option<(u64, Record)> {
+    /// The next item to send, if one may go now. It is on its way from then on.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(u64, T)> {
         if self.condemned.len() >= CONDEMNED_MAX {
             return None;
         }
@@ -119,9 +133,9 @@ impl History {
             return None;
         }
         self.hold = None;
-        while let Some((position, record)) = self.ahead.pop_front() {
-            self.ahead_bytes = self.ahead_bytes.saturating_sub(record.payload.len());
-            // Refused ones that are no longer in the outbox were dropped there.
+        while let Some((position, item)) = self.ahead.pop_front() {
+            self.ahead_bytes = self.ahead_bytes.saturating_sub(item.bytes());
+            // Refused ones that are no longer in the store were dropped there.
             self.refused = self.refused.split_off(&position);
             let again = self.refused.remove(&position);
             if again || position >= self.reached {
@@ -130,18 +144,18 @@ impl History {
                 if self.trial == Trial::Due {
                     self.trial = Trial::Sent(position);
                 }
-                return Some((position, record));
+                return Some((position, item));
             }
         }
         None
     }
 
-    /// The broker has the record at `position`.
+    /// The broker has the item at `position`.
     pub(super) fn delivered(&mut self, position: u64) {
         self.settle(position);
     }
 
-    /// The record at `position` is to be sent again, and nothing before `until`.
+    /// The item at `position` is to be sent again, and nothing before `until`.
     pub(super) fn refused(&mut self, position: u64, until: Instant) {
         self.flying.remove(&position);
         self.condemned.remove(&position);
@@ -173,7 +187,7 @@ impl History {
         self.condemned.remove(&position);
     }
 
-    /// Nothing is read or sent before `until`: the outbox could not be read or written.
+    /// Nothing is read or sent before `until`: the store could not be read or written.
     pub(super) fn pause(&mut self, until: Instant) {
         self.hold = self.hold.max(Some(until));
     }
@@ -186,7 +200,7 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use super::History;
+    use super::Queue;
     use crate::outbox::{Record, RecordKind};
     use lineside_proto::Time;
     use proptest::prelude::*;
@@ -212,7 +226,7 @@ mod tests {
     #[test]
     fn the_mark_waits_for_the_oldest() {
         let now = Instant::now();
-        let mut history = History::new(5, 8);
+        let mut history = Queue::new(5, 8);
         assert_eq!(history.wanted(now), Some(5));
         history.read(5, 8, vec![(5, record(5)), (7, record(7))]);
         assert_eq!(history.wanted(now), None);
@@ -228,7 +242,7 @@ mod tests {
     #[test]
     fn a_condemned_record_holds_the_mark_until_its_gap_is_durable() {
         let now = Instant::now();
-        let mut history = History::new(0, 2);
+        let mut history = Queue::new(0, 2);
         history.read(0, 2, vec![(0, record(0)), (1, record(1))]);
         history.take(now);
         history.take(now);
@@ -244,7 +258,7 @@ mod tests {
         let start = Instant::now();
         let until = start + Duration::from_secs(30);
         let store = BTreeSet::from([0, 1, 2, 3]);
-        let mut history = History::new(0, 4);
+        let mut history = Queue::new(0, 4);
         history.read(0, 4, read(&store, 0));
         for _ in 0..3 {
             history.take(start);
@@ -273,7 +287,7 @@ mod tests {
         let start = Instant::now();
         let until = start + Duration::from_secs(2);
         let store = BTreeSet::from([0, 1, 2]);
-        let mut history = History::new(0, 3);
+        let mut history = Queue::new(0, 3);
         history.read(0, 3, vec![(0, record(0)), (1, record(1))]);
         history.take(start);
         history.take(start);
@@ -314,7 +328,7 @@ mod tests {
         prop::collection::vec(step, 1..200)
     }
 
-    /// A world around a [`History`]: an outbox that sheds, and a broker that answers as it likes.
+    /// A world around a [`Queue`]: an outbox that sheds, and a broker that answers as it likes.
     #[derive(Default)]
     struct World {
         store: BTreeSet<u64>,
@@ -326,7 +340,7 @@ mod tests {
     }
 
     impl World {
-        fn step(&mut self, history: &mut History, step: &Step, now: &mut Instant) {
+        fn step(&mut self, history: &mut Queue<Record>, step: &Step, now: &mut Instant) {
             match step {
                 Step::Append => {
                     self.end += 1 + self.end % 2;
@@ -381,7 +395,7 @@ mod tests {
         #[test]
         fn the_mark_passes_nothing_undone(steps in steps()) {
             let mut world = World::default();
-            let mut history = History::new(0, 0);
+            let mut history = Queue::new(0, 0);
             let mut now = Instant::now();
             let mut ever = BTreeSet::new();
             for step in &steps {

@@ -1,0 +1,137 @@
+//! How an agent takes up its ledger: what earlier runs left is brought together, and the start becomes a leaf.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use lineside_proto::Identifier;
+use lineside_proto::ledger::{Boot, Leaf, LeafBody, Shutdown};
+use sha2::{Digest, Sha256};
+
+use super::progress::Progress;
+use crate::clock::{Discipline, Stamp};
+use crate::config::Config;
+use crate::ledger::{Ledger, LedgerError};
+use crate::machine::account;
+use crate::machine::memory::Folded;
+use crate::record::Entry;
+
+/// Bytes of leaves that are read at once.
+const READ_BYTES_MAX: usize = 1 << 20;
+
+/// The mark of a clean stop, below the state directory.
+const STOPPED: &str = "stopped";
+
+/// What the start knows of itself.
+pub(super) struct Start<'a> {
+    pub(super) boot: &'a str,
+    pub(super) now: Stamp,
+    pub(super) clock: Discipline,
+}
+
+/// Opens the ledger, brings together what earlier runs knew of the machines, and writes that the agent
+/// started.
+pub(super) fn open(
+    config: &Config,
+    progress: &Progress,
+    start: &Start<'_>,
+) -> Result<(Ledger, Folded), LedgerError> {
+    let gateway = &config.gateway;
+    let state_dir = &gateway.state_dir;
+    let settings = &gateway.ledger;
+    let (ledger, opened) = Ledger::open(state_dir, &settings.key, &settings.origin)?;
+    let mut folded = fold(&ledger, config, progress)?;
+    let mut entries = Vec::new();
+    if opened.size == 0 {
+        entries.push(opened.genesis(&gateway.site, &gateway.id));
+    }
+    entries.push(LeafBody::Boot(Boot {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        build: build(),
+        previous: previous(state_dir, opened.size),
+        clock: start.clock.status,
+        error_ms: start.clock.error_ms,
+    }));
+    let at = start.now;
+    let mut entries: Vec<Entry> = entries.into_iter().map(|body| Entry { at, body }).collect();
+    entries.extend(retired(config, &mut folded, at));
+    ledger.append(start.boot, &entries)?;
+    Ok((ledger, folded))
+}
+
+/// What the progress record knows, and the leaves that were written after it.
+fn fold(ledger: &Ledger, config: &Config, progress: &Progress) -> Result<Folded, LedgerError> {
+    let recalled = progress.recalled(ledger.size());
+    let named = |machine: &Identifier| config.machines.iter().any(|map| map.machine == *machine);
+    let mut marks = recalled.iter().filter(|(machine, recalled)| {
+        let running = recalled.memory.running.as_ref();
+        named(machine) || running.is_some_and(|running| running.session.is_some())
+    });
+    let first = marks.next().map(|(_, recalled)| recalled.running_leaves);
+    let mut from = marks
+        .map(|(_, recalled)| recalled.running_leaves)
+        .chain(first)
+        .min()
+        .unwrap_or(0);
+    let mut folded = Folded::new(recalled);
+    while from < ledger.size() {
+        let part = ledger.read(from, READ_BYTES_MAX)?;
+        let Some((last, _)) = part.last() else { break };
+        from = last + 1;
+        for (_, bytes) in &part {
+            folded.fold(&Leaf::from_bytes(bytes)?);
+        }
+    }
+    Ok(folded)
+}
+
+/// Ends the sessions of machines that are no longer configured.
+fn retired(config: &Config, folded: &mut Folded, now: Stamp) -> Vec<Entry> {
+    let named = |machine: &Identifier| config.machines.iter().any(|map| map.machine == *machine);
+    let gone: Vec<_> = folded
+        .machines()
+        .filter(|machine| !named(machine))
+        .cloned()
+        .collect();
+    let mut entries = Vec::new();
+    for machine in gone {
+        if let Some(memory) = folded.memory_mut(&machine) {
+            entries.extend(account::retire(&machine, memory, now));
+        }
+    }
+    entries
+}
+
+/// How the run before ended. Until this one ends well it counts as killed.
+fn previous(state_dir: &Path, leaves: u64) -> Shutdown {
+    let removed = fs::remove_file(state_dir.join(STOPPED));
+    let synced = removed.and_then(|()| File::open(state_dir)?.sync_all());
+    match synced {
+        Ok(()) => Shutdown::Clean,
+        Err(_) if leaves == 0 => Shutdown::None,
+        Err(_) => Shutdown::Crash,
+    }
+}
+
+/// Leaves word that this run ended well.
+pub(super) fn say_stopped(state_dir: &Path) -> io::Result<()> {
+    File::create(state_dir.join(STOPPED))?.sync_all()?;
+    File::open(state_dir)?.sync_all()
+}
+
+/// `sha256:` and the hash of the running program's file; empty where the system does not show it.
+fn build() -> String {
+    let hash = || {
+        let mut file = File::open("/proc/self/exe")?;
+        let mut hash = Sha256::new();
+        let mut part = vec![0; READ_BYTES_MAX];
+        loop {
+            let count = file.read(&mut part)?;
+            if count == 0 {
+                return Ok::<_, io::Error>(hash.finalize());
+            }
+            hash.update(part.get(..count).unwrap_or_default());
+        }
+    };
+    hash().map_or_else(|_| String::new(), |hash| format!("sha256:{hash:x}"))
+}
