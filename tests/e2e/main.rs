@@ -10,6 +10,7 @@ mod dead_unit;
 mod disk;
 mod entered;
 mod help;
+mod ledger;
 mod opcua;
 mod opcua_faults;
 mod opcua_messages;

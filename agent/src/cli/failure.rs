@@ -35,6 +35,8 @@ pub enum Failure {
     Store(Text),
     /// Exit code 5: could not reach somebody.
     Unreachable(Text),
+    /// Exit code 1: a negative answer, with its reason.
+    Negative(Text),
     /// Exit code 1: anything else.
     Other(anyhow::Error),
 }
@@ -54,6 +56,7 @@ impl Failure {
             Self::Configuration(report) => (3, report.clone()),
             Self::Store(text) => (4, format!("{prefix}: {}\n", text.say(language))),
             Self::Unreachable(text) => (5, format!("{prefix}: {}\n", text.say(language))),
+            Self::Negative(text) => (1, format!("{prefix}: {}\n", text.say(language))),
             Self::Other(error) => (1, format!("{prefix}: {error:#}\n")),
         };
         // A closed standard error leaves the exit code to speak.

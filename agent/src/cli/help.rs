@@ -16,7 +16,7 @@ const PROGRAM: &str = "lineside";
 const ITSELF: &str = "";
 
 /// Command (below another: both, `session start`), argument and text.
-const TEXTS: [(&str, &str, &str); 102] = [
+const TEXTS: [(&str, &str, &str); 116] = [
     (
         PROGRAM,
         ITSELF,
@@ -101,6 +101,48 @@ const TEXTS: [(&str, &str, &str); 102] = [
     ("correct", "reason", "正确的情况及原因"),
     ("correct", "by", "声明人；姓名将写入台账"),
     ("correct", "json", "输出 JSON"),
+    ("keys", ITSELF, "台账的签名密钥，以及供城市平台登记的卡"),
+    (
+        "keys init",
+        ITSELF,
+        "在没有密钥时生成台账的签名密钥（权限 0600）",
+    ),
+    (
+        "keys show",
+        ITSELF,
+        "显示公钥：C2SP 验证公钥、JWK，以及城市平台登记卡及其二维码",
+    ),
+    ("keys show", "json", "输出 JSON"),
+    (
+        "keys show",
+        "trust",
+        "输出本网关在评审方 trust.toml 中的部分",
+    ),
+    (
+        "keys rotate",
+        ITSELF,
+        "生成接替的新密钥；更换结束前两把密钥同时签名",
+    ),
+    ("keys rotate", "finish", "结束更换：此后仅由新密钥签名"),
+    ("keys rotate", "json", "输出 JSON"),
+    ("ledger", ITSELF, "校验磁盘上的台账；无法延续时建立新台账"),
+    (
+        "ledger check",
+        ITSELF,
+        "校验磁盘上的整个台账：记录、分块、存证点；程序运行时也可执行",
+    ),
+    ("ledger check", "json", "输出 JSON"),
+    (
+        "ledger new-epoch",
+        ITSELF,
+        "放弃台账并建立引用它的新台账；须先停止程序",
+    ),
+    (
+        "ledger new-epoch",
+        "reason",
+        "台账为何无法延续；将写入新台账",
+    ),
+    ("ledger new-epoch", "yes", "不询问，直接执行"),
     ("watch", ITSELF, "以门户的视角实时查看整个平台的可用状态"),
     ("watch", "broker", "消息服务器，写作 mqtt://HOST:PORT"),
     ("watch", "site", "只看这一个平台"),

@@ -11,6 +11,8 @@ pub mod demo;
 mod failure;
 mod help;
 mod interrupt;
+pub mod keys;
+pub mod ledger;
 pub mod probe;
 pub mod run;
 pub mod schema;
@@ -84,6 +86,10 @@ enum Command {
     Session(session::Args),
     /// Says that a leaf of the ledger is wrong; what was written stays
     Correct(correct::Args),
+    /// The ledger's signing key, and the card by which the city gets to know it
+    Keys(keys::Args),
+    /// Verifies the ledger on disk; begins a new epoch where it can't be continued
+    Ledger(ledger::Args),
     /// Live availability of a whole site, as a portal sees it
     Watch(watch::Args),
     /// JSON Schemas, the AsyncAPI and the OpenAPI document of everything that Lineside sends
@@ -158,6 +164,8 @@ where
         Command::Status(args) => status::run(args, &context),
         Command::Session(args) => session::run(args, &context),
         Command::Correct(args) => correct::run(args, &context),
+        Command::Keys(args) => keys::run(args, &context),
+        Command::Ledger(args) => ledger::run(args, &context),
         Command::Watch(args) => watch::run(args, &context),
         Command::Schema(args) => schema::run(args, &context),
         Command::Booking(args) => booking::run(args, &context),

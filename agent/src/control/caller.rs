@@ -1,4 +1,4 @@
-//! Who asks: the kernel says which user is at the other end of the socket.
+//! Users by the number that the kernel says.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ const LIST_BYTES_MAX: usize = 1 << 20;
 const NAME_CHARS_MAX: usize = 32;
 
 /// The name of a user, as /etc/passwd has it; `uid:N` for one that it does not have.
-pub(super) fn name(uid: u32) -> String {
+pub fn name(uid: u32) -> String {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     named(&users, uid).unwrap_or_else(|| format!("uid:{uid}"))
 }

@@ -10,6 +10,7 @@ mod server;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+pub use caller::name as user_name;
 pub use client::{AskError, ask};
 pub use server::serve;
 
@@ -74,7 +75,10 @@ pub enum Request {
         by: String,
     },
     /// A new signing key takes over.
-    RotateKey,
+    RotateKey {
+        /// Whether to end a change that was begun.
+        finish: bool,
+    },
 }
 
 /// What is answered.

@@ -139,8 +139,8 @@ async fn answer(
                 (Err(text), _) | (_, Err(text)) => refused(text),
             }
         }
-        Request::RotateKey => {
-            let ask = |reply| Ask::RotateKey { who, reply };
+        Request::RotateKey { finish } => {
+            let ask = |reply| Ask::RotateKey { finish, who, reply };
             written(put(asks, ask).await?, Answer::Rotated)
         }
     };

@@ -42,7 +42,7 @@ pub enum CheckError {
         what: String,
     },
     /// The log is not what its checkpoint commits to.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}", .path.display())]
     Log {
         /// Where that was found.
         path: PathBuf,
@@ -264,6 +264,7 @@ mod tests {
     use super::{CheckError, check, origin};
     use crate::clock::Stamp;
     use crate::ledger::{Ledger, new_epoch};
+    use crate::logs::chain;
     use crate::record::Entry;
     use lineside_proto::Time;
     use lineside_proto::ledger::{Audit, LeafBody};
@@ -382,7 +383,7 @@ mod tests {
         let spoiled = |spoil: &dyn Fn(&Stand), place: &str, words: &str| {
             let stand = filled();
             spoil(&stand);
-            let said = stand.check().unwrap_err().to_string();
+            let said = chain(&stand.check().unwrap_err());
             assert!(
                 said.contains(place) && said.contains(words),
                 "{place} {words}: {said}"

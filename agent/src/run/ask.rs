@@ -79,8 +79,10 @@ pub enum Ask {
         /// The index of the correction.
         reply: Reply<u64>,
     },
-    /// Makes a new signing key that takes over from the old one.
+    /// Makes a new signing key that takes over from the old one, both signing until the change is finished.
     RotateKey {
+        /// Whether to end a change that was begun.
+        finish: bool,
         /// Who asks, as the gateway's system knows them.
         who: String,
         /// What was done.
@@ -177,7 +179,7 @@ pub struct Departure {
 /// A change of the signing key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Rotated {
-    /// The leaf that says so, signed by both keys.
+    /// The leaf that says so, signed by both keys; of a change that ends, the audit leaf.
     pub index: u64,
     /// The verifier key until now (C2SP vkey).
     pub old: String,

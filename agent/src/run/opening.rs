@@ -5,13 +5,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use lineside_proto::Identifier;
-use lineside_proto::ledger::{Boot, Genesis, Leaf, LeafBody, Shutdown};
+use lineside_proto::ledger::{Boot, Leaf, LeafBody, Shutdown};
 use sha2::{Digest, Sha256};
 
 use super::progress::Progress;
 use crate::clock::{Discipline, Stamp};
 use crate::config::Config;
-use crate::ledger::{Ledger, LedgerError, Opened};
+use crate::ledger::{Ledger, LedgerError};
 use crate::machine::account;
 use crate::machine::memory::Folded;
 use crate::record::Entry;
@@ -43,7 +43,7 @@ pub(super) fn open(
     let mut folded = fold(&ledger, config, progress)?;
     let mut entries = Vec::new();
     if opened.size == 0 {
-        entries.push(genesis(config, opened.clone()));
+        entries.push(opened.genesis(&gateway.site, &gateway.id));
     }
     entries.push(LeafBody::Boot(Boot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -57,17 +57,6 @@ pub(super) fn open(
     entries.extend(retired(config, &mut folded, at));
     ledger.append(start.boot, &entries)?;
     Ok((ledger, folded))
-}
-
-fn genesis(config: &Config, opened: Opened) -> LeafBody {
-    LeafBody::Genesis(Genesis {
-        site: config.gateway.site.clone(),
-        gateway: config.gateway.id.clone(),
-        origin: opened.origin,
-        epoch: opened.epoch,
-        key: opened.key,
-        prior: opened.prior,
-    })
 }
 
 /// What the progress record knows, and the leaves that were written after it.

@@ -65,8 +65,10 @@ pub(super) enum Order {
     CheckOut(Departure, Audit, Reply<LiveSession>),
     /// A leaf is wrong. One that is not there is refused.
     Correct(Correction, Audit, Reply<u64>),
-    /// A new signing key takes over.
+    /// A new signing key takes over; both sign from now on.
     RotateKey(Audit, Reply<Rotated>),
+    /// Only the new signing key signs from now on.
+    FinishKey(Audit, Reply<Rotated>),
     /// Somebody changed something here.
     Audit(Audit),
 }
@@ -248,6 +250,7 @@ impl Recording {
                 self.correct(correction, audit, reply, pace);
             }
             Order::RotateKey(audit, reply) => self.rotate_key(audit, reply, pace),
+            Order::FinishKey(audit, reply) => self.finish_key(audit, reply, pace),
             Order::Audit(audit) => self.write(vec![LeafBody::Audit(audit)], pace),
         }
     }

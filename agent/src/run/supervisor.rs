@@ -179,9 +179,19 @@ impl Supervisor {
                 let audit = audit(who, "correct", refers.to_string());
                 self.order(Order::Correct(correction, audit, reply)).await;
             }
-            Ask::RotateKey { who, reply } => {
-                let audit = audit(who, "keys-rotate", self.gateway.ledger.origin.clone());
-                self.order(Order::RotateKey(audit, reply)).await;
+            Ask::RotateKey { finish, who, reply } => {
+                let action = if finish {
+                    "keys-rotate-finish"
+                } else {
+                    "keys-rotate"
+                };
+                let audit = audit(who, action, self.gateway.ledger.origin.clone());
+                let order = if finish {
+                    Order::FinishKey
+                } else {
+                    Order::RotateKey
+                };
+                self.order(order(audit, reply)).await;
             }
         }
     }

@@ -204,6 +204,43 @@ impl Recording {
     }
 }
 
+impl Recording {
+    /// Ends a change of the signing key.
+    pub(super) fn finish_key(&mut self, audit: Audit, reply: Reply<Rotated>, pace: &mut Pace) {
+        let keys = self.ledger.keys();
+        if let Err(error) = self.ledger.finish_rotation() {
+            let refused = if matches!(error, KeyError::Missing(_)) {
+                Refused::Conflict(text!(
+                    "no change of keys is under way; `lineside keys rotate` begins one",
+                    "没有进行中的密钥更换；可用 `lineside keys rotate` 开始"
+                ))
+            } else {
+                let why = chain(&error);
+                Refused::Unavailable(text!(
+                    "the old key can't be removed: {why}",
+                    "无法移除旧密钥：{why}"
+                ))
+            };
+            drop(reply.send(Err(refused)));
+            return;
+        }
+        // The newer first.
+        let mut keys = keys.iter().map(ToString::to_string);
+        let rotated = Rotated {
+            index: self.ledger.size(),
+            new: keys.next().unwrap_or_default(),
+            old: keys.next().unwrap_or_default(),
+        };
+        self.write(vec![LeafBody::Audit(audit)], pace);
+        let answer = if pace.failed.is_none() {
+            Ok(rotated)
+        } else {
+            Err(stopping())
+        };
+        drop(reply.send(answer));
+    }
+}
+
 fn stopping() -> Refused {
     Refused::Unavailable(text!("the agent is stopping", "程序正在停止"))
 }

@@ -1,0 +1,239 @@
+//! `lineside ledger`: a check of the whole log on disk, and a new epoch where it can't be continued.
+
+use lineside_proto::ledger::{Audit, LeafBody};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::confirm::confirmed;
+use super::keys::{key_failure, ledger_failure};
+use super::{Context, Failure, Outcome, write_json};
+use crate::clock::{Clock, SystemClock, boot_id};
+use crate::config::model::Gateway;
+use crate::control::user_name;
+use crate::entered;
+use crate::ledger::{self, CheckError, Checked, KeyError, Ledger, LedgerError};
+use crate::logs::chain;
+use crate::record::Entry;
+use crate::text;
+use crate::text::Text;
+
+/// Arguments of `lineside ledger`.
+#[derive(clap::Args, Clone, Debug)]
+#[command(arg_required_else_help = true)]
+#[command(after_help = "Example: lineside ledger check")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Clone, Debug)]
+enum Command {
+    /// Verifies the whole ledger on disk: leaves, tiles, checkpoint; also while the agent runs
+    Check(Check),
+    /// Gives the ledger up and begins a new one that cites it; only with the agent stopped
+    NewEpoch(NewEpoch),
+}
+
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Example: lineside ledger check --json")]
+struct Check {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Example: lineside ledger new-epoch --reason \"the disk was replaced\"")]
+struct NewEpoch {
+    /// Why the ledger can't be continued; becomes part of the new one
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Do it without asking
+    #[arg(long)]
+    yes: bool,
+}
+
+/// What a check says, for programs.
+#[derive(Serialize)]
+struct Said {
+    sound: bool,
+    origin: Option<String>,
+    size: Option<u64>,
+    root: Option<String>,
+    leaves: Option<u64>,
+    files: Option<u64>,
+    error: Option<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// A ledger that is not sound, or can't be read; `new-epoch`: an agent that runs.
+pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    let gateway = context.load()?.config.gateway;
+    match &args.command {
+        Command::Check(args) => check(args, &gateway, context),
+        Command::NewEpoch(args) => new_epoch(args, &gateway, context),
+    }
+}
+
+fn check(args: &Check, gateway: &Gateway, context: &Context) -> Result<Outcome, Failure> {
+    let settings = &gateway.ledger;
+    let checked = ledger::check(&gateway.state_dir, &settings.key, &settings.origin);
+    let mut out = io::stdout().lock();
+    match checked {
+        Ok(checked) if args.json => {
+            write_json(&mut out, &sound(checked))?;
+            Ok(Outcome::Done)
+        }
+        Ok(checked) => {
+            writeln!(out, "{}", in_words(&checked).say(context.language))?;
+            Ok(Outcome::Done)
+        }
+        Err(error) if args.json && is_verdict(&error) => {
+            write_json(&mut out, &unsound(&error))?;
+            Ok(Outcome::Negative)
+        }
+        Err(error) => Err(failure(error)),
+    }
+}
+
+fn sound(checked: Checked) -> Said {
+    let head = checked.checkpoint;
+    Said {
+        sound: true,
+        size: Some(head.as_ref().map_or(0, |head| head.size)),
+        root: head.as_ref().map(|head| head.root.to_string()),
+        origin: head.map(|head| head.origin),
+        leaves: Some(checked.leaves),
+        files: Some(checked.files),
+        error: None,
+    }
+}
+
+fn unsound(error: &CheckError) -> Said {
+    Said {
+        sound: false,
+        origin: None,
+        size: None,
+        root: None,
+        leaves: None,
+        files: None,
+        error: Some(chain(error)),
+    }
+}
+
+fn in_words(checked: &Checked) -> Text {
+    let Checked {
+        checkpoint,
+        leaves,
+        files,
+    } = checked;
+    match checkpoint {
+        None => text!(
+            "the ledger is sound; nothing was signed yet, {leaves} leaves wait",
+            "台账完好；尚未签名，待签 {leaves} 条记录"
+        ),
+        Some(head) => text!(
+            "the ledger is sound\norigin: {}\nsize: {}\nroot: {}\nleaves on disk: {leaves}\nfiles compared: {files}",
+            "台账完好\norigin：{}\n已签名记录：{}\n根哈希：{}\n磁盘上的记录：{leaves}\n已核对文件：{files}",
+            head.origin,
+            head.size,
+            head.root
+        ),
+    }
+}
+
+/// Whether something is said of the ledger, rather than that it could not be looked at.
+fn is_verdict(error: &CheckError) -> bool {
+    match error {
+        CheckError::File { .. } | CheckError::Log { .. } | CheckError::Missing(_) => true,
+        CheckError::Ledger(error) => matches!(error, LedgerError::Damaged { .. }),
+    }
+}
+
+fn failure(error: CheckError) -> Failure {
+    if let CheckError::Missing(dir) = &error {
+        let dir = dir.display();
+        return Failure::Negative(text!(
+            "there is no ledger in {dir} yet; `lineside run` begins one",
+            "{dir} 中还没有台账；`lineside run` 会建立"
+        ));
+    }
+    if is_verdict(&error) {
+        let said = chain(&error);
+        return Failure::Negative(text!(
+            "the ledger is not sound: {said}",
+            "台账校验未通过：{said}"
+        ));
+    }
+    match error {
+        CheckError::Ledger(error) => ledger_failure(error),
+        CheckError::Missing(_) | CheckError::File { .. } | CheckError::Log { .. } => {
+            Failure::Other(error.into())
+        }
+    }
+}
+
+fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Outcome, Failure> {
+    let settings = &gateway.ledger;
+    let (key, base) = (&settings.key, &settings.origin);
+    let dir = gateway.state_dir.join("ledger");
+    if !dir.is_dir() {
+        return Err(failure(CheckError::Missing(dir)));
+    }
+    if !key.exists() {
+        return Err(key_failure(&KeyError::Missing(key.clone())));
+    }
+    let origin = ledger::origin(key, base).map_err(ledger_failure)?;
+    let shown = dir.display();
+    let explained = text!(
+        "The ledger {origin} in {shown} will be given up: it is moved aside and kept, and nothing in it changes.\n\
+         A new one begins; its first leaf cites the last head that was signed, and the reason.\n\
+         Do this only where it can't be continued: its disk was lost, or an old copy was restored.",
+        "将放弃 {shown} 中的台账 {origin}：它会被移到一旁并保留，其内容不变。\n\
+         随后建立新台账；其第一条记录引用最后一次签名的存证点，并写明原因。\n\
+         仅当台账无法延续时才这样做：磁盘丢失，或恢复了旧的副本。"
+    );
+    if !args.yes {
+        writeln!(io::stdout(), "{}", explained.say(context.language))?;
+        if !confirmed(&text!("Begin a new epoch?", "建立新台账？"), context)? {
+            let not = text!("nothing was changed", "未作任何改动");
+            writeln!(io::stdout(), "{}", not.say(context.language))?;
+            return Ok(Outcome::Negative);
+        }
+    }
+    let aside = ledger::new_epoch(&gateway.state_dir, key, base, &args.reason);
+    let aside = aside.map_err(ledger_failure)?;
+    let next = begin(gateway, &origin, &aside).map_err(ledger_failure)?;
+    let done = text!(
+        "the old ledger is kept in {}\nthe new one is {next}: give the city its card (`lineside keys show`)",
+        "旧台账保留在 {}\n新台账为 {next}：请向城市平台登记其卡（`lineside keys show`）",
+        aside.display()
+    );
+    writeln!(io::stdout(), "{}", done.say(context.language))?;
+    Ok(Outcome::Done)
+}
+
+/// Writes the first leaves of the new ledger: what it continues, and who began it. Gives its origin.
+fn begin(gateway: &Gateway, old: &str, aside: &Path) -> Result<String, LedgerError> {
+    let settings = &gateway.ledger;
+    let (ledger, opened) = Ledger::open(&gateway.state_dir, &settings.key, &settings.origin)?;
+    let at = SystemClock.now();
+    let name = aside.file_name().unwrap_or_default().to_string_lossy();
+    let audit = Audit {
+        who: user_name(rustix::process::getuid().as_raw()),
+        action: "new-epoch".to_owned(),
+        what: format!("{old} kept in {name}"),
+    };
+    let genesis = opened.genesis(&gateway.site, &gateway.id);
+    let entries = [genesis, LeafBody::Audit(audit)].map(|body| Entry { at, body });
+    ledger.append(&boot_id(), &entries)?;
+    Ok(opened.origin)
+}
+
+fn reason(text: &str) -> Result<String, Text> {
+    entered::reason(text)
+}
