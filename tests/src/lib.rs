@@ -8,6 +8,8 @@ pub mod agent;
 pub mod broker;
 pub mod counting;
 pub mod device;
+pub mod foreign;
+pub mod log;
 pub mod mqtt;
 pub mod opcua;
 pub mod plant;

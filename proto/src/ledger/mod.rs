@@ -3,6 +3,8 @@
 //! Pure, and enough to verify a ledger without the agent.
 
 pub mod checkpoint;
+pub mod edge;
+pub mod files;
 pub mod jcs;
 mod leaf;
 pub mod note;
