@@ -318,6 +318,10 @@ pub(super) fn key_failure(error: &KeyError) -> Failure {
                 "{path} 不是 Ed25519 私钥（JWK）"
             )
         }
+        KeyError::Credential => text!(
+            "the key is handed over by systemd: change it where that gets it from",
+            "密钥由 systemd 提供：请在其来源处更换"
+        ),
         KeyError::Name(_) => text!(
             "the ledger's origin can't name a key: {said}",
             "台账的 origin 不能用作密钥名称：{said}"
@@ -336,6 +340,13 @@ pub(super) fn ledger_failure(error: LedgerError) -> Failure {
             Failure::Store(text!(
                 "an agent uses the ledger in {dir}: stop it first",
                 "有程序正在使用 {dir} 中的台账：请先停止它"
+            ))
+        }
+        LedgerError::KeyHeld { key } => {
+            let key = key.display();
+            Failure::Store(text!(
+                "another process signs with the key {key}: no two ledgers may share one",
+                "另一个程序正在使用密钥 {key}：两份台账不能共用一个密钥"
             ))
         }
         LedgerError::Full { .. }

@@ -14,7 +14,7 @@ use lineside_proto::ledger::verify::{self, Replay, VerifyError};
 use lineside_proto::ledger::{Checkpoint, Hash};
 
 use super::tiles::Tiles;
-use super::{CHECKPOINT_BYTES_MAX, FOLDER, Keys, LedgerError, head, journal, keys};
+use super::{FOLDER, Keys, LedgerError, NOTE_BYTES_MAX, head, journal, keys};
 
 /// What a check found, where all is well.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -248,7 +248,7 @@ fn note(path: &Path) -> Result<Option<String>, CheckError> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(LedgerError::disk(path)(source).into()),
-        Ok(data) if data.len() > CHECKPOINT_BYTES_MAX => {
+        Ok(data) if data.len() > NOTE_BYTES_MAX as u64 => {
             return Err(CheckError::file(path, "it is too long for a checkpoint"));
         }
         Ok(_) => {}

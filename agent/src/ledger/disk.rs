@@ -1,8 +1,10 @@
 //! Files that are whole or not there.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
 
 /// Writes a file under another name, makes it durable and gives it its own name; durable on return.
 pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -17,13 +19,22 @@ pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync(parent)
 }
 
+/// Reads a file; none if it is longer than that.
+pub(super) fn read(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    let mut part = File::open(path)?.take(most.saturating_add(1));
+    part.read_to_end(&mut bytes)?;
+    Ok((bytes.len() <= bytes_max).then_some(bytes))
+}
+
 /// Makes the entries of a directory durable.
 pub(super) fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 /// Makes a directory and those above it that are missing; durable on return.
-fn make_dirs(dir: &Path) -> io::Result<()> {
+pub(super) fn make_dirs(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -33,4 +44,17 @@ fn make_dirs(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         Ok(()) | Err(_) => sync(parent),
     }
+}
+
+/// Takes a file for this process alone, as long as it is open; none if another process has it.
+pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    Ok(flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .is_ok()
+        .then_some(file))
 }

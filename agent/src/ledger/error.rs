@@ -12,6 +12,12 @@ pub enum LedgerError {
         /// The directory.
         dir: PathBuf,
     },
+    /// Another process signs with the key, for another ledger. Nothing was touched: give each its own key.
+    #[error("the key {} is in use by another process: no two ledgers may share one", .key.display())]
+    KeyHeld {
+        /// The key.
+        key: PathBuf,
+    },
     /// The disk is full. Stop: hours that can't be written must not be counted. What was reported
     /// durable is kept; it goes on when there is room.
     #[error("no room is left on the disk for the ledger, at {}", .path.display())]

@@ -3,7 +3,7 @@
 //! A head (magic, the index of its first leaf, CRC-32 of both) and a frame a leaf: length, CRC-32 over the
 //! leaf's index and bytes, the bytes; numbers little-endian. A frame that is torn or does not fit its CRC ends
 //! the journal: it was never reported durable, unless the disk lost what it had promised, which the signed
-//! head shows. A journal is replaced as a whole when the leaves before it are in a bundle.
+//! head and the delivered mark show. A journal is replaced as a whole when the leaves before it are in a bundle.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,8 +18,11 @@ const MAGIC: [u8; 4] = *b"LSJ1";
 const HEAD_BYTES: usize = 16;
 const FRAME_HEAD_BYTES: usize = 8;
 
-/// Bytes of a journal that are read at most: a bundle's leaves and one append of more than anybody makes.
-const JOURNAL_BYTES_MAX: u64 = 256 << 20;
+/// Leaves of a journal at most: all but one of a bundle, and one append on top of them.
+const LEAVES_MAX: usize = 2 * 256 - 1;
+
+/// Bytes of a journal at most. Nothing writes a longer one.
+const JOURNAL_BYTES_MAX: usize = HEAD_BYTES + LEAVES_MAX * (FRAME_HEAD_BYTES + LEAF_BYTES_MAX);
 
 /// The open journal.
 #[derive(Debug)]
@@ -31,31 +34,35 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal and gives the index of its first leaf and its leaves; a torn end is cut off. A new
-    /// one begins with leaf 0.
+    /// Opens the journal and gives the index of its first leaf and its leaves; a torn end is cut off, and kept
+    /// aside as `journal.torn`. A new one begins with leaf 0.
     pub(super) fn open(dir: &Path) -> Result<(Self, u64, Vec<Vec<u8>>), LedgerError> {
         let path = dir.join("journal");
         if !path.exists() {
+            // It is made before anything else and replaced in one step: without it this is no new ledger.
+            if dir.join("tile").exists() || dir.join("checkpoint").exists() {
+                return Err(LedgerError::damaged(path, "it is missing"));
+            }
             return Ok((Self::create(dir, 0, &[])?, 0, Vec::new()));
         }
         let failed = || LedgerError::disk(&path);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(failed())?;
-        let mut bytes = Vec::new();
-        let mut part = (&mut file).take(JOURNAL_BYTES_MAX);
-        part.read_to_end(&mut bytes).map_err(failed())?;
+        let bytes = disk::read(&path, JOURNAL_BYTES_MAX).map_err(failed())?;
+        let bytes = bytes
+            .ok_or_else(|| LedgerError::damaged(&path, "it is longer than a journal can be"))?;
         let first = head_of(&bytes)
             .ok_or_else(|| LedgerError::damaged(&path, "its head is not that of a journal"))?;
         let (leaves, used) = frames_of(bytes.get(HEAD_BYTES..).unwrap_or_default(), first);
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.map_err(failed())?;
         let end = (HEAD_BYTES + used) as u64;
-        if end < bytes.len() as u64 {
+        let torn = bytes.get(HEAD_BYTES + used..).unwrap_or_default();
+        if !torn.is_empty() {
             tracing::warn!(
-                bytes = bytes.len() as u64 - end,
+                bytes = torn.len(),
                 "the end of the ledger's journal was torn, as by a power cut; it had not been reported durable"
             );
+            // For whoever wants to know; a full disk must not keep the ledger from opening.
+            drop(fs::write(dir.join("journal.torn"), torn));
             file.set_len(end).map_err(failed())?;
             file.sync_all().map_err(failed())?;
         }
@@ -107,7 +114,7 @@ pub(super) fn look(dir: &Path) -> Result<(u64, Vec<Vec<u8>>), LedgerError> {
         other => other.map_err(LedgerError::disk(&path))?,
     };
     let mut bytes = Vec::new();
-    let read = file.take(JOURNAL_BYTES_MAX).read_to_end(&mut bytes);
+    let read = file.take(JOURNAL_BYTES_MAX as u64).read_to_end(&mut bytes);
     read.map_err(LedgerError::disk(&path))?;
     let first = head_of(&bytes)
         .ok_or_else(|| LedgerError::damaged(&path, "its head is not that of a journal"))?;
@@ -143,7 +150,8 @@ fn crc_of(index: u64, leaf: &[u8]) -> u32 {
     crc.finalize()
 }
 
-fn framed(first: u64, leaves: &[Vec<u8>]) -> Result<Vec<u8>, LedgerError> {
+/// The frames of leaves, the first of which has this index.
+pub(super) fn framed(first: u64, leaves: &[Vec<u8>]) -> Result<Vec<u8>, LedgerError> {
     let mut bytes = Vec::new();
     for (index, leaf) in (first..).zip(leaves) {
         let length = u32::try_from(leaf.len()).unwrap_or(u32::MAX);
@@ -176,7 +184,7 @@ fn frame_of(bytes: &[u8], index: u64) -> Option<&[u8]> {
     let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
     let length = usize::try_from(length)
         .ok()
-        .filter(|length| *length <= LEAF_BYTES_MAX)?;
+        .filter(|length| (1..=LEAF_BYTES_MAX).contains(length))?;
     let crc = u32::from_le_bytes(bytes.get(4..FRAME_HEAD_BYTES)?.try_into().ok()?);
     let leaf = bytes.get(FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + length)?;
     (crc == crc_of(index, leaf)).then_some(leaf)

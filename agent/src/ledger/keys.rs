@@ -49,6 +49,9 @@ pub enum KeyError {
     /// The file is no key.
     #[error("{} is no Ed25519 key as a private JWK", .0.display())]
     Form(PathBuf),
+    /// The key is not ours to change.
+    #[error("the key is handed over by systemd: change it where that gets it from")]
+    Credential,
     /// The origin can't name a key.
     #[error("the ledger's origin can't name a key")]
     Name(#[from] NoteError),
@@ -113,7 +116,10 @@ impl Keys {
     ///
     /// See [`KeyError`].
     pub fn load_or_init(path: &Path, origin: &str) -> Result<Self, KeyError> {
-        if credential().is_none() && !path.exists() {
+        if credential().is_some() {
+            // What was signed last is remembered there all the same.
+            make_directory(&directory(path))?;
+        } else if !path.exists() {
             Self::init(path)?;
             tracing::info!(key = %path.display(), "a signing key was made for the ledger: enrol it with `lineside keys show`");
         }
@@ -134,6 +140,7 @@ impl Keys {
                 read(path)?
             }
         };
+        let current = SignerKey::new(origin, KeyKind::Ed25519, &seed)?;
         let old = old_path(path);
         let old = if old.exists() {
             check_file(&old)?;
@@ -143,8 +150,9 @@ impl Keys {
         };
         Ok(Self {
             path: path.to_owned(),
-            current: SignerKey::new(origin, KeyKind::Ed25519, &seed)?,
-            old,
+            // The same key twice is a change that was interrupted before the new one had its place.
+            old: old.filter(|old| old.public() != current.public()),
+            current,
         })
     }
 
@@ -185,10 +193,14 @@ impl Keys {
     /// A change that is not finished ([`KeyError::Exists`]), or the disk.
     pub fn rotate(&mut self) -> Result<KeyLeaf, KeyError> {
         let (old_path, new_path) = (old_path(&self.path), beside(&self.path, ".next"));
-        if old_path.exists() {
+        if credential().is_some() {
+            return Err(KeyError::Credential);
+        }
+        if self.old.is_some() {
             return Err(KeyError::Exists(old_path));
         }
         // What an interrupted change left was never used.
+        drop(fs::remove_file(&old_path));
         drop(fs::remove_file(&new_path));
         write_new(&new_path)?;
         let origin = self.current.public().name().to_owned();
@@ -198,19 +210,19 @@ impl Keys {
             source,
         };
         fs::hard_link(&self.path, &old_path).map_err(failed)?;
+        disk::sync(&directory(&self.path)).map_err(failed)?;
         fs::rename(&new_path, &self.path).map_err(failed)?;
         disk::sync(&directory(&self.path)).map_err(failed)?;
         let old = std::mem::replace(&mut self.current, next);
-        let text = change_text(&origin, old.public(), self.current.public());
-        let base64 = |bytes: [u8; 64]| base64::engine::general_purpose::STANDARD.encode(bytes);
-        let leaf = KeyLeaf {
-            old: old.public().to_string(),
-            new: self.current.public().to_string(),
-            old_signature: base64(old.sign_bytes(text.as_bytes())),
-            new_signature: base64(self.current.sign_bytes(text.as_bytes())),
-        };
+        let leaf = change(&old, &self.current);
         self.old = Some(old);
         Ok(leaf)
+    }
+
+    /// The leaf of the change that is not finished, always the same: a crash may have come before it was
+    /// appended.
+    pub fn change(&self) -> Option<KeyLeaf> {
+        self.old.as_ref().map(|old| change(old, &self.current))
     }
 
     /// Ends a change: the key before signs no more, and is removed.
@@ -220,10 +232,24 @@ impl Keys {
     /// There is no change ([`KeyError::Missing`]), or the disk refuses.
     pub fn finish_rotation(&mut self) -> Result<(), KeyError> {
         let path = old_path(&self.path);
-        if self.old.take().is_none() {
+        if self.old.is_none() {
             return Err(KeyError::Missing(path));
         }
-        fs::remove_file(&path).map_err(|source| KeyError::Disk { path, source })
+        let removed = fs::remove_file(&path).and_then(|()| disk::sync(&directory(&self.path)));
+        removed.map_err(|source| KeyError::Disk { path, source })?;
+        self.old = None;
+        Ok(())
+    }
+}
+
+fn change(old: &SignerKey, new: &SignerKey) -> KeyLeaf {
+    let text = change_text(old.public().name(), old.public(), new.public());
+    let base64 = |bytes: [u8; 64]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    KeyLeaf {
+        old: old.public().to_string(),
+        new: new.public().to_string(),
+        old_signature: base64(old.sign_bytes(text.as_bytes())),
+        new_signature: base64(new.sign_bytes(text.as_bytes())),
     }
 }
 
@@ -235,6 +261,11 @@ pub(super) fn head_path(key: &Path) -> PathBuf {
 /// What both keys sign when one follows the other: four lines.
 pub fn change_text(origin: &str, old: &VerifierKey, new: &VerifierKey) -> String {
     format!("lineside key change\n{origin}\n{old}\n{new}\n")
+}
+
+/// The file that one process at a time holds while it signs.
+pub(super) fn lock_path(key: &Path) -> PathBuf {
+    beside(key, ".lock")
 }
 
 fn credential() -> Option<PathBuf> {
@@ -265,11 +296,17 @@ fn make_directory(dir: &Path) -> Result<(), KeyError> {
     if dir.is_dir() {
         return check_directory(dir);
     }
+    let missing: Vec<&Path> = dir.ancestors().take_while(|one| !one.is_dir()).collect();
     let made = fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir);
-    made.map_err(|source| KeyError::Disk {
+    let synced = made.and_then(|()| {
+        // A key that a power cut takes away with its folder ends the ledger.
+        let mut parents = missing.into_iter().map(directory);
+        parents.try_for_each(|parent| disk::sync(&parent))
+    });
+    synced.map_err(|source| KeyError::Disk {
         path: dir.to_owned(),
         source,
     })
@@ -360,13 +397,18 @@ fn write_new(path: &Path) -> Result<(), KeyError> {
     std::hint::black_box(&seed);
     let mut text = serde_json::to_vec(&jwk).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
+    // Whole or not there: half a key would keep the agent from ever starting.
+    let draft = beside(path, ".draft");
+    drop(fs::remove_file(&draft));
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)
+        .open(&draft)
         .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::hard_link(&draft, path))
         .and_then(|()| disk::sync(&directory(path)));
+    drop(fs::remove_file(&draft));
     text.fill(0);
     std::hint::black_box(&text);
     written.map_err(failed)

@@ -3,16 +3,22 @@
 //! Nothing is signed here; [`Ledger`](super::Ledger) does that. Order of an append: journal durable, then
 //! memory, then, where a bundle is full, its tiles and itself durable, then the journal begins anew.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use lineside_proto::ledger::tile::{Kind, Tile, WIDTH, entries, put_entry};
+use lineside_proto::ledger::files::BUNDLE_BYTES_MAX;
+use lineside_proto::ledger::tile::{HEIGHT, Kind, LEVELS_MAX, Tile, WIDTH, entries, put_entry};
 use lineside_proto::ledger::tree::{self, Hash, Range};
-use rustix::fs::{FlockOperation, flock};
 
 use super::LedgerError;
+use super::disk;
 use super::journal::{self, Journal};
 use super::tiles::{self, Tiles};
+
+/// Leaves of a bundle, and of one write to the journal at most: so that a journal's length is bounded whatever
+/// is appended at once.
+const BUNDLE_LEAVES: usize = 256;
 
 /// A log in a directory.
 #[derive(Debug)]
@@ -31,7 +37,7 @@ pub(super) struct Log {
 impl Log {
     /// Opens the log of a directory, or begins one. Whatever was reported durable is there.
     pub(super) fn open(dir: &Path) -> Result<Self, LedgerError> {
-        fs::create_dir_all(dir).map_err(LedgerError::disk(dir))?;
+        disk::make_dirs(dir).map_err(LedgerError::disk(dir))?;
         let lock = lock(dir)?;
         journal::tidy(dir);
         let (journal, first, leaves) = Journal::open(dir)?;
@@ -42,8 +48,10 @@ impl Log {
                 "it does not begin at a full bundle",
             ));
         }
+        settle(dir, first).map_err(LedgerError::disk(dir))?;
         let tiles = Tiles::open(dir, first)?;
-        let range = Range::from_parts(first, tiles.peaks(first)?).unwrap_or_default();
+        let range = Range::from_parts(first, tiles.peaks(first)?)
+            .ok_or_else(|| LedgerError::damaged(dir, "its tiles are not those of its size"))?;
         let mut log = Self {
             dir: dir.to_owned(),
             range,
@@ -74,8 +82,15 @@ impl Log {
             return Err(LedgerError::Broken);
         }
         self.broken = true;
-        self.journal.append(self.range.size(), &leaves)?;
-        self.take_in(leaves)?;
+        let mut leaves = leaves.into_iter();
+        loop {
+            let part: Vec<_> = leaves.by_ref().take(BUNDLE_LEAVES).collect();
+            if part.is_empty() {
+                break;
+            }
+            self.journal.append(self.range.size(), &part)?;
+            self.take_in(part)?;
+        }
         self.broken = false;
         Ok(())
     }
@@ -119,6 +134,10 @@ impl Log {
 
     /// Writes what no full tile or bundle holds yet, as partial ones; durable on return.
     pub(super) fn put_partial(&self) -> Result<(), LedgerError> {
+        // What is in memory may be further than what is on disk.
+        if self.broken {
+            return Err(LedgerError::Broken);
+        }
         for (tile, bytes) in self.tiles.partial() {
             tiles::put(&self.dir, tile, &bytes)?;
         }
@@ -169,7 +188,7 @@ impl Log {
             width: WIDTH,
         };
         let path = self.dir.join(tile.to_string());
-        let bytes = tiles::read(&path)?;
+        let bytes = tiles::read(&path, BUNDLE_BYTES_MAX)?;
         let leaves = entries(&bytes, WIDTH);
         let leaves = leaves.map_err(|error| LedgerError::damaged(&path, error.to_string()))?;
         Ok(leaves.into_iter().map(<[u8]>::to_vec).collect())
@@ -213,20 +232,34 @@ impl Log {
     }
 }
 
+/// Makes the folders durable that the next tiles go into: a process that was killed may have made one and not
+/// come to that.
+fn settle(dir: &Path, size: u64) -> io::Result<()> {
+    let kinds = (0..LEVELS_MAX).map(Kind::Hashes).chain([Kind::Entries]);
+    for kind in kinds {
+        let level = match kind {
+            Kind::Hashes(level) => HEIGHT * level,
+            Kind::Entries => 0,
+        };
+        let index = (size >> level) / WIDTH;
+        let width = WIDTH;
+        let path = PathBuf::from(Tile { kind, index, width }.to_string());
+        for folder in path.ancestors().skip(1) {
+            let folder = dir.join(folder);
+            if folder.is_dir() {
+                disk::sync(&folder)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Takes the directory for this process alone, as long as the file is open.
 pub(super) fn lock(dir: &Path) -> Result<File, LedgerError> {
-    let path = dir.join("lock");
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(LedgerError::disk(&path))?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Err(LedgerError::Held {
-            dir: dir.to_owned(),
-        });
-    }
-    Ok(file)
+    let held = || LedgerError::Held {
+        dir: dir.to_owned(),
+    };
+    disk::lock(&dir.join("lock"))
+        .map_err(LedgerError::disk(dir))?
+        .ok_or_else(held)
 }

@@ -6,49 +6,50 @@
 //! a head is signed only after its leaves, its tiles and the record beside the key are durable, so that no
 //! two heads of one size are ever signed, whatever crashes or is restored. Where the record and the log
 //! disagree, nothing is signed or published any more ([`Ledger::suspended`]) until somebody opens a new epoch.
+//! One process at a time holds the directory, and the key.
 //!
 //! Bounds: a leaf 4 KiB; in memory the leaves of one bundle (256) and 255 hashes a level.
 
 mod check;
 mod disk;
+mod epoch;
 mod error;
+mod files;
 mod head;
 mod journal;
 mod keys;
 mod log;
+mod state;
 #[cfg(test)]
 mod tests;
 mod tiles;
 
-use std::fs;
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lineside_proto::Identifier;
-use lineside_proto::ledger::note::{Note, VerifierKey};
+use lineside_proto::ledger::note::{NOTE_BYTES_MAX, VerifierKey};
 use lineside_proto::ledger::{
     Checkpoint, Genesis, Hash, KeyLeaf, Leaf, LeafBody, LeafHead, PriorHead, verify,
 };
 use tokio::sync::watch;
 
 pub use check::{CheckError, Checked, check, origin};
+pub use epoch::new_epoch;
 pub use error::LedgerError;
+pub use files::verify_files;
 pub use keys::{KeyError, Keys, change_text};
 
 use self::head::{Memory, Signed};
 use self::log::Log;
+use self::state::{Left, State};
 use crate::record::Entry;
 use crate::slots::Slots;
 
 /// The folder below the state directory.
 const FOLDER: &str = "ledger";
-
-/// Bytes of a checkpoint on disk that are read at most.
-const CHECKPOINT_BYTES_MAX: u64 = 64 << 10;
-
-/// Ledgers of one epoch that are put aside at most: each is the trace of an interrupted change.
-const ASIDE_MAX: u32 = 100;
 
 /// The ledger of a gateway. A handle: copies are of the same ledger.
 #[derive(Clone, Debug)]
@@ -63,15 +64,6 @@ struct Shared {
     delivered: Mutex<Delivered>,
     durable: watch::Sender<u64>,
     checkpoint: watch::Sender<Option<Arc<str>>>,
-}
-
-#[derive(Debug)]
-struct State {
-    log: Log,
-    keys: Keys,
-    memory: Memory,
-    signed: Signed,
-    suspended: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -131,6 +123,7 @@ impl Ledger {
         let dir = state_dir.join(FOLDER);
         // Makes the key and its directory where there are none.
         Keys::load_or_init(key, base)?;
+        let key_lock = lock_key(key)?;
         let (memory, remembered) = open_memory(key)?;
         let epoch = remembered.as_ref().map_or(1, |signed| signed.epoch);
         let origin = head::origin(base, epoch);
@@ -144,14 +137,20 @@ impl Ledger {
             keys,
             memory,
             suspended: None,
+            _key_lock: key_lock,
         };
         let kept = kept_note(&dir);
-        state.suspended = state.judge(&origin, remembered.is_some(), kept.as_deref())?;
+        let delivered = open_delivered(&dir)?;
+        let left = Left {
+            is_remembered: remembered.is_some(),
+            kept: kept.as_deref(),
+            delivered: delivered.mark,
+        };
+        state.suspended = state.judge(&origin, &left)?;
         if let Some(reason) = &state.suspended {
             tracing::error!("the ledger is neither signed nor published: {reason}");
         }
         let note = state.restore_note(&dir, kept)?;
-        let delivered = open_delivered(&dir)?;
         let opened = Opened {
             origin,
             epoch,
@@ -313,6 +312,7 @@ impl Ledger {
         );
         tracing::error!("the ledger is neither signed nor published any more: {reason}");
         state.suspended = Some(reason.into());
+        self.shared.durable.send_replace(0);
         Ok(Seen::Conflict)
     }
 
@@ -361,6 +361,11 @@ impl Ledger {
         self.state().keys.rotate()
     }
 
+    /// The leaf of a change of keys that is not finished; a crash may have come before it was appended.
+    pub fn key_change(&self) -> Option<KeyLeaf> {
+        self.state().keys.change()
+    }
+
     /// Ends a change of keys: only the new one signs from now on.
     ///
     /// # Errors
@@ -375,8 +380,10 @@ impl Ledger {
         self.marks().mark
     }
 
-    /// Moves the delivered mark forward; durable with [`note_delivered`](Self::note_delivered).
+    /// Moves the delivered mark forward, not beyond what may be published; durable with
+    /// [`note_delivered`](Self::note_delivered).
     pub fn acknowledge(&self, mark: u64) {
+        let mark = mark.min(*self.shared.durable.borrow());
         let mut delivered = self.marks();
         delivered.mark = delivered.mark.max(mark);
     }
@@ -400,128 +407,15 @@ impl Ledger {
     }
 }
 
-impl State {
-    /// Why this ledger must not be signed, if there is a reason.
-    fn judge(
-        &mut self,
-        origin: &str,
-        is_remembered: bool,
-        kept: Option<&str>,
-    ) -> Result<Option<Arc<str>>, LedgerError> {
-        let said = |reason: String| Ok(Some(reason.into()));
-        if !is_remembered {
-            // The record is gone, or the ledger is new. A note of our own key is as good a witness.
-            let Some(note) = kept else { return Ok(None) };
-            match verify::checkpoint(note, &self.keys.all(), origin) {
-                Ok(head) => {
-                    self.signed.size = head.size;
-                    self.signed.root = head.root.to_string();
-                }
-                Err(_) => {
-                    return said(
-                        "it was signed by another key, or under another origin".to_owned(),
-                    );
-                }
-            }
-        }
-        if self.signed.origin != origin {
-            return said(format!(
-                "its origin was {}, and is {origin} now",
-                self.signed.origin
-            ));
-        }
-        let (size, leaves) = (self.signed.size, self.log.size());
-        if size > leaves {
-            return said(format!(
-                "a head of {size} leaves was signed, and there are {leaves}: the disk was replaced, or an old copy restored"
-            ));
-        }
-        if self.log.root_at(size)?.to_string() != self.signed.root {
-            return said(format!(
-                "its first {size} leaves are not those that were signed: an old copy was restored and continued"
-            ));
-        }
-        Ok(None)
-    }
-
-    /// The newest note, written anew where a crash came between the record and the note.
-    fn restore_note(
-        &self,
-        dir: &Path,
-        kept: Option<String>,
-    ) -> Result<Option<Arc<str>>, LedgerError> {
-        if self.suspended.is_some() || self.signed.size == 0 {
-            return Ok(kept.map(Into::into));
-        }
-        let head = kept.as_deref().and_then(|note| Note::parse(note).ok());
-        let head = head.and_then(|note| Checkpoint::parse(&note.text).ok());
-        match (head, kept) {
-            (Some(head), Some(note)) if head.size == self.signed.size => Ok(Some(note.into())),
-            (_, _) => self.note(dir).map(Some),
-        }
-    }
-
-    /// Signs the remembered head and writes the note; durable on return.
-    fn note(&self, dir: &Path) -> Result<Arc<str>, LedgerError> {
-        let path = dir.join("checkpoint");
-        let head = self.signed.checkpoint();
-        let head =
-            head.ok_or_else(|| LedgerError::damaged(self.keys.head_path(), "it holds no root"))?;
-        let text = head.to_string();
-        let signatures = self.keys.sign(&text);
-        let note = Note { text, signatures }.to_string();
-        disk::put(&path, note.as_bytes()).map_err(LedgerError::disk(&path))?;
-        Ok(note.into())
-    }
-}
-
-/// Gives up the ledger of a state directory for a new epoch: the old one is moved aside and kept, and the
-/// next start begins an empty one whose first leaf cites the last head that was signed. Gives the folder
-/// that holds the old one now.
-///
-/// # Errors
-///
-/// An agent runs on it ([`LedgerError::Held`]), there is no key, or the disk refuses; then nothing has changed.
-pub fn new_epoch(
-    state_dir: &Path,
-    key: &Path,
-    base: &str,
-    reason: &str,
-) -> Result<PathBuf, LedgerError> {
-    let dir = state_dir.join(FOLDER);
-    let (mut memory, remembered) = open_memory(key)?;
-    let epoch = remembered.as_ref().map_or(1, |signed| signed.epoch);
-    let aside = free_name(state_dir, epoch)?;
-    let kept =
-        kept_note(&dir).and_then(|note| Checkpoint::parse(&Note::parse(&note).ok()?.text).ok());
-    let last = remembered
-        .as_ref()
-        .filter(|signed| signed.size > 0)
-        .and_then(Signed::checkpoint);
-    let prior = last.or(kept).map(|head| PriorHead {
-        origin: head.origin,
-        size: head.size,
-        root: head.root.to_string(),
-        reason: reason.to_owned(),
-    });
-    let next = Signed::nothing(base, epoch.saturating_add(1), prior);
-    fs::create_dir_all(&dir).map_err(LedgerError::disk(&dir))?;
-    let lock = log::lock(&dir)?;
-    // The folder first: a crash in between leaves a record that no ledger fits, and nothing is signed.
-    fs::rename(&dir, &aside).map_err(LedgerError::disk(&aside))?;
-    disk::sync(state_dir).map_err(LedgerError::disk(state_dir))?;
-    memory.write(&next).map_err(LedgerError::disk(key))?;
-    drop(lock);
-    Ok(aside)
-}
-
-/// Where the ledger of an epoch is put aside.
-fn free_name(state_dir: &Path, epoch: u32) -> Result<PathBuf, LedgerError> {
-    let plain = state_dir.join(format!("{FOLDER}.e{epoch}"));
-    let others = (2..ASIDE_MAX).map(|turn| state_dir.join(format!("{FOLDER}.e{epoch}.{turn}")));
-    let mut names = std::iter::once(plain.clone()).chain(others);
-    let free = names.find(|path| !path.exists());
-    free.ok_or_else(|| LedgerError::damaged(plain, "too many ledgers were put aside"))
+/// Takes the key for this process alone: two ledgers must never be signed by one.
+fn lock_key(key: &Path) -> Result<File, LedgerError> {
+    let path = keys::lock_path(key);
+    let held = || LedgerError::KeyHeld {
+        key: key.to_owned(),
+    };
+    disk::lock(&path)
+        .map_err(LedgerError::disk(path))?
+        .ok_or_else(held)
 }
 
 fn open_memory(key: &Path) -> Result<(Memory, Option<Signed>), LedgerError> {
@@ -545,7 +439,6 @@ fn open_delivered(dir: &Path) -> Result<Delivered, LedgerError> {
 }
 
 fn kept_note(dir: &Path) -> Option<String> {
-    let path = dir.join("checkpoint");
-    let fits = fs::metadata(&path).ok()?.len() <= CHECKPOINT_BYTES_MAX;
-    fits.then(|| fs::read_to_string(path).ok()).flatten()
+    let bytes = disk::read(&dir.join("checkpoint"), NOTE_BYTES_MAX).ok()??;
+    String::from_utf8(bytes).ok()
 }

@@ -4,6 +4,8 @@
 
 pub mod checkpoint;
 pub mod conservation;
+pub mod edge;
+pub mod files;
 pub mod jcs;
 mod leaf;
 pub mod note;

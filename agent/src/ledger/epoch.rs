@@ -1,0 +1,95 @@
+//! A new epoch: the way out for a ledger that must not be signed any more.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lineside_proto::ledger::note::Note;
+use lineside_proto::ledger::{Checkpoint, PriorHead, verify};
+
+use super::head::{self, Signed};
+use super::{FOLDER, Keys, LedgerError, disk, kept_note, lock_key, log, open_memory};
+
+/// Ledgers of one epoch that are put aside at most: each is the trace of an interrupted change.
+const ASIDE_MAX: u32 = 100;
+
+/// Gives up the ledger of a state directory for a new epoch: the old one is moved aside and kept, and the
+/// next start begins an empty one whose first leaf cites the last head that was signed. Gives the folder
+/// that holds the old one now.
+///
+/// # Errors
+///
+/// An agent runs on it ([`LedgerError::Held`], [`LedgerError::KeyHeld`]), there is no key, or the disk refuses; then
+/// it can be asked for again, and until that was done nothing is signed.
+pub fn new_epoch(
+    state_dir: &Path,
+    key: &Path,
+    base: &str,
+    reason: &str,
+) -> Result<PathBuf, LedgerError> {
+    let dir = state_dir.join(FOLDER);
+    let key_lock = lock_key(key)?;
+    let (mut memory, remembered) = open_memory(key)?;
+    let epoch = remembered.as_ref().map_or(1, |signed| signed.epoch);
+    disk::make_dirs(&dir).map_err(LedgerError::disk(&dir))?;
+    let lock = log::lock(&dir)?;
+    let aside = free_name(state_dir, epoch)?;
+    let last = last_head(&dir, key, base, remembered.as_ref());
+    if let (None, Some(last)) = (&remembered, &last) {
+        // The note goes aside with the folder: without a record a crash would leave no trace of it.
+        let known = Signed {
+            size: last.size,
+            root: last.root.to_string(),
+            ..Signed::nothing(base, epoch, None)
+        };
+        memory.write(&known).map_err(LedgerError::disk(key))?;
+    }
+    let prior = last.map(|head| PriorHead {
+        origin: head.origin,
+        size: head.size,
+        root: head.root.to_string(),
+        reason: reason.to_owned(),
+    });
+    let next = Signed::nothing(base, epoch.saturating_add(1), prior);
+    // The folder first: a crash in between leaves a record that no ledger fits, and nothing is signed.
+    fs::rename(&dir, &aside).map_err(LedgerError::disk(&aside))?;
+    disk::sync(state_dir).map_err(LedgerError::disk(state_dir))?;
+    memory.write(&next).map_err(LedgerError::disk(key))?;
+    drop((lock, key_lock));
+    Ok(aside)
+}
+
+/// The last head that was signed, as far as anything here remembers.
+fn last_head(
+    dir: &Path,
+    key: &Path,
+    base: &str,
+    remembered: Option<&Signed>,
+) -> Option<Checkpoint> {
+    let note = kept_note(dir);
+    let kept = note
+        .as_deref()
+        .and_then(|note| Checkpoint::parse(&Note::parse(note).ok()?.text).ok());
+    let Some(signed) = remembered else {
+        return kept;
+    };
+    let last = signed.checkpoint().filter(|head| head.size > 0);
+    let size = last.as_ref().map_or(0, |head| head.size);
+    // A note of our key that is further than the record: the record was restored.
+    let origin = head::origin(base, signed.epoch);
+    let keys = Keys::load(key, &origin).map(|keys| keys.all());
+    let newer = note.zip(keys.ok()).and_then(|(note, keys)| {
+        verify::checkpoint(&note, &keys, &origin)
+            .ok()
+            .filter(|head| head.size > size)
+    });
+    newer.or(last)
+}
+
+/// Where the ledger of an epoch is put aside.
+fn free_name(state_dir: &Path, epoch: u32) -> Result<PathBuf, LedgerError> {
+    let plain = state_dir.join(format!("{FOLDER}.e{epoch}"));
+    let others = (2..ASIDE_MAX).map(|turn| state_dir.join(format!("{FOLDER}.e{epoch}.{turn}")));
+    let mut names = std::iter::once(plain.clone()).chain(others);
+    let free = names.find(|path| !path.exists());
+    free.ok_or_else(|| LedgerError::damaged(plain, "too many ledgers were put aside"))
+}

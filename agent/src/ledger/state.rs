@@ -1,0 +1,136 @@
+//! A ledger between its log and its keys: whether it may be signed, and its newest note.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use lineside_proto::ledger::note::Note;
+use lineside_proto::ledger::{Checkpoint, verify};
+
+use super::head::{Memory, Signed};
+use super::log::Log;
+use super::{Keys, LedgerError, disk};
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) log: Log,
+    pub(super) keys: Keys,
+    pub(super) memory: Memory,
+    pub(super) signed: Signed,
+    pub(super) suspended: Option<Arc<str>>,
+    /// Nobody else signs with the key.
+    pub(super) _key_lock: File,
+}
+
+/// What earlier runs and others left beside the log.
+pub(super) struct Left<'a> {
+    /// Whether there is a record of what was signed last.
+    pub(super) is_remembered: bool,
+    /// The note in the directory.
+    pub(super) kept: Option<&'a str>,
+    /// Leaves that the city has acknowledged.
+    pub(super) delivered: u64,
+}
+
+impl State {
+    /// Why this ledger must not be signed, if there is a reason. The log must continue the record beside the
+    /// key, the note that was written last, and what the city took.
+    pub(super) fn judge(
+        &mut self,
+        origin: &str,
+        left: &Left<'_>,
+    ) -> Result<Option<Arc<str>>, LedgerError> {
+        let said = |reason: String| Ok(Some(reason.into()));
+        let parsed = left.kept.and_then(|note| Note::parse(note).ok());
+        let parsed = parsed.and_then(|note| Checkpoint::parse(&note.text).ok());
+        let named = parsed.map_or_else(|| self.signed.origin.clone(), |head| head.origin);
+        let origins = [
+            Some(named),
+            left.is_remembered.then(|| self.signed.origin.clone()),
+        ];
+        if let Some(other) = origins.into_iter().flatten().find(|other| other != origin) {
+            return said(format!("its origin was {other}, and is {origin} now"));
+        }
+        let kept = match left.kept.map(|note| self.trusted(note, origin)) {
+            Some(Some(head)) => Some(head),
+            // The record is gone too: nobody knows what was signed.
+            Some(None) if !left.is_remembered => {
+                return said("it was signed by another key, or under another origin".to_owned());
+            }
+            Some(None) | None => None,
+        };
+        let mut reason = self.doubt(self.signed.size, &self.signed.root)?;
+        // Where the record is gone, or was restored, the note is as good a witness.
+        if let Some(head) = kept.filter(|head| head.size > self.signed.size) {
+            self.signed.size = head.size;
+            self.signed.root = head.root.to_string();
+            reason = reason.or(self.doubt(head.size, &self.signed.root)?);
+        }
+        if let Some(reason) = reason {
+            return said(reason);
+        }
+        let leaves = self.log.size();
+        let delivered = left.delivered;
+        if delivered > leaves {
+            return said(format!(
+                "the city has taken {delivered} leaves, and there are {leaves}: the disk lost what it had promised to keep"
+            ));
+        }
+        Ok(None)
+    }
+
+    /// What is wrong with the log if this head of it was signed.
+    fn doubt(&self, size: u64, root: &str) -> Result<Option<String>, LedgerError> {
+        let leaves = self.log.size();
+        if size > leaves {
+            return Ok(Some(format!(
+                "a head of {size} leaves was signed, and there are {leaves}: the disk was replaced, or an old copy restored"
+            )));
+        }
+        let is_same = self.log.root_at(size)?.to_string() == root;
+        Ok((!is_same).then(|| format!(
+            "its first {size} leaves are not those that were signed: an old copy was restored and continued"
+        )))
+    }
+
+    fn trusted(&self, note: &str, origin: &str) -> Option<Checkpoint> {
+        verify::checkpoint(note, &self.keys.all(), origin).ok()
+    }
+
+    /// The newest note, written anew where a crash came between the record and the note, or the note is
+    /// damaged.
+    pub(super) fn restore_note(
+        &self,
+        dir: &Path,
+        kept: Option<String>,
+    ) -> Result<Option<Arc<str>>, LedgerError> {
+        if self.suspended.is_some() {
+            return Ok(kept.map(Into::into));
+        }
+        if self.signed.size == 0 {
+            return Ok(None);
+        }
+        let head = kept
+            .as_deref()
+            .and_then(|note| self.trusted(note, &self.signed.origin));
+        match kept {
+            Some(note) if head.is_some() && head == self.signed.checkpoint() => {
+                Ok(Some(note.into()))
+            }
+            Some(_) | None => self.note(dir).map(Some),
+        }
+    }
+
+    /// Signs the remembered head and writes the note; durable on return.
+    pub(super) fn note(&self, dir: &Path) -> Result<Arc<str>, LedgerError> {
+        let path = dir.join("checkpoint");
+        let head = self.signed.checkpoint();
+        let head =
+            head.ok_or_else(|| LedgerError::damaged(self.keys.head_path(), "it holds no root"))?;
+        let text = head.to_string();
+        let signatures = self.keys.sign(&text);
+        let note = Note { text, signatures }.to_string();
+        disk::put(&path, note.as_bytes()).map_err(LedgerError::disk(&path))?;
+        Ok(note.into())
+    }
+}
