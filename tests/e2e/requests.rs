@@ -234,6 +234,15 @@ fn leaves_arrive_in_order_through_the_ends_of_broker_and_gateway() -> Result<()>
         let ledger = gateway.ledger.clone();
         wait::until_true("delivery", PATIENCE, || ledger.delivered() == size)?;
         drop(ledger);
+        // The checkpoint follows its leaves.
+        wait::until_true("the checkpoint", PATIENCE, || {
+            let messages = archive.messages().unwrap_or_default();
+            let of_all = Some(size.to_string());
+            messages.iter().any(|message| {
+                message.topic.ends_with("checkpoint")
+                    && message.payload.lines().nth(1).map(str::to_owned) == of_all
+            })
+        })?;
         dir = gateway.stop()?;
     }
     let gateway = Gateway::start(broker.port(), dir)?;

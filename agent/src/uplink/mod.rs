@@ -27,6 +27,7 @@ pub(crate) mod tests;
 
 use lineside_proto::{GatewayStatus, Topics};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -65,7 +66,9 @@ pub struct Running {
 pub struct Sources {
     /// Telemetry and gaps.
     pub outbox: Outbox,
-    /// Leaves, the documents that accompany them, and checkpoints.
+    /// Leaves, the documents that accompany them, and the checkpoints that are signed from the start of the
+    /// uplink on. An older one is not said again: first the one that the broker keeps must have been compared
+    /// with the ledger, and saying ours would replace it.
     pub ledger: Ledger,
     /// The retained documents; the newest overtake all that is stored.
     pub board: watch::Receiver<Board>,
@@ -87,6 +90,8 @@ pub fn start(
         board,
     } = sources;
     let peer = peer(settings, client_id(&offline));
+    let mut signed = ledger.checkpoint();
+    signed.mark_unchanged();
     let (figures, watched) = watch::channel(UplinkFigures {
         broker: format!("{}:{}", settings.host, settings.port),
         ..UplinkFigures::default()
@@ -104,6 +109,7 @@ pub fn start(
             site: offline.site,
             gateway: offline.gateway,
         },
+        signed,
         notes: Notes::default(),
         board,
         cancel,
@@ -145,6 +151,8 @@ struct Uplink {
     offline: Vec<u8>,
     outbox: Outbox,
     leaves: Leaves,
+    /// Tells of checkpoints signed since the start.
+    signed: watch::Receiver<Option<Arc<str>>>,
     notes: Notes,
     board: watch::Receiver<Board>,
     cancel: CancellationToken,

@@ -89,10 +89,8 @@ impl Session {
     fn new(uplink: &mut Uplink, connection: Publisher, terms: Terms) -> Self {
         let (outbox, history) = Feed::new(uplink.outbox.clone());
         let (ledger, leaves) = Feed::new(uplink.leaves.clone());
-        let mut signed = uplink.leaves.ledger.checkpoint();
-        if let Some(note) = &*signed.borrow_and_update() {
-            uplink.notes.signed(note);
-        }
+        // What was signed meanwhile shows as changed.
+        let signed = uplink.signed.clone();
         let notes = uplink.notes.clone();
         let topics = uplink.topics.clone();
         let mut delivery = Delivery::new(topics, terms, packet_bytes, (leaves, notes), history);

@@ -2,6 +2,7 @@
 
 use lineside_proto::Identifier;
 use std::error::Error;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::leaves::{Announcement, Unfit, announce, index, position};
@@ -85,6 +86,9 @@ pub(super) enum LeavesError {
     /// It can't be read, or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// It is not to be published.
+    #[error("it is suspended: {0}")]
+    Suspended(Arc<str>),
     /// It can be read, and is not what it must be.
     #[error(transparent)]
     Unfit(#[from] Unfit),
@@ -108,6 +112,9 @@ impl Store for Leaves {
     }
 
     fn read(&self, from: u64, bytes_max: usize) -> Result<Vec<(u64, Announcement)>, LeavesError> {
+        if let Some(reason) = self.ledger.suspended() {
+            return Err(LeavesError::Suspended(reason));
+        }
         let first = index(from);
         let leaves = self.ledger.read(first, bytes_max)?;
         Ok(announce((&self.site, &self.gateway), first, leaves)?)

@@ -19,8 +19,8 @@ use super::periods::{Periods, is_in};
 use super::question::{Call, Code, Failure};
 use crate::ledger::{Ledger, LedgerError};
 
-/// Bytes asked of the ledger at once.
-const READ_BYTES_MAX: usize = 256 * 1024;
+/// Bytes asked of the ledger at once: whoever appends waits for no more than that.
+const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Gives the text of a machine map by its hash (`sha256:` and 64 hexadecimal digits).
 pub type MapText = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;

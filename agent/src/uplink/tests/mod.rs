@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 use self::peer::{Listener, PATIENCE, Peer};
 use super::Running;
 use super::board::{Board, Place, Retained};
+use super::leaves;
+use crate::clock::Stamp;
 use crate::config::model;
 use crate::ledger::Ledger;
 use crate::live::UplinkFigures;
 use crate::outbox::{Outbox, Record, RecordKind};
+use crate::record::Entry;
 
 /// An uplink with its outbox and its board.
 pub(crate) struct Rig {
@@ -83,6 +86,17 @@ impl Rig {
             ack_timeout,
         };
         let ledger = ledger(dir.path());
+        // An earlier run has signed: that must not be said before it was compared.
+        let earlier = Entry {
+            at: Stamp {
+                boot_ms: 0,
+                wall: now(),
+            },
+            body: leaves::tests::plain(),
+        };
+        ledger.append("before", &[earlier]).unwrap();
+        ledger.sign().unwrap();
+        ledger.acknowledge(ledger.size());
         let running = super::start(
             &settings,
             Topics::new(Topics::PREFIX, &id("s"), &id("g")),
