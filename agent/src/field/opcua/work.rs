@@ -15,7 +15,7 @@ use opcua::types::{
 use super::item::{Item, Namespaces};
 use super::note::Ear;
 use super::pieces::Pieces;
-use super::wanted::{Given, Handle, Work, Worked, is_silence};
+use super::wanted::{Given, Handle, Work, Worked, is_unclear};
 
 /// Items in one request at most: an answer for so many is quick. A server that limits it further is
 /// asked for fewer at once.
@@ -177,7 +177,7 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// The server fell silent: those that it may have made or not.
+    /// The server gave no clear answer: those that it may have made or not.
     async fn make(&self, id: u32, coming: Vec<(Handle, Item)>) -> Result<Items, Items> {
         let (mut results, mut requests) = (Vec::new(), Vec::new());
         for (handle, item) in coming {
@@ -218,7 +218,7 @@ impl Bench {
                     let missing = std::iter::repeat(Err(StatusCode::BadUnknownResponse));
                     results.extend(handles.zip(made.chain(missing)));
                 }
-                Err(status) if is_silence(status) => {
+                Err(status) if is_unclear(status) => {
                     return Err(handles.map(|handle| (handle, Err(status))).collect());
                 }
                 Err(status) if pieces.halve(status) => {}
