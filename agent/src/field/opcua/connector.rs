@@ -5,6 +5,7 @@
 //! It does not choose an endpoint and knows nothing of sessions.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -133,8 +134,10 @@ impl Connector {
         let stream = StreamConnector::new(
             |url: String, options: DecodingOptions| {
                 let (opening, dialled) = (opening.clone(), dialled.clone());
+                let timeout = self.timeout;
                 async move {
-                    dial(&url, options, opening).await.map_err(|fault| {
+                    let line = dial(&url, timeout, options, opening).await;
+                    line.map_err(|fault| {
                         *dialled.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
                         Error::new(StatusCode::BadCommunicationError, "no connection")
                     })
@@ -187,32 +190,48 @@ impl ConnectionSource for Connector {
 /// Makes the TCP connection.
 async fn dial(
     url: &str,
+    timeout: Duration,
     options: DecodingOptions,
     opening: Opening,
 ) -> Result<StreamConnection<Overheard, OwnedWriteHalf>, OpcFault> {
     let (host, port) = hostname_port_from_url(url, PORT).map_err(|_| OpcFault::WrongUrl)?;
     let addresses = tokio::net::lookup_host(format!("{host}:{port}")).await;
-    let unresolved = |error: io::Error| OpcFault::Unresolved(Arc::new(error));
+    let addresses = addresses.map_err(|error| OpcFault::Unresolved(Arc::new(error)))?;
+    let stream = first(addresses.collect(), timeout, TcpStream::connect).await;
+    let stream = stream.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => OpcFault::Slow,
+        _ => OpcFault::Unreachable(Arc::new(error)),
+    })?;
+    // Answers to small requests must not wait for more to send.
+    drop(stream.set_nodelay(true));
+    let (inner, write) = stream.into_split();
+    let read = Overheard {
+        inner,
+        opening,
+        frames: Frames::default(),
+    };
+    let framed = FramedRead::new(read, TcpCodec::new(options));
+    Ok(StreamConnection::new(framed, write, url.to_owned()))
+}
+
+/// Connects to the first of a host's addresses that answers. Each has its share of the time: one that leads
+/// nowhere must not cost the others theirs.
+async fn first<S, F: Future<Output = io::Result<S>>>(
+    addresses: Vec<SocketAddr>,
+    timeout: Duration,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<S> {
+    let share = timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     let mut failure = None;
-    for address in addresses.map_err(unresolved)? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Answers to small requests must not wait for more to send.
-                drop(stream.set_nodelay(true));
-                let (inner, write) = stream.into_split();
-                let read = Overheard {
-                    inner,
-                    opening,
-                    frames: Frames::default(),
-                };
-                let framed = FramedRead::new(read, TcpCodec::new(options));
-                return Ok(StreamConnection::new(framed, write, url.to_owned()));
-            }
-            Err(error) => failure = Some(error),
+    for address in addresses {
+        match tokio::time::timeout(share, connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = Some(error),
+            // What another said tells more.
+            Err(_) => _ = failure.get_or_insert_with(|| io::ErrorKind::TimedOut.into()),
         }
     }
-    let error = failure.unwrap_or_else(|| io::ErrorKind::NotFound.into());
-    Err(OpcFault::Unreachable(Arc::new(error)))
+    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
 /// What a failed greeting means, from what the server said.
@@ -338,6 +357,32 @@ mod tests {
         ] {
             let fault = judge(said).to_string();
             assert!(fault.contains(expected), "{said:?}: {fault}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_costs_the_others_nothing() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        // By their ports: 1 leads nowhere, 2 refuses, others answer.
+        let connect = |address: SocketAddr| async move {
+            match address.port() {
+                1 => std::future::pending().await,
+                2 => Err(io::ErrorKind::ConnectionRefused.into()),
+                port => Ok(port),
+            }
+        };
+        for (ports, expected) in [
+            (vec![1, 3], Ok(3)),
+            (vec![2, 1, 4, 3], Ok(4)),
+            (vec![1, 2], Err(io::ErrorKind::ConnectionRefused)),
+            (vec![2, 1], Err(io::ErrorKind::ConnectionRefused)),
+            (vec![1], Err(io::ErrorKind::TimedOut)),
+            (vec![], Err(io::ErrorKind::NotFound)),
+        ] {
+            let addresses: Vec<SocketAddr> = ports.iter().map(|port| at(*port)).collect();
+            let timeout = Duration::from_millis(80);
+            let found = first(addresses, timeout, connect).await;
+            assert_eq!(found.map_err(|error| error.kind()), expected, "{ports:?}");
         }
     }
 
