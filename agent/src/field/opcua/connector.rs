@@ -80,6 +80,8 @@ pub(super) struct Guard {
 struct Course {
     attempted: Option<Instant>,
     fault: Option<OpcFault>,
+    /// Why we broke off the connection, if it was us.
+    broken: Option<OpcFault>,
 }
 
 type Opening = Arc<Mutex<Vec<u8>>>;
@@ -99,6 +101,11 @@ impl Connector {
     /// Why the last attempt failed; none if it reached the server.
     pub(super) fn fault(&self) -> Option<OpcFault> {
         self.course().fault.clone()
+    }
+
+    /// Why the connection was broken off from our side since this was asked last; none if it was not.
+    pub(super) fn broken(&self) -> Option<OpcFault> {
+        self.course().broken.take()
     }
 
     fn course(&self) -> std::sync::MutexGuard<'_, Course> {
@@ -134,9 +141,10 @@ impl Connector {
         let stream = StreamConnector::new(
             |url: String, options: DecodingOptions| {
                 let (opening, dialled) = (opening.clone(), dialled.clone());
-                let timeout = self.timeout;
+                let (timeout, course) = (self.timeout, Arc::clone(&self.course));
                 async move {
-                    let line = dial(&url, timeout, options, opening).await;
+                    let heard = (opening, course);
+                    let line = dial(&url, timeout, options, heard).await;
                     line.map_err(|fault| {
                         *dialled.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
                         Error::new(StatusCode::BadCommunicationError, "no connection")
@@ -192,7 +200,7 @@ async fn dial(
     url: &str,
     timeout: Duration,
     options: DecodingOptions,
-    opening: Opening,
+    (opening, course): (Opening, Arc<Mutex<Course>>),
 ) -> Result<StreamConnection<Overheard, OwnedWriteHalf>, OpcFault> {
     let (host, port) = hostname_port_from_url(url, PORT).map_err(|_| OpcFault::WrongUrl)?;
     let addresses = tokio::net::lookup_host(format!("{host}:{port}")).await;
@@ -208,6 +216,7 @@ async fn dial(
     let read = Overheard {
         inner,
         opening,
+        course,
         frames: Frames::default(),
     };
     let framed = FramedRead::new(read, TcpCodec::new(options));
@@ -266,6 +275,7 @@ fn said(opening: &Opening) -> Vec<u8> {
 pub(super) struct Overheard {
     inner: OwnedReadHalf,
     opening: Opening,
+    course: Arc<Mutex<Course>>,
     frames: Frames,
 }
 
@@ -284,10 +294,15 @@ impl AsyncRead for Overheard {
             opening.extend(read.iter().take(room));
         }
         if self.frames.take(read) {
-            polled
-        } else {
-            Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+            return polled;
         }
+        let broken = match self.frames.is_long() {
+            true => OpcFault::LongMessage(MESSAGE_BYTES_MAX),
+            false => OpcFault::Nonsense(StatusCode::BadDecodingError),
+        };
+        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        course.broken = Some(broken);
+        Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
     }
 }
 
@@ -301,6 +316,11 @@ struct Frames {
 }
 
 impl Frames {
+    /// Whether the message that came last has more bytes than it may.
+    fn is_long(&self) -> bool {
+        self.message > MESSAGE_BYTES_MAX
+    }
+
     /// Takes the next bytes; false: they belong to no message.
     fn take(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
@@ -325,7 +345,7 @@ impl Frames {
                     return false;
                 }
                 self.message += size;
-                if self.message > MESSAGE_BYTES_MAX {
+                if self.is_long() {
                     return false;
                 }
                 if self.header.get(3) != Some(&MORE) {
@@ -413,13 +433,15 @@ mod tests {
         for more in [b"C".repeat(most - 1), b"F".repeat(2), b"C".repeat(most)].concat() {
             assert!(frames.take(&chunk(more)));
         }
-        assert!(!frames.take(&chunk(b'F')));
+        assert!(!frames.is_long());
+        assert!(!frames.take(&chunk(b'F')) && frames.is_long());
         for wrong in [
             message(b"MSG", 7, 0),
             message(b"MSG", 2 << 20, 0),
             b"GET".to_vec(),
         ] {
-            assert!(!Frames::default().take(&wrong));
+            let mut frames = Frames::default();
+            assert!(!frames.take(&wrong) && !frames.is_long());
         }
     }
 }

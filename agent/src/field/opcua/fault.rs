@@ -71,6 +71,9 @@ pub enum OpcFault {
     /// The server's certificate is not valid yet.
     #[error("the server's certificate is valid from {}", .0.from)]
     NotYetValid(Box<Certificate>),
+    /// A message of the server is longer than the agent takes; so many bytes.
+    #[error("a message of more than {0} bytes")]
+    LongMessage(usize),
     /// The server shows a chain of certificates, of which this is its own.
     #[error("the server shows a chain of certificates")]
     Chain(Box<Certificate>),
@@ -243,6 +246,10 @@ impl OpcFault {
             } => untrusted(certificate, *pinned),
             Self::Expired(certificate) => expired(certificate),
             Self::NotYetValid(certificate) => not_yet_valid(certificate),
+            Self::LongMessage(bytes) => text!(
+                "the server sent a message of more than {bytes} bytes: some points take an element of a very long array, or lack an index; leave those out, or have the server offer the elements as nodes",
+                "服务器发送的报文超过 {bytes} 字节：有点位取自很长的数组，或未写 index；请去掉这些点位，或让服务器将各元素单独作为节点提供"
+            ),
             Self::Chain(certificate) => chain(certificate),
             Self::BadCertificate { key_bits } => bad_certificate(*key_bits),
             Self::UserRefused(status) => user_refused(*status),

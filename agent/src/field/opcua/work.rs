@@ -21,10 +21,6 @@ use super::wanted::{Given, Handle, Work, Worked, is_unclear};
 /// asked for fewer at once.
 const ITEMS_A_REQUEST: usize = 500;
 
-/// Values in one message at most, so that a message stays far below any server's limit; what is more
-/// comes in the next.
-pub(super) const MESSAGE_VALUES_MAX: u32 = 2_000;
-
 /// Values of an item that the server keeps between two messages.
 pub(super) const QUEUE_SIZE: u32 = 10;
 
@@ -131,7 +127,7 @@ impl Bench {
             rhythm.publish,
             lifetime(rhythm.publish, rhythm.keep_alive),
             rhythm.keep_alive,
-            MESSAGE_VALUES_MAX,
+            rhythm.message_values(),
             0,
             true,
             ear,
@@ -141,7 +137,7 @@ impl Bench {
             // Where it publishes less often than asked, it must be heard as often as can be.
             let keep_alive = intervals(rhythm.promised(), publish).max(1);
             if speaks > rhythm.promised() && publish.saturating_mul(keep_alive) < speaks {
-                let (lifetime, values) = (lifetime(publish, keep_alive), MESSAGE_VALUES_MAX);
+                let (lifetime, values) = (lifetime(publish, keep_alive), rhythm.message_values());
                 let changing =
                     session.modify_subscription(id, publish, lifetime, keep_alive, values, 0);
                 // Otherwise it speaks as seldom as it said.

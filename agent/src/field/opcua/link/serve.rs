@@ -257,7 +257,7 @@ impl Link {
                     heard: visit.heard,
                     ticks: visit.ticks,
                 });
-                self.show(OpcFault::of_status(status));
+                self.show(visit.driven.why(status));
                 self.parts.board.set_phase(LinkPhase::Backoff);
                 let stalled = self.tell_loss().await;
                 visit.forgive(stalled);

@@ -47,6 +47,7 @@ async fn read(opened: Opened) {
     let Opened {
         session,
         mut events,
+        ..
     } = opened;
     let what = [ReadValueId::from(opcua::types::NodeId::from(
         VariableId::Server_ServerStatus_State,
