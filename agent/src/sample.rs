@@ -46,11 +46,19 @@ impl fmt::Display for Value {
             Self::Bool(value) => write!(f, "{value}"),
             Self::Int(value) => write!(f, "{value}"),
             Self::Uint(value) => write!(f, "{value}"),
-            Self::Float32(value) => write!(f, "{value}"),
-            Self::Float(value) => write!(f, "{value}"),
+            Self::Float32(value) if is_plain(f64::from(*value)) => write!(f, "{value}"),
+            Self::Float32(value) => write!(f, "{value:e}"),
+            Self::Float(value) if is_plain(*value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value:e}"),
             Self::Text(value) => f.write_str(value),
         }
     }
+}
+
+/// Whether a number is written with all its digits: beyond that they are hundreds, and no table holds them.
+pub(crate) fn is_plain(number: f64) -> bool {
+    const PLAIN: std::ops::Range<f64> = 1e-5..1e16;
+    number == 0.0 || !number.is_finite() || PLAIN.contains(&number.abs())
 }
 
 /// Why a point gave no good value.
@@ -200,4 +208,24 @@ pub struct Missed {
     pub samples: Option<u64>,
     /// What was lost and why, for people.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Value;
+
+    #[test]
+    fn a_number_fits_a_table() {
+        for (value, expected) in [
+            (Value::Float(-1.5), "-1.5"),
+            (Value::Float(0.0), "0"),
+            (Value::Float(1e300), "1e300"),
+            // What the bytes of a sensible number are in another order.
+            (Value::Float32(4.6006e-41), "4.6006e-41"),
+            (Value::Float32(0.1), "0.1"),
+            (Value::Uint(u64::MAX), "18446744073709551615"),
+        ] {
+            assert_eq!(value.to_string(), expected);
+        }
+    }
 }

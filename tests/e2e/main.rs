@@ -15,6 +15,7 @@ mod opcua;
 mod opcua_faults;
 mod opcua_messages;
 mod opcua_nodes;
+mod opcua_odd;
 mod opcua_tools;
 mod outage;
 mod portal;

@@ -4,11 +4,14 @@ Takes one JSON argument:
   {"port": 0 | n, "certificate": "….der", "key": "….key", "pem": "….pem", "dir": "/tmp/…",
    "policies": ["None", "Sign", "SignAndEncrypt"] (those secured: Basic256Sha256),
    "identities": ["anonymous", "password", "certificate"], "user": "…", "password": "…",
-   "user_certificate": "….der", "nodes": n, "missing": n, "interval_ms": n, "history": bool}
+   "user_certificate": "….der", "nodes": n, "missing": n, "interval_ms": n, "history": bool,
+   "odd": [{"id": "s=…", "type": "…", "value": …, "texts": ["…"]}]}
 
 The nodes are `nsu=urn:lineside:test;s=n0` and so on: doubles that all count up by one in each interval, from a
 number that is higher at each start. `s=state` is a UInt32 that is 2. Those numbered highest are missing at
-first, as many as it says.
+first, as many as it says. The odd ones are in the namespace ODD: `type` is one of the standard's, of Range or
+of Enumeration, `value` a list for an array, a list of lists for a matrix; `texts` belong to the enumeration, or to
+the variable where the type is an integer.
 
 Prints {"listening": port} once it serves. Reads JSON lines and answers each with one:
   {"missing": n}, {"moving": bool}: {"done": true}
@@ -17,11 +20,13 @@ Ends when its standard input does.
 """
 
 import asyncio
+import base64
 import json
 import logging
 import socket
 import sys
 import time
+import uuid
 from datetime import datetime, timezone
 
 from asyncua import Server, ua
@@ -31,6 +36,7 @@ from asyncua.server.uaprocessor import UaProcessor
 logging.basicConfig(level=logging.CRITICAL)
 
 NAMESPACE = "urn:lineside:test"
+ODD = 'urn:lineside:odd;50% 线 "x"/'
 POLICIES = {
     "None": ua.SecurityPolicyType.NoSecurity,
     "Sign": ua.SecurityPolicyType.Basic256Sha256_Sign,
@@ -46,6 +52,23 @@ NAMES = {
     for name, number in vars(ua.ObjectIds).items()
     if name.endswith("Request_Encoding_DefaultBinary")
 }
+
+
+FROM_JSON = {
+    "ByteString": base64.b64decode,
+    "DateTime": lambda text: datetime.fromisoformat(text.replace("Z", "+00:00")),
+    "Guid": uuid.UUID,
+    "Int64": int,
+    "LocalizedText": ua.LocalizedText,
+    "QualifiedName": ua.QualifiedName,
+    "Range": lambda pair: ua.Range(*pair),
+    "StatusCode": ua.StatusCode,
+    "UInt64": int,
+    "XmlElement": ua.XmlElement,
+    "Float": float,
+    "Double": float,
+}
+IDS = {"s": str, "i": int, "g": uuid.UUID, "b": base64.b64decode}
 
 
 def say(**message):
@@ -96,6 +119,7 @@ class Press:
         state = ua.NodeId("state", self.space)
         await server.nodes.objects.add_variable(state, "state", ua.Variant(2, ua.VariantType.UInt32))
         await self.miss(settings["missing"])
+        await self.odd(settings["odd"])
         await server.start()
         self.observe()
         say(listening=port)
@@ -121,6 +145,33 @@ class Press:
             if self.settings["history"]:
                 await self.server.historize_node_data_change(node, period=None, count=10_000)
             self.nodes.append(node)
+
+    async def odd(self, nodes):
+        if not nodes:
+            return
+        space = await self.server.register_namespace(ODD)
+        for node in nodes:
+            kind, name = node["id"].split("=", 1)
+            node_id = ua.NodeId(IDS[kind](name), space)
+            of = FROM_JSON.get(node["type"], lambda value: value)
+            value, is_list = node["value"], isinstance(node["value"], list) and node["type"] != "Range"
+            deep = lambda value: [deep(one) for one in value] if isinstance(value, list) else of(value)
+            value = deep(value) if is_list else of(value)
+            names = {"Range": "ExtensionObject", "Enumeration": "Int32"}
+            variant = ua.Variant(value, ua.VariantType[names.get(node["type"], node["type"])])
+            texts = [ua.LocalizedText(text) for text in node.get("texts", [])]
+            teller, data_type = None, None
+            if node["type"] == "Enumeration":
+                teller = await self.server.nodes.enum_data_type.add_data_type(
+                    ua.NodeId(f"type of {name}", space), f"type of {name}"
+                )
+                data_type = teller.nodeid
+            variable = await self.server.nodes.objects.add_variable(
+                node_id, f"odd {kind} {name}", variant, datatype=data_type
+            )
+            if texts:
+                property_id = ua.NodeId(f"texts of {name}", space)
+                await (teller or variable).add_property(property_id, "0:EnumStrings", texts)
 
     async def count_up(self):
         if not self.moving:

@@ -1,5 +1,7 @@
 // An OPC UA server by node-opcua: a server that is not ours. It takes and says what opcua_asyncua.py does, and
-// takes the policies Aes128_Sha256_RsaOaep and Aes256_Sha256_RsaPss, too, signed and encrypted.
+// takes the policies Aes128_Sha256_RsaOaep and Aes256_Sha256_RsaPss, too, signed and encrypted. With "machinery": true
+// it has a press by OPC 40001-1 and a filler by OPC 30050, from the models that the OPC Foundation publishes; the press
+// is executing and in processing mode, the filler tells no state.
 // NODE_PATH names the folder where tests/setup.sh has put its packages.
 "use strict";
 // What the library prints is not for those who read our lines.
@@ -10,7 +12,10 @@ const fs = require("fs");
 const net = require("net");
 const path = require("path");
 const readline = require("readline");
-const { DataType } = require("node-opcua-variant");
+const { DataType, Variant, VariantArrayType } = require("node-opcua-variant");
+const { nodesets } = require("node-opcua-nodesets");
+const { promoteToStateMachine } = require("node-opcua-address-space");
+const { Range } = require("node-opcua-data-access");
 const { OPCUAServer, OPCUACertificateManager, MessageSecurityMode, SecurityPolicy } = {
   ...require("node-opcua-server"),
   ...require("node-opcua-certificate-manager"),
@@ -19,6 +24,10 @@ const { OPCUAServer, OPCUACertificateManager, MessageSecurityMode, SecurityPolic
 };
 
 const NAMESPACE = "urn:lineside:test";
+const ODD = 'urn:lineside:odd;50% 线 "x"/';
+const MACHINERY = "http://opcfoundation.org/UA/Machinery/";
+const PACKML = "http://opcfoundation.org/UA/PackML/";
+const MODELS = ["standard", "di", "isa95JobControl", "machineryJobs", "machinery", "packML"];
 const settings = JSON.parse(process.argv[2]);
 const say = (message) => out(JSON.stringify(message) + "\n");
 
@@ -36,6 +45,22 @@ function freePort(wanted) {
 function sameUser(user, password) {
   return user === settings.user && password === settings.password;
 }
+
+function words64(text) {
+  const bits = BigInt.asUintN(64, BigInt(text));
+  return [Number(bits >> 32n), Number(bits & 0xffffffffn)];
+}
+
+const FROM_JSON = {
+  ByteString: (text) => Buffer.from(text, "base64"),
+  DateTime: (text) => new Date(text),
+  Int64: words64,
+  UInt64: words64,
+  LocalizedText: (text) => ({ text }),
+  QualifiedName: (name) => ({ name, namespaceIndex: 0 }),
+  Range: ([low, high]) => new Range({ low, high }),
+  StatusCode: (value) => require("node-opcua-status-code").coerceStatusCode({ value }),
+};
 
 class Press {
   constructor() {
@@ -57,6 +82,7 @@ class Press {
     const { Basic256Sha256 } = SecurityPolicy;
     const policies = [...new Set(settings.policies.map((policy) => SecurityPolicy[policy] ?? Basic256Sha256))];
     this.server = new OPCUAServer({
+      nodeset_filename: settings.machinery ? MODELS.map((model) => nodesets[model]) : undefined,
       port,
       host: "127.0.0.1",
       hostname: "127.0.0.1",
@@ -78,6 +104,8 @@ class Press {
     this.space = this.server.engine.addressSpace.registerNamespace(NAMESPACE);
     this.variable("state", DataType.UInt32, 2);
     this.miss(settings.missing);
+    this.odd(settings.odd);
+    if (settings.machinery) this.machinery();
     this.server.on("request", (request) => this.services.add(request.constructor.name));
     await this.server.start();
     // Never two counts closer than that, however late the first: a sampling server would skip one.
@@ -109,6 +137,58 @@ class Press {
       if (settings.history) this.server.engine.addressSpace.installHistoricalDataNode(node, { maxOnlineValues: 10000 });
       this.nodes.push(node);
     }
+  }
+
+  odd(nodes) {
+    if (nodes.length === 0) return;
+    const addressSpace = this.server.engine.addressSpace;
+    const space = addressSpace.registerNamespace(ODD);
+    for (const { id, type, value, texts } of nodes) {
+      const of = FROM_JSON[type] ?? ((value) => value);
+      const isList = Array.isArray(value) && type !== "Range";
+      const isMatrix = isList && Array.isArray(value[0]);
+      const dataType = DataType[{ Range: "ExtensionObject", Enumeration: "Int32" }[type] ?? type];
+      const variant = new Variant({
+        dataType,
+        arrayType: isMatrix ? VariantArrayType.Matrix : isList ? VariantArrayType.Array : VariantArrayType.Scalar,
+        dimensions: isMatrix ? [value.length, value[0].length] : undefined,
+        value: isList ? value.flat().map(of) : of(value),
+      });
+      const enumeration = { browseName: `type of ${id}`, enumeration: texts };
+      const common = { organizedBy: addressSpace.rootFolder.objects, browseName: `odd ${id}`, nodeId: id };
+      let node;
+      if (type === "Enumeration") {
+        node = space.addVariable({ ...common, dataType: space.addEnumerationType(enumeration) });
+      } else if (texts) {
+        node = space.addMultiStateDiscrete({ ...common, enumStrings: texts, value });
+      } else {
+        const rank = isMatrix ? 2 : isList ? 1 : -1;
+        node = space.addVariable({ ...common, dataType: type, valueRank: rank, arrayDimensions: rank > 0 ? Array(rank).fill(0) : undefined });
+      }
+      node.setValueFromSource(variant);
+    }
+  }
+
+  machinery() {
+    const addressSpace = this.server.engine.addressSpace;
+    const organizedBy = addressSpace.rootFolder.objects;
+    const index = (uri) => addressSpace.getNamespaceIndex(uri);
+    const press = this.space.addObject({ organizedBy, browseName: "Press", nodeId: "s=Press" });
+    const machines = [
+      ["MachineryItemState", "MachineryItemState_StateMachineType", "Executing"],
+      ["MachineryOperationMode", "MachineryOperationModeStateMachineType", "Processing"],
+    ];
+    for (const [name, type, state] of machines) {
+      const machine = addressSpace.findObjectType(type, index(MACHINERY)).instantiate({
+        namespace: this.space,
+        componentOf: press,
+        browseName: { name, namespaceIndex: index(MACHINERY) },
+        optionals: ["CurrentState.Number"],
+      });
+      promoteToStateMachine(machine).setState(state);
+    }
+    const filler = addressSpace.findObjectType("PackMLBaseObjectType", index(PACKML));
+    filler.instantiate({ namespace: this.space, organizedBy, browseName: "Filler" });
   }
 
   countUp() {

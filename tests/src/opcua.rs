@@ -19,6 +19,8 @@ use crate::wait;
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long a server may take to carry out what it is told.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
+/// The namespace of the odd nodes: `urn:lineside:odd;50% 线 "x"/` as a map writes it.
+pub const ODD: &str = "urn:lineside:odd%3B50%25 线 \"x\"/";
 /// The user that the servers know.
 const USER: &str = "operator";
 const PASSWORD: &str = "correct horse";
@@ -133,6 +135,10 @@ pub struct Settings {
     pub history: bool,
     /// From which day to which its certificate is valid, from today on.
     pub valid_days: [i64; 2],
+    /// Nodes beside those that count, in a namespace of their own, [`ODD`].
+    pub odd: Vec<Value>,
+    /// Whether it has machines by the models of OPC 40001-1 and OPC 30050; only node-opcua can.
+    pub machinery: bool,
 }
 
 impl Default for Settings {
@@ -145,6 +151,8 @@ impl Default for Settings {
             interval_ms: 200,
             history: false,
             valid_days: [-1, 365],
+            odd: Vec::new(),
+            machinery: false,
         }
     }
 }
@@ -212,6 +220,8 @@ impl Press {
             "missing": missing,
             "interval_ms": settings.interval_ms,
             "history": settings.history,
+            "odd": settings.odd,
+            "machinery": settings.machinery,
         });
         let argument = argument.to_string();
         let mut process = match self.maker {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use opcua::types::{AttributeId, DataValue, ReadValueId, StatusCode, TimestampsToReturn};
 
 use super::doubt::digest;
-use super::item::Item;
+use super::item::{Item, values_a_request};
 use super::pieces::Pieces;
 use super::wanted::Handle;
 use super::work::Bench;
@@ -37,6 +37,7 @@ pub(super) struct Audited {
 /// Asks for these items. A server that does not answer says nothing of them.
 pub(super) async fn audit(bench: Bench, items: Vec<(Handle, Item)>) -> Audited {
     let (mut handles, mut nodes) = (Vec::new(), Vec::new());
+    let is_any_wide = items.iter().any(|(_, item)| item.rhythm.is_wide);
     for (handle, item) in items {
         if let Ok(node) = item.node(&bench.namespaces) {
             handles.push(handle);
@@ -45,12 +46,18 @@ pub(super) async fn audit(bench: Bench, items: Vec<(Handle, Item)>) -> Audited {
     }
     let classes: Vec<ReadValueId> = nodes.iter().map(class).collect();
     let mut audited = Audited::default();
-    let told = read(&bench, &classes, 0.0).await.into_iter();
+    let told = read(&bench, &classes, NODES_MAX, 0.0).await.into_iter();
     for (handle, data) in handles.iter().zip(told) {
         let gone = data.status.filter(|status| is_gone(*status));
         audited.gone.extend(gone.map(|status| (*handle, status)));
     }
-    let held = read(&bench, &nodes, AGE_MAX_MS).await;
+    let held = read(
+        &bench,
+        &nodes,
+        values_a_request(NODES_MAX, is_any_wide),
+        AGE_MAX_MS,
+    )
+    .await;
     let held = handles.into_iter().zip(held.iter().map(digest));
     audited.held = held
         .filter_map(|(handle, held)| Some((handle, held?)))
@@ -66,9 +73,14 @@ fn class(node: &ReadValueId) -> ReadValueId {
 }
 
 /// What the server says of nodes, as far as it says something.
-async fn read(bench: &Bench, nodes: &[ReadValueId], age_max_ms: f64) -> Vec<DataValue> {
+async fn read(
+    bench: &Bench,
+    nodes: &[ReadValueId],
+    at_once: usize,
+    age_max_ms: f64,
+) -> Vec<DataValue> {
     let mut told = Vec::with_capacity(nodes.len());
-    let mut pieces = Pieces::of(nodes, NODES_MAX);
+    let mut pieces = Pieces::of(nodes, at_once);
     while let Some(piece) = pieces.next() {
         let session = &bench.session;
         let reading = session.read(piece, TimestampsToReturn::Neither, age_max_ms);

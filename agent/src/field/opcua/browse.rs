@@ -65,6 +65,7 @@ pub async fn browse(
     let Opened {
         session,
         mut events,
+        ..
     } = open(server, own, clock).await?;
     let events = async {
         while let Some(event) = events.next().await {

@@ -5,7 +5,7 @@
 use lineside_proto::Time;
 use opcua::crypto::X509;
 use sha2::{Digest, Sha256};
-use x509_cert::der::Decode;
+use x509_cert::der::{Decode, Reader as _, SliceReader};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time as X509Time;
@@ -63,6 +63,25 @@ impl Certificate {
             until: time(body.validity.not_after),
             key_bits,
         })
+    }
+
+    /// Reads the one that a server shows.
+    ///
+    /// # Errors
+    ///
+    /// [`OpcFault::Chain`], [`OpcFault::BadCertificate`].
+    pub(super) fn shown(bytes: &[u8]) -> Result<Self, OpcFault> {
+        Self::read(bytes).ok_or_else(|| match Self::first(bytes) {
+            Some(first) => OpcFault::Chain(Box::new(first)),
+            None => OpcFault::BadCertificate { key_bits: None },
+        })
+    }
+
+    /// The first of several, one after the other.
+    fn first(bytes: &[u8]) -> Option<Self> {
+        let mut reader = SliceReader::new(bytes).ok()?;
+        let first = reader.tlv_bytes().ok()?;
+        Self::read(first).filter(|_| first.len() < bytes.len())
     }
 
     /// Checks that it is valid now.

@@ -5,6 +5,7 @@
 //! It does not choose an endpoint and knows nothing of sessions.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -79,6 +80,8 @@ pub(super) struct Guard {
 struct Course {
     attempted: Option<Instant>,
     fault: Option<OpcFault>,
+    /// Why we broke off the connection, if it was us.
+    broken: Option<OpcFault>,
 }
 
 type Opening = Arc<Mutex<Vec<u8>>>;
@@ -98,6 +101,11 @@ impl Connector {
     /// Why the last attempt failed; none if it reached the server.
     pub(super) fn fault(&self) -> Option<OpcFault> {
         self.course().fault.clone()
+    }
+
+    /// Why the connection was broken off from our side since this was asked last; none if it was not.
+    pub(super) fn broken(&self) -> Option<OpcFault> {
+        self.course().broken.take()
     }
 
     fn course(&self) -> std::sync::MutexGuard<'_, Course> {
@@ -133,8 +141,11 @@ impl Connector {
         let stream = StreamConnector::new(
             |url: String, options: DecodingOptions| {
                 let (opening, dialled) = (opening.clone(), dialled.clone());
+                let (timeout, course) = (self.timeout, Arc::clone(&self.course));
                 async move {
-                    dial(&url, options, opening).await.map_err(|fault| {
+                    let heard = (opening, course);
+                    let line = dial(&url, timeout, options, heard).await;
+                    line.map_err(|fault| {
                         *dialled.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
                         Error::new(StatusCode::BadCommunicationError, "no connection")
                     })
@@ -187,32 +198,49 @@ impl ConnectionSource for Connector {
 /// Makes the TCP connection.
 async fn dial(
     url: &str,
+    timeout: Duration,
     options: DecodingOptions,
-    opening: Opening,
+    (opening, course): (Opening, Arc<Mutex<Course>>),
 ) -> Result<StreamConnection<Overheard, OwnedWriteHalf>, OpcFault> {
     let (host, port) = hostname_port_from_url(url, PORT).map_err(|_| OpcFault::WrongUrl)?;
     let addresses = tokio::net::lookup_host(format!("{host}:{port}")).await;
-    let unresolved = |error: io::Error| OpcFault::Unresolved(Arc::new(error));
+    let addresses = addresses.map_err(|error| OpcFault::Unresolved(Arc::new(error)))?;
+    let stream = first(addresses.collect(), timeout, TcpStream::connect).await;
+    let stream = stream.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => OpcFault::Slow,
+        _ => OpcFault::Unreachable(Arc::new(error)),
+    })?;
+    // Answers to small requests must not wait for more to send.
+    drop(stream.set_nodelay(true));
+    let (inner, write) = stream.into_split();
+    let read = Overheard {
+        inner,
+        opening,
+        course,
+        frames: Frames::default(),
+    };
+    let framed = FramedRead::new(read, TcpCodec::new(options));
+    Ok(StreamConnection::new(framed, write, url.to_owned()))
+}
+
+/// Connects to the first of a host's addresses that answers. Each has its share of the time: one that leads
+/// nowhere must not cost the others theirs.
+async fn first<S, F: Future<Output = io::Result<S>>>(
+    addresses: Vec<SocketAddr>,
+    timeout: Duration,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<S> {
+    let share = timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     let mut failure = None;
-    for address in addresses.map_err(unresolved)? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Answers to small requests must not wait for more to send.
-                drop(stream.set_nodelay(true));
-                let (inner, write) = stream.into_split();
-                let read = Overheard {
-                    inner,
-                    opening,
-                    frames: Frames::default(),
-                };
-                let framed = FramedRead::new(read, TcpCodec::new(options));
-                return Ok(StreamConnection::new(framed, write, url.to_owned()));
-            }
-            Err(error) => failure = Some(error),
+    for address in addresses {
+        match tokio::time::timeout(share, connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = Some(error),
+            // What another said tells more.
+            Err(_) => _ = failure.get_or_insert_with(|| io::ErrorKind::TimedOut.into()),
         }
     }
-    let error = failure.unwrap_or_else(|| io::ErrorKind::NotFound.into());
-    Err(OpcFault::Unreachable(Arc::new(error)))
+    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
 /// What a failed greeting means, from what the server said.
@@ -247,6 +275,7 @@ fn said(opening: &Opening) -> Vec<u8> {
 pub(super) struct Overheard {
     inner: OwnedReadHalf,
     opening: Opening,
+    course: Arc<Mutex<Course>>,
     frames: Frames,
 }
 
@@ -265,10 +294,15 @@ impl AsyncRead for Overheard {
             opening.extend(read.iter().take(room));
         }
         if self.frames.take(read) {
-            polled
-        } else {
-            Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+            return polled;
         }
+        let broken = match self.frames.is_long() {
+            true => OpcFault::LongMessage(MESSAGE_BYTES_MAX),
+            false => OpcFault::Nonsense(StatusCode::BadDecodingError),
+        };
+        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        course.broken = Some(broken);
+        Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
     }
 }
 
@@ -282,6 +316,11 @@ struct Frames {
 }
 
 impl Frames {
+    /// Whether the message that came last has more bytes than it may.
+    fn is_long(&self) -> bool {
+        self.message > MESSAGE_BYTES_MAX
+    }
+
     /// Takes the next bytes; false: they belong to no message.
     fn take(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
@@ -306,7 +345,7 @@ impl Frames {
                     return false;
                 }
                 self.message += size;
-                if self.message > MESSAGE_BYTES_MAX {
+                if self.is_long() {
                     return false;
                 }
                 if self.header.get(3) != Some(&MORE) {
@@ -341,6 +380,32 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_costs_the_others_nothing() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        // By their ports: 1 leads nowhere, 2 refuses, others answer.
+        let connect = |address: SocketAddr| async move {
+            match address.port() {
+                1 => std::future::pending().await,
+                2 => Err(io::ErrorKind::ConnectionRefused.into()),
+                port => Ok(port),
+            }
+        };
+        for (ports, expected) in [
+            (vec![1, 3], Ok(3)),
+            (vec![2, 1, 4, 3], Ok(4)),
+            (vec![1, 2], Err(io::ErrorKind::ConnectionRefused)),
+            (vec![2, 1], Err(io::ErrorKind::ConnectionRefused)),
+            (vec![1], Err(io::ErrorKind::TimedOut)),
+            (vec![], Err(io::ErrorKind::NotFound)),
+        ] {
+            let addresses: Vec<SocketAddr> = ports.iter().map(|port| at(*port)).collect();
+            let timeout = Duration::from_millis(80);
+            let found = first(addresses, timeout, connect).await;
+            assert_eq!(found.map_err(|error| error.kind()), expected, "{ports:?}");
+        }
+    }
+
     #[test]
     fn messages_pass_in_any_pieces_and_nothing_else_does() {
         let message = |kind: &[u8], size: u32, body: usize| {
@@ -368,13 +433,15 @@ mod tests {
         for more in [b"C".repeat(most - 1), b"F".repeat(2), b"C".repeat(most)].concat() {
             assert!(frames.take(&chunk(more)));
         }
-        assert!(!frames.take(&chunk(b'F')));
+        assert!(!frames.is_long());
+        assert!(!frames.take(&chunk(b'F')) && frames.is_long());
         for wrong in [
             message(b"MSG", 7, 0),
             message(b"MSG", 2 << 20, 0),
             b"GET".to_vec(),
         ] {
-            assert!(!Frames::default().take(&wrong));
+            let mut frames = Frames::default();
+            assert!(!frames.take(&wrong) && !frames.is_long());
         }
     }
 }

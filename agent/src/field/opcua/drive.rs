@@ -9,6 +9,8 @@ use opcua::types::StatusCode;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::connector::Connector;
+use super::fault::OpcFault;
 use super::session::{Events, Opened};
 
 /// Turns that may wait to be taken: more than a reconnect brings.
@@ -37,20 +39,34 @@ pub(super) struct Driven {
     pub session: Arc<Session>,
     /// What happens to it.
     pub turns: mpsc::Receiver<Turn>,
+    connector: Connector,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Driven {
     /// Drives a session from now on.
     pub(super) fn new(opened: Opened) -> Self {
-        let Opened { session, events } = opened;
+        let Opened {
+            session,
+            events,
+            connector,
+        } = opened;
         let (sender, turns) = mpsc::channel(TURNS_MAX);
         let task = tokio::spawn(drive(events, Arc::clone(&session), sender));
         Self {
             session,
             turns,
+            connector,
             _task: AbortOnDropHandle::new(task),
         }
+    }
+}
+
+impl Driven {
+    /// Why the connection was lost, by the status that the library gives for it.
+    pub(super) fn why(&self, status: StatusCode) -> OpcFault {
+        let broken = self.connector.broken();
+        broken.unwrap_or_else(|| OpcFault::of_status(status))
     }
 }
 

@@ -71,6 +71,12 @@ pub enum OpcFault {
     /// The server's certificate is not valid yet.
     #[error("the server's certificate is valid from {}", .0.from)]
     NotYetValid(Box<Certificate>),
+    /// A message of the server is longer than the agent takes; so many bytes.
+    #[error("a message of more than {0} bytes")]
+    LongMessage(usize),
+    /// The server shows a chain of certificates, of which this is its own.
+    #[error("the server shows a chain of certificates")]
+    Chain(Box<Certificate>),
     /// The server's certificate can't be used.
     #[error("the server's certificate can't be used")]
     BadCertificate {
@@ -240,6 +246,11 @@ impl OpcFault {
             } => untrusted(certificate, *pinned),
             Self::Expired(certificate) => expired(certificate),
             Self::NotYetValid(certificate) => not_yet_valid(certificate),
+            Self::LongMessage(bytes) => text!(
+                "the server sent a message of more than {bytes} bytes: some points take an element of a very long array, or lack an index; leave those out, or have the server offer the elements as nodes",
+                "服务器发送的报文超过 {bytes} 字节：有点位取自很长的数组，或未写 index；请去掉这些点位，或让服务器将各元素单独作为节点提供"
+            ),
+            Self::Chain(certificate) => chain(certificate),
             Self::BadCertificate { key_bits } => bad_certificate(*key_bits),
             Self::UserRefused(status) => user_refused(*status),
             Self::NotTrusted { status, own } => not_trusted(*status, own.as_deref()),
@@ -354,6 +365,14 @@ fn not_yet_valid(certificate: &Certificate) -> Text {
     )
 }
 
+fn chain(own: &Certificate) -> Text {
+    let subject = &own.subject;
+    text!(
+        "the server shows the certificates of its issuers behind its own ({subject}), and the agent speaks only to servers that show one; have it show its own alone, or have a self-signed one made there",
+        "服务器在自身证书（{subject}）之后还出示了签发者的证书，而本程序只支持出示单个证书的服务器；请让服务器只出示自身证书，或在服务器上生成自签名证书"
+    )
+}
+
 fn bad_certificate(key_bits: Option<usize>) -> Text {
     match key_bits {
         Some(bits) => text!(
@@ -361,8 +380,8 @@ fn bad_certificate(key_bits: Option<usize>) -> Text {
             "服务器证书的密钥为 {bits} 位，不符合该安全策略；请在服务器上重新生成证书"
         ),
         None => text!(
-            "the server shows no certificate that can be read; have one made there (a single one in DER, RSA, no chain)",
-            "服务器未出示可读取的证书；请在服务器上生成（单个 DER 证书，RSA，不含证书链）"
+            "the server shows no certificate that can be read; have one made there, in DER and with an RSA key",
+            "服务器未出示可读取的证书；请在服务器上生成 DER 格式、RSA 密钥的证书"
         ),
     }
 }

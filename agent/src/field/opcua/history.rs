@@ -20,7 +20,7 @@ use super::about::started;
 use super::batch::Batches;
 use super::filling::{Filling, TICKS_A_MILLI};
 use super::gap::Edges;
-use super::item::{Namespaces, Spot, node, point};
+use super::item::{Namespaces, Spot, WIDE_MAX, is_wide, node, point};
 use super::pieces::Pieces;
 use super::value::{moment, reading};
 use super::wanted::is_silence;
@@ -73,6 +73,7 @@ struct Source {
     group: u16,
     edges: Edges,
     node: NodeId,
+    is_wide: bool,
 }
 
 /// A historical value: its source time in ticks, and where it belongs.
@@ -97,6 +98,7 @@ pub(super) async fn fill(bench: Bench, mut filling: Filling, outlet: Outlet) -> 
     }
     let until = Instant::now() + FILL_TIME_MAX;
     let slice = slice(&filling.map, &sources);
+    let is_any_wide = sources.iter().any(|source| source.is_wide);
     while filling.span.0 < filling.span.1 && !sources.is_empty() {
         let (from, end) = filling.span;
         let to = from.saturating_add(slice).min(end);
@@ -106,7 +108,9 @@ pub(super) async fn fill(bench: Bench, mut filling: Filling, outlet: Outlet) -> 
             break;
         }
         let mut found = Vec::new();
-        let mut pieces = Pieces::of(&sources, NODES_A_REQUEST);
+        // An answer holds so many values of each.
+        let at_once = if is_any_wide { 1 } else { NODES_A_REQUEST };
+        let mut pieces = Pieces::of(&sources, at_once);
         while let Some(piece) = pieces.next() {
             let before = found.len();
             let span = Slice { from, to, until };
@@ -132,13 +136,14 @@ fn sources(filling: &mut Filling, namespaces: &Namespaces) -> Vec<Source> {
     let mut sources = Vec::new();
     for (place, edges) in &filling.points {
         let point = point(&filling.map, *place);
-        let found = point.and_then(|point| Some((point.group, node(point.node()?, namespaces)?)));
+        let found = point.and_then(|point| Some((point, node(point.node()?, namespaces)?)));
         match found {
-            Some((group, node)) if !filling.without.contains(place) => sources.push(Source {
+            Some((point, node)) if !filling.without.contains(place) => sources.push(Source {
                 place: *place,
-                group,
+                group: point.group,
                 edges: *edges,
                 node,
+                is_wide: is_wide(point),
             }),
             Some(_) | None => {
                 filling.without.insert(*place);
@@ -313,7 +318,10 @@ async fn ask(
         is_read_modified: false,
         start_time: DateTime::from(slice.from),
         end_time: DateTime::from(slice.to),
-        num_values_per_node: VALUES_A_NODE,
+        num_values_per_node: match pages.iter().any(|page| page.source.is_wide) {
+            true => WIDE_MAX,
+            false => VALUES_A_NODE,
+        },
         return_bounds: false,
     });
     let session = &bench.session;

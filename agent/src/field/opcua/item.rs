@@ -13,6 +13,13 @@ use crate::sample::Slot;
 /// The slowest publishing: a subscription that says nothing for longer can't be told from a dead one.
 const PUBLISH_INTERVAL_MAX: Duration = Duration::from_secs(2);
 
+/// Values in one message at most.
+const MESSAGE_VALUES_MAX: u32 = 2_000;
+
+/// Arrays in one message at most, asked for or published: so many of 8,000 doubles are within the bytes that a
+/// message may have.
+pub(super) const WIDE_MAX: u32 = 32;
+
 /// Where a server keeps its namespaces: indexes by URI, as they are since the last connect.
 pub(super) type Namespaces = BTreeMap<String, u16>;
 
@@ -32,17 +39,28 @@ pub(super) struct Rhythm {
     pub publish: Duration,
     /// After how many intervals without a change the server says that it is there.
     pub keep_alive: u32,
+    /// Whether its values are arrays, of which a point takes one element: the server sends all of them.
+    pub is_wide: bool,
 }
 
 impl Rhythm {
     /// The rhythm for a group read so often, whose values are stale after so long: keep-alives come
     /// often enough that values can be vouched for.
-    pub(super) fn of(interval: Duration, stale_after: Duration) -> Self {
+    pub(super) fn of(interval: Duration, stale_after: Duration, is_wide: bool) -> Self {
         let publish = interval.clamp(Duration::from_millis(1), PUBLISH_INTERVAL_MAX);
         let word = standing_pace(stale_after).as_nanos() / publish.as_nanos();
         Self {
             publish,
             keep_alive: u32::try_from(word).unwrap_or(u32::MAX).max(1),
+            is_wide,
+        }
+    }
+
+    /// Values in one message at most, so that it stays far below any limit; what is more comes in the next.
+    pub(super) fn message_values(self) -> u32 {
+        match self.is_wide {
+            true => WIDE_MAX,
+            false => MESSAGE_VALUES_MAX,
         }
     }
 
@@ -72,7 +90,6 @@ impl Item {
         let Some(group) = spec.map.groups.get(usize::from(spec.group)) else {
             return Vec::new();
         };
-        let rhythm = Rhythm::of(group.interval, group.stale_after);
         let mut items = Vec::new();
         for (place, point) in (0..).zip(&spec.map.points) {
             if (point.connection, point.group) == (spec.connection, spec.group) {
@@ -82,7 +99,7 @@ impl Item {
                         point: place,
                     },
                     spec: Arc::clone(&spec),
-                    rhythm,
+                    rhythm: Rhythm::of(group.interval, group.stale_after, is_wide(point)),
                     sampling: group.interval,
                 });
             }
@@ -111,6 +128,19 @@ impl Item {
         node(address, namespaces)
             .map(ReadValueId::from)
             .ok_or(StatusCode::BadNodeIdUnknown)
+    }
+}
+
+/// Whether the server sends a whole array for a point.
+pub(super) fn is_wide(point: &Point) -> bool {
+    point.node().is_some_and(|node| node.index.is_some())
+}
+
+/// How many nodes one request may ask for the values of: of arrays fewer, whatever else is among them.
+pub(super) fn values_a_request(most: usize, is_wide: bool) -> usize {
+    match usize::try_from(WIDE_MAX) {
+        Ok(wide) if is_wide => most.min(wide),
+        Ok(_) | Err(_) => most,
     }
 }
 
@@ -158,10 +188,11 @@ mod tests {
             (10, 20, 10, 5),
         ] {
             let ms = Duration::from_millis;
-            let rhythm = Rhythm::of(ms(interval_ms), ms(stale_ms));
+            let rhythm = Rhythm::of(ms(interval_ms), ms(stale_ms), false);
             let expected = Rhythm {
                 publish: ms(publish_ms),
                 keep_alive,
+                is_wide: false,
             };
             assert_eq!(rhythm, expected);
         }

@@ -77,6 +77,5 @@ impl Own {
 pub async fn shown(server: &Server, own: &Own) -> Result<Certificate, OpcFault> {
     let offered = endpoint::ask(&server.url, server.timeout, own).await?;
     let endpoint = endpoint::choose(offered, server)?;
-    let read = Certificate::read(endpoint.server_certificate.as_ref());
-    read.ok_or(OpcFault::BadCertificate { key_bits: None })
+    Certificate::shown(endpoint.server_certificate.as_ref())
 }

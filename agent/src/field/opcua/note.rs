@@ -20,7 +20,7 @@ use crate::clock::{Clock, Stamp};
 pub(super) const NOTES_MAX: usize = 128;
 
 /// Values in one message at most: all that a full subscription's queues hold. Not every server heeds
-/// [`MESSAGE_VALUES_MAX`](super::work::MESSAGE_VALUES_MAX), and none has more to tell.
+/// [`Rhythm::message_values`](super::item::Rhythm::message_values), and none has more to tell.
 const VALUES_MAX: usize = ITEMS_MAX * QUEUE_SIZE as usize;
 
 /// A message of a subscription.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::item::Rhythm;
+use super::item::{Rhythm, is_wide, point};
 use crate::config::model::{Connection, MachineMap, Server};
 
 /// Items of one subscription: servers publish several subscriptions of a thousand well, and one of
@@ -58,7 +58,6 @@ pub fn shared(maps: &[Arc<MachineMap>]) -> Vec<Shared> {
     let mut servers: Vec<(&Arc<Server>, BTreeMap<Rhythm, usize>)> = Vec::new();
     for map in maps {
         for (place, group) in (0..).zip(&map.groups) {
-            let rhythm = Rhythm::of(group.interval, group.stale_after);
             for items in items(map, place) {
                 let connection = map.connections.get(usize::from(items.connection));
                 let Some(server) = connection.and_then(Connection::server) else {
@@ -70,7 +69,11 @@ pub fn shared(maps: &[Arc<MachineMap>]) -> Vec<Shared> {
                     servers.push((server, BTreeMap::new()));
                 }
                 if let Some((_, rhythms)) = servers.get_mut(at) {
-                    *rhythms.entry(rhythm).or_default() += items.points.len();
+                    for point in items.points.iter().filter_map(|place| point(map, *place)) {
+                        let (interval, stale_after) = (group.interval, group.stale_after);
+                        let rhythm = Rhythm::of(interval, stale_after, is_wide(point));
+                        *rhythms.entry(rhythm).or_default() += 1;
+                    }
                 }
             }
         }

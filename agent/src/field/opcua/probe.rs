@@ -5,7 +5,7 @@
 
 use opcua::types::{DataValue, DateTime, ReadValueId, StatusCode, TimestampsToReturn, Variant};
 
-use super::item::{node, point};
+use super::item::{is_wide, node, point, values_a_request};
 use super::pieces::Pieces;
 use super::status::plain;
 use super::value::{moment, reading, word};
@@ -35,7 +35,9 @@ pub(super) async fn probe(bench: Bench, order: ProbeOrder) {
             )),
         }
     }
-    let mut pieces = Pieces::of(&asked, NODES_A_REQUEST);
+    let is_any_wide = asked.iter().any(|(_, point, _)| is_wide(point));
+    let at_once = values_a_request(NODES_A_REQUEST, is_any_wide);
+    let mut pieces = Pieces::of(&asked, at_once);
     while let Some(piece) = pieces.next() {
         let nodes: Vec<ReadValueId> = piece.iter().map(|(_, _, node)| node.clone()).collect();
         let read = bench.session.read(&nodes, TimestampsToReturn::Both, 0.0);

@@ -66,6 +66,8 @@ pub(super) struct Opened {
     pub session: Arc<Session>,
     /// Its events, from the first connection on, which has been polled already.
     pub events: Events,
+    /// What makes its connections.
+    pub connector: Connector,
 }
 
 /// Opens a session exactly as the map asks, or says why not. Bounded by twice the server's `timeout`.
@@ -97,7 +99,11 @@ pub(super) async fn open(
                 }
                 None => events,
             };
-            Ok(Opened { session, events })
+            Ok(Opened {
+                session,
+                events,
+                connector,
+            })
         }
         Ok(Err(status)) => {
             let fault = connector

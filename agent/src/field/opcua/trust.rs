@@ -20,9 +20,9 @@ use crate::config::model::Fingerprint;
 ///
 /// # Errors
 ///
-/// [`OpcFault::BadCertificate`], [`OpcFault::Untrusted`].
+/// [`OpcFault::Chain`], [`OpcFault::BadCertificate`], [`OpcFault::Untrusted`].
 pub(super) fn check(der: &[u8], pinned: Option<Fingerprint>) -> Result<Certificate, OpcFault> {
-    let shown = Certificate::read(der).ok_or(OpcFault::BadCertificate { key_bits: None })?;
+    let shown = Certificate::shown(der)?;
     if pinned == Some(shown.fingerprint) {
         Ok(shown)
     } else {

@@ -53,8 +53,8 @@ struct Entry {
     sampling: Duration,
     /// Whether it still tells of changes.
     doubt: Doubt,
-    /// The server fell silent when it was to be made: it may have it, under a number that nobody knows.
-    was_silent: bool,
+    /// The server gave no clear answer when it was to be made: it may have it, under a number that nobody knows.
+    was_unclear: bool,
 }
 
 /// Where an item is at the server.
@@ -167,7 +167,7 @@ impl Wanted {
                     last: None,
                     is_known: false,
                     doubt: Doubt::default(),
-                    was_silent: false,
+                    was_unclear: false,
                 };
                 self.items.insert(self.handle_next, entry);
             }
@@ -181,7 +181,7 @@ impl Wanted {
         for entry in self.items.values_mut() {
             entry.place = Place::Absent;
             entry.doubt = Doubt::default();
-            entry.was_silent = false;
+            entry.was_unclear = false;
         }
     }
 
@@ -266,7 +266,7 @@ impl Wanted {
                 },
                 Err(status) => Place::Refused(status),
             };
-            entry.was_silent = result.is_err_and(is_silence);
+            entry.was_unclear = result.is_err_and(is_unclear);
             match *result {
                 Ok(given) => {
                     entry.sampling = given.sampling.max(entry.item.sampling);
@@ -390,9 +390,9 @@ impl Wanted {
     /// Gives an absent item its place: in a subscription of its rhythm with room, or in a new one.
     fn shelve(&mut self, handle: Handle) -> Option<(Key, Item)> {
         let entry = self.items.get_mut(&handle)?;
-        let (rhythm, was_silent) = (entry.item.rhythm, entry.was_silent);
-        // Those that a server fell silent at must not cost others their subscription.
-        let fits = |shelf: &Shelf| !was_silent || shelf.id.is_none();
+        let (rhythm, was_unclear) = (entry.item.rhythm, entry.was_unclear);
+        // Those that a server gave no clear answer for must not cost others their subscription.
+        let fits = |shelf: &Shelf| !was_unclear || shelf.id.is_none();
         let mut of_rhythm = self
             .shelves
             .iter()
@@ -457,6 +457,12 @@ impl Retry {
             self.at = Some(now + widest.mul_f64(0.5 + fastrand::f64() / 2.0));
         }
     }
+}
+
+/// Whether a status leaves open what the server did: it was silent, or answered for fewer or more than it was
+/// asked for.
+pub(super) fn is_unclear(status: StatusCode) -> bool {
+    is_silence(status) || status == StatusCode::BadUnexpectedError
 }
 
 /// Whether a status says that nothing was heard, and nothing of the items themselves.

@@ -5,12 +5,10 @@
 use opcua::types::Variant;
 
 use super::value::said;
+use crate::sample::is_plain;
 
 /// Characters of a value that are shown.
 const CHARS_MAX: usize = 80;
-
-/// The magnitudes between which a number is written with all its digits.
-const PLAIN: std::ops::Range<f64> = 1e-5..1e16;
 
 /// The value in a few words.
 pub(super) fn in_words(value: &Variant) -> String {
@@ -67,10 +65,6 @@ fn structure(name: Option<&str>) -> String {
     let name = name.and_then(|name| name.rsplit("::").next());
     let known = name.filter(|name| !name.ends_with("Body"));
     format!("({})", known.unwrap_or("…"))
-}
-
-fn is_plain(number: f64) -> bool {
-    number == 0.0 || !number.is_finite() || PLAIN.contains(&number.abs())
 }
 
 #[cfg(test)]

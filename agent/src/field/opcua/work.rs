@@ -15,15 +15,11 @@ use opcua::types::{
 use super::item::{Item, Namespaces};
 use super::note::Ear;
 use super::pieces::Pieces;
-use super::wanted::{Given, Handle, Work, Worked, is_silence};
+use super::wanted::{Given, Handle, Work, Worked, is_unclear};
 
 /// Items in one request at most: an answer for so many is quick. A server that limits it further is
 /// asked for fewer at once.
 const ITEMS_A_REQUEST: usize = 500;
-
-/// Values in one message at most, so that a message stays far below any server's limit; what is more
-/// comes in the next.
-pub(super) const MESSAGE_VALUES_MAX: u32 = 2_000;
 
 /// Values of an item that the server keeps between two messages.
 pub(super) const QUEUE_SIZE: u32 = 10;
@@ -131,7 +127,7 @@ impl Bench {
             rhythm.publish,
             lifetime(rhythm.publish, rhythm.keep_alive),
             rhythm.keep_alive,
-            MESSAGE_VALUES_MAX,
+            rhythm.message_values(),
             0,
             true,
             ear,
@@ -141,7 +137,7 @@ impl Bench {
             // Where it publishes less often than asked, it must be heard as often as can be.
             let keep_alive = intervals(rhythm.promised(), publish).max(1);
             if speaks > rhythm.promised() && publish.saturating_mul(keep_alive) < speaks {
-                let (lifetime, values) = (lifetime(publish, keep_alive), MESSAGE_VALUES_MAX);
+                let (lifetime, values) = (lifetime(publish, keep_alive), rhythm.message_values());
                 let changing =
                     session.modify_subscription(id, publish, lifetime, keep_alive, values, 0);
                 // Otherwise it speaks as seldom as it said.
@@ -177,7 +173,7 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// The server fell silent: those that it may have made or not.
+    /// The server gave no clear answer: those that it may have made or not.
     async fn make(&self, id: u32, coming: Vec<(Handle, Item)>) -> Result<Items, Items> {
         let (mut results, mut requests) = (Vec::new(), Vec::new());
         for (handle, item) in coming {
@@ -218,7 +214,7 @@ impl Bench {
                     let missing = std::iter::repeat(Err(StatusCode::BadUnknownResponse));
                     results.extend(handles.zip(made.chain(missing)));
                 }
-                Err(status) if is_silence(status) => {
+                Err(status) if is_unclear(status) => {
                     return Err(handles.map(|handle| (handle, Err(status))).collect());
                 }
                 Err(status) if pieces.halve(status) => {}

@@ -1,6 +1,6 @@
 //! One session from its opening to its end: what is asked, what comes back, and when it is given up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +22,11 @@ use crate::field::opcua::note::Ear;
 use crate::field::opcua::probe::probe;
 use crate::field::opcua::session::{Opened, SESSION_TIMEOUT};
 use crate::field::opcua::subscription::Subscription;
-use crate::field::opcua::texts::texts;
+use crate::field::opcua::texts::{Learned, texts};
 use crate::field::opcua::wanted::{Key, Worked};
 use crate::field::opcua::work::Bench;
 use crate::live::LinkPhase;
+use crate::sample::Slot;
 
 /// How long a session may take to close at the end; after that the server forgets it by itself.
 const CLOSE_MAX: Duration = Duration::from_millis(1_500);
@@ -256,7 +257,7 @@ impl Link {
                     heard: visit.heard,
                     ticks: visit.ticks,
                 });
-                self.show(OpcFault::of_status(status));
+                self.show(visit.driven.why(status));
                 self.parts.board.set_phase(LinkPhase::Backoff);
                 let stalled = self.tell_loss().await;
                 visit.forgive(stalled);
@@ -329,8 +330,27 @@ impl Link {
                 self.audited(visit, audited.gone).await;
                 self.compare(visit, &audited.held);
             }
-            Done::Texts(texts) => self.parts.board.set_texts(texts),
+            Done::Texts(learned) => {
+                if learned.is_cut {
+                    visit.learn_texts(self.patience);
+                }
+                self.name_integers(learned);
+            }
         }
+    }
+
+    /// Takes over what integers are called.
+    fn name_integers(&self, learned: Learned) {
+        let Learned {
+            mut texts, unknown, ..
+        } = learned;
+        let machines: BTreeSet<Slot> = unknown.iter().map(|(slot, _)| *slot).collect();
+        for slot in machines {
+            let known = self.parts.board.texts(slot).into_iter();
+            let known = known.map(|(point, known)| ((slot, point), known));
+            texts.extend(known.filter(|(place, _)| unknown.contains(place)));
+        }
+        self.parts.board.set_texts(texts);
     }
 
     fn change(&mut self, visit: &mut Visit) {
@@ -389,6 +409,10 @@ impl Link {
                 }
                 visit.subscriptions.remove(&worked.key);
             }
+        }
+        if worked.items.iter().any(|(_, made)| made.is_ok()) {
+            // A node that appears may be an enumeration.
+            visit.learn_texts(self.patience);
         }
         let refused = self.wanted.worked(&worked, now);
         self.refuse(visit, refused).await;

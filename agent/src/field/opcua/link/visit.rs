@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::field::Texts;
 use crate::field::opcua::audit::Audited;
 use crate::field::opcua::drive::Driven;
 use crate::field::opcua::fault::OpcFault;
@@ -16,9 +15,13 @@ use crate::field::opcua::freshness::{Patience, Pulse};
 use crate::field::opcua::item::{Namespaces, Spot};
 use crate::field::opcua::note::Note;
 use crate::field::opcua::subscription::Subscription;
+use crate::field::opcua::texts::Learned;
 use crate::field::opcua::wanted::{Key, Worked};
 use crate::field::opcua::work::Bench;
-use crate::sample::Slot;
+
+/// How many times longer than a gap waits for values enumerations wait to be learned anew: nodes that come and
+/// go must not keep a server busy with that.
+const TEXTS_SETTLED: u32 = 6;
 
 /// One session at work.
 pub(super) struct Visit {
@@ -71,7 +74,7 @@ pub(super) enum Done {
     Namespaces(Option<Namespaces>),
     Worked(Worked),
     Again(Key, u32, Option<Box<Note>>),
-    Texts(BTreeMap<(Slot, u16), Texts>),
+    Texts(Learned),
     Audited(Audited),
     /// Nothing comes back.
     Nothing,
@@ -111,6 +114,12 @@ impl Visit {
     pub(super) fn wait_for_gaps(&mut self, patience: Patience) {
         let until = Instant::now() + patience.settled;
         self.gaps_until.get_or_insert(until);
+    }
+
+    /// Enumerations are learned after a while, if nothing does that before.
+    pub(super) fn learn_texts(&mut self, patience: Patience) {
+        let at = Instant::now() + patience.settled * TEXTS_SETTLED;
+        self.texts_at.get_or_insert(at);
     }
 
     /// Deletes a subscription, if the server still has it.

@@ -9,6 +9,7 @@ use crate::clock::{Clock, Stamp, SystemClock};
 use crate::config::model::{Fingerprint, Identity, Security, SecurityMode, SecurityPolicy, Server};
 use crate::field::opcua::fault::OpcFault;
 use crate::field::opcua::session::{Opened, open};
+use crate::field::opcua::trust::check;
 use futures_util::StreamExt;
 
 pub(super) fn clock() -> Arc<dyn Clock> {
@@ -46,6 +47,7 @@ async fn read(opened: Opened) {
     let Opened {
         session,
         mut events,
+        ..
     } = opened;
     let what = [ReadValueId::from(opcua::types::NodeId::from(
         VariableId::Server_ServerStatus_State,
@@ -140,6 +142,30 @@ async fn what_does_not_open_says_why_and_what_to_do() {
         let text = refusal(&server, &clock()).await.text();
         assert!(text.en.contains(expected), "{server:?}: {text}");
         assert!(!text.zh.is_empty() && text.zh != text.en);
+    }
+}
+
+#[test]
+fn a_chain_is_told_apart_from_what_is_no_certificate() {
+    let [own, issuer] = ["peer", "impostor"].map(|name| pairs().der(name));
+    let cut = own[..own.len() - 1].to_vec();
+    for (bytes, expected) in [
+        (own.clone(), None),
+        ([&own[..], &issuer].concat(), Some("issuers")),
+        ([&own[..], b"\0"].concat(), Some("issuers")),
+        (cut, Some("no certificate that can be read")),
+        (Vec::new(), Some("no certificate that can be read")),
+        (
+            vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
+            Some("no certificate that can be read"),
+        ),
+    ] {
+        let fault = check(&bytes, Some(pairs().fingerprint("peer"))).err();
+        let said = fault.map(|fault| fault.text().en);
+        match expected {
+            None => assert_eq!(said, None),
+            Some(part) => assert!(said.as_ref().unwrap().contains(part), "{said:?}"),
+        }
     }
 }
 

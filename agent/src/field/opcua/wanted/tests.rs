@@ -235,7 +235,13 @@ fn an_item_that_leaves_while_it_is_made_is_deleted_afterwards() {
 }
 
 #[test]
-fn what_made_a_server_silent_comes_in_a_subscription_of_its_own() {
+fn what_a_server_gave_no_clear_answer_for_comes_in_a_subscription_of_its_own() {
+    for status in [StatusCode::BadTimeout, StatusCode::BadUnexpectedError] {
+        check_unclear(status);
+    }
+}
+
+fn check_unclear(status: StatusCode) {
     let map = machine("press", 4);
     let mut wanted = Wanted::default();
     wanted.take(&[spec(0, &map)]);
@@ -243,14 +249,12 @@ fn what_made_a_server_silent_comes_in_a_subscription_of_its_own() {
     let now = Instant::now();
     let works = wanted.plan();
     let items = &works[0].coming;
-    // Two were made before the server fell silent; the subscription is gone.
-    let silent = items.iter().skip(2).map(|(handle, _)| *handle);
+    // Two were made before the server gave no clear answer; the subscription is gone.
+    let unclear = items.iter().skip(2).map(|(handle, _)| *handle);
     let worked = Worked {
         key: works[0].key,
         id: None,
-        items: silent
-            .map(|handle| (handle, Err(StatusCode::BadTimeout)))
-            .collect(),
+        items: unclear.map(|handle| (handle, Err(status))).collect(),
     };
     assert_eq!(wanted.worked(&worked, now).len(), 2);
     let mut sham = Sham::default();

@@ -2,8 +2,10 @@
 
 use opcua::types::{DateTime, Variant};
 
+use super::memory::Memory;
 use super::*;
 use crate::config::model::Address;
+use crate::field::Texts;
 
 #[tokio::test]
 async fn values_flow_and_an_idle_machine_is_vouched_for() {
@@ -196,20 +198,23 @@ async fn a_probe_shows_what_the_server_says() {
 }
 
 #[tokio::test]
-async fn the_integers_of_an_enumeration_have_names() {
-    let plant = Plant::start(&["a", "state"]).await;
-    let (server, map) = machine("press", &plant.url(), &["a", "state"]);
+async fn integers_have_names_and_keep_them_while_their_nodes_are_away() {
+    let plant = Plant::start(&["a", "valve"]).await;
+    let nodes = ["a", "valve", "state", "valve2"];
+    let (server, map) = machine("press", &plant.url(), &nodes);
     let mut bench = Bench::start(&server, &[(0, map)], 64);
-    let board = Arc::clone(&bench.board);
-    let texts = bench
-        .until(|_| {
-            let texts = board.texts(Slot(0));
-            (!texts.is_empty()).then_some(texts)
-        })
-        .await;
-    assert_eq!(texts.len(), 1);
-    assert_eq!(texts[0].0, 1);
-    assert_eq!(texts[0].1[&0], "Running");
+    let valve = |point| (point, Texts::from([(0, "shut".into()), (1, "open".into())]));
+    assert_eq!(bench.until_texts(1).await, [valve(1)]);
+    // A node that appears.
+    plant.add("state");
+    let texts = bench.until_texts(2).await;
+    assert_eq!((&texts[0], texts[1].0), (&valve(1), 2));
+    assert_eq!(texts[1].1[&0], "Running");
+    // A server that comes back without two of its nodes, and with another.
+    let port = plant.kill().await;
+    let _plant = Plant::start_at(port, &["a", "valve2"], Memory::default()).await;
+    let expected = [texts, vec![valve(3)]].concat();
+    assert_eq!(bench.until_texts(3).await, expected);
     bench.end().await;
 }
 

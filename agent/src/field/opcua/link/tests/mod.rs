@@ -163,6 +163,13 @@ impl Bench {
         }
     }
 
+    /// Takes what comes until so many points of machine 0 have texts.
+    async fn until_texts(&mut self, count: usize) -> Vec<(u16, crate::field::Texts)> {
+        let board = Arc::clone(&self.board);
+        let told = || Some(board.texts(Slot(0))).filter(|texts| texts.len() == count);
+        self.until(|_| told()).await
+    }
+
     fn figures(&self) -> LinkFigures {
         self.board.figures("main", "there", &self.counters)
     }

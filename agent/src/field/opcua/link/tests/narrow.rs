@@ -4,6 +4,7 @@ use opcua::types::{DateTime, Variant};
 
 use super::memory::Memory;
 use super::*;
+use crate::config::model::NodeKind;
 
 #[tokio::test]
 async fn a_server_that_takes_only_a_few_at_once_is_asked_for_no_more() {
@@ -34,6 +35,41 @@ async fn a_server_that_takes_only_a_few_at_once_is_asked_for_no_more() {
             (bad.to_string() == "bad:BadNodeIdUnknown").then_some(())
         })
         .await;
+    bench.end().await;
+}
+
+/// Together they are more than this server can send in one message.
+#[tokio::test]
+async fn elements_of_long_arrays_come_in_messages_that_a_server_can_send() {
+    let names: Vec<String> = (0..60).map(|number| format!("long{number}")).collect();
+    let nodes: Vec<&str> = names.iter().map(String::as_str).collect();
+    let plant = Plant::start(&nodes).await;
+    let put = |value: i32| {
+        for node in &nodes {
+            let array = Variant::from(vec![value; 2_000]);
+            plant.put(node, array, DateTime::now());
+        }
+    };
+    put(7);
+    let (server, mut map) = machine("press", &plant.url(), &[]);
+    let point = |node: &&str| sample_map::point(node, node, NodeKind::Number, Some(1_999));
+    map.points.extend(nodes.iter().map(point));
+    let mut bench = Bench::start(&server, &[(0, map.clone())], 64);
+    bench.until_all(0..60, 7).await;
+    put(8);
+    bench.until_all(0..60, 8).await;
+
+    let (reply, answer) = oneshot::channel();
+    let order = ProbeOrder {
+        map: Arc::new(map),
+        points: (0..60).collect(),
+        reply,
+    };
+    bench.probes.send(order).await.unwrap();
+    let readings = answer.await.unwrap().unwrap();
+    let read: Vec<_> = readings.into_iter().map(|one| one.reading).collect();
+    assert_eq!(read, vec![Ok(Value::Int(8)); 60]);
+    assert_eq!(bench.figures().fault, None);
     bench.end().await;
 }
 

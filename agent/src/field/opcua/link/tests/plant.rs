@@ -1,5 +1,6 @@
 //! A server in this process with nodes of numbers, and a wire to it that can be cut and frozen.
-//! A node has history if its name begins with `h`; `state` is an enumeration.
+//! A node has history if its name begins with `h`; `state` is an enumeration, a valve names its own
+//! states.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use opcua::server::node_manager::ServerContext;
 use opcua::server::node_manager::memory::{InMemoryNodeManager, InMemoryNodeManagerBuilder};
 use opcua::server::{ANONYMOUS_USER_TOKEN_ID, Limits, ServerBuilder, ServerHandle};
 use opcua::types::{
-    DataTypeId, DataValue, DateTime, MessageSecurityMode, NodeId, ObjectId, QualifiedName,
-    StatusCode, VariableId, Variant,
+    DataTypeId, DataValue, DateTime, LocalizedText, MessageSecurityMode, NodeId, ObjectId,
+    QualifiedName, StatusCode, VariableId, VariableTypeId, Variant,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -171,6 +172,16 @@ impl Plant {
             .user_access_level(level)
             .organized_by(ObjectId::ObjectsFolder)
             .insert(&mut *space);
+        if node.starts_with("valve") {
+            let texts = ["shut", "open"].map(|text| LocalizedText::new("", text));
+            let property = self.id(&format!("{node}.EnumStrings"));
+            VariableBuilder::new(&property, "EnumStrings", "EnumStrings")
+                .data_type(DataTypeId::LocalizedText)
+                .value(texts.to_vec())
+                .has_type_definition(VariableTypeId::PropertyType)
+                .property_of(id)
+                .insert(&mut *space);
+        }
     }
 
     /// Takes a node away, and tells nobody.
