@@ -56,6 +56,8 @@ pub struct Account {
     history: History,
     /// Since when the present HOLD lasts.
     hold_ms: Option<i64>,
+    /// Bookings in force, by id, as they came while nobody knew the time.
+    awaited: Option<Vec<String>>,
     energy: Option<Meter>,
     hours: Option<Meter>,
 }
@@ -95,6 +97,7 @@ impl Account {
         out: &mut Vec<Entry>,
     ) {
         self.running.clock = context.clock;
+        self.cancel_awaited(context, out);
         for transition in transitions {
             self.walk(transition.since_ms, context, out);
             self.enter(transition, context, out);
@@ -183,13 +186,13 @@ impl Account {
             if is_active {
                 session.last_ms = to_ms;
             }
-            if !is_undecided {
-                session.spent_ms = to_ms;
-            }
         }
         let is_over = state == State::Hold && !is_active;
         let usage = &mut self.running.usage;
         usage.add(state, is_over, to_ms, is_undecided, wall);
+        if let Some(session) = self.running.session.as_mut().filter(|_| !is_undecided) {
+            (session.spent_ms, session.spent) = (to_ms, usage.frontier());
+        }
         if wall.next_step(at_ms) == Some(to_ms) {
             usage.cut(wall);
         }

@@ -1,6 +1,6 @@
 //! The availability document, made of what the core knows of a machine.
 
-use lineside_proto::{Availability, AvailableNow, ClockStatus, Identifier, Reason, Time};
+use lineside_proto::{Availability, AvailableNow, ClockStatus, Identifier, Reason, State, Time};
 use std::time::Duration;
 
 use super::account::Occupancy;
@@ -51,6 +51,16 @@ pub fn rule_label(map: &MachineMap, rule: Option<u16>) -> Option<String> {
         .map(|entry| format!("{}@{}", entry.state, rule + 1))
 }
 
+/// Whether somebody could start now: nobody else may while a session is open or maintenance runs, whatever the
+/// machine does; else its state says.
+pub fn available_now(state: State, occupancy: &Occupancy) -> AvailableNow {
+    if occupancy.is_taken {
+        AvailableNow::No
+    } else {
+        state.available_now()
+    }
+}
+
 /// What is known of a machine at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Word<'a> {
@@ -69,14 +79,8 @@ pub struct Word<'a> {
 }
 
 impl Word<'_> {
-    /// Nobody else may start while a session is open or maintenance runs, whatever the machine does; else its
-    /// state says.
     fn available_now(&self) -> AvailableNow {
-        if self.occupancy.is_taken {
-            AvailableNow::No
-        } else {
-            self.standing.state.available_now()
-        }
+        available_now(self.standing.state, self.occupancy)
     }
 }
 

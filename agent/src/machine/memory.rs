@@ -207,7 +207,9 @@ impl Running {
             }
             let mine = self.session.as_mut();
             if let Some(session) = mine.filter(|mine| Some(&mine.id) == leaf.session.as_ref()) {
-                session.spent_ms = session.spent_ms.max(until_ms);
+                if until_ms >= session.spent_ms {
+                    (session.spent_ms, session.spent) = (until_ms, leaf.to);
+                }
                 session.last_ms = session.last_ms.max(until_ms);
             }
         } else if let LeafBody::Gap(leaf) = body {
@@ -255,7 +257,7 @@ impl Running {
                 session.last_ms = to_ms;
             }
             if !is_undecided {
-                session.spent_ms = to_ms;
+                (session.spent_ms, session.spent) = (to_ms, self.usage.frontier());
             }
         }
         let stretch = Stretch {

@@ -4,7 +4,9 @@
 
 use lineside_proto::booking::Booking;
 use lineside_proto::ledger::{ClockLeaf, GapReason, LeafBody};
-use lineside_proto::{Availability, CheckIn, Class, ClockStatus, Identifier, State, Time};
+use lineside_proto::{
+    Availability, AvailableNow, CheckIn, Class, ClockStatus, Identifier, State, Time,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -291,6 +293,13 @@ impl Recorder {
         let mut machines = self.machines.values();
         let recorded = machines.find(|recorded| recorded.map.machine == *machine)?;
         recorded.account.expected()
+    }
+
+    /// Whether somebody could start on a machine now, as its availability document would say; none of a machine
+    /// that is not here.
+    pub fn available_now(&self, slot: Slot, now: Time) -> Option<AvailableNow> {
+        let recorded = self.machines.get(&slot)?;
+        Some(recorded.available_now(now))
     }
 
     /// Takes in one input. A batch of a machine that has left is forgotten.

@@ -103,6 +103,8 @@ pub struct Session {
     pub last_ms: i64,
     /// Up to when time is known to be part of it.
     pub spent_ms: i64,
+    /// The same in wall time.
+    pub spent: Time,
     /// When its booking ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Time>,
@@ -125,6 +127,7 @@ impl Session {
             from,
             last_ms: from_ms,
             spent_ms: from_ms,
+            spent: from,
             end: None,
             data: Allowed::None,
         }

@@ -65,6 +65,7 @@ fn check(world: &World, plan: Plan) {
     }
     check_activity(&world.disk.leaves, plan);
     check_outcomes(world, plan);
+    check_summaries(&world.disk.leaves, plan);
     if !plan.holds {
         world.check_watched(plan);
     }
@@ -102,6 +103,38 @@ fn check_activity(leaves: &[Leaf], plan: Plan) {
             _ => {}
         }
     }
+}
+
+/// A day's summaries say what its usage and session leaves say, but for the day that is not over.
+fn check_summaries(leaves: &[Leaf], plan: Plan) {
+    let mut told: BTreeMap<(&str, String), (u64, u32)> = BTreeMap::new();
+    let mut known = told.clone();
+    let mut present: BTreeMap<&str, String> = BTreeMap::new();
+    for leaf in leaves {
+        let (machine, from, ms, sessions) = match &leaf.body {
+            LeafBody::Usage(said) => (&said.machine, said.from, said.ms.values().sum(), 0),
+            LeafBody::Session(said) if said.event == SessionEvent::Open => {
+                (&said.machine, said.from, 0, 1)
+            }
+            LeafBody::Summary(said) => {
+                let of = told
+                    .entry((said.machine.as_str(), said.day.clone()))
+                    .or_default();
+                *of = (of.0 + said.ms.values().sum::<u64>(), of.1 + said.sessions);
+                continue;
+            }
+            _ => continue,
+        };
+        let day = from.to_string()[..10].to_owned();
+        present.insert(machine.as_str(), day.clone());
+        let of = known.entry((machine.as_str(), day)).or_default();
+        *of = (of.0 + ms, of.1 + sessions);
+    }
+    for (machine, day) in present {
+        told.remove(&(machine, day.clone()));
+        known.remove(&(machine, day));
+    }
+    assert_eq!(told, known, "{plan:?}");
 }
 
 /// Each booking has one outcome, and none has two sessions.

@@ -20,6 +20,7 @@ pub(super) fn machines(recorder: &Recorder, now: Stamp) -> Vec<(Slot, LiveMachin
         .filter_map(|slot| {
             let (map, states, decided) = recorder.machine(slot)?;
             let standing = states.standing();
+            let available_now = recorder.available_now(slot, now.wall)?;
             let machine = LiveMachine {
                 machine: map.machine.clone(),
                 name: map.name.clone(),
@@ -28,7 +29,7 @@ pub(super) fn machines(recorder: &Recorder, now: Stamp) -> Vec<(Slot, LiveMachin
                 rule: rule_label(map, standing.rule),
                 reason: standing.reason,
                 reason_text: standing.reason_text.clone(),
-                available_now: standing.state.available_now(),
+                available_now,
                 observed_at: standing.observed_ms.map(|observed| now.wall_at(observed)),
                 points: points(map, states, now),
                 links: Vec::new(),

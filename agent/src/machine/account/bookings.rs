@@ -2,7 +2,7 @@
 
 use lineside_proto::booking::Booking;
 use lineside_proto::ledger::{Bind, BookingLeaf, LeafBody};
-use lineside_proto::{Class, Outcome, Time};
+use lineside_proto::{Class, ClockStatus, Outcome, Time};
 
 use super::{Account, Context};
 use crate::machine::booking::{BOOKINGS_MAX, Held, window};
@@ -17,7 +17,9 @@ impl Account {
         context: Context<'_>,
         out: &mut Vec<Entry>,
     ) {
-        self.cancel(bookings, context, out);
+        let ids = bookings.iter().map(|booking| booking.id.clone());
+        self.awaited = Some(ids.collect());
+        self.cancel_awaited(context, out);
         for booking in bookings {
             let mut known = self.running.held.iter_mut();
             let is_full = known.len() >= BOOKINGS_MAX;
@@ -71,15 +73,20 @@ impl Account {
         booked.collect()
     }
 
-    /// Bookings that have not begun and are in force no more were called off.
-    fn cancel(&mut self, bookings: &[Booking], context: Context<'_>, out: &mut Vec<Entry>) {
+    /// Bookings that have not begun and are in force no more were called off. Whether they have begun nobody can
+    /// tell while the clock can't be trusted.
+    pub(super) fn cancel_awaited(&mut self, context: Context<'_>, out: &mut Vec<Entry>) {
+        if self.awaited.is_none() || context.clock == ClockStatus::U {
+            return;
+        }
+        let ids = self.awaited.take().unwrap_or_default();
         let now = context.now.wall;
         let expected = self.queued_bookings();
         let is_off = |held: &Held| {
             held.session.is_none()
                 && held.booking.start > now
                 && !expected.contains(&held.booking.id)
-                && !bookings.iter().any(|booking| booking.id == held.booking.id)
+                && !ids.contains(&held.booking.id)
         };
         let (off, kept) = std::mem::take(&mut self.running.held)
             .into_iter()
@@ -126,9 +133,10 @@ impl Account {
         self.running.usage.settle();
         self.running.usage.cut(context.wall);
         self.write_ready(context, out);
-        let frontier_ms = self.running.usage.frontier_ms();
+        let usage = &self.running.usage;
+        let (frontier_ms, frontier) = (usage.frontier_ms(), usage.frontier());
         if let Some(session) = &mut self.running.session {
-            session.spent_ms = session.spent_ms.max(frontier_ms);
+            (session.spent_ms, session.spent) = (frontier_ms, frontier);
         }
     }
 

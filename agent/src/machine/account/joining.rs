@@ -34,6 +34,7 @@ impl Account {
             lasting: memory.lasting,
             history: History::default(),
             hold_ms: None,
+            awaited: None,
             energy,
             hours,
             map,
@@ -132,9 +133,7 @@ pub fn retire(machine: &Identifier, memory: &mut Memory, now: Stamp) -> Vec<Entr
         return Vec::new();
     };
     running.queue.clear();
-    let end_ms = session.spent_ms.max(session.from_ms);
-    let behind_ms = end_ms.saturating_sub(running.usage.frontier_ms());
-    let end = (end_ms, running.usage.frontier().plus_millis(behind_ms));
+    let end = (session.spent_ms, session.spent);
     let leaf = session.closed(machine, end, CloseReason::Removed, None);
     let body = LeafBody::Session(leaf);
     let lasting: &mut Lasting = Arc::make_mut(&mut memory.lasting);

@@ -145,7 +145,7 @@ impl Account {
                 }
                 self.close_at(session.from_ms, CloseReason::Next, None, context, out);
                 session.last_ms = session.from_ms;
-                session.spent_ms = session.from_ms;
+                (session.spent_ms, session.spent) = (session.from_ms, session.from);
                 self.open(*session, context, out);
             }
         }
@@ -307,7 +307,11 @@ impl Account {
         out: &mut Vec<Entry>,
     ) {
         if let Some(session) = self.running.session.take() {
-            let end = context.wall.until(end_ms).max(session.from);
+            let end = if end_ms <= session.spent_ms {
+                session.spent
+            } else {
+                context.wall.until(end_ms).max(session.spent)
+            };
             let leaf = session.closed(&self.map.machine, (end_ms, end), reason, by);
             self.write(LeafBody::Session(leaf), context.now, out);
         }

@@ -2,14 +2,14 @@
 
 use lineside_proto::booking::Booking;
 use lineside_proto::ledger::GapReason;
-use lineside_proto::{Gap, GapKind, ReasonCode, State, Time};
+use lineside_proto::{AvailableNow, Gap, GapKind, ReasonCode, State, Time};
 use std::sync::Arc;
 
 use super::{Change, Commit, Evidence, House, Resume};
 use crate::clock::Stamp;
 use crate::config::model::{External, MachineMap, Telemetry};
 use crate::machine::account::{Account, Context, Occupancy};
-use crate::machine::availability::{Decided, Word, document};
+use crate::machine::availability::{Decided, Word, available_now, document};
 use crate::machine::frames::Frames;
 use crate::machine::silence::Silences;
 use crate::machine::state::{StateMachine, Transition};
@@ -281,6 +281,11 @@ impl Recorded {
             samples: None,
             reason: String::new(),
         }
+    }
+
+    /// Whether somebody could start now.
+    pub(super) fn available_now(&self, now: Time) -> AvailableNow {
+        available_now(self.states.standing().state, &self.account.occupancy(now))
     }
 
     /// Says what the machine is doing, if that is new or the heartbeat is due.
