@@ -3,9 +3,11 @@
 mod apply;
 mod availability;
 mod bad_input;
+mod bookings;
 mod broker;
 mod console;
 mod dead_unit;
+mod disk;
 mod entered;
 mod help;
 mod ledger;

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use lineside::config::model::Table;
 use lineside::ledger::Keys;
 use lineside::sim::device::Device;
+use lineside_proto::ledger::conservation::Conservation;
 use lineside_proto::ledger::{Boot, LeafBody, SessionEvent, Shutdown};
 use lineside_proto::{Class, State};
 use lineside_tests::agent::command;
@@ -57,6 +58,12 @@ fn verified(stand: &Stand, evidence: &Evidence) -> Result<()> {
     let keys = Keys::load(&stand.site.path().join("keys/ledger.key"), ORIGIN)?;
     let heads = evidence.verify(&keys.all(), ORIGIN)?;
     ensure!(!heads.is_empty(), "no checkpoint was published");
+    let mut conservation = Conservation::default();
+    for leaf in evidence.facts()? {
+        conservation.take(&leaf);
+    }
+    let report = conservation.report();
+    ensure!(report.is_sound(), "{:?}", report.violations);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ Takes one JSON argument:
 
 Prints {"ready": true} once it hears what is answered. Takes requests from its standard input, one a line:
   {"id", "method", "params"?, "response"?: another response topic, "retain"?: true, "raw"?: text in place of it}
-and prints a JSON line for each message that it hears below the root's response/:
+or {"topic": a topic below the root, "payload": text, "retain"?: true} to send what is no request, and prints a JSON line for each message that it hears below the root's response/:
   {"topic", "correlation", "content_type", "answer"}
 The correlation data is the request's id. Ends when its standard input does.
 """
@@ -51,6 +51,10 @@ client.connect_async("127.0.0.1", settings["port"], keepalive=30, clean_start=Tr
 client.loop_start()
 for line in sys.stdin:
     asked = json.loads(line)
+    if "topic" in asked:
+        topic, retain = f"{root}/{asked['topic']}", asked.get("retain", False)
+        client.publish(topic, asked["payload"], qos=1, retain=retain)
+        continue
     properties = Properties(PacketTypes.PUBLISH)
     properties.ResponseTopic = asked.pop("response", f"{root}/response/{settings['name']}")
     properties.CorrelationData = asked["id"].encode()

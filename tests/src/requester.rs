@@ -59,6 +59,15 @@ impl Requester {
         self.process.say(&request.to_string())
     }
 
+    /// Sends a text to a topic below the root, to be kept by the broker.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn send(&mut self, topic: &str, payload: &str) -> Result<()> {
+        self.say(&json!({"topic": topic, "payload": payload, "retain": true}))
+    }
+
     /// The next thing that is heard.
     ///
     /// # Errors

@@ -355,7 +355,11 @@ impl Account {
             .filter(|session| session.class == Class::Ext);
         let slot = self.running.held.iter().map(|held| &held.booking);
         let mut slot = slot.filter(|booking| {
-            booking.class == Class::Ext && booking.start <= now && now <= booking.end
+            // Once its session is over, so is the renter's time.
+            booking.class == Class::Ext
+                && booking.start <= now
+                && now <= booking.end
+                && !self.lasting.is_done(&booking.id)
         });
         session
             .map(|session| &session.data)

@@ -433,6 +433,3 @@ impl Folded {
         (self.clock, self.boot.as_deref())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -172,12 +172,7 @@ impl Agent {
         };
         let recording = Recording {
             clock: Arc::clone(&clock),
-            recorder: Recorder::new(
-                origin.clone(),
-                gateway.telemetry.clone(),
-                session_rules(&gateway),
-                &recovered.stream,
-            ),
+            recorder: recorder(&origin, &gateway, &recovered.stream),
             origin,
             started: now.wall,
             discipline: discipline.clone(),
@@ -327,12 +322,13 @@ fn start_uplink(
     uplink::start(settings, topics, offline, sources, stop.clone())
 }
 
-/// How sessions begin and end.
-fn session_rules(gateway: &Gateway) -> Rules {
-    Rules {
+/// The recorder, without machines.
+fn recorder(origin: &Origin, gateway: &Gateway, stream: &str) -> Recorder {
+    let rules = Rules {
         check_in: gateway.bookings.check_in,
         idle_close: gateway.sessions.idle_close,
-    }
+    };
+    Recorder::new(origin.clone(), gateway.telemetry.clone(), rules, stream)
 }
 
 /// Makes the state directory, closed to all but us and our group.

@@ -187,3 +187,6 @@ impl Progress {
         Some(self.remembered.entry(machine.clone()).or_default())
     }
 }
+
+#[cfg(test)]
+mod tests;

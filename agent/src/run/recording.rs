@@ -53,6 +53,8 @@ pub(super) enum Order {
     Join(Slot, Arc<MachineMap>),
     /// A machine goes.
     Leave(Slot, Parting),
+    /// The files of a machine's map say the same in other words.
+    Files(Arc<MachineMap>),
     /// The servers of a machine have told these texts of its enumerations, by point.
     Texts(Slot, Vec<(u16, Texts)>),
     /// A snapshot of the machines, without their links.
@@ -230,6 +232,7 @@ impl Recording {
         match order {
             Order::Join(slot, map) => self.join(slot, map, pace),
             Order::Leave(slot, parting) => self.leave(slot, parting, pace),
+            Order::Files(map) => self.write(vec![config_leaf(&map)], pace),
             Order::Texts(slot, texts) => {
                 if let Some((map, ..)) = self.recorder.machine(slot) {
                     self.describe(map, &texts, pace);
@@ -266,12 +269,7 @@ impl Recording {
         if let Err(error) = self.maps.keep(&map) {
             tracing::error!(%error, machine = %map.machine, "the text of the map can't be kept");
         }
-        let config = ConfigLeaf {
-            machine: map.machine.clone(),
-            map: map.hash.clone(),
-            files: map.files.clone(),
-        };
-        self.write(vec![LeafBody::Config(config)], pace);
+        self.write(vec![config_leaf(&map)], pace);
         let machine = map.machine.clone();
         self.recorder.join(slot, map, resume, now);
         self.handle(&Input::Tick(now), pace);
@@ -352,6 +350,14 @@ impl Recording {
         let at: Stamp = self.clock.now();
         bodies.into_iter().map(|body| Entry { at, body }).collect()
     }
+}
+
+fn config_leaf(map: &MachineMap) -> LeafBody {
+    LeafBody::Config(ConfigLeaf {
+        machine: map.machine.clone(),
+        map: map.hash.clone(),
+        files: map.files.clone(),
+    })
 }
 
 /// What is told once; never, where it was told or will not be.

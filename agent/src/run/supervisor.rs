@@ -305,7 +305,10 @@ impl Supervisor {
         for map in machines {
             match old.remove(&map.machine) {
                 Some((slot, before)) if before.fingerprint == map.fingerprint => {
-                    self.machines.push((slot, before));
+                    if before.files != map.files {
+                        self.order(Order::Files(Arc::clone(&map))).await;
+                    }
+                    self.machines.push((slot, map));
                 }
                 other => {
                     if let Some((slot, _)) = other {

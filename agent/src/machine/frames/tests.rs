@@ -349,3 +349,67 @@ fn what_is_not_published_is_not_remembered() {
     frames.finish(&mut out);
     assert_eq!(out, []);
 }
+
+#[test]
+fn what_is_withheld_stays_here_and_is_named() {
+    use lineside_proto::booking::Allowed;
+    let mut frames = Frames::new(
+        map(vec![point("p"), point("q")]),
+        &settings(),
+        "s".into(),
+        1,
+    );
+    let mut out = Vec::new();
+    let both = |ms: u64, value: f64| {
+        let value = Value::Float(value);
+        batch(ms, &[(0, Ok(value.clone())), (1, Ok(value))])
+    };
+    frames.take(&both(1_000, 1.0), &mut out);
+    // What was gathered and not sent is withheld, too.
+    frames.withhold(Some(&Allowed::None), at(1_500), &mut out);
+    frames.take(&both(2_000, 2.0), &mut out);
+    frames.withhold(Some(&Allowed::None), at(3_601_500), &mut out);
+    frames.take(&both(3_602_000, 3.0), &mut out);
+    let only_q = Allowed::Points(vec!["q".parse().unwrap()]);
+    frames.withhold(Some(&only_q), at(3_603_000), &mut out);
+    frames.take(&both(3_604_000, 4.0), &mut out);
+    frames.withhold(Some(&Allowed::All), at(3_605_000), &mut out);
+    frames.take(&both(3_606_000, 5.0), &mut out);
+    // What a source remembers of that time comes too late to be told.
+    let remembered = |source: u64| Batch {
+        source: Some(at(source).wall),
+        ..batch(3_606_500, &[(0, Ok(Value::Float(9.0)))])
+    };
+    frames.remember(&remembered(2_500), &mut out);
+    frames.remember(&remembered(500), &mut out);
+    frames.finish(&mut out);
+    let gaps = out.iter().filter(|record| record.kind == RecordKind::Gap);
+    let gaps: Vec<_> = gaps
+        .map(|record| {
+            let gap: lineside_proto::Gap = serde_json::from_slice(&record.payload).unwrap();
+            assert_eq!(gap.kind, lineside_proto::GapKind::Withheld);
+            let ms = |time: Time| time.as_millis() - at(0).wall.as_millis();
+            (ms(gap.from), ms(gap.to), gap.samples.unwrap())
+        })
+        .collect();
+    assert_eq!(
+        gaps,
+        [
+            (1_000, 3_601_500, 4),
+            (3_601_500, 3_603_000, 2),
+            (3_603_000, 3_605_000, 1),
+            (2_500, 2_500, 1),
+        ]
+    );
+    let told = out
+        .into_iter()
+        .filter(|record| record.kind != RecordKind::Gap);
+    assert_eq!(
+        said(&told.collect::<Vec<_>>()),
+        [
+            "3604000 q=4.0",
+            "3606000 p=5.0 q=5.0",
+            "3606500 src=500 history p=9.0"
+        ]
+    );
+}

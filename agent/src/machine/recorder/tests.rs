@@ -392,3 +392,48 @@ fn a_word_about_nothing_good_is_no_evidence() {
     assert_eq!(gaps.len(), 1);
     assert_eq!((gaps[0].kind, gaps[0].to), (GapKind::Agent, at(3_000).wall));
 }
+
+#[test]
+fn another_companys_slot_and_session_keep_process_values_here() {
+    use lineside_proto::booking::Allowed;
+    let mut recorder = recorder(FRESH);
+    let samples = |commit: &Commit| -> u32 {
+        let records = commit.records.iter();
+        let told = records.map(|record| match record.kind {
+            crate::record::RecordKind::Telemetry { samples, .. } => samples,
+            crate::record::RecordKind::Gap => 0,
+        });
+        told.sum()
+    };
+    let booking = Booking {
+        id: "bk".to_owned(),
+        token: Some("sha256:0".to_owned()),
+        class: Class::Ext,
+        start: at(600_000).wall,
+        end: at(1_200_000).wall,
+        issued: at(0).wall,
+        data: Allowed::None,
+    };
+    recorder.handle(&Input::Bookings {
+        machine: "m".parse().unwrap(),
+        bookings: [booking].into(),
+        at: at(500),
+    });
+    let mut told = Vec::new();
+    for second in 1..1_600 {
+        // Somebody comes before the start: the session is theirs from then on.
+        let value = if (300..320).contains(&second) { 9 } else { 1 };
+        let commit = recorder.handle(&reading(second * 1_000, Ok(Value::Int(value))));
+        told.push(samples(&commit));
+    }
+    let sum = |seconds: std::ops::Range<usize>| told[seconds].iter().sum::<u32>();
+    assert!(sum(0..298) >= 296, "{}", sum(0..298));
+    // It is over when the grace after its end has passed without activity.
+    assert_eq!(sum(302..1_498), 0);
+    assert!(sum(1_502..1_599) > 90, "{}", sum(1_502..1_599));
+    let withheld = recorder.finish();
+    assert!(
+        gaps(&[withheld]).is_empty(),
+        "what was withheld is named by then"
+    );
+}

@@ -12,6 +12,8 @@ pub(super) struct Portal {
     pub(super) sent: Vec<Booking>,
     /// Sent only from this time on.
     late: Vec<(Time, Booking)>,
+    /// Ids of those that are long over.
+    pub(super) over: Vec<String>,
     count: u32,
     booked_until: i64,
     /// Whether the gateway must be told anew.
@@ -45,7 +47,12 @@ impl Portal {
             }
         }
         let kept = now.plus_millis(-2 * 24 * 60 * MINUTE_MS);
-        self.sent.retain(|booking| booking.end > kept);
+        let (sent, over) = std::mem::take(&mut self.sent)
+            .into_iter()
+            .partition(|booking| booking.end > kept);
+        self.sent = sent;
+        let over: Vec<Booking> = over;
+        self.over.extend(over.into_iter().map(|booking| booking.id));
     }
 
     fn book(&mut self, now: Time, rng: &mut Rng) {

@@ -6,7 +6,7 @@ use lineside_proto::ledger::{Leaf, LeafHead};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::machine::memory::{Folded, Lasting, Memory, Recalled};
+use crate::machine::memory::{Folded, Recalled};
 use crate::machine::recorder::Recorder;
 use crate::record::Entry;
 
@@ -14,16 +14,7 @@ use crate::record::Entry;
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     pub(super) leaves: Vec<Leaf>,
-    /// By machine: the running part, the lasting part and how many leaves each knows.
-    record: BTreeMap<Identifier, Recorded>,
-}
-
-#[derive(Debug)]
-struct Recorded {
-    running: String,
-    running_leaves: u64,
-    lasting: String,
-    lasting_leaves: u64,
+    record: BTreeMap<Identifier, Recalled>,
 }
 
 impl Disk {
@@ -52,22 +43,23 @@ impl Disk {
         self.leaves.len() as u64
     }
 
-    /// Writes the progress record.
-    pub(super) fn write(&mut self, recorder: &Recorder) {
+    /// Writes the progress record; now and then as the bytes that it is made of.
+    pub(super) fn write(&mut self, recorder: &Recorder, rng: &mut Rng) {
         let leaves = self.size();
-        for (machine, memory) in recorder.memory() {
-            let running = serde_json::to_string(&memory.running.unwrap()).unwrap();
-            let lasting = serde_json::to_string(&*memory.lasting).unwrap();
-            let known = self.record.get(machine);
-            let known = known.filter(|known| known.lasting == lasting);
-            let lasting_leaves = known.map_or(leaves, |known| known.lasting_leaves);
-            let recorded = Recorded {
-                running,
-                running_leaves: leaves,
-                lasting,
-                lasting_leaves,
-            };
-            self.record.insert(machine.clone(), recorded);
+        for (machine, mut memory) in recorder.memory() {
+            let recalled = self.record.entry(machine.clone()).or_default();
+            let known = &recalled.memory.lasting;
+            if !Arc::ptr_eq(known, &memory.lasting) && *known != memory.lasting {
+                recalled.lasting_leaves = leaves;
+            }
+            if rng.u8(..32) == 0 {
+                let text = serde_json::to_string(&memory.running).unwrap();
+                memory.running = serde_json::from_str(&text).unwrap();
+                let text = serde_json::to_string(&*memory.lasting).unwrap();
+                memory.lasting = Arc::new(serde_json::from_str(&text).unwrap());
+            }
+            recalled.memory = memory;
+            recalled.running_leaves = leaves;
         }
     }
 
@@ -78,23 +70,11 @@ impl Disk {
 
     /// What a start makes of it. Folding leaves that the record knows must change nothing.
     pub(super) fn recall(&self, rng: &mut Rng) -> Folded {
-        let recalled = self.record.iter().map(|(machine, recorded)| {
-            let lasting: Lasting = serde_json::from_str(&recorded.lasting).unwrap();
-            let recalled = Recalled {
-                memory: Memory {
-                    running: Some(serde_json::from_str(&recorded.running).unwrap()),
-                    lasting: Arc::new(lasting),
-                },
-                running_leaves: recorded.running_leaves,
-                lasting_leaves: recorded.lasting_leaves,
-            };
-            (machine.clone(), recalled)
-        });
-        let mut folded = Folded::new(recalled.collect());
+        let mut folded = Folded::new(self.record.clone());
         let marks = self.record.values();
         let least = marks.map(|recorded| recorded.running_leaves.min(recorded.lasting_leaves));
         let from = least.min().filter(|_| rng.u8(..) > 8).unwrap_or(0);
-        for leaf in self.leaves.iter().skip(from as usize) {
+        for leaf in self.leaves.iter().skip(usize::try_from(from).unwrap()) {
             folded.fold(leaf);
         }
         folded

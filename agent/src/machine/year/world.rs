@@ -1,15 +1,17 @@
 //! The world of the simulated year: true time, clocks, machines and the agent that watches them.
 
+#![expect(clippy::cast_sign_loss, reason = "times of the simulated world")]
+
 use fastrand::Rng;
 use lineside_proto::ledger::{Boot, GapReason, LeafBody, Shutdown};
 use lineside_proto::{CheckIn, Class, ClockStatus, Identifier, State, Time};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Plan;
 use super::booked::Portal;
 use super::disk::Disk;
+use super::watch::Watch;
+use super::{Crash, Plan};
 use crate::clock::Stamp;
 use crate::config::model::{CheckInMode, External, MachineMap, Publish, Telemetry};
 use crate::machine::availability::Origin;
@@ -21,7 +23,6 @@ use crate::sample::{Bad, Batch, Observation, Sample, Slot, Value};
 
 const START_MS: i64 = 1_767_225_600_000;
 const DAY_MS: i64 = 86_400_000;
-const STALE_MS: i64 = 600_000;
 const STATES: [State; 7] = [
     State::Off,
     State::Down,
@@ -32,20 +33,9 @@ const STATES: [State; 7] = [
     State::Hold,
 ];
 
-/// A stretch of time in which the agent watched a machine without a break.
-#[derive(Clone, Debug)]
-struct Watch {
-    boot: String,
-    join_ms: i64,
-    /// Good readings: when, and the state that they show.
-    readings: Vec<(i64, State)>,
-    /// The newest moment that was remembered as accounted for.
-    remembered_ms: i64,
-}
-
 #[derive(Debug)]
-struct Machine {
-    map: Arc<MachineMap>,
+pub(super) struct Machine {
+    pub(super) map: Arc<MachineMap>,
     slot: Slot,
     portal: Portal,
     mode: usize,
@@ -53,7 +43,7 @@ struct Machine {
     link_until: i64,
     is_linked: bool,
     energy: u64,
-    watches: Vec<Watch>,
+    pub(super) watches: Vec<Watch>,
 }
 
 /// The world.
@@ -62,7 +52,7 @@ pub(super) struct World {
     plan: Plan,
     rng: Rng,
     pub(super) disk: Disk,
-    machines: Vec<Machine>,
+    pub(super) machines: Vec<Machine>,
     recorder: Recorder,
     /// True time, in wall milliseconds.
     now: i64,
@@ -74,6 +64,7 @@ pub(super) struct World {
     set_at: i64,
     slots: u32,
     lives: u32,
+    crashed: u32,
 }
 
 fn map(name: &str, holds: bool) -> MachineMap {
@@ -89,7 +80,7 @@ fn map(name: &str, holds: bool) -> MachineMap {
     let points = vec![testing::point("mode"), testing::point("energy")];
     let mut map = (*testing::machine(points, &rules)).clone();
     map.machine = name.parse().unwrap();
-    map.groups[0].stale_after = Duration::from_millis(STALE_MS as u64);
+    map.groups[0].stale_after = Duration::from_millis(super::watch::STALE_MS as u64);
     map.evidence.energy = Some(1);
     for rule in map.rules.iter_mut().filter(|_| holds) {
         rule.enter = Duration::from_secs(40);
@@ -124,6 +115,7 @@ impl World {
             set_at: 0,
             slots: 0,
             lives: 0,
+            crashed: 0,
             plan,
         };
         world.reboot();
@@ -222,9 +214,18 @@ impl World {
     fn keep(&mut self, commit: Commit) {
         let boot = self.boot_name();
         let is_urgent = !commit.changes.is_empty() || !commit.answers.is_empty();
-        if !commit.leaves.is_empty() && self.rng.u32(..1_500) == 0 {
+        let is_last = match self.plan.crash {
+            Crash::Sometimes => !commit.leaves.is_empty() && self.rng.u32(..1_500) == 0,
+            Crash::After(leaves) => {
+                self.crashed == 0 && self.disk.leaves.len() + commit.leaves.len() >= leaves
+            }
+        };
+        if is_last {
             // The power fails among the leaves, or between them and the record.
-            let durable = self.rng.usize(..=commit.leaves.len());
+            let durable = match self.plan.crash {
+                Crash::Sometimes => self.rng.usize(..=commit.leaves.len()),
+                Crash::After(leaves) => leaves.saturating_sub(self.disk.leaves.len()),
+            };
             self.disk.append(&boot, &commit.leaves[..durable]);
             return self.crash();
         }
@@ -235,7 +236,7 @@ impl World {
     }
 
     fn write(&mut self) {
-        self.disk.write(&self.recorder);
+        self.disk.write(&self.recorder, &mut self.rng);
         for (name, memory) in self.recorder.memory() {
             let mut machines = self.machines.iter_mut();
             let machine = machines
@@ -249,7 +250,8 @@ impl World {
 
     /// The agent ends at once, and starts again after a while.
     fn crash(&mut self) {
-        if self.rng.u8(..24) == 0 {
+        self.crashed += 1;
+        if self.plan.crash == Crash::Sometimes && self.rng.u8(..24) == 0 {
             self.disk.lose_record();
             for machine in &mut self.machines {
                 if let Some(watch) = machine.watches.last_mut() {
@@ -456,97 +458,10 @@ impl World {
     pub(super) fn over(&self) -> Vec<(Identifier, String)> {
         let mut over = Vec::new();
         for machine in &self.machines {
-            let sent = machine.portal.sent.iter();
-            let past = sent.filter(|booking| booking.end.as_millis() < self.now - 24 * 3_600_000);
-            over.extend(past.map(|booking| (machine.map.machine.clone(), booking.id.clone())));
+            let ids = machine.portal.over.iter();
+            over.extend(ids.map(|id| (machine.map.machine.clone(), id.clone())));
         }
         over
-    }
-
-    /// The time that the agent watched is told as it was.
-    pub(super) fn check_watched(&self, plan: Plan) {
-        for machine in &self.machines {
-            let told = self.told(&machine.map.machine);
-            for watch in &machine.watches {
-                let spans = told
-                    .iter()
-                    .filter(|span| span.0 == watch.boot && span.1 >= watch.join_ms);
-                let mut ends_ms = watch.join_ms;
-                let mut sums: BTreeMap<State, u64> = BTreeMap::new();
-                for (_, from_ms, to_ms, ms) in spans {
-                    if *from_ms != ends_ms {
-                        break;
-                    }
-                    ends_ms = *to_ms;
-                    for (state, ms) in *ms {
-                        *sums.entry(*state).or_default() += ms;
-                    }
-                }
-                assert!(
-                    ends_ms >= watch.remembered_ms,
-                    "{plan:?}: {} lost {} ms after {ends_ms} ms of {}",
-                    machine.map.machine,
-                    watch.remembered_ms - ends_ms,
-                    watch.boot
-                );
-                let expected = watch.sums(ends_ms);
-                assert_eq!(
-                    sums, expected,
-                    "{plan:?}: {} {watch:?} {ends_ms}",
-                    machine.map.machine
-                );
-            }
-        }
-    }
-
-    /// The usage leaves of a machine: boot, begin, end, milliseconds by state.
-    fn told(&self, machine: &Identifier) -> Vec<(String, i64, i64, &BTreeMap<State, u64>)> {
-        let leaves = self.disk.leaves.iter();
-        leaves
-            .filter_map(|leaf| match &leaf.body {
-                LeafBody::Usage(said) if said.machine == *machine => Some((
-                    said.span_boot
-                        .clone()
-                        .unwrap_or_else(|| leaf.head.boot.clone()),
-                    said.mono_from_ms as i64,
-                    said.mono_to_ms as i64,
-                    &said.ms,
-                )),
-                _ => None,
-            })
-            .collect()
-    }
-}
-
-impl Watch {
-    /// What the world did while it was watched, up to a moment: the state of the newest good reading, and UNKNOWN
-    /// from it on where the next came too late.
-    fn sums(&self, end_ms: i64) -> BTreeMap<State, u64> {
-        let mut sums = BTreeMap::new();
-        let mut add = |state: State, from_ms: i64, to_ms: i64| {
-            if to_ms > from_ms {
-                *sums.entry(state).or_default() += (to_ms - from_ms) as u64;
-            }
-        };
-        let (mut at_ms, mut state) = (self.join_ms, State::Unknown);
-        let ends = [(i64::MAX, State::Unknown)];
-        for (next_ms, next) in self.readings.iter().chain(&ends) {
-            let is_stale = next_ms - at_ms >= STALE_MS;
-            let held = if is_stale { State::Unknown } else { state };
-            if end_ms < *next_ms {
-                // The last one before the end: nothing beyond it is decided but UNKNOWN.
-                let held = if end_ms > at_ms {
-                    State::Unknown
-                } else {
-                    state
-                };
-                add(held, at_ms, end_ms);
-                break;
-            }
-            add(held, at_ms, *next_ms);
-            (at_ms, state) = (*next_ms, *next);
-        }
-        sums
     }
 }
 

@@ -78,7 +78,9 @@ impl Recording {
     /// Takes in what a portal sent for a machine.
     pub(super) fn take_mail(&mut self, message: &BookingsMessage, pace: &mut Pace) {
         let BookingsMessage {
-            machine, payload, ..
+            machine,
+            payload,
+            retained,
         } = message;
         let status = self.discipline.borrow().status;
         let now = self.clock.now();
@@ -100,7 +102,11 @@ impl Recording {
         }
         if let Some(check_in) = received.check_in {
             let booking = check_in.booking;
-            if let Err(refusal) = self.check_in_portal(machine, &booking, pace) {
+            let refusal = self.check_in_portal(machine, &booking, pace).err();
+            // The broker keeps a check-in and sends it again with each connection, also when its session is over.
+            let is_echo =
+                |refusal: &SessionRefusal| *retained && matches!(refusal, SessionRefusal::Used(_));
+            if let Some(refusal) = refusal.filter(|refusal| !is_echo(refusal)) {
                 ack.refused.push(RefusedBooking {
                     id: Some(booking),
                     code: code(&refusal),
