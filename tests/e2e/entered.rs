@@ -165,6 +165,12 @@ fn leaves(site: &Site) -> Result<Vec<LeafBody>> {
     Ok(bodies)
 }
 
+/// How often a text stands in the journal of a small ledger whose agent runs.
+fn written(site: &Site, text: &str) -> Result<usize> {
+    let journal = std::fs::read(site.state_dir().join("ledger/journal"))?;
+    Ok(String::from_utf8_lossy(&journal).matches(text).count())
+}
+
 /// The sessions that are open.
 fn open(site: &Site) -> Result<Vec<Value>> {
     let listed = Said::on(site, &["session", "list", "--json"])?.json()?;
@@ -198,7 +204,10 @@ async fn what_people_enter_becomes_part_of_the_ledger() -> Result<()> {
         said.out.contains("mill: session ") && said.out.contains("class TRN"),
         "{said:?}"
     );
-    let listed = open(&site)?;
+    // It is listed when its first moment is decided.
+    let listed = wait::until("the session to be open", LIMIT, || {
+        Ok(Some(open(&site)?).filter(|listed| !listed.is_empty()))
+    })?;
     let [session] = &listed[..] else {
         anyhow::bail!("{listed:?}")
     };
@@ -222,8 +231,19 @@ async fn what_people_enter_becomes_part_of_the_ledger() -> Result<()> {
     let path = "/api/v1/machines/mill/session";
     let opened = post(console, &format!("{path}/start"), "{\"class\":\"OWN\"}")?;
     ensure!(opened.status == 200, "{opened:?}");
+    wait::until("the second session to be open", LIMIT, || {
+        Ok((!open(&site)?.is_empty()).then_some(()))
+    })?;
     let closed = post(console, &format!("{path}/stop"), "{}")?;
     ensure!(closed.status == 200, "{closed:?}");
+    wait::until("the second session to be closed", LIMIT, || {
+        Ok(open(&site)?.is_empty().then_some(()))
+    })?;
+    // Their leaves are written when that time is decided.
+    wait::until("both sessions to be written", LIMIT, || {
+        let count = written(&site, "\"type\":\"session\"")?;
+        Ok((count >= 4).then_some(()))
+    })?;
     let reason = "that was a trial run";
     let said = Said::on(
         &site,
@@ -276,7 +296,7 @@ async fn what_people_enter_becomes_part_of_the_ledger() -> Result<()> {
                 (begun, Class::Own, local),
                 (ended, Class::Own, local),
             ],
-        "{sessions:?}"
+        "{sessions:?} {bodies:?}"
     );
     let audits: Vec<_> = bodies
         .iter()
