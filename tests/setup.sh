@@ -5,13 +5,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # program:package
-needed=(mosquitto:mosquitto socat:socat python3:python3 cc:gcc node:nodejs npm:npm)
+needed=(mosquitto:mosquitto socat:socat python3:python3 cc:gcc node:nodejs npm:npm go:golang-go)
 missing=()
 for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair##*:}")
 done
 if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
   missing+=(python3-venv)
+fi
+# The reference implementation of tiled logs: sources, no program.
+if [ ! -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ]; then
+  missing+=(golang-golang-x-mod-dev)
 fi
 if [ "${#missing[@]}" -gt 0 ]; then
   as_root=()

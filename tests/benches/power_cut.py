@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Cuts the power under the durable queue, again and again, and checks what is left.
+"""Cuts the power under the durable queue or the ledger, again and again, and checks what is left.
 
 An ext4 file system on a loop device is shut down without flushing its journal while a writer runs, then
 mounted again. That loses the page cache and the metadata that were not synced; it does not model a drive's
 own cache. Needs root.
 
-    power_cut.py PROGRAM ROUNDS      # PROGRAM: the bench `outbox`, built by `cargo bench --no-run`
+    power_cut.py PROGRAM ROUNDS      # PROGRAM: the bench `outbox`, built by `cargo bench --no-run`, or
+                                     # `ledger-writer`, built by `cargo build --release -p lineside-tests`
 """
 
 import contextlib
@@ -25,7 +26,7 @@ ROUNDS_A_DISK = 20
 def cut(program, image, mount, log_path):
     """One round: writes, loses power, comes back. Gives what the verifier said."""
     subprocess.run(["mount", "-o", "loop", image, mount], check=True)
-    store = os.path.join(mount, "outbox")
+    store = os.path.join(mount, "store")
     with open(log_path, "a") as log:
         writer = subprocess.Popen([program, "write", store], stdout=log, stderr=subprocess.DEVNULL)
         # The cut comes at a random moment, or as soon as the writer ends by itself.

@@ -180,15 +180,19 @@ func verify(asked question) (*answer, error) {
 		return nil, err
 	}
 	var seen []tlog.Tree
+	newest := int64(0)
 	for _, text := range asked.Seen {
 		tree, err := checkpoint(text, asked.Origin, known)
 		if err != nil {
 			return nil, fmt.Errorf("a checkpoint seen before: %v", err)
 		}
-		if tree.N > head.N {
-			return nil, fmt.Errorf("the checkpoint of %d leaves is older than the one of %d seen before", head.N, tree.N)
+		if tree.N > newest {
+			newest = tree.N
 		}
 		seen = append(seen, tree)
+	}
+	if newest > head.N {
+		return nil, fmt.Errorf("the checkpoint of %d leaves is older than the one of %d seen before", head.N, newest)
 	}
 	reader := &tiles{asked.Dir, map[string][]byte{}}
 	hashes := tlog.TileHashReader(head, reader)
@@ -269,6 +273,11 @@ func full(head tlog.Tree, stored []tlog.Hash, reader *tiles) error {
 		return found, nil
 	})
 	for _, tile := range tlog.NewTiles(height, 0, head.N) {
+		// It names every width that the last tile of a level ever had: the last one is of this size.
+		last := int(head.N >> (height * tile.L) % (1 << height))
+		if tile.W != 1<<height && tile.W != last {
+			continue
+		}
 		want, err := tlog.ReadTileData(tile, made)
 		if err != nil {
 			return err

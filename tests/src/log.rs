@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lineside::clock::Stamp;
-use lineside::ledger::Ledger;
+use lineside::ledger::{Ledger, LedgerError};
 use lineside::record::Entry;
 use lineside_proto::Time;
 use lineside_proto::ledger::note::Note;
@@ -15,12 +15,17 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::wait;
 
 /// The ledger's origin.
 pub const ORIGIN: &str = "lineside/site/gw";
 /// The boot that every leaf names.
 const BOOT: &str = "00000000-0000-4000-8000-000000000000";
 const START_MS: i64 = 1_795_420_800_000;
+/// How long somebody else may hold the ledger.
+const HELD_MAX: Duration = Duration::from_secs(10);
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 20;
 
@@ -52,13 +57,20 @@ impl Gateway {
         self.state().join("ledger")
     }
 
-    /// Opens the ledger, which must be fit to be signed.
+    /// Opens the ledger, which must be fit to be signed. A process that another test is about to start keeps
+    /// the locks of this one for a moment.
     ///
     /// # Errors
     ///
     /// When it can't be opened, or is suspended.
     pub fn open(&self) -> Result<Ledger> {
-        let (ledger, _) = Ledger::open(&self.state(), &self.key(), ORIGIN)?;
+        let ledger = wait::until("the ledger's locks", HELD_MAX, || {
+            match Ledger::open(&self.state(), &self.key(), ORIGIN) {
+                Ok((ledger, _)) => Ok(Some(ledger)),
+                Err(LedgerError::Held { .. } | LedgerError::KeyHeld { .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })?;
         ensure!(
             ledger.suspended().is_none(),
             "suspended: {:?}",
@@ -176,7 +188,7 @@ pub enum End {
 pub fn write(dir: &Path, seed: u64, count: u64, output: &mut impl Write) -> Result<End> {
     let mut random = fastrand::Rng::with_seed(seed);
     let ended = |error: anyhow::Error| match error.downcast_ref() {
-        Some(error) if lineside::ledger::LedgerError::is_full(error) => Ok(End::Full),
+        Some(error) if LedgerError::is_full(error) => Ok(End::Full),
         Some(_) | None => Err(error),
     };
     let ledger = match Gateway::new(dir).open() {
@@ -191,7 +203,7 @@ pub fn write(dir: &Path, seed: u64, count: u64, output: &mut impl Write) -> Resu
             return ended(error);
         }
         writeln!(output, "D {}", ledger.size())?;
-        if random.u8(..) < 40 || ledger.size() == end {
+        if random.u8(..) < 90 || ledger.size() == end {
             match ledger.sign() {
                 Ok(_) => writeln!(output, "S {}", serde_json::to_string(&note(&ledger)?)?)?,
                 Err(error) => return ended(error.into()),

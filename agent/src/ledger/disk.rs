@@ -30,12 +30,18 @@ pub(super) fn read(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>>
 
 /// Makes the entries of a directory durable.
 pub(super) fn sync(dir: &Path) -> io::Result<()> {
+    // A path of one name lies here.
+    let dir = if dir == Path::new("") {
+        Path::new(".")
+    } else {
+        dir
+    };
     File::open(dir)?.sync_all()
 }
 
 /// Makes a directory and those above it that are missing; durable on return.
 pub(super) fn make_dirs(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
+    if dir == Path::new("") || dir.is_dir() {
         return Ok(());
     }
     let parent = dir.parent().ok_or(io::ErrorKind::InvalidInput)?;

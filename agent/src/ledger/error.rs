@@ -65,11 +65,16 @@ impl LedgerError {
     /// For a failure of the disk at a path.
     pub(super) fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+        move |source| {
+            let is_full = matches!(
+                source.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+            );
+            if is_full {
                 Self::Full { path }
+            } else {
+                Self::Disk { path, source }
             }
-            _ => Self::Disk { path, source },
         }
     }
 

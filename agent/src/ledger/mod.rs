@@ -420,9 +420,12 @@ fn lock_key(key: &Path) -> Result<File, LedgerError> {
 
 fn open_memory(key: &Path) -> Result<(Memory, Option<Signed>), LedgerError> {
     let path = keys::head_path(key);
-    Memory::open(&path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::InvalidData => LedgerError::damaged(&path, source.to_string()),
-        _ => LedgerError::disk(&path)(source),
+    Memory::open(&path).map_err(|source| {
+        if source.kind() == std::io::ErrorKind::InvalidData {
+            LedgerError::damaged(&path, source.to_string())
+        } else {
+            LedgerError::disk(&path)(source)
+        }
     })
 }
 

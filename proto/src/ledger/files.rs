@@ -39,7 +39,7 @@ pub enum FilesError<E: std::error::Error + 'static> {
     #[error("there is no checkpoint: nothing was signed yet, or the file was lost")]
     NoCheckpoint,
     /// A file is no tile and no bundle.
-    #[error("{path} is damaged, or leaves were dropped from it: {source}")]
+    #[error("{path} is damaged, or leaves were dropped from it")]
     Form {
         /// The file.
         path: String,
@@ -82,7 +82,8 @@ pub fn check<E: std::error::Error + 'static>(
         .ok_or(FilesError::NoCheckpoint)?;
     let note = String::from_utf8(note).map_err(|_| VerifyError::from(NoteError::Form))?;
     let head = verify::checkpoint(&note, keys, origin)?;
-    if let Some(newer) = seen.iter().find(|seen| seen.size > head.size) {
+    let newest = seen.iter().max_by_key(|seen| seen.size);
+    if let Some(newer) = newest.filter(|newest| newest.size > head.size) {
         return Err(FilesError::Log(VerifyError::Stale {
             size: head.size,
             seen: newer.size,

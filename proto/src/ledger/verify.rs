@@ -197,7 +197,8 @@ pub fn log<B: AsRef<[u8]>>(
     seen: &[Checkpoint],
 ) -> Result<Checkpoint, VerifyError> {
     let head = checkpoint(note, keys, origin)?;
-    if let Some(newer) = seen.iter().find(|seen| seen.size > head.size) {
+    let newest = seen.iter().max_by_key(|seen| seen.size);
+    if let Some(newer) = newest.filter(|newest| newest.size > head.size) {
         return Err(VerifyError::Stale {
             size: head.size,
             seen: newer.size,

@@ -72,7 +72,8 @@ fn put_some(from: &Path, to: &Path, files: &[String], cut: &Cut) -> bool {
         take(from, to, path);
         if !cut.is_late {
             let partial = to.join(format!("{path}.p"));
-            let _ = fs::remove_dir_all(partial).is_ok();
+            // There is none, usually.
+            drop(fs::remove_dir_all(partial));
         }
     }
     if let Some(path) = files.get(done) {
@@ -98,6 +99,7 @@ impl Line {
         let (before, after) = (Self::dir(&self.before), Self::dir(&self.after));
         match step {
             Step::Append(count) => self.cut_append(durable, *count, cut),
+            Step::Sign if durable == 0 => 0,
             Step::Sign => {
                 let kinds = |tile: &Tile| !tile.is_full();
                 let files: Vec<String> = Tile::of_log(durable)
