@@ -2,7 +2,7 @@
 
 mod discipline;
 
-pub use discipline::{Discipline, discipline, watch_discipline};
+pub use discipline::{Discipline, discipline};
 
 use lineside_proto::Time;
 use rustix::time::{ClockId, clock_gettime};

@@ -8,23 +8,18 @@
 use lineside_proto::ClockStatus;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 
-use super::{Clock, Stamp};
+use super::Stamp;
 
 /// Wall time before this was never set: 2026-01-01.
 const WALL_PLAUSIBLE_MS: i64 = 1_767_225_600_000;
 
-/// How often the kernel is asked. Its own judgement changes over minutes.
-const ASK_EVERY: Duration = Duration::from_secs(15);
-
 /// How long the answer may take; it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether the answer is there, and whether anybody still wants it.
+/// How often it is looked whether the answer is there.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Bytes of the answer that are read.
@@ -42,33 +37,6 @@ pub struct Discipline {
 /// What the kernel says now. Takes milliseconds, at most two seconds.
 pub fn discipline(now: Stamp) -> Discipline {
     judge(now, ask().as_deref())
-}
-
-/// Keeps the kernel's word up to date on a thread of its own, until nobody listens any more.
-///
-/// # Errors
-///
-/// The thread can't be started.
-pub fn watch_discipline(clock: Arc<dyn Clock>) -> std::io::Result<watch::Receiver<Discipline>> {
-    let (sender, receiver) = watch::channel(discipline(clock.now()));
-    thread::Builder::new()
-        .name("clock".to_owned())
-        .spawn(move || {
-            let mut asked = Instant::now();
-            while !sender.is_closed() {
-                thread::park_timeout(PATIENCE);
-                if asked.elapsed() >= ASK_EVERY {
-                    asked = Instant::now();
-                    let word = discipline(clock.now());
-                    sender.send_if_modified(|said| {
-                        let changed = *said != word;
-                        *said = word;
-                        changed
-                    });
-                }
-            }
-        })?;
-    Ok(receiver)
 }
 
 fn judge(now: Stamp, answer: Option<&str>) -> Discipline {

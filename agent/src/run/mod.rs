@@ -4,6 +4,7 @@
 //! owns the field and answers questions. A part that ends early ends the agent: systemd starts it anew.
 
 mod ask;
+mod discipline;
 mod maps;
 mod opening;
 mod probed;
@@ -26,23 +27,19 @@ pub use maps::Maps;
 pub use probed::{ProbeFailure, Probed, places, probed};
 pub use supervisor::{Difference, ReloadError};
 
-use crate::bookings::Bookings;
-use crate::clock::{Clock, Discipline, SystemClock, boot_id, watch_discipline};
+use crate::clock::{Clock, Discipline, SystemClock, boot_id};
 use crate::config::Config;
 use crate::config::model::Gateway;
 use crate::field::Field;
 use crate::field::opcua::Own;
 use crate::ledger::{Ledger, LedgerError};
 use crate::live::Live;
-use crate::machine::availability::Origin;
-use crate::machine::recorder::Recorder;
-use crate::machine::session::Rules;
 use crate::outbox::{Outbox, StoreError};
 use crate::uplink;
 use crate::uplink::board::{Board, Place, Retained};
 use crate::uplink::commands::{self, Inbound};
 use progress::Progress;
-use recording::Recording;
+use recording::{Intake, Outlet, Recording};
 use supervisor::Supervisor;
 
 /// Observations between the links and the recording thread: about a second's worth of ten large
@@ -122,47 +119,32 @@ impl Agent {
         prepare(&gateway.state_dir)?;
         let boot = boot_id();
         let now = clock.now();
-        // What it found damaged it has said in the log itself.
-        let (outbox, recovered) =
-            Outbox::open(&gateway.state_dir.join("outbox"), &gateway.outbox, now.wall)?;
-        let state_dir_error = |source| StartError::StateDir {
-            dir: gateway.state_dir.clone(),
-            source,
-        };
-        let progress = Progress::open(&gateway.state_dir, &boot).map_err(state_dir_error)?;
-        let maps = Maps::open(&gateway.state_dir).map_err(state_dir_error)?;
-        let discipline = watch_discipline(Arc::clone(&clock)).map_err(state_dir_error)?;
-        let start = opening::Start {
-            boot: &boot,
-            now,
-            clock: *discipline.borrow(),
-        };
-        let (ledger, folded) = opening::open(&config, &progress, &start)?;
-        let bookings = Bookings::open(
-            &gateway.state_dir,
-            gateway.site.clone(),
-            gateway.id.clone(),
-            &gateway.bookings,
-            &gateway.sessions,
-        )
-        .map_err(state_dir_error)?;
-        let origin = Origin {
-            site: gateway.site.clone(),
-            gateway: gateway.id.clone(),
-            boot,
-            heartbeat: gateway.heartbeat,
-        };
-
-        let (board, board_seen) = watch::channel(cleared(&config, &progress));
+        let stores = opening::open(&config, &clock, &boot, now)?;
+        let (outbox, ledger) = (stores.outbox.clone(), stores.ledger.clone());
+        let (maps, discipline) = (stores.maps.clone(), stores.discipline.clone());
+        let (board, board_seen) = watch::channel(cleared(&config, &stores.progress));
         let (observations, observations_taken) = mpsc::channel(OBSERVATIONS_DEPTH);
         let (orders, orders_taken) = mpsc::channel(ORDERS_DEPTH);
         let (mail, mail_taken) = mpsc::channel(MAIL_DEPTH);
         let (kept, kept_told) = oneshot::channel();
         let (machines, machines_seen) = watch::channel(Arc::default());
+        let intake = Intake {
+            observations: observations_taken,
+            orders: orders_taken,
+            mail: mail_taken,
+            kept: Some(kept_told),
+        };
+        let outlet = Outlet { board, machines };
+        let start = (boot, now.wall);
+        let recording = Recording::new(&config, Arc::clone(&clock), start, stores, intake, outlet);
+        let recording = spawn_recording(recording).map_err(|source| StartError::StateDir {
+            dir: gateway.state_dir.clone(),
+            source,
+        })?;
         let sources = Sources {
             outbox: outbox.clone(),
             ledger: ledger.clone(),
-            maps: maps.clone(),
+            maps,
             board: board_seen,
         };
         let inbound = Inbound {
@@ -170,31 +152,6 @@ impl Agent {
             bookings: mail,
             kept,
         };
-        let recording = Recording {
-            clock: Arc::clone(&clock),
-            recorder: recorder(&origin, &gateway, &recovered.stream),
-            origin,
-            started: now.wall,
-            discipline: discipline.clone(),
-            ledger: ledger.clone(),
-            outbox: outbox.clone(),
-            folded,
-            progress,
-            maps,
-            bookings,
-            state_dir: gateway.state_dir.clone(),
-            seq_next: recovered.next_seq,
-            commit_every: gateway.outbox.commit,
-            board,
-            observations: observations_taken,
-            orders: orders_taken,
-            mail: mail_taken,
-            kept: Some(kept_told),
-            machines,
-            awaited: config.machines.len(),
-        };
-        let recording = spawn_recording(recording).map_err(state_dir_error)?;
-
         let stop_uplink = CancellationToken::new();
         let stop_field = CancellationToken::new();
         let uplink = start_uplink(&gateway, sources, inbound, &stop_uplink);
@@ -320,15 +277,6 @@ fn start_uplink(
         board,
     };
     uplink::start(settings, topics, offline, sources, stop.clone())
-}
-
-/// The recorder, without machines.
-fn recorder(origin: &Origin, gateway: &Gateway, stream: &str) -> Recorder {
-    let rules = Rules {
-        check_in: gateway.bookings.check_in,
-        idle_close: gateway.sessions.idle_close,
-    };
-    Recorder::new(origin.clone(), gateway.telemetry.clone(), rules, stream)
 }
 
 /// Makes the state directory, closed to all but us and our group.

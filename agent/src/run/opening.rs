@@ -1,19 +1,27 @@
-//! How an agent takes up its ledger: what earlier runs left is brought together, and the start becomes a leaf.
+//! How an agent takes up its stores: what earlier runs left is brought together, and the start becomes a leaf.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use lineside_proto::Identifier;
 use lineside_proto::ledger::{Boot, Leaf, LeafBody, Shutdown};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
+use super::StartError;
+use super::discipline::watch_discipline;
+use super::maps::Maps;
 use super::progress::Progress;
-use crate::clock::{Discipline, Stamp};
+use crate::bookings::Bookings;
+use crate::clock::{Clock, Discipline, Stamp};
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
 use crate::machine::account;
 use crate::machine::memory::Folded;
+use crate::outbox::Outbox;
 use crate::record::Entry;
 
 /// Bytes of leaves that are read at once.
@@ -22,40 +30,83 @@ const READ_BYTES_MAX: usize = 1 << 20;
 /// The mark of a clean stop, below the state directory.
 const STOPPED: &str = "stopped";
 
-/// What the start knows of itself.
-pub(super) struct Start<'a> {
-    pub(super) boot: &'a str,
-    pub(super) now: Stamp,
-    pub(super) clock: Discipline,
+/// Everything on disk, opened.
+pub(super) struct Stores {
+    pub(super) outbox: Outbox,
+    pub(super) stream: String,
+    pub(super) seq_next: BTreeMap<Identifier, u64>,
+    pub(super) progress: Progress,
+    pub(super) maps: Maps,
+    pub(super) bookings: Bookings,
+    pub(super) ledger: Ledger,
+    pub(super) folded: Folded,
+    pub(super) discipline: watch::Receiver<Discipline>,
+}
+
+/// Opens all stores of a state directory, and writes into the ledger that the agent started.
+pub(super) fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    boot: &str,
+    now: Stamp,
+) -> Result<Stores, StartError> {
+    let gateway = &config.gateway;
+    let state_dir = &gateway.state_dir;
+    let failed = |source| StartError::StateDir {
+        dir: state_dir.clone(),
+        source,
+    };
+    // What it found damaged it has said in the log itself.
+    let (outbox, recovered) = Outbox::open(&state_dir.join("outbox"), &gateway.outbox, now.wall)?;
+    let progress = Progress::open(state_dir, boot).map_err(failed)?;
+    let maps = Maps::open(state_dir).map_err(failed)?;
+    let discipline = watch_discipline(Arc::clone(clock)).map_err(failed)?;
+    let letter = *discipline.borrow();
+    let (ledger, folded) = open_ledger(config, &progress, boot, now, letter)?;
+    let (site, id) = (gateway.site.clone(), gateway.id.clone());
+    let bookings = Bookings::open(state_dir, site, id, &gateway.bookings, &gateway.sessions);
+    Ok(Stores {
+        outbox,
+        stream: recovered.stream,
+        seq_next: recovered.next_seq,
+        progress,
+        maps,
+        bookings: bookings.map_err(failed)?,
+        ledger,
+        folded,
+        discipline,
+    })
 }
 
 /// Opens the ledger, brings together what earlier runs knew of the machines, and writes that the agent
 /// started.
-pub(super) fn open(
+fn open_ledger(
     config: &Config,
     progress: &Progress,
-    start: &Start<'_>,
+    boot: &str,
+    now: Stamp,
+    clock: Discipline,
 ) -> Result<(Ledger, Folded), LedgerError> {
     let gateway = &config.gateway;
     let state_dir = &gateway.state_dir;
     let settings = &gateway.ledger;
     let (ledger, opened) = Ledger::open(state_dir, &settings.key, &settings.origin)?;
     let mut folded = fold(&ledger, config, progress)?;
-    let mut entries = Vec::new();
+    let mut bodies = Vec::new();
     if opened.size == 0 {
-        entries.push(opened.genesis(&gateway.site, &gateway.id));
+        bodies.push(opened.genesis(&gateway.site, &gateway.id));
     }
-    entries.push(LeafBody::Boot(Boot {
+    bodies.push(LeafBody::Boot(Boot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         build: build(),
         previous: previous(state_dir, opened.size),
-        clock: start.clock.status,
-        error_ms: start.clock.error_ms,
+        clock: clock.status,
+        error_ms: clock.error_ms,
     }));
-    let at = start.now;
-    let mut entries: Vec<Entry> = entries.into_iter().map(|body| Entry { at, body }).collect();
-    entries.extend(retired(config, &mut folded, at));
-    ledger.append(start.boot, &entries)?;
+    let entry = |body| Entry { at: now, body };
+    let mut entries: Vec<Entry> = bodies.into_iter().map(entry).collect();
+    entries.extend(retired(config, &mut folded, now));
+    ledger.append(boot, &entries)?;
     Ok((ledger, folded))
 }
 

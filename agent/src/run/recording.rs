@@ -11,21 +11,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StopError;
 use super::ask::{Arrival, Departure, Reply, Rotated};
-use super::maps::Maps;
-use super::opening;
-use super::progress::Progress;
+use super::opening::{self, Stores};
 use super::snapshot;
-use crate::bookings::Bookings;
 use crate::clock::{Clock, Discipline, Stamp};
+use crate::config::Config;
 use crate::config::model::MachineMap;
 use crate::field::Texts;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::LedgerError;
 use crate::live::{LiveMachine, LiveSession};
 use crate::machine::account;
 use crate::machine::availability::Origin;
-use crate::machine::memory::Folded;
 use crate::machine::recorder::{Commit, Input, Recorder, Resume};
-use crate::outbox::Outbox;
+use crate::machine::session::Rules;
 use crate::record::Entry;
 use crate::sample::{Observation, Slot};
 use crate::uplink::board::{Board, Place};
@@ -82,35 +79,37 @@ pub(super) enum Parting {
     Gone,
 }
 
-/// What the thread works with.
-pub(super) struct Recording {
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) origin: Origin,
-    pub(super) started: Time,
-    pub(super) recorder: Recorder,
-    pub(super) discipline: watch::Receiver<Discipline>,
-    pub(super) ledger: Ledger,
-    pub(super) outbox: Outbox,
-    pub(super) progress: Progress,
-    pub(super) maps: Maps,
-    pub(super) bookings: Bookings,
-    pub(super) state_dir: PathBuf,
-    /// What the accounts of the machines remember from earlier runs.
-    pub(super) folded: Folded,
-    pub(super) seq_next: BTreeMap<Identifier, u64>,
-    pub(super) commit_every: Duration,
-    pub(super) board: watch::Sender<Board>,
+/// What comes in.
+pub(super) struct Intake {
     pub(super) observations: mpsc::Receiver<Observation>,
     pub(super) orders: mpsc::Receiver<Order>,
     /// What portals sent.
     pub(super) mail: mpsc::Receiver<BookingsMessage>,
     /// The checkpoint of ours that the broker keeps, told once.
     pub(super) kept: Option<oneshot::Receiver<Option<String>>>,
+}
+
+/// Whom the thread tells at once.
+pub(super) struct Outlet {
+    pub(super) board: watch::Sender<Board>,
     /// The machines of the configuration, for whoever takes their mail.
     pub(super) machines: watch::Sender<Arc<BTreeSet<Identifier>>>,
+}
+
+/// What the thread works with.
+pub(super) struct Recording {
+    clock: Arc<dyn Clock>,
+    origin: Origin,
+    started: Time,
+    recorder: Recorder,
+    stores: Stores,
+    intake: Intake,
+    outlet: Outlet,
+    state_dir: PathBuf,
+    commit_every: Duration,
     /// Machines that join at the start. Until they have, no status is said: a reader who is told ONLINE
     /// believes what an earlier run said of a machine.
-    pub(super) awaited: usize,
+    awaited: usize,
 }
 
 enum Event {
@@ -143,6 +142,41 @@ struct Pace {
 }
 
 impl Recording {
+    /// The thread of a gateway that was started at this moment.
+    pub(super) fn new(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        (boot, started): (String, Time),
+        stores: Stores,
+        intake: Intake,
+        outlet: Outlet,
+    ) -> Self {
+        let gateway = &config.gateway;
+        let origin = Origin {
+            site: gateway.site.clone(),
+            gateway: gateway.id.clone(),
+            boot,
+            heartbeat: gateway.heartbeat,
+        };
+        let rules = Rules {
+            check_in: gateway.bookings.check_in,
+            idle_close: gateway.sessions.idle_close,
+        };
+        let telemetry = gateway.telemetry.clone();
+        Self {
+            clock,
+            recorder: Recorder::new(origin.clone(), telemetry, rules, &stores.stream),
+            origin,
+            started,
+            stores,
+            intake,
+            outlet,
+            state_dir: gateway.state_dir.clone(),
+            commit_every: gateway.outbox.commit,
+            awaited: config.machines.len(),
+        }
+    }
+
     /// Runs until every source is gone; everything is durable on return.
     ///
     /// # Errors
@@ -193,7 +227,7 @@ impl Recording {
             self.sign(&mut pace);
             self.commit(&mut pace);
         }
-        let closed = self.outbox.close(self.clock.now().wall);
+        let closed = self.stores.outbox.close(self.clock.now().wall);
         if let Some(error) = pace.failed {
             return Err(StopError::Ledger(error));
         }
@@ -206,11 +240,11 @@ impl Recording {
     async fn next(&mut self, tick_due: tokio::time::Instant) -> Event {
         tokio::select! {
             biased;
-            Some(order) = self.orders.recv() => Event::Order(order),
-            note = told(&mut self.kept) => Event::Kept(note),
-            Some(message) = self.mail.recv() => Event::Mail(message),
+            Some(order) = self.intake.orders.recv() => Event::Order(order),
+            note = told(&mut self.intake.kept) => Event::Kept(note),
+            Some(message) = self.intake.mail.recv() => Event::Mail(message),
             () = tokio::time::sleep_until(tick_due) => Event::Tick,
-            seen = self.observations.recv() => seen.map_or(Event::Closed, Event::Seen),
+            seen = self.intake.observations.recv() => seen.map_or(Event::Closed, Event::Seen),
         }
     }
 
@@ -221,7 +255,7 @@ impl Recording {
 
     fn take_waiting(&mut self, pace: &mut Pace) {
         for _ in 0..OBSERVATIONS_AT_ONCE {
-            let Ok(seen) = self.observations.try_recv() else {
+            let Ok(seen) = self.intake.observations.try_recv() else {
                 break;
             };
             self.handle(&Input::Seen(seen), pace);
@@ -259,32 +293,32 @@ impl Recording {
         let now = self.clock.now();
         let machine = &map.machine;
         let resume = pace.left.remove(machine).unwrap_or_else(|| Resume {
-            seq_next: self.seq_next.remove(machine).unwrap_or(0),
-            evidence: self.progress.evidence(machine, now),
+            seq_next: self.stores.seq_next.remove(machine).unwrap_or(0),
+            evidence: self.stores.progress.evidence(machine, now),
             absent: true,
-            memory: self.folded.memory(machine).cloned().map(Box::new),
+            memory: self.stores.folded.memory(machine).cloned().map(Box::new),
             reason: GapReason::Agent,
         });
         self.describe(&map, &[], pace);
-        if let Err(error) = self.maps.keep(&map) {
+        if let Err(error) = self.stores.maps.keep(&map) {
             tracing::error!(%error, machine = %map.machine, "the text of the map can't be kept");
         }
         self.write(vec![config_leaf(&map)], pace);
         let machine = map.machine.clone();
         self.recorder.join(slot, map, resume, now);
         self.handle(&Input::Tick(now), pace);
-        let bookings = self.bookings.in_force(&machine);
+        let bookings = self.stores.bookings.in_force(&machine);
         let input = Input::Bookings {
             machine: machine.clone(),
             bookings,
             at: self.clock.now(),
         };
         self.handle(&input, pace);
-        let ack = self.bookings.ack(&machine);
+        let ack = self.stores.bookings.ack(&machine);
         if ack.revision.is_some() {
             self.acknowledge(&ack, pace);
         }
-        self.machines.send_modify(|machines| {
+        self.outlet.machines.send_modify(|machines| {
             Arc::make_mut(machines).insert(machine);
         });
     }
@@ -305,7 +339,7 @@ impl Recording {
         self.keep(commit, pace);
         if parting == Parting::Gone {
             self.retire(&machine, pace);
-            self.machines.send_modify(|machines| {
+            self.outlet.machines.send_modify(|machines| {
                 Arc::make_mut(machines).remove(&machine);
             });
         }
@@ -314,7 +348,7 @@ impl Recording {
     }
 
     fn handle(&mut self, input: &Input, pace: &mut Pace) {
-        let Discipline { status, error_ms } = *self.discipline.borrow();
+        let Discipline { status, error_ms } = *self.stores.discipline.borrow();
         self.recorder.set_clock(status, error_ms);
         let commit = self.recorder.handle(input);
         self.keep(commit, pace);

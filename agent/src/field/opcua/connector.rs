@@ -206,9 +206,12 @@ async fn dial(
     let addresses = tokio::net::lookup_host(format!("{host}:{port}")).await;
     let addresses = addresses.map_err(|error| OpcFault::Unresolved(Arc::new(error)))?;
     let stream = first(addresses.collect(), timeout, TcpStream::connect).await;
-    let stream = stream.map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => OpcFault::Slow,
-        _ => OpcFault::Unreachable(Arc::new(error)),
+    let stream = stream.map_err(|error| {
+        if error.kind() == io::ErrorKind::TimedOut {
+            OpcFault::Slow
+        } else {
+            OpcFault::Unreachable(Arc::new(error))
+        }
     })?;
     // Answers to small requests must not wait for more to send.
     drop(stream.set_nodelay(true));

@@ -82,9 +82,13 @@ impl Recording {
             payload,
             retained,
         } = message;
-        let status = self.discipline.borrow().status;
+        let status = self.stores.discipline.borrow().status;
         let now = self.clock.now();
-        let received = match self.bookings.receive(machine, payload, now.wall, status) {
+        let received = match self
+            .stores
+            .bookings
+            .receive(machine, payload, now.wall, status)
+        {
             Ok(received) => received,
             Err(error) => {
                 // The broker keeps it and sends it again with the next connection.
@@ -95,7 +99,7 @@ impl Recording {
         if received.changed.is_some() {
             let input = Input::Bookings {
                 machine: machine.clone(),
-                bookings: self.bookings.in_force(machine),
+                bookings: self.stores.bookings.in_force(machine),
                 at: now,
             };
             self.handle(&input, pace);
@@ -149,7 +153,7 @@ impl Recording {
         reply: Reply<u64>,
         pace: &mut Pace,
     ) {
-        let size = self.ledger.size();
+        let size = self.stores.ledger.size();
         if correction.refers >= size {
             let refers = correction.refers;
             let text = text!(
@@ -171,7 +175,7 @@ impl Recording {
 
     /// Makes a new signing key that signs beside the old one.
     pub(super) fn rotate_key(&mut self, audit: Audit, reply: Reply<Rotated>, pace: &mut Pace) {
-        let leaf = match self.ledger.rotate_key() {
+        let leaf = match self.stores.ledger.rotate_key() {
             Ok(leaf) => leaf,
             Err(KeyError::Exists(path)) => {
                 let path = path.display();
@@ -190,7 +194,7 @@ impl Recording {
             }
         };
         let rotated = Rotated {
-            index: self.ledger.size(),
+            index: self.stores.ledger.size(),
             old: leaf.old.clone(),
             new: leaf.new.clone(),
         };
@@ -207,8 +211,8 @@ impl Recording {
 impl Recording {
     /// Ends a change of the signing key.
     pub(super) fn finish_key(&mut self, audit: Audit, reply: Reply<Rotated>, pace: &mut Pace) {
-        let keys = self.ledger.keys();
-        if let Err(error) = self.ledger.finish_rotation() {
+        let keys = self.stores.ledger.keys();
+        if let Err(error) = self.stores.ledger.finish_rotation() {
             let refused = if matches!(error, KeyError::Missing(_)) {
                 Refused::Conflict(text!(
                     "no change of keys is under way; `lineside keys rotate` begins one",
@@ -227,7 +231,7 @@ impl Recording {
         // The newer first.
         let mut keys = keys.iter().map(ToString::to_string);
         let rotated = Rotated {
-            index: self.ledger.size(),
+            index: self.stores.ledger.size(),
             new: keys.next().unwrap_or_default(),
             old: keys.next().unwrap_or_default(),
         };

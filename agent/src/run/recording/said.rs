@@ -30,7 +30,7 @@ impl Recording {
 
     /// Says what a machine is doing, and up to where that is proved.
     pub(super) fn say(&self, mut document: Availability, pace: &mut Pace) {
-        let (size, root) = self.ledger.head();
+        let (size, root) = self.stores.ledger.head();
         document.ledger = Some(LedgerHead {
             size,
             root: root.to_string(),
@@ -68,7 +68,7 @@ impl Recording {
             made: Instant::now(),
             max_age,
         };
-        self.board.send_modify(|board| {
+        self.outlet.board.send_modify(|board| {
             if matches!(place, Place::Availability(_)) {
                 let opening = board.openings.entry(place.clone());
                 opening.or_insert_with(|| document.clone());
@@ -78,7 +78,7 @@ impl Recording {
     }
 
     pub(super) fn status(&self, machines: MachineCount) -> GatewayStatus {
-        let Discipline { status, error_ms } = *self.discipline.borrow();
+        let Discipline { status, error_ms } = *self.stores.discipline.borrow();
         GatewayStatus {
             v: 1,
             site: self.origin.site.clone(),
@@ -92,9 +92,9 @@ impl Recording {
                 offset_ms: error_ms.and_then(|error_ms| i64::try_from(error_ms).ok()),
             }),
             machines: Some(machines),
-            outbox: Some(self.outbox.figures()),
+            outbox: Some(self.stores.outbox.figures()),
             ledger: Some(LedgerFigures {
-                size: self.ledger.size(),
+                size: self.stores.ledger.size(),
                 cosigned: None,
             }),
             max_age_s: Some(self.origin.max_age_s()),

@@ -28,7 +28,7 @@ impl Recording {
         if !self.append(&commit.leaves, pace) {
             return;
         }
-        if let Err(error) = self.outbox.append(commit.records) {
+        if let Err(error) = self.stores.outbox.append(commit.records) {
             // Only a message that breaks the outbox's own rules: a fault of the program.
             tracing::error!(error = chain(&error), "telemetry was refused by the outbox");
         }
@@ -54,7 +54,7 @@ impl Recording {
         if entries.is_empty() {
             return true;
         }
-        if let Err(error) = self.ledger.append(&self.origin.boot, entries) {
+        if let Err(error) = self.stores.ledger.append(&self.origin.boot, entries) {
             tracing::error!(
                 error = chain(&error),
                 "the ledger can't be written: stopping"
@@ -96,7 +96,7 @@ impl Recording {
         }
         pace.unsigned_since = None;
         pace.sign_now = false;
-        match self.ledger.sign() {
+        match self.stores.ledger.sign() {
             Ok(Some(head)) => tracing::debug!(size = head.size, "checkpoint signed"),
             Ok(None) => {}
             Err(error) => {
@@ -113,7 +113,7 @@ impl Recording {
     pub(super) fn compare(&mut self, note: Option<&str>, pace: &mut Pace) {
         pace.compared = true;
         let Some(note) = note else { return };
-        match self.ledger.compare(note) {
+        match self.stores.ledger.compare(note) {
             // What is wrong the ledger has said itself.
             Ok(Seen::Ours | Seen::Conflict) => {}
             Ok(Seen::Foreign) => tracing::warn!(
@@ -133,13 +133,15 @@ impl Recording {
         let now = Instant::now();
         pace.commit_due = now + self.commit_every;
         let wall = self.clock.now().wall;
-        let leaves = self.ledger.size();
+        let leaves = self.stores.ledger.size();
         let done = self
+            .stores
             .outbox
             .commit(wall)
             .map_err(|error| chain(&error))
             .and_then(|_| {
-                self.progress
+                self.stores
+                    .progress
                     .write(self.recorder.evidence(), self.recorder.memory(), leaves)
                     .map_err(|error| error.to_string())
             });
@@ -163,7 +165,10 @@ impl Recording {
         let memory = resume.memory.as_deref().cloned();
         let memories = memory.into_iter().map(|memory| (machine, memory));
         let evidence = std::iter::once((machine, resume.evidence));
-        let written = self.progress.write(evidence, memories, self.ledger.size());
+        let written = self
+            .stores
+            .progress
+            .write(evidence, memories, self.stores.ledger.size());
         if let Err(error) = written {
             tracing::error!(%error, %machine, "what is known of the machine can't be kept");
         }
