@@ -79,8 +79,15 @@ pub struct Occupancy {
 
 impl Account {
     /// What must survive a restart.
-    pub fn memory(&self) -> Memory {
+    pub fn memory(&self, wall: &Wall) -> Memory {
         let mut running = self.running.clone();
+        // What comes after a restart is told by the clock as it is now, though its step is not decided time yet.
+        let latest = wall
+            .next_step(running.usage.frontier_ms())
+            .and(wall.latest());
+        if let Some(latest) = latest {
+            running.usage.cut(&Wall::of(latest));
+        }
         running.held.retain(Held::has_begun);
         Memory {
             running: Some(running),

@@ -5,7 +5,7 @@
 //! after it are folded in at the start, and win: whatever they cover is not counted again. From the leaves of
 //! a whole ledger the same can be worked out where the record is lost, but for what only the record had.
 
-use lineside_proto::ledger::{Leaf, LeafBody, LeafHead, SessionEvent, SessionLeaf};
+use lineside_proto::ledger::{ClockLeaf, Leaf, LeafBody, LeafHead, SessionEvent, SessionLeaf};
 use lineside_proto::{ClockStatus, Identifier, State, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -242,6 +242,18 @@ impl Running {
         }
     }
 
+    /// The clock was set, or can be trusted otherwise: what comes next is told by the clock as it then was.
+    fn set_clock(&mut self, head: &LeafHead, leaf: &ClockLeaf) {
+        self.clock = leaf.status;
+        if leaf.step_ms.is_some() {
+            let wall = Wall::of(Stamp {
+                boot_ms: head.mono_ms,
+                wall: head.at,
+            });
+            self.usage.cut(&wall);
+        }
+    }
+
     /// The state that the leaves say lasted up to this moment.
     fn extend(&mut self, to_ms: i64, wall: &Wall) {
         let from_ms = self.usage.frontier_ms();
@@ -391,6 +403,13 @@ impl Folded {
             (self.clock, self.boot) = (Some(leaf.clock), Some(head.boot.clone()));
         } else if let LeafBody::Clock(leaf) = body {
             self.clock = Some(leaf.status);
+            for recalled in self.machines.values_mut() {
+                let knows = head.index < recalled.running_leaves;
+                let running = recalled.memory.running.as_mut().filter(|_| !knows);
+                if let Some(running) = running.filter(|running| running.boot == head.boot) {
+                    running.set_clock(head, leaf);
+                }
+            }
         }
         let Some(machine) = body.machine() else {
             return;

@@ -246,9 +246,12 @@ impl Recorder {
     /// What must survive a restart, besides the evidence: the machines with their memories. Goes into the
     /// progress record together with the number of leaves that the ledger has then.
     pub fn memory(&self) -> impl Iterator<Item = (&Identifier, Memory)> {
-        self.machines
-            .values()
-            .map(|recorded| (&recorded.map.machine, recorded.account.memory()))
+        self.machines.values().map(|recorded| {
+            (
+                &recorded.map.machine,
+                recorded.account.memory(&self.house.wall),
+            )
+        })
     }
 
     /// The machines with their newest good evidence in wall time, and on the boot clock.
