@@ -134,13 +134,9 @@ impl Agent {
             mail: mail_taken,
             kept: Some(kept_told),
         };
-        let outlet = Outlet { board, machines };
-        let start = (boot, now.wall);
+        let (start, outlet) = ((boot, now.wall), Outlet { board, machines });
         let recording = Recording::new(&config, Arc::clone(&clock), start, stores, intake, outlet);
-        let recording = spawn_recording(recording).map_err(|source| StartError::StateDir {
-            dir: gateway.state_dir.clone(),
-            source,
-        })?;
+        let recording = spawn_recording(recording).map_err(in_dir(&gateway.state_dir))?;
         let sources = Sources {
             outbox: outbox.clone(),
             ledger: ledger.clone(),
@@ -286,10 +282,16 @@ fn prepare(dir: &Path) -> Result<(), StartError> {
         .recursive(true)
         .mode(0o750)
         .create(dir)
-        .map_err(|source| StartError::StateDir {
-            dir: dir.to_owned(),
-            source,
-        })
+        .map_err(in_dir(dir))
+}
+
+/// For what went wrong in the state directory.
+fn in_dir(dir: &Path) -> impl Fn(std::io::Error) -> StartError {
+    let dir = dir.to_owned();
+    move |source| StartError::StateDir {
+        dir: dir.clone(),
+        source,
+    }
 }
 
 /// A board that clears what the broker may still keep of machines that are no longer configured.

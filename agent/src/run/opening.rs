@@ -11,10 +11,10 @@ use lineside_proto::ledger::{Boot, Leaf, LeafBody, Shutdown};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::StartError;
 use super::discipline::watch_discipline;
 use super::maps::Maps;
 use super::progress::Progress;
+use super::{StartError, in_dir};
 use crate::bookings::Bookings;
 use crate::clock::{Clock, Discipline, Stamp};
 use crate::config::Config;
@@ -52,15 +52,12 @@ pub(super) fn open(
 ) -> Result<Stores, StartError> {
     let gateway = &config.gateway;
     let state_dir = &gateway.state_dir;
-    let failed = |source| StartError::StateDir {
-        dir: state_dir.clone(),
-        source,
-    };
+    let failed = in_dir(state_dir);
     // What it found damaged it has said in the log itself.
     let (outbox, recovered) = Outbox::open(&state_dir.join("outbox"), &gateway.outbox, now.wall)?;
-    let progress = Progress::open(state_dir, boot).map_err(failed)?;
-    let maps = Maps::open(state_dir).map_err(failed)?;
-    let discipline = watch_discipline(Arc::clone(clock)).map_err(failed)?;
+    let progress = Progress::open(state_dir, boot).map_err(&failed)?;
+    let maps = Maps::open(state_dir).map_err(&failed)?;
+    let discipline = watch_discipline(Arc::clone(clock)).map_err(&failed)?;
     let letter = *discipline.borrow();
     let (ledger, folded) = open_ledger(config, &progress, boot, now, letter)?;
     let (site, id) = (gateway.site.clone(), gateway.id.clone());

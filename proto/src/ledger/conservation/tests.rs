@@ -237,7 +237,6 @@ fn whatever_does_not_add_up_is_named() {
 
 #[test]
 fn sessions_and_gaps_that_do_not_add_up_are_named() {
-    let (idle, run) = (State::Idle, State::Run);
     check(5, None, "session s ends and does not run");
     check(
         8,
