@@ -208,14 +208,16 @@ fn written_down(stand: &mut Stand, session: &str) -> Result<()> {
     let evidence = Evidence::of(&stand.archive.messages()?)?;
     let (mut opened, mut closed, mut audited) = (0, 0, 0);
     for leaf in evidence.facts()? {
-        match leaf.body {
-            LeafBody::Session(said) if said.session == session => {
-                ensure!(said.token.is_some(), "{said:?}");
-                opened += usize::from(said.event == SessionEvent::Open);
-                closed += usize::from(said.event == SessionEvent::Close);
-            }
-            LeafBody::Audit(audit) => audited += usize::from(audit.action == "session-stop"),
-            _ => {}
+        if let LeafBody::Audit(audit) = &leaf.body {
+            audited += usize::from(audit.action == "session-stop");
+        }
+        let LeafBody::Session(said) = leaf.body else {
+            continue;
+        };
+        if said.session == session {
+            ensure!(said.token.is_some(), "{said:?}");
+            opened += usize::from(said.event == SessionEvent::Open);
+            closed += usize::from(said.event == SessionEvent::Close);
         }
     }
     ensure!(
@@ -233,13 +235,13 @@ fn written_down(stand: &mut Stand, session: &str) -> Result<()> {
 /// What leaves refer to can be asked for.
 fn answered(stand: &mut Stand, portal: &mut Portal) -> Result<()> {
     let evidence = Evidence::of(&stand.archive.messages()?)?;
-    let map = evidence
-        .facts()?
-        .into_iter()
-        .find_map(|leaf| match leaf.body {
-            LeafBody::Config(config) => Some(config.map),
-            _ => None,
-        });
+    let facts = evidence.facts()?;
+    let map = facts.into_iter().find_map(|leaf| {
+        let LeafBody::Config(config) = leaf.body else {
+            return None;
+        };
+        Some(config.map)
+    });
     let map = map.context("a config leaf")?;
     let answer = portal.requester.ask("config.get", &json!({"hash": map}))?;
     let answer = answer.map_err(|error| anyhow::anyhow!("{error}"))?;

@@ -13,96 +13,58 @@ use lineside_tests::site::Site;
 use lineside_tests::stand::{LIMIT, QUICK};
 use lineside_tests::wait;
 use serde_json::Value;
+use std::net::SocketAddr;
 
 const NOWHERE: &str = "[connection]\nprotocol = \"modbus-tcp\"\naddress = \"127.0.0.1:1\"\n\
     [groups]\nfast = \"1s\"\n[points]\na = { holding = 0, type = \"u16\", group = \"fast\" }\n\
     [[state.rules]]\nstate = \"IDLE\"\nwhen = \"a == 7\"\n";
 
+/// A command line, its words between bars.
+fn fails(site: &Site, line: &str, words: &[&str]) -> Result<()> {
+    let arguments: Vec<&str> = line.split('|').collect();
+    Said::on(site, &arguments)?.failed(2, words)
+}
+
 #[test]
 fn what_makes_no_sense_is_wrong_usage() -> Result<()> {
     let site = Site::new(1)?;
     site.machine("mill", NOWHERE)?;
-    let long = "x".repeat(65);
-    for (arguments, words) in [
+    let long = format!("session|start|mill|--by|{}", "x".repeat(65));
+    let both = "session|start|mill|--class|OWN|--booking|bk-1";
+    for (line, word) in [
+        ("session|start|mil", "no machine `mil`"),
+        ("session|start|mil", "mill"),
+        ("session|stop|mil", "no machine `mil`"),
+        ("session|start", "<MACHINE>"),
         (
-            &["session", "start", "mil"][..],
-            &["no machine `mil`", "mill"][..],
+            "session|start|mill|--class|EXT",
+            "OWN, TRN or MNT is wanted",
         ),
-        (&["session", "stop", "mil"], &["no machine `mil`", "mill"]),
-        (&["session", "start"], &["<MACHINE>"]),
+        (both, "cannot be used with"),
+        ("session|start|mill|--booking| ", "a booking's id has"),
+        (&long, "a name has 1 to 64"),
+        ("session|stop|mill|--by|a\nb", "a name has 1 to 64"),
+        ("correct|7|--reason|wrong", "--by <NAME>"),
+        ("correct|7|--by|Li", "--reason <TEXT>"),
+        ("correct|-7|--reason|wrong|--by|Li", "-7"),
+        ("correct|x|--reason|wrong|--by|Li", "invalid value 'x'"),
         (
-            &["session", "start", "mill", "--class", "EXT"],
-            &["OWN, TRN or MNT is wanted"],
-        ),
-        (
-            &[
-                "session",
-                "start",
-                "mill",
-                "--class",
-                "OWN",
-                "--booking",
-                "bk-1",
-            ],
-            &["cannot be used with"],
-        ),
-        (
-            &["session", "start", "mill", "--booking", " "],
-            &["a booking's id has"],
-        ),
-        (
-            &["session", "start", "mill", "--by", &long],
-            &["a name has 1 to 64"],
-        ),
-        (
-            &["session", "stop", "mill", "--by", "a\nb"],
-            &["a name has 1 to 64"],
-        ),
-        (&["correct", "7", "--reason", "wrong"], &["--by <NAME>"]),
-        (&["correct", "7", "--by", "Li"], &["--reason <TEXT>"]),
-        (
-            &["correct", "-7", "--reason", "wrong", "--by", "Li"],
-            &["-7"],
-        ),
-        (
-            &["correct", "x", "--reason", "wrong", "--by", "Li"],
-            &["invalid value 'x'"],
-        ),
-        (
-            &["correct", "7", "--reason", "", "--by", "Li"],
-            &["a reason has 1 to 2048 bytes"],
+            "correct|7|--reason||--by|Li",
+            "a reason has 1 to 2048 bytes",
         ),
     ] {
-        Said::on(&site, arguments)?.failed(2, words)?;
+        fails(&site, line, &[word])?;
     }
-    for (arguments, words) in [
+    for (line, words) in [
         (
-            &["session", "start", "mill", "--class", "EXT"][..],
+            "session|start|mill|--class|EXT",
             &["错误", "应为 OWN、TRN 或 MNT"][..],
         ),
-        (
-            &["session", "start", "mil"],
-            &["错误", "没有配置设备 `mil`"],
-        ),
-        (
-            &[
-                "session",
-                "start",
-                "mill",
-                "--class",
-                "OWN",
-                "--booking",
-                "bk-1",
-            ],
-            &["错误", "不能与"],
-        ),
-        (
-            &["correct", "7", "--reason", "", "--by", "Li"],
-            &["原因应为 1 到 2048 字节"],
-        ),
+        ("session|start|mil", &["错误", "没有配置设备 `mil`"]),
+        (both, &["错误", "不能与"]),
+        ("correct|7|--reason||--by|Li", &["原因应为 1 到 2048 字节"]),
     ] {
-        let arguments = [arguments, &["--lang", "zh-CN"]].concat();
-        Said::on(&site, &arguments)?.failed(2, words)?;
+        fails(&site, &format!("{line}|--lang|zh-CN"), words)?;
     }
     Ok(())
 }
@@ -196,66 +158,10 @@ async fn what_people_enter_becomes_part_of_the_ledger() -> Result<()> {
         live.is_some_and(|live| live.machines.iter().any(|live| live.state == State::Idle))
     })?;
 
-    let start = [
-        "session", "start", "mill", "--class", "TRN", "--by", "Li Wei",
-    ];
-    let said = Said::on(&site, &start)?.done()?;
-    ensure!(
-        said.out.contains("mill: session ") && said.out.contains("class TRN"),
-        "{said:?}"
-    );
-    // It is listed when its first moment is decided.
-    let listed = wait::until("the session to be open", LIMIT, || {
-        Ok(Some(open(&site)?).filter(|listed| !listed.is_empty()))
-    })?;
-    let [session] = &listed[..] else {
-        anyhow::bail!("{listed:?}")
-    };
-    let text = |name: &str| session.get(name).and_then(Value::as_str).map(str::to_owned);
-    ensure!(text("machine").as_deref() == Some("mill") && text("class").as_deref() == Some("TRN"));
-    ensure!(text("check_in").as_deref() == Some("local"), "{session}");
-    let by = text("by").unwrap_or_default();
-    ensure!(by.len() == 16, "{session}");
-    let people = Said::on(&site, &["status"])?.done()?;
-    ensure!(
-        people.out.contains("class TRN") && people.out.contains("ledger lineside/site/gw: "),
-        "{people:?}"
-    );
-    let told = get(console, "/api/v1/machines/mill/sessions")?.body;
-    ensure!(told.contains(&by) && !told.contains("Li Wei"), "{told}");
-    Said::on(&site, &["session", "stop", "mill", "--by", "Li Wei"])?.done()?;
-    wait::until("the session to be closed", LIMIT, || {
-        Ok(open(&site)?.is_empty().then_some(()))
-    })?;
-
-    let path = "/api/v1/machines/mill/session";
-    let opened = post(console, &format!("{path}/start"), "{\"class\":\"OWN\"}")?;
-    ensure!(opened.status == 200, "{opened:?}");
-    wait::until("the second session to be open", LIMIT, || {
-        Ok((!open(&site)?.is_empty()).then_some(()))
-    })?;
-    let closed = post(console, &format!("{path}/stop"), "{}")?;
-    ensure!(closed.status == 200, "{closed:?}");
-    wait::until("the second session to be closed", LIMIT, || {
-        Ok(open(&site)?.is_empty().then_some(()))
-    })?;
-    // Their leaves are written when that time is decided.
-    wait::until("both sessions to be written", LIMIT, || {
-        let count = written(&site, "\"type\":\"session\"")?;
-        Ok((count >= 4).then_some(()))
-    })?;
+    by_command(&site, console)?;
+    by_page(&site, console)?;
     let reason = "that was a trial run";
-    let said = Said::on(
-        &site,
-        &[
-            "correct", "1", "--reason", reason, "--by", "Li Wei", "--json",
-        ],
-    )?;
-    let corrected = said.json()?;
-    let rotated = Said::on(&site, &["keys", "rotate", "--json"])?.json()?;
-    Said::on(&site, &["keys", "rotate"])?.failed(1, &["not finished"])?;
-    Said::on(&site, &["keys", "rotate", "--finish"])?.done()?;
-    Said::on(&site, &["ledger", "check"])?.done()?;
+    let (corrected, rotated) = changed(&site, reason)?;
     agent.stop()?;
 
     Said::on(&site, &["ledger", "check"])?.done()?;
@@ -278,6 +184,84 @@ async fn what_people_enter_becomes_part_of_the_ledger() -> Result<()> {
         matches!(at(&rotated), Some(LeafBody::Key(_))),
         "{rotated} {bodies:?}"
     );
+    said_so(&bodies)
+}
+
+/// A session from its begin to its end, by commands.
+fn by_command(site: &Site, console: SocketAddr) -> Result<()> {
+    let start = [
+        "session", "start", "mill", "--class", "TRN", "--by", "Li Wei",
+    ];
+    let said = Said::on(site, &start)?.done()?;
+    ensure!(
+        said.out.contains("mill: session ") && said.out.contains("class TRN"),
+        "{said:?}"
+    );
+    // It is listed when its first moment is decided.
+    let listed = wait::until("the session to be open", LIMIT, || {
+        Ok(Some(open(site)?).filter(|listed| !listed.is_empty()))
+    })?;
+    let [session] = &listed[..] else {
+        anyhow::bail!("{listed:?}")
+    };
+    let text = |name: &str| session.get(name).and_then(Value::as_str).map(str::to_owned);
+    ensure!(text("machine").as_deref() == Some("mill") && text("class").as_deref() == Some("TRN"));
+    ensure!(text("check_in").as_deref() == Some("local"), "{session}");
+    let by = text("by").unwrap_or_default();
+    ensure!(by.len() == 16, "{session}");
+    let people = Said::on(site, &["status"])?.done()?;
+    ensure!(
+        people.out.contains("class TRN") && people.out.contains("ledger lineside/site/gw: "),
+        "{people:?}"
+    );
+    let told = get(console, "/api/v1/machines/mill/sessions")?.body;
+    ensure!(told.contains(&by) && !told.contains("Li Wei"), "{told}");
+    Said::on(site, &["session", "stop", "mill", "--by", "Li Wei"])?.done()?;
+    wait::until("the session to be closed", LIMIT, || {
+        Ok(open(site)?.is_empty().then_some(()))
+    })?;
+    Ok(())
+}
+
+/// The same by the local API.
+fn by_page(site: &Site, console: SocketAddr) -> Result<()> {
+    let path = "/api/v1/machines/mill/session";
+    let opened = post(console, &format!("{path}/start"), "{\"class\":\"OWN\"}")?;
+    ensure!(opened.status == 200, "{opened:?}");
+    wait::until("the second session to be open", LIMIT, || {
+        Ok((!open(site)?.is_empty()).then_some(()))
+    })?;
+    let closed = post(console, &format!("{path}/stop"), "{}")?;
+    ensure!(closed.status == 200, "{closed:?}");
+    wait::until("the second session to be closed", LIMIT, || {
+        Ok(open(site)?.is_empty().then_some(()))
+    })?;
+    // Their leaves are written when that time is decided.
+    wait::until("both sessions to be written", LIMIT, || {
+        let count = written(site, "\"type\":\"session\"")?;
+        Ok((count >= 4).then_some(()))
+    })?;
+    Ok(())
+}
+
+/// A correction, and a new key.
+fn changed(site: &Site, reason: &str) -> Result<(Value, Value)> {
+    let said = Said::on(
+        site,
+        &[
+            "correct", "1", "--reason", reason, "--by", "Li Wei", "--json",
+        ],
+    )?;
+    let corrected = said.json()?;
+    let rotated = Said::on(site, &["keys", "rotate", "--json"])?.json()?;
+    Said::on(site, &["keys", "rotate"])?.failed(1, &["not finished"])?;
+    Said::on(site, &["keys", "rotate", "--finish"])?.done()?;
+    Said::on(site, &["ledger", "check"])?.done()?;
+    Ok((corrected, rotated))
+}
+
+/// What the leaves say of sessions, and of who did something.
+fn said_so(bodies: &[LeafBody]) -> Result<()> {
     let sessions: Vec<_> = bodies
         .iter()
         .filter_map(|body| {

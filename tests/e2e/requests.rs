@@ -247,7 +247,6 @@ fn leaves_arrive_in_order_through_the_ends_of_broker_and_gateway() -> Result<()>
     }
     let gateway = Gateway::start(broker.port(), dir)?;
     let size = gateway.ledger.size();
-    let mut seen: BTreeMap<u64, String> = BTreeMap::new();
     wait::until_true("all leaves", PATIENCE, || {
         let messages = archive.messages().unwrap_or_default();
         messages
@@ -256,7 +255,25 @@ fn leaves_arrive_in_order_through_the_ends_of_broker_and_gateway() -> Result<()>
             .count()
             >= usize::try_from(size).unwrap_or(usize::MAX)
     })?;
-    for event in archive.events()?.to_vec() {
+    let seen = in_order(archive.events()?)?;
+    let mut index = 0;
+    while index < size {
+        for (place, bytes) in gateway.ledger.read(index, 1 << 20)? {
+            ensure!(
+                seen.get(&place).map(String::as_bytes) == Some(&*bytes),
+                "{place}"
+            );
+            index = place + 1;
+        }
+    }
+    drop(gateway.stop()?);
+    Ok(())
+}
+
+/// The leaves that came, none before the one below it, no checkpoint before its leaves.
+fn in_order(events: &[Event]) -> Result<BTreeMap<u64, String>> {
+    let mut seen: BTreeMap<u64, String> = BTreeMap::new();
+    for event in events {
         let Event::Message(message) = event else {
             continue;
         };
@@ -281,16 +298,5 @@ fn leaves_arrive_in_order_through_the_ends_of_broker_and_gateway() -> Result<()>
         let before = seen.insert(leaf.index, leaf.leaf.clone());
         ensure!(before.is_none_or(|before| before == leaf.leaf));
     }
-    let mut index = 0;
-    while index < size {
-        for (place, bytes) in gateway.ledger.read(index, 1 << 20)? {
-            ensure!(
-                seen.get(&place).map(String::as_bytes) == Some(&*bytes),
-                "{place}"
-            );
-            index = place + 1;
-        }
-    }
-    drop(gateway.stop()?);
-    Ok(())
+    Ok(seen)
 }

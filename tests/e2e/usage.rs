@@ -133,9 +133,8 @@ async fn hours_are_those_that_the_machine_ran_through_kills_and_outages() -> Res
     ran_ms += wait::boot_ms() - second;
     stand.broker.restart()?;
     let closed = |evidence: &Evidence| {
-        evidence.count(|body| match body {
-            LeafBody::Session(session) => session.event == SessionEvent::Close,
-            _ => false,
+        evidence.count(|body| {
+            matches!(body, LeafBody::Session(session) if session.event == SessionEvent::Close)
         })
     };
     let evidence = wait::until("both sessions to be closed", LIMIT, || {
@@ -144,23 +143,27 @@ async fn hours_are_those_that_the_machine_ran_through_kills_and_outages() -> Res
     })?;
     verified(&stand, &evidence)?;
 
-    let ms = hours(&evidence)?;
+    adds_up(&evidence, u64::try_from(ran_ms)?)?;
+    boots(&evidence, 3, 2)?;
+    stand.stop()
+}
+
+/// What the machine ran is in the ledger, as a session's, or as a gap.
+fn adds_up(evidence: &Evidence, ran_ms: u64) -> Result<()> {
+    let ms = hours(evidence)?;
     let run = ms.get(&State::Run).copied().unwrap_or_default();
-    let ran_ms = u64::try_from(ran_ms)?;
     // What was not watched while the agent was dead is a gap, and never more than the machine ran.
     let mut gap_ms = 0;
     let mut active = BTreeMap::new();
     for leaf in evidence.facts()? {
-        match leaf.body {
-            LeafBody::Gap(gap) => gap_ms += gap.ms.context("one boot: a length")?,
-            LeafBody::Usage(usage) => {
-                let ran = usage.ms.get(&State::Run).copied().unwrap_or_default();
-                let class = usage.class;
-                *active.entry(class).or_insert(0) += ran;
-                let bound = usage.session.is_some() || ran == 0;
-                ensure!(bound, "activity outside of a session: {usage:?}");
-            }
-            _ => {}
+        if let LeafBody::Gap(gap) = &leaf.body {
+            gap_ms += gap.ms.context("one boot: a length")?;
+        }
+        if let LeafBody::Usage(usage) = leaf.body {
+            let ran = usage.ms.get(&State::Run).copied().unwrap_or_default();
+            *active.entry(usage.class).or_insert(0) += ran;
+            let bound = usage.session.is_some() || ran == 0;
+            ensure!(bound, "activity outside of a session: {usage:?}");
         }
     }
     let unknown = ms.get(&State::Unknown).copied().unwrap_or_default();
@@ -170,8 +173,7 @@ async fn hours_are_those_that_the_machine_ran_through_kills_and_outages() -> Res
         "{run} ms RUN and {gap_ms} of gaps, it ran {ran_ms}: {ms:?}"
     );
     ensure!(active.get(&Some(Class::Unb)) == Some(&run), "{active:?}");
-    boots(&evidence, 3, 2)?;
-    stand.stop()
+    Ok(())
 }
 
 /// The ledger says how often the agent started, and how the runs before ended.

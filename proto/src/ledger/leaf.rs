@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::jcs;
+use super::word::{CloseReason, GapReason, SessionEvent, Shutdown};
 use crate::{CheckIn, Class, ClockStatus, Identifier, Outcome, State, Time};
 
 /// Bytes of a leaf at most: far below what an entry bundle can hold (65,535), and a page of a disk.
@@ -119,18 +120,6 @@ pub struct Boot {
     pub clock: ClockStatus,
     /// The kernel's estimate of its error; null where it has none.
     pub error_ms: Option<u64>,
-}
-
-/// How a run of the agent ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Shutdown {
-    /// There was none.
-    None,
-    /// It was told to stop.
-    Clean,
-    /// It was killed, or lost its power.
-    Crash,
 }
 
 /// The map of a machine from here on.
@@ -266,32 +255,6 @@ pub struct SessionLeaf {
     pub reason: Option<CloseReason>,
 }
 
-/// Whether a session began or ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SessionEvent {
-    /// It began.
-    Open,
-    /// It ended.
-    Close,
-}
-
-/// Why a session ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CloseReason {
-    /// Somebody checked out.
-    CheckOut,
-    /// Its booking ended, and the grace after it passed without activity.
-    Ended,
-    /// Nobody did anything for too long.
-    Idle,
-    /// The next booking began, or somebody else checked in.
-    Next,
-    /// The machine is no longer configured.
-    Removed,
-}
-
 /// What a machine did in a span of time, at most to the full UTC hour. The milliseconds by state add up to
 /// `mono_to_ms − mono_from_ms`; with the gaps, a machine's usage leaves follow one another without overlap or
 /// hole on each boot's clock.
@@ -366,16 +329,6 @@ pub struct GapLeaf {
     pub clock: ClockStatus,
     /// Why.
     pub reason: GapReason,
-}
-
-/// Why nobody watched a machine.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum GapReason {
-    /// The agent did not run.
-    Agent,
-    /// The machine got another map.
-    Map,
 }
 
 /// A witness has seen this ledger.

@@ -12,7 +12,9 @@ pub mod note;
 pub mod tile;
 pub mod tree;
 pub mod verify;
+mod word;
 
 pub use checkpoint::Checkpoint;
 pub use leaf::*;
 pub use tree::Hash;
+pub use word::{CloseReason, GapReason, SessionEvent, Shutdown};
