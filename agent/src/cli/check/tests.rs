@@ -39,11 +39,13 @@ fn the_plan_lists_each_request_of_each_group() {
     let shared = "subscriptions, shared by the machines of a server\n";
     let table: Vec<&str> = plan.split(shared).nth(1).unwrap().lines().collect();
     assert_eq!(
-        table[..3],
+        table[..4],
         [
             "  server                        publishing  items  subscriptions",
             "  opc.tcp://192.168.10.31:4840  1s          5      1",
-            "  opc.tcp://192.168.10.31:4840  2s          3      1",
+            "  opc.tcp://192.168.10.31:4840  2s          1      1",
+            // Elements of an array.
+            "  opc.tcp://192.168.10.31:4840  2s          2      1",
         ]
     );
 }
