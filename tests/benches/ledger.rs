@@ -36,8 +36,9 @@ fn main() -> Result<()> {
     let count = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let place = tempfile::tempdir()?;
     let cost = writing(place.path())?;
-    project(&cost);
-    reading(place.path(), count.unwrap_or(LEAVES))
+    let bytes = reading(place.path(), count.unwrap_or(LEAVES))?;
+    project(&cost, bytes);
+    Ok(())
 }
 
 /// A state leaf, as machines write most of them.
@@ -99,8 +100,6 @@ struct Cost {
     batched: f64,
     /// CPU seconds a signature.
     signature: f64,
-    /// Bytes on disk a leaf.
-    bytes: f64,
 }
 
 /// Runs `work` over the sample: CPU seconds and wall seconds a leaf.
@@ -170,7 +169,6 @@ fn writing(dir: &Path) -> Result<Cost> {
         ledger.sign()?.context("nothing was signed")?;
         spent += cpu() - begun;
     }
-    let bytes = disk_bytes(ledger.dir())? as f64 / ledger.size() as f64;
     let signature = spent / f64::from(rounds);
     println!(
         "  a signature with its partial tiles: {:.0} µs CPU",
@@ -180,11 +178,11 @@ fn writing(dir: &Path) -> Result<Cost> {
         single: single.0,
         batched: batched.0,
         signature,
-        bytes,
     })
 }
 
-fn project(cost: &Cost) {
+/// `bytes` are those on disk a leaf; partial tiles, which go when the full one is there, are not what adds up.
+fn project(cost: &Cost, bytes: f64) {
     let signing = SIGNATURES_A_DAY * cost.signature;
     let day = |leaves: f64, a_leaf: f64| (leaves * a_leaf + signing) / DAY_S * 100.0;
     let busy = 20.0 * DAY_S / 10.0;
@@ -193,16 +191,17 @@ fn project(cost: &Cost) {
         "20 machines, a state change every 10 s each: {:.3} % of a core one by one, {:.3} % in batches, {:.1} MB a day",
         day(busy, cost.single),
         day(busy, cost.batched),
-        busy * cost.bytes / 1e6
+        busy * bytes / 1e6
     );
     println!(
         "20 machines, 350 leaves a day each: {:.4} % of a core, {:.1} MB a day",
         day(usual, cost.single),
-        usual * cost.bytes / 1e6
+        usual * bytes / 1e6
     );
 }
 
-fn reading(dir: &Path, count: u64) -> Result<()> {
+/// Gives the bytes on disk a leaf.
+fn reading(dir: &Path, count: u64) -> Result<f64> {
     let gateway = Gateway::new(&dir.join("reading"));
     let ledger = gateway.open()?;
     let begun = Instant::now();
@@ -214,8 +213,8 @@ fn reading(dir: &Path, count: u64) -> Result<()> {
     println!("{count} leaves written in {:.0?}", begun.elapsed());
     let (head, files) = (ledger.head(), ledger.dir().to_owned());
     drop(ledger);
-    let bytes = disk_bytes(&files)?;
-    println!("on disk: {:.1} bytes a leaf", bytes as f64 / count as f64);
+    let bytes = disk_bytes(&files)? as f64 / count as f64;
+    println!("on disk: {bytes:.1} bytes a leaf");
     let mut slowest = Duration::ZERO;
     for _ in 0..5 {
         let begun = Instant::now();
@@ -252,5 +251,5 @@ fn reading(dir: &Path, count: u64) -> Result<()> {
         "a consistency proof: {:.2?} on average, {slowest:.2?} the slowest of {PROOFS}",
         all / u32::try_from(PROOFS)?
     );
-    Ok(())
+    Ok(bytes)
 }

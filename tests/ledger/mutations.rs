@@ -190,7 +190,7 @@ const MUTATIONS: [Mutation; 12] = [
             Ok(())
         },
         ours: "tile/0/001 does not hold the hashes of the leaves: the tile was replaced or damaged",
-        foreign: "the tiles above leaf 256: downloaded inconsistent tile",
+        foreign: "tile/0/001 is not the tile of the leaves",
     },
     Mutation {
         name: "an upper tile replaced",
@@ -202,7 +202,7 @@ const MUTATIONS: [Mutation; 12] = [
             Ok(())
         },
         ours: "tile/1/000.p/5 does not hold the hashes of the leaves: the tile was replaced or damaged",
-        foreign: "the tiles above leaf 0: downloaded inconsistent tile",
+        foreign: "tile/1/000.p/5 is not the tile of the leaves",
     },
     Mutation {
         name: "a shorter log signed anew",

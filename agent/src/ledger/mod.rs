@@ -1,8 +1,9 @@
 //! The ledger: one log a gateway, as static files that foreign tools read (C2SP tlog-tiles), signed
 //! checkpoints over it, and the journal of the leaves that fill no bundle yet.
 //!
-//! In `ledger/` below the state directory: `journal`, `tile/…`, `checkpoint` (the newest signed note), `delivered`.
-//! Beside the key, outside: `{key}.head`, what was signed last. A leaf is durable before [`Ledger::append`] returns;
+//! In `ledger/` below the state directory: `journal`, `tile/…`, `checkpoint` (the newest signed note), `delivered`,
+//! `lock`, and `journal.torn` (what a torn journal ended with, for whoever wants to know). Beside the key, outside:
+//! `{key}.head`, what was signed last, and `{key}.lock`. A leaf is durable before [`Ledger::append`] returns;
 //! a head is signed only after its leaves, its tiles and the record beside the key are durable, so that no
 //! two heads of one size are ever signed, whatever crashes or is restored. Where the record and the log
 //! disagree, nothing is signed or published any more ([`Ledger::suspended`]) until somebody opens a new epoch.

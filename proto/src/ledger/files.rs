@@ -182,7 +182,12 @@ impl<R> Walk<R> {
         R: FnMut(&str, usize) -> Result<Option<Vec<u8>>, E>,
     {
         let size = self.size;
-        for bundle in Tile::of_log(size).filter(|tile| tile.kind == Kind::Entries) {
+        for index in 0..size.div_ceil(WIDTH) {
+            let bundle = Tile {
+                kind: Kind::Entries,
+                index,
+                width: (size - index * WIDTH).min(WIDTH),
+            };
             let kind = Kind::Hashes(0);
             let known = self.files.parts(Tile { kind, ..bundle }, size, hashes)?;
             let leaves = self.files.parts(bundle, size, owned)?;
