@@ -149,7 +149,10 @@ fn in_words(checked: &Checked) -> Text {
 /// Whether something is said of the ledger, rather than that it could not be looked at.
 fn is_verdict(error: &CheckError) -> bool {
     match error {
-        CheckError::File { .. } | CheckError::Log { .. } | CheckError::Missing(_) => true,
+        CheckError::Files { .. }
+        | CheckError::Leaf { .. }
+        | CheckError::Journal { .. }
+        | CheckError::Missing(_) => true,
         CheckError::Ledger(error) => matches!(error, LedgerError::Damaged { .. }),
     }
 }
@@ -171,9 +174,10 @@ fn failure(error: CheckError) -> Failure {
     }
     match error {
         CheckError::Ledger(error) => ledger_failure(error),
-        CheckError::Missing(_) | CheckError::File { .. } | CheckError::Log { .. } => {
-            Failure::Other(error.into())
-        }
+        CheckError::Missing(_)
+        | CheckError::Files { .. }
+        | CheckError::Leaf { .. }
+        | CheckError::Journal { .. } => Failure::Other(error.into()),
     }
 }
 

@@ -1,20 +1,19 @@
-//! A check of the whole ledger on disk, by its files alone: nothing is opened for writing, so that it may be
-//! made while an agent runs.
-//!
-//! Every leaf is read and hashed; the tiles must be those that the leaves give, the root the one that the
-//! checkpoint commits to, the checkpoint signed by this gateway's key and not older than what the record
-//! beside the key says was signed. Memory: one bundle and the right edge of the tree.
+//! A check of the whole ledger on disk: its static files as anybody may check them, and what only this gateway
+//! has: the record beside the key, and the leaves that are not signed yet. Nothing is opened for writing, so
+//! that it may be made while an agent runs. Memory: one bundle and the right edge of the tree.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use lineside_proto::ledger::files::FilesError;
 use lineside_proto::ledger::tile::{Kind, Tile, WIDTH, entries};
-use lineside_proto::ledger::verify::{self, Replay, VerifyError};
-use lineside_proto::ledger::{Checkpoint, Hash};
+use lineside_proto::ledger::{Checkpoint, Leaf};
 
-use super::tiles::Tiles;
-use super::{FOLDER, Keys, LedgerError, NOTE_BYTES_MAX, head, journal, keys};
+use super::files::verify_files;
+use super::{FOLDER, Keys, LedgerError, head, journal, keys, tiles};
+
+/// Bytes of a bundle at most: 256 leaves, and the length of each.
+const BUNDLE_BYTES_MAX: usize = 256 * (lineside_proto::ledger::LEAF_BYTES_MAX + 2);
 
 /// What a check found, where all is well.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,39 +32,37 @@ pub enum CheckError {
     /// There is no ledger.
     #[error("there is no ledger in {}", .0.display())]
     Missing(PathBuf),
-    /// A file says something else than the leaves do.
-    #[error("{}: {what}", .path.display())]
-    File {
+    /// The static files are not what was signed.
+    #[error("the ledger in {} does not hold", .dir.display())]
+    Files {
+        /// The ledger's directory.
+        dir: PathBuf,
+        /// What is wrong.
+        source: FilesError<io::Error>,
+    },
+    /// A leaf that is not signed yet is none, or not in its place.
+    #[error("{}: leaf {index} is none, or not in its place", .path.display())]
+    Leaf {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
-        what: String,
+        /// The leaf.
+        index: u64,
     },
-    /// The log is not what its checkpoint commits to.
-    #[error("{}", .path.display())]
-    Log {
-        /// Where that was found.
+    /// The journal does not go on where the signed leaves end.
+    #[error("{}: it holds the leaves from {first} to {end}, but {size} are signed: it was cut off, or an old copy restored", .path.display())]
+    Journal {
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
-        source: VerifyError,
+        /// Its first leaf.
+        first: u64,
+        /// The first leaf that it does not hold.
+        end: u64,
+        /// Leaves that are signed.
+        size: u64,
     },
     /// The ledger or its key can't be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-}
-
-impl CheckError {
-    fn file(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
-        Self::File {
-            path: path.into(),
-            what: what.into(),
-        }
-    }
-
-    fn log(path: impl Into<PathBuf>) -> impl FnOnce(VerifyError) -> Self {
-        let path = path.into();
-        move |source| Self::Log { path, source }
-    }
 }
 
 /// The origin of the ledger that a key signs now, its epoch included. Makes no file.
@@ -75,10 +72,8 @@ impl CheckError {
 /// The record of what was signed last can't be read.
 pub fn origin(key: &Path, base: &str) -> Result<String, LedgerError> {
     let signed = remembered(key)?;
-    Ok(signed.map_or_else(
-        || head::origin(base, 1),
-        |signed| head::origin(base, signed.epoch),
-    ))
+    let epoch = signed.map_or(1, |signed| signed.epoch);
+    Ok(head::origin(base, epoch))
 }
 
 /// What the record beside the key says, if there is one.
@@ -107,156 +102,72 @@ pub fn check(state_dir: &Path, key: &Path, base: &str) -> Result<Checked, CheckE
         return Err(CheckError::Missing(dir));
     }
     // In the order of writing turned round: what is read later can only be newer.
-    let signed = remembered(key)?;
+    let signed = remembered(key)?.filter(|signed| signed.size > 0);
     let origin = origin(key, base)?;
     let keys = Keys::load(key, &origin).map_err(LedgerError::from)?;
-    let path = dir.join("checkpoint");
-    let mut checking = Checking {
-        dir: &dir,
-        replay: Replay::default(),
-        tiles: Tiles::open(&dir, 0)?,
-        files: 0,
-    };
-    let checkpoint = match note(&path)? {
-        None => None,
-        Some(note) => {
-            let head = verify::checkpoint(&note, &keys.all(), &origin);
-            let head = head.map_err(CheckError::log(&path))?;
-            checking.signed(&head, &path)?;
-            Some(head)
-        }
+    let seen: Vec<Checkpoint> = signed
+        .and_then(|signed| signed.checkpoint())
+        .into_iter()
+        .collect();
+    let checkpoint = match verify_files(&dir, &keys.all(), &origin, &seen) {
+        Ok(head) => Some(head),
+        Err(FilesError::NoCheckpoint) if seen.is_empty() => None,
+        Err(source) => return Err(CheckError::Files { dir, source }),
     };
     let size = checkpoint.as_ref().map_or(0, |head| head.size);
-    if let Some(signed) = signed.filter(|signed| signed.size > size) {
-        let newest = signed.size;
-        return Err(CheckError::file(
-            path,
-            format!(
-                "it is of {size} leaves, but a head of {newest} was signed: it is stale, or the ledger was cut off"
-            ),
-        ));
-    }
-    checking.unsigned(size)?;
+    let files = Tile::of_log(size).count();
     Ok(Checked {
         checkpoint,
-        leaves: checking.replay.size(),
-        files: checking.files,
+        leaves: unsigned(&dir, size)?,
+        files: u64::try_from(files).unwrap_or(u64::MAX),
     })
 }
 
-struct Checking<'a> {
-    dir: &'a Path,
-    replay: Replay,
-    /// The tiles that the leaves give.
-    tiles: Tiles,
-    files: u64,
-}
-
-impl Checking<'_> {
-    /// The leaves that are signed, and their tiles.
-    fn signed(&mut self, head: &Checkpoint, note: &Path) -> Result<(), CheckError> {
-        for index in 0..head.size.div_ceil(WIDTH) {
-            let bundle = Tile {
-                kind: Kind::Entries,
-                index,
-                width: (head.size - index * WIDTH).min(WIDTH),
-            };
-            let (path, bytes) = self.read(bundle)?;
-            let leaves = entries(&bytes, bundle.width);
-            let leaves = leaves.map_err(|error| CheckError::file(&path, error.to_string()))?;
-            for leaf in leaves {
-                let pushed = self.replay.push(leaf);
-                pushed.map_err(CheckError::log(&path))?;
-                for (tile, expected) in self.tiles.push(Hash::of_leaf(leaf)) {
-                    self.compare(tile, &expected)?;
-                }
-            }
-        }
-        let partial: Vec<_> = self.tiles.partial().collect();
-        for (tile, expected) in partial {
-            self.compare(tile, &expected)?;
-        }
-        let finished = self.replay.finish(head);
-        finished.map_err(CheckError::log(note))
+/// Checks the leaves after those that are signed; gives how many there are in all.
+fn unsigned(dir: &Path, size: u64) -> Result<u64, CheckError> {
+    let (first, leaves) = journal::look(dir)?;
+    let end = first.saturating_add(u64::try_from(leaves.len()).unwrap_or(u64::MAX));
+    let path = dir.join("journal");
+    if end < size {
+        return Err(CheckError::Journal {
+            path,
+            first,
+            end,
+            size,
+        });
     }
-
-    /// The leaves after them, from the journal.
-    fn unsigned(&mut self, size: u64) -> Result<(), CheckError> {
-        let path = self.dir.join("journal");
-        let (first, leaves) = journal::look(self.dir)?;
-        let end = first.saturating_add(u64::try_from(leaves.len()).unwrap_or(u64::MAX));
-        if first > size || end < size {
-            let what = format!(
-                "it holds the leaves from {first} to {end}, but {size} are signed: it was cut off, or an old copy restored"
-            );
-            return Err(CheckError::file(path, what));
-        }
-        let skip = usize::try_from(size - first).unwrap_or(usize::MAX);
-        for leaf in leaves.iter().skip(skip) {
-            let pushed = self.replay.push(leaf);
-            pushed.map_err(CheckError::log(&path))?;
-        }
-        Ok(())
-    }
-
-    fn compare(&mut self, tile: Tile, expected: &[u8]) -> Result<(), CheckError> {
-        let (path, bytes) = self.read(tile)?;
-        if bytes == expected {
-            return Ok(());
-        }
-        let what = "its hashes are not those of the leaves";
-        Err(CheckError::file(path, what))
-    }
-
-    /// A tile or bundle; where a partial one is gone, as much of the full one.
-    fn read(&mut self, tile: Tile) -> Result<(PathBuf, Vec<u8>), CheckError> {
-        self.files += 1;
-        let full = Tile {
+    // Those that filled a bundle since have left the journal.
+    for index in (size / WIDTH)..(first / WIDTH) {
+        let tile = Tile {
+            kind: Kind::Entries,
+            index,
             width: WIDTH,
-            ..tile
         };
-        for found in [tile, full] {
-            let path = self.dir.join(found.to_string());
-            match fs::read(&path) {
-                Ok(bytes) => return Ok((path, part(bytes, tile, found))),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(source) => return Err(LedgerError::disk(path)(source).into()),
-            }
-        }
-        let path = self.dir.join(tile.to_string());
-        Err(CheckError::file(path, "it is missing"))
+        let path = dir.join(tile.to_string());
+        let bytes = tiles::read(&path, BUNDLE_BYTES_MAX)?;
+        let bundle = entries(&bytes, WIDTH);
+        let bundle = bundle.map_err(|error| LedgerError::damaged(&path, error.to_string()))?;
+        in_place(&path, index * WIDTH, bundle.into_iter())?;
     }
+    in_place(&path, first, leaves.iter().map(Vec::as_slice))?;
+    Ok(end)
 }
 
-/// As much of a full tile or bundle as the partial one held; what is no tile stays as it is.
-fn part(bytes: Vec<u8>, wanted: Tile, found: Tile) -> Vec<u8> {
-    if wanted == found {
-        return bytes;
-    }
-    let width = usize::try_from(wanted.width).unwrap_or(usize::MAX);
-    let length = match wanted.kind {
-        Kind::Hashes(_) => width.saturating_mul(32),
-        Kind::Entries => entries(&bytes, found.width).map_or(usize::MAX, |entries| {
-            let taken = entries.iter().take(width);
-            taken.map(|entry| entry.len() + 2).sum()
-        }),
-    };
-    bytes.get(..length).map(<[u8]>::to_vec).unwrap_or(bytes)
-}
-
-fn note(path: &Path) -> Result<Option<String>, CheckError> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(LedgerError::disk(path)(source).into()),
-        Ok(data) if data.len() > NOTE_BYTES_MAX as u64 => {
-            return Err(CheckError::file(path, "it is too long for a checkpoint"));
+/// Whether each is a leaf, and says that it is the one that it is.
+fn in_place<'a>(
+    path: &Path,
+    first: u64,
+    leaves: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), CheckError> {
+    for (index, bytes) in (first..).zip(leaves) {
+        if !Leaf::from_bytes(bytes).is_ok_and(|leaf| leaf.head.index == index) {
+            return Err(CheckError::Leaf {
+                path: path.to_owned(),
+                index,
+            });
         }
-        Ok(_) => {}
     }
-    let bytes = fs::read(path).map_err(LedgerError::disk(path))?;
-    let text = String::from_utf8(bytes);
-    text.map(Some)
-        .map_err(|_| CheckError::file(path, "it is no text"))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -353,6 +264,9 @@ mod tests {
         assert_eq!(ledger.root_at(700).unwrap(), head.root);
         // Three bundles, as many tiles of leaves, and one above them.
         assert_eq!(checked.files, 7);
+        // So many more that a bundle is full beyond what is signed.
+        write(&ledger, 300);
+        assert_eq!(stand.check().unwrap().leaves, 1_005);
     }
 
     #[test]
@@ -390,24 +304,24 @@ mod tests {
             );
         };
         let at = |path: &'static str| move |stand: &Stand| flip(&stand.file(path));
-        spoiled(&at("tile/entries/000"), "tile/entries/000", "");
+        spoiled(&at("tile/entries/000"), "leaf 1", "");
         spoiled(&at("tile/entries/002.p/188"), "tile/entries/002.p/188", "");
-        spoiled(&at("tile/0/001"), "tile/0/001", "not those of the leaves");
+        spoiled(
+            &at("tile/0/001"),
+            "tile/0/001",
+            "does not hold the hashes of the leaves",
+        );
         spoiled(
             &at("tile/1/000.p/2"),
             "tile/1/000.p/2",
-            "not those of the leaves",
+            "does not hold the hashes of the leaves",
         );
         spoiled(&at("checkpoint"), "checkpoint", "");
         let gone =
             |path: &'static str| move |stand: &Stand| fs::remove_file(stand.file(path)).unwrap();
         spoiled(&gone("tile/0/000"), "tile/0/000", "missing");
         spoiled(&gone("tile/entries/001"), "tile/entries/001", "missing");
-        spoiled(
-            &gone("checkpoint"),
-            "checkpoint",
-            "a head of 700 was signed",
-        );
+        spoiled(&gone("checkpoint"), "checkpoint", "there is no checkpoint");
         spoiled(&gone("journal"), "journal", "");
         let cut = |stand: &Stand| {
             let journal = fs::File::options().write(true).open(stand.file("journal"));
