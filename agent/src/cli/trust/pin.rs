@@ -35,7 +35,7 @@ pub(super) fn machine(map: &str) -> Option<String> {
 pub(super) fn with_pin(map: &str, connection: &str, fingerprint: &str) -> Result<String, PinFault> {
     let parsed = DeTable::parse(map).map_err(|_| PinFault::Layout)?;
     let value = format!("\"{fingerprint}\"");
-    let Some(table) = table_of(parsed.get_ref(), connection) else {
+    let Some((table, at)) = table_of(parsed.get_ref(), connection) else {
         return Ok(appended(map, connection, &value));
     };
     if table.contains_key(BY_FILE) {
@@ -55,14 +55,16 @@ pub(super) fn with_pin(map: &str, connection: &str, fingerprint: &str) -> Result
     let url = url.map(|(key, value)| (key.span(), value.span()));
     let beside = url.or_else(|| keys.first().cloned());
     match beside {
+        Some((_, present)) if is_inline(map, at) => inserted(map, present.end, &value),
         Some((key, present)) => added(map, &key, &present, &value).ok_or(PinFault::Layout),
         None => Err(PinFault::Layout),
     }
 }
 
-fn table_of<'a, 'i>(root: &'a DeTable<'i>, connection: &str) -> Option<&'a DeTable<'i>> {
+/// The table of a connection, and where it begins.
+fn table_of<'a, 'i>(root: &'a DeTable<'i>, connection: &str) -> Option<(&'a DeTable<'i>, usize)> {
     let table = |value: &'a Spanned<DeValue<'i>>| match value.get_ref() {
-        DeValue::Table(table) => Some(table),
+        DeValue::Table(table) => Some((table, value.span().start)),
         DeValue::String(_)
         | DeValue::Integer(_)
         | DeValue::Float(_)
@@ -72,7 +74,7 @@ fn table_of<'a, 'i>(root: &'a DeTable<'i>, connection: &str) -> Option<&'a DeTab
     };
     let named = root.get("connections").and_then(table);
     let named = named
-        .and_then(|named| named.get(connection))
+        .and_then(|(named, _)| named.get(connection))
         .and_then(table);
     let short = (connection == "main").then(|| root.get("connection").and_then(table));
     named.or(short.flatten())
@@ -96,18 +98,25 @@ fn replaced(map: &str, span: Range<usize>, value: &str) -> Option<String> {
     ))
 }
 
-/// Adds the key beside another one, in the other one's manner.
+/// Whether the table that begins here stands in braces, on one line or on several.
+fn is_inline(map: &str, at: usize) -> bool {
+    map.get(at..).is_some_and(|table| table.starts_with('{'))
+}
+
+/// Adds the key in braces, behind a value that ends here.
+fn inserted(map: &str, at: usize, value: &str) -> Result<String, PinFault> {
+    let (before, after) = map.split_at_checked(at).ok_or(PinFault::Layout)?;
+    Ok(format!("{before}, {KEY} = {value}{after}"))
+}
+
+/// Adds the key on a line below another one, in the other one's manner.
 fn added(map: &str, key: &Range<usize>, present: &Range<usize>, value: &str) -> Option<String> {
     let before = map.get(..key.start)?;
     let line = before.rfind('\n').map_or(0, |at| at + 1);
     let lead = before.get(line..)?;
-    if lead.contains('{') || lead.contains(',') {
-        let at = present.end;
-        return Some(format!(
-            "{}, {KEY} = {value}{}",
-            map.get(..at)?,
-            map.get(at..)?
-        ));
+    if lead.contains(['{', ',']) {
+        // A dotted key in another table's braces.
+        return None;
     }
     let rest = map.get(present.end..)?;
     let Some(end) = rest.find('\n') else {
@@ -186,6 +195,16 @@ mod tests {
                 "[connections]\npress = { url = \"u\", server-fingerprint = \"sha256:00\" }\nother = { url = \"v\" }\n",
             ),
             (
+                "connection = {\n  url = \"u\", # here\n  mode = \"Sign\",\n}\n",
+                "main",
+                "connection = {\n  url = \"u\", server-fingerprint = \"sha256:00\", # here\n  mode = \"Sign\",\n}\n",
+            ),
+            (
+                "connection = {\n  mode = \"Sign\",\n  url = \"u\"\n}\n",
+                "main",
+                "connection = {\n  mode = \"Sign\",\n  url = \"u\", server-fingerprint = \"sha256:00\"\n}\n",
+            ),
+            (
                 "[connection]\nserver-fingerprint = 'sha256:11' # old\nurl = \"u\"\n",
                 "main",
                 "[connection]\nserver-fingerprint = \"sha256:00\" # old\nurl = \"u\"\n",
@@ -205,9 +224,8 @@ mod tests {
         }
         let by_file = "[connection]\nserver-certificate = \"a.der\"\n";
         assert_eq!(with_pin(by_file, "main", "x"), Err(PinFault::ByFile));
-        assert_eq!(
-            with_pin("[connection]\n", "main", "x"),
-            Err(PinFault::Layout)
-        );
+        for strange in ["[connection]\n", "connections = { main.url = \"u\" }\n"] {
+            assert_eq!(with_pin(strange, "main", "x"), Err(PinFault::Layout));
+        }
     }
 }

@@ -109,12 +109,13 @@ fn of(value: &Variant, into: u64) -> u64 {
         Variant::QualifiedName(value) => text(value.name.as_ref().as_bytes(), into),
         Variant::DateTime(time) => mix(into, signed(time.ticks())),
         Variant::StatusCode(status) => mix(into, u64::from(status.bits())),
+        // Points hold them as texts.
+        Variant::XmlElement(element) => text(element.to_string().as_bytes(), into),
+        Variant::Guid(guid) => text(guid.to_string().as_bytes(), into),
+        Variant::NodeId(node) => text(node.to_string().as_bytes(), into),
+        Variant::ExpandedNodeId(node) => text(node.to_string().as_bytes(), into),
         // No point holds them.
         Variant::Empty
-        | Variant::XmlElement(_)
-        | Variant::Guid(_)
-        | Variant::NodeId(_)
-        | Variant::ExpandedNodeId(_)
         | Variant::ExtensionObject(_)
         | Variant::DataValue(_)
         | Variant::DiagnosticInfo(_) => mix(into, 0),
@@ -149,7 +150,7 @@ fn mix(into: u64, word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opcua::types::UAString;
+    use opcua::types::{ExpandedNodeId, Guid, NodeId, UAString};
 
     const LASTS: Duration = Duration::from_secs(10);
 
@@ -230,6 +231,26 @@ mod tests {
             (
                 good(vec![0_i32, 1].into()),
                 good(vec![1_i32, 0].into()),
+                false,
+            ),
+            (
+                good(Guid::from_bytes([1; 16]).into()),
+                good(Guid::from_bytes([2; 16]).into()),
+                false,
+            ),
+            (
+                good(NodeId::new(1, 7_u32).into()),
+                good(NodeId::new(1, 8_u32).into()),
+                false,
+            ),
+            (
+                good(ExpandedNodeId::from(NodeId::new(1, "a")).into()),
+                good(ExpandedNodeId::from(NodeId::new(1, "b")).into()),
+                false,
+            ),
+            (
+                good(Variant::XmlElement("<a/>".into())),
+                good(Variant::XmlElement("<b/>".into())),
                 false,
             ),
             (good(true.into()), data(true.into(), 0x480), true),

@@ -57,6 +57,9 @@ pub enum OpcFault {
     /// The server wants the password unencrypted.
     #[error("the password would be sent in the clear")]
     PasswordInClear,
+    /// In a session without security the server shows no certificate, by which the user would be proven.
+    #[error("no certificate to prove the user by")]
+    Unproven,
     /// The server's certificate is not pinned, or another one is.
     #[error("the server's certificate {} is not trusted", certificate.fingerprint)]
     Untrusted {
@@ -240,6 +243,7 @@ impl OpcFault {
             Self::NoSuchSecurity { asked, offered } => no_such_security(asked, offered),
             Self::NoSuchIdentity { asked, offered } => no_such_identity(asked, offered),
             Self::PasswordInClear => password_in_clear(),
+            Self::Unproven => unproven(),
             Self::Untrusted {
                 certificate,
                 pinned,
@@ -320,6 +324,13 @@ fn password_in_clear() -> Text {
     text!(
         "the password would cross the network unencrypted, so it was not sent; set security and mode = \"SignAndEncrypt\"",
         "密码将以明文传输，因此未发送；请设置 security 并将 mode 设为 \"SignAndEncrypt\""
+    )
+}
+
+fn unproven() -> Text {
+    text!(
+        "without security this server shows no certificate by which a password could be encrypted or a user's certificate proven; set security and mode",
+        "未启用安全时该服务器不出示证书，无法加密密码或证明用户证书；请设置 security 和 mode"
     )
 }
 

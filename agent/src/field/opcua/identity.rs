@@ -5,7 +5,7 @@
 
 use opcua::client::IdentityToken;
 use opcua::crypto::{PrivateKey, SecurityPolicy as Policy, X509};
-use opcua::types::{EndpointDescription, UserTokenPolicy, UserTokenType};
+use opcua::types::{EndpointDescription, StatusCode, UserTokenPolicy, UserTokenType};
 
 use super::certificate::Certificate;
 use super::fault::OpcFault;
@@ -71,6 +71,23 @@ pub(super) fn token(identity: &Identity) -> Result<IdentityToken, OpcFault> {
             IdentityToken::new_x509(certificate, key)
         }
     })
+}
+
+/// What it means that a session was refused so, where that is about who signs in.
+///
+/// A certificate that an endpoint names need not be shown in its sessions where they are not secured: the
+/// crate then finds none for a user's certificate, and panics for a password.
+pub(super) fn unproven(
+    status: StatusCode,
+    identity: &Identity,
+    security: &Security,
+) -> Option<OpcFault> {
+    let expected = match identity {
+        Identity::Anonymous => return None,
+        Identity::Password { .. } => StatusCode::BadUnknownResponse,
+        Identity::Certificate { .. } => StatusCode::BadCertificateInvalid,
+    };
+    (*security == Security::None && status == expected).then_some(OpcFault::Unproven)
 }
 
 /// How what proves the identity would be protected.

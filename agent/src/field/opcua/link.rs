@@ -315,6 +315,7 @@ fn leaves_session(fault: &OpcFault) -> bool {
         fault,
         OpcFault::UserRefused(_)
             | OpcFault::NotTrusted { .. }
+            | OpcFault::Unproven
             | OpcFault::Nonsense(_)
             | OpcFault::Status(_)
     )

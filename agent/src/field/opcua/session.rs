@@ -106,9 +106,9 @@ pub(super) async fn open(
             })
         }
         Ok(Err(status)) => {
-            let fault = connector
-                .fault()
-                .unwrap_or_else(|| OpcFault::of_status(status));
+            let about_user = identity::unproven(status, &server.identity, &server.security);
+            let fault = connector.fault().or(about_user);
+            let fault = fault.unwrap_or_else(|| OpcFault::of_status(status));
             Err(match ours {
                 Some(_) => fault.shown_as(own.certificate_path()),
                 None => fault,
