@@ -250,10 +250,7 @@ impl OpcFault {
             } => untrusted(certificate, *pinned),
             Self::Expired(certificate) => expired(certificate),
             Self::NotYetValid(certificate) => not_yet_valid(certificate),
-            Self::LongMessage(bytes) => text!(
-                "the server sent a message of more than {bytes} bytes: some points take an element of a very long array, or lack an index; leave those out, or have the server offer the elements as nodes",
-                "服务器发送的报文超过 {bytes} 字节：有点位取自很长的数组，或未写 index；请去掉这些点位，或让服务器将各元素单独作为节点提供"
-            ),
+            Self::LongMessage(bytes) => long_message(*bytes),
             Self::Chain(certificate) => chain(certificate),
             Self::BadCertificate { key_bits } => bad_certificate(*key_bits),
             Self::UserRefused(status) => user_refused(*status),
@@ -283,6 +280,13 @@ impl OpcFault {
             Self::Unsupported(points) => unsupported(points),
         }
     }
+}
+
+fn long_message(bytes: usize) -> Text {
+    text!(
+        "the server sent a message of more than {bytes} bytes: some points take an element of a very long array, or lack an index; leave those out, or have the server offer the elements as nodes",
+        "服务器发送的报文超过 {bytes} 字节：有点位取自很长的数组，或未写 index；请去掉这些点位，或让服务器将各元素单独作为节点提供"
+    )
 }
 
 fn unsupported(points: &Text) -> Text {
