@@ -4,7 +4,8 @@
 //! `cargo bench -p lineside-tests --bench opcua -- [--for 20] [--items 1000]`
 //!
 //! The server runs in a process of its own, which doesn't count. What the source hands to the recorder is
-//! counted and thrown away, so that CPU and memory are the source's own. Every value of an item is one more
+//! counted and thrown away, so that CPU and memory are the source's own. Then the whole agent runs without a
+//! broker, and what its outbox holds is counted. Every value of an item is one more
 //! than the one before, so that what is missing is known exactly.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,7 +13,10 @@ use lineside::clock::SystemClock;
 use lineside::config::load;
 use lineside::field::Field;
 use lineside::field::opcua::Own;
+use lineside::outbox::{Outbox, RecordKind};
+use lineside::run::Agent;
 use lineside::sample::{Observation, Slot, Value};
+use lineside_proto::{Telemetry, Time};
 use lineside_tests::agent::cpu_seconds;
 use lineside_tests::process::Process;
 use lineside_tests::site::Site;
@@ -29,6 +33,7 @@ use opcua::types::{
     MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, ObjectId,
     QualifiedName, ReadValueId, TimestampsToReturn, UserTokenPolicy, Variant,
 };
+use rustix::process::Signal;
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -36,6 +41,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -65,6 +71,7 @@ fn main() -> Result<()> {
         ["server", items] => runtime.block_on(server(items.parse()?)),
         ["bare", url, items] => runtime.block_on(bare(url, items.parse()?)),
         ["source", config] => runtime.block_on(source(Path::new(config))),
+        ["agent", config] => runtime.block_on(agent(Path::new(config))),
         options => measure(options),
     }
 }
@@ -283,6 +290,59 @@ async fn source(config: &Path) -> Result<()> {
     tally.tell().await
 }
 
+/// The whole agent, until it is told to stop.
+async fn agent(config: &Path) -> Result<()> {
+    let loaded = load(config).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
+    let mut stop = signal(SignalKind::terminate())?;
+    let agent = Agent::start(loaded.config, config.to_owned()).await?;
+    stop.recv().await;
+    Ok(agent.stop().await?)
+}
+
+/// Lets the whole agent run for a while and counts what is in its outbox.
+fn kept(site: &Site, items: usize, span: Duration) -> Result<(f64, f64)> {
+    let config = site.config();
+    let config = config.to_str().context("path of the configuration")?;
+    let mut agent = child(&["agent", config])?;
+    wait::throughout(WARM_UP + span, || Ok(()))?;
+    agent.signal(Signal::TERM)?;
+    let status = agent.wait(START_MAX)?;
+    ensure!(status.success(), "{status}: {:?}", agent.errors.lock());
+    let settings = load(&site.config()).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
+    let gateway = settings.config.gateway;
+    let dir = gateway.state_dir.join("outbox");
+    let (outbox, _) = Outbox::open(&dir, &gateway.outbox, Time::default())?;
+    let tally = Tally::new(items);
+    let mut from = 0;
+    loop {
+        let records = outbox.read(from, 1 << 20)?;
+        let Some((last, _)) = records.last() else {
+            break;
+        };
+        from = last + 1;
+        for (_, record) in records {
+            if matches!(record.kind, RecordKind::Telemetry { .. }) {
+                count(&serde_json::from_slice(&record.payload)?, &tally);
+            }
+        }
+    }
+    Ok(tally.figures())
+}
+
+fn count(message: &Telemetry, tally: &Tally) {
+    for frame in &message.frames {
+        for (name, value) in &frame.values {
+            let item = name
+                .as_str()
+                .strip_prefix('n')
+                .and_then(|item| item.parse().ok());
+            if let (Some(item), Some(value)) = (item, value.as_f64()) {
+                tally.add(item, value);
+            }
+        }
+    }
+}
+
 fn child(arguments: &[&str]) -> Result<Process> {
     let program = env::current_exe()?;
     Process::start("a child", program.to_str().context("own path")?, arguments)
@@ -320,6 +380,8 @@ fn measure(options: &[&str]) -> Result<()> {
         ] {
             eprintln!("  {who}: {figures}");
         }
+        let (count, share) = kept(&site, items, span)?;
+        eprintln!("  outbox of the whole agent: {share:.4} of the values sent, {count:.0} values");
     }
     Ok(())
 }

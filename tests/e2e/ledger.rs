@@ -146,19 +146,16 @@ fn a_ledger_is_checked_and_what_is_wrong_is_named() -> Result<()> {
     let mut spoiled = text.clone();
     *spoiled.get_mut(100).context("too short")? ^= 1;
     fs::write(&bundle, spoiled)?;
-    Said::on(&site, &["ledger", "check"])?.failed(1, &["not sound", "tile/entries/000"])?;
+    Said::on(&site, &["ledger", "check"])?.failed(1, &["not sound", "leaf 0"])?;
     let chinese = ["ledger", "check", "--lang", "zh-CN"];
-    Said::on(&site, &chinese)?.failed(1, &["错误", "台账校验未通过", "tile/entries/000"])?;
+    Said::on(&site, &chinese)?.failed(1, &["错误", "台账校验未通过", "leaf 0"])?;
     let said = Said::on(&site, &["ledger", "check", "--json"])?;
     let verdict: Value = serde_json::from_str(&said.out)?;
     ensure!(
         said.code == Some(1) && verdict.get("sound") == Some(&Value::Bool(false)),
         "{said:?}"
     );
-    ensure!(
-        at(&verdict, "/error")?.contains("tile/entries/000"),
-        "{verdict}"
-    );
+    ensure!(at(&verdict, "/error")?.contains("leaf 0"), "{verdict}");
     fs::write(&bundle, text)?;
     Said::on(&site, &["ledger", "check"])?.done()?;
     Ok(())

@@ -99,7 +99,9 @@ impl Scene {
     fn begin() -> Result<Self> {
         let mode = Cell::new("holding", 0, "u16", 0);
         let device = Device::start(Transport::Tcp, &[(1, vec![mode.clone()])])?;
-        let mut stand = Stand::new(Persistence::On, QUICK)?;
+        // A session that nobody booked must not keep the machine taken for a quarter of an hour.
+        let settings = format!("{QUICK}\n[sessions]\nidle-close = \"1s\"");
+        let mut stand = Stand::new(Persistence::On, &settings)?;
         stand
             .site
             .machine("mill", &map(&device.connection("timeout = \"200ms\"")))?;

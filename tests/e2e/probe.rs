@@ -42,7 +42,12 @@ async fn mill() -> Result<(Device, Site)> {
 
 /// The float of these bits, as the agent writes it.
 fn float(bits: u32) -> String {
-    f32::from_bits(bits).to_string()
+    let value = f32::from_bits(bits);
+    if value.abs() < 1e-5 {
+        format!("{value:e}")
+    } else {
+        value.to_string()
+    }
 }
 
 /// What every probe of the mill says, whoever reads.

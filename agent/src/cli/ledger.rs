@@ -210,7 +210,14 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
         }
     }
     let aside = ledger::new_epoch(&gateway.state_dir, key, base, &args.reason);
-    let aside = aside.map_err(ledger_failure)?;
+    // Whoever signs with this key is the agent of this ledger.
+    let aside = aside.map_err(|error| {
+        if matches!(error, LedgerError::KeyHeld { .. }) {
+            ledger_failure(LedgerError::Held { dir: dir.clone() })
+        } else {
+            ledger_failure(error)
+        }
+    })?;
     let next = begin(gateway, &origin, &aside).map_err(ledger_failure)?;
     let done = text!(
         "the old ledger is kept in {}\nthe new one is {next}: give the city its card (`lineside keys show`)",

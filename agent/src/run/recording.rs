@@ -223,7 +223,8 @@ impl Recording {
         if pace.failed.is_none() {
             let rest = self.recorder.finish();
             self.keep(rest, &mut pace);
-            pace.sign_now = true;
+            // Without a broker, too: the record beside the key guards, and the next start compares.
+            (pace.compared, pace.sign_now) = (true, true);
             self.sign(&mut pace);
             self.commit(&mut pace);
         }
