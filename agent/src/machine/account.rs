@@ -8,7 +8,7 @@ mod joining;
 mod sessions;
 
 pub use joining::retire;
-pub use sessions::Arrival;
+pub use sessions::{Arrival, Word};
 
 use lineside_proto::booking::{Allowed, Booking};
 use lineside_proto::ledger::{LeafBody, StateLeaf};
@@ -303,7 +303,7 @@ impl Account {
             out.push(Entry { at, body });
         }
         if super::memory::Lasting::takes(&body) {
-            Arc::make_mut(&mut self.lasting).take(&body);
+            Arc::make_mut(&mut self.lasting).take(&body, at.wall);
         }
         out.push(Entry { at, body });
     }

@@ -6,7 +6,7 @@
 //! a whole ledger the same can be worked out where the record is lost, but for what only the record had.
 
 use lineside_proto::ledger::{ClockLeaf, Leaf, LeafBody, LeafHead, SessionEvent, SessionLeaf};
-use lineside_proto::{ClockStatus, Identifier, State, Time};
+use lineside_proto::{ClockStatus, Identifier, Outcome, State, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -26,6 +26,9 @@ const DONE_MAX: usize = 4_096;
 
 /// For so long after its end a booking that is done with stays remembered.
 const DONE_MS: i64 = 30 * 24 * 3_600_000;
+
+/// A booking that ended longer ago is not taken up any more: it may have been done with and be forgotten.
+pub const TAKEN_MS: i64 = DONE_MS - 24 * 3_600_000;
 
 /// What is remembered of one machine.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -84,6 +87,18 @@ pub struct Done {
     pub end: Time,
     /// Whether it is also known what became of it.
     pub is_decided: bool,
+    /// Whether it had its session, or was called off.
+    pub is_spent: bool,
+}
+
+/// What a leaf says of a booking.
+#[derive(Clone, Copy)]
+struct Word {
+    end: Time,
+    /// The leaf's own time.
+    at: Time,
+    is_decided: bool,
+    is_spent: bool,
 }
 
 impl Lasting {
@@ -97,14 +112,22 @@ impl Lasting {
         self.done.get(booking).is_some_and(|done| done.is_decided)
     }
 
-    fn finish(&mut self, booking: &str, end: Time, is_decided: bool) {
+    /// Whether a booking had its session, or was called off.
+    pub fn is_spent(&self, booking: &str) -> bool {
+        self.done.get(booking).is_some_and(|done| done.is_spent)
+    }
+
+    fn finish(&mut self, booking: &str, word: Word) {
         let done = self.done.entry(booking.to_owned()).or_insert(Done {
-            end,
+            end: word.end,
             is_decided: false,
+            is_spent: false,
         });
-        done.end = done.end.max(end);
-        done.is_decided |= is_decided;
-        let forgotten = end.plus_millis(-DONE_MS);
+        done.end = done.end.max(word.end);
+        done.is_decided |= word.is_decided;
+        done.is_spent |= word.is_spent;
+        // Neither a booking of next year nor a clock that runs ahead makes the others old.
+        let forgotten = word.end.min(word.at).plus_millis(-DONE_MS);
         self.done.retain(|_, done| done.end >= forgotten);
         while self.done.len() > DONE_MAX {
             let oldest = self.done.iter().min_by_key(|(_, done)| done.end);
@@ -123,23 +146,42 @@ impl Lasting {
         )
     }
 
-    /// Takes in a leaf of the machine.
-    pub fn take(&mut self, body: &LeafBody) {
+    /// Takes in a leaf of the machine, of this time.
+    pub fn take(&mut self, body: &LeafBody, at: Time) {
         if let LeafBody::Session(leaf) = body {
-            self.take_session(leaf);
+            self.take_session(leaf, at);
         } else if let LeafBody::Booking(leaf) = body {
-            self.finish(&leaf.booking, leaf.end, true);
+            let word = Word {
+                end: leaf.end,
+                at,
+                is_decided: true,
+                is_spent: leaf.session.is_some() || leaf.outcome == Outcome::Cancelled,
+            };
+            self.finish(&leaf.booking, word);
         } else if let LeafBody::Bind(leaf) = body {
             let bound = self.past.iter().find(|past| past.id == leaf.session);
-            let end = bound.map_or(Time::MIN, |past| past.to);
-            self.finish(&leaf.booking, end, false);
+            let word = Word {
+                end: bound.map_or(at, |past| past.to),
+                at,
+                is_decided: false,
+                is_spent: true,
+            };
+            self.finish(&leaf.booking, word);
             self.past.retain(|past| past.id != leaf.session);
         }
     }
 
-    fn take_session(&mut self, leaf: &SessionLeaf) {
+    fn take_session(&mut self, leaf: &SessionLeaf, at: Time) {
         match (leaf.event, &leaf.booking) {
-            (_, Some(booking)) => self.finish(booking, leaf.to.unwrap_or(leaf.from), false),
+            (_, Some(booking)) => {
+                let word = Word {
+                    end: leaf.to.unwrap_or(leaf.from),
+                    at,
+                    is_decided: false,
+                    is_spent: true,
+                };
+                self.finish(booking, word);
+            }
             (SessionEvent::Close, None) if leaf.check_in == lineside_proto::CheckIn::None => {
                 if self.past.iter().any(|past| past.id == leaf.session) {
                     return;
@@ -416,7 +458,7 @@ impl Folded {
         };
         let recalled = self.machines.entry(machine.clone()).or_default();
         if head.index >= recalled.lasting_leaves && Lasting::takes(body) {
-            Arc::make_mut(&mut recalled.memory.lasting).take(body);
+            Arc::make_mut(&mut recalled.memory.lasting).take(body, head.at);
         }
         if head.index < recalled.running_leaves {
             return;
