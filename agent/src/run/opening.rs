@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::discipline::watch_discipline;
 use super::maps::Maps;
-use super::progress::Progress;
+use super::progress::{Extent, Progress};
 use super::{StartError, in_dir};
 use crate::bookings::Bookings;
 use crate::clock::{Clock, Discipline, Stamp};
@@ -109,7 +109,10 @@ fn open_ledger(
 
 /// What the progress record knows, and the leaves that were written after it.
 fn fold(ledger: &Ledger, config: &Config, progress: &Progress) -> Result<Folded, LedgerError> {
-    let recalled = progress.recalled(ledger.size());
+    let recalled = progress.recalled(Extent {
+        origin: &ledger.origin(),
+        leaves: ledger.size(),
+    });
     let named = |machine: &Identifier| config.machines.iter().any(|map| map.machine == *machine);
     let mut marks = recalled.iter().filter(|(machine, recalled)| {
         let running = recalled.memory.running.as_ref();
