@@ -58,8 +58,8 @@ fn plain(text: &str, chars_max: usize, bytes_max: usize) -> Result<String, ()> {
     let text = text.trim();
     // A leaf writes two bytes for each of these.
     let written = text.len() + text.matches(['"', '\\']).count();
-    let fits = written <= bytes_max
-        && text.chars().take(chars_max.saturating_add(1)).count() <= chars_max;
+    let fits =
+        written <= bytes_max && text.chars().take(chars_max.saturating_add(1)).count() <= chars_max;
     if text.is_empty() || !fits || text.chars().any(char::is_control) {
         return Err(());
     }

@@ -357,6 +357,16 @@ impl Account {
         }
     }
 
+    /// Whether another company's session or slot was at this time.
+    pub fn was_external(&self, time: Time) -> bool {
+        let is_external = |class: Class| class == Class::Ext;
+        let session = self.running.session.as_ref();
+        let mut held = self.running.held.iter().map(|held| &held.booking);
+        session.is_some_and(|session| is_external(session.class) && session.from <= time)
+            || held.any(|slot| is_external(slot.class) && slot.start <= time && time <= slot.end)
+            || self.lasting.was_external(time)
+    }
+
     /// What may be published of process values while another company's session runs or its slot lasts; none
     /// while neither does.
     pub fn withheld(&self, now: Time) -> Option<&Allowed> {

@@ -410,7 +410,7 @@ impl Recorder {
                 recorded.stand(standing, &self.stream, house, commit);
                 recorded.say(house, standing.at, commit);
             }
-            Observation::History(batch) => recorded.frames.remember(batch, &mut commit.records),
+            Observation::History(batch) => recorded.recall(batch, commit),
             Observation::Missed(missed) => recorded.miss(missed, &self.stream, commit),
         }
     }

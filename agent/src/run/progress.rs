@@ -104,8 +104,7 @@ impl Progress {
     /// leaves than the ledger has, is not used, and gaps say so; only the bookings that are done with stay so, since
     /// their tokens are still around.
     pub(super) fn recalled(&self, ledger: Extent<'_>) -> BTreeMap<Identifier, Recalled> {
-        let is_of =
-            |origin: &str, leaves: u64| origin == ledger.origin && leaves <= ledger.leaves;
+        let is_of = |origin: &str, leaves: u64| origin == ledger.origin && leaves <= ledger.leaves;
         let mut found: BTreeMap<Identifier, Recalled> = BTreeMap::new();
         for (machine, remembered) in &self.remembered {
             if is_of(&remembered.origin, remembered.leaves) && remembered.running.is_some() {

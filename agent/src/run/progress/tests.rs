@@ -73,7 +73,11 @@ fn what_was_written_is_recalled_unless_the_ledger_is_another_one() {
     let none = || std::iter::once((&machine, None));
     let mut memory = memory();
     progress
-        .write(none(), std::iter::once((&machine, memory.clone())), extent(7))
+        .write(
+            none(),
+            std::iter::once((&machine, memory.clone())),
+            extent(7),
+        )
         .unwrap();
     // Only the running part changes: the other file knows fewer leaves, of which none concerns it.
     memory.running = memory.running.map(|running| Running {
@@ -81,7 +85,11 @@ fn what_was_written_is_recalled_unless_the_ledger_is_another_one() {
         ..running
     });
     progress
-        .write(none(), std::iter::once((&machine, memory.clone())), extent(9))
+        .write(
+            none(),
+            std::iter::once((&machine, memory.clone())),
+            extent(9),
+        )
         .unwrap();
     drop(progress);
     let progress = Progress::open(dir.path(), "boot").unwrap();

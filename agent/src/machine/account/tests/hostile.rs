@@ -133,3 +133,28 @@ fn a_check_in_does_not_outlive_its_machine() {
     scene.until(60, Idle);
     scene.check(&[]);
 }
+
+#[test]
+fn what_was_withheld_before_a_restart_is_not_told_by_a_source_later() {
+    let a = booking("a", 0, 60, Class::Ext);
+    // A session over or running, and a slot in which nobody came; the source tells of a minute before and in it.
+    for (comes, stops, minute, is_told) in [
+        (0, 80, 10, false),
+        (0, 30, 10, false),
+        (-10, 80, -5, false),
+        (200, 80, 30, false),
+        (0, 80, -30, true),
+    ] {
+        let mut scene = Scene::new(CheckInMode::Implied);
+        scene.book(std::slice::from_ref(&a));
+        scene.until(comes.min(stops), if comes < stops { Run } else { Idle });
+        scene.until(stops.min(58).max(comes.min(stops)), Idle);
+        scene.until(stops, Idle);
+        let mut commit = Commit::default();
+        let resume = scene.recorder.leave(Slot(1), &mut commit).unwrap();
+        scene.minute = stops + 2;
+        scene.join(resume);
+        let told = scene.recall(minute);
+        assert_eq!(told, is_told, "{comes} {stops} {minute}");
+    }
+}

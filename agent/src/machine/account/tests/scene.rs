@@ -13,7 +13,7 @@ use crate::machine::availability::Origin;
 use crate::machine::recorder::{Commit, Input, Recorder, Resume};
 use crate::machine::session::{Rules, SessionRefusal};
 use crate::machine::testing;
-use crate::record::Entry;
+use crate::record::{Entry, RecordKind};
 use crate::sample::{Batch, Observation, Sample, Slot, Value};
 
 const MINUTE_MS: i64 = 60_000;
@@ -123,6 +123,24 @@ impl Scene {
                 reading: Ok(value),
             }],
         })))
+    }
+
+    /// Whether what the source remembers of this minute is told.
+    pub(super) fn recall(&mut self, minute: i64) -> bool {
+        let batch = Batch {
+            slot: Slot(1),
+            group: 0,
+            at: at(self.minute),
+            source: Some(at(minute).wall),
+            samples: vec![Sample {
+                point: 0,
+                reading: Ok(Value::Uint(1)),
+            }],
+        };
+        let mut records = self.give(&Input::Seen(Observation::History(batch))).records;
+        records.append(&mut self.recorder.finish().records);
+        let mut kinds = records.iter().map(|record| record.kind);
+        kinds.any(|kind| matches!(kind, RecordKind::Telemetry { .. }))
     }
 
     /// The machine is in this state from this minute on.
