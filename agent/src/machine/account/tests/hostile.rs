@@ -23,9 +23,10 @@ fn calling_off_a_booking_far_ahead_revives_no_other() {
     );
     scene.book(&[near.clone(), far]);
     scene.until(0, Run);
-    scene.until(70, Idle);
+    scene.until(58, Idle);
+    scene.until(80, Idle);
     scene.book(std::slice::from_ref(&near));
-    scene.until(75, Idle);
+    scene.until(85, Idle);
     scene.book(&[near]);
     let told = scene.told();
     let outcomes = told.iter().filter(|told| told.starts_with("a "));
