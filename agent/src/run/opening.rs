@@ -102,6 +102,9 @@ fn open_ledger(
     }));
     let entry = |body| Entry { at: now, body };
     let mut entries: Vec<Entry> = bodies.into_iter().map(entry).collect();
+    if let Some(change) = ledger.untold_key_change()? {
+        entries.push(entry(LeafBody::Key(change)));
+    }
     entries.extend(retired(config, &mut folded, now));
     ledger.append(boot, &entries)?;
     Ok((ledger, folded))
