@@ -6,7 +6,7 @@ use crate::text::Text;
 /// Characters of a person's name.
 pub const NAME_CHARS_MAX: usize = 64;
 
-/// Bytes of a reason: with all else a leaf has, it stays below its 4,096 bytes.
+/// Bytes of a reason as a leaf writes it: with all else a leaf has, it stays below its 4,096 bytes.
 pub const REASON_BYTES_MAX: usize = 2048;
 
 /// Characters of a booking's id.
@@ -56,8 +56,10 @@ pub fn booking(text: &str) -> Result<String, Text> {
 
 fn plain(text: &str, chars_max: usize, bytes_max: usize) -> Result<String, ()> {
     let text = text.trim();
-    let fits = text.len() <= bytes_max
-        && text.chars().take(chars_max.saturating_add(1)).count() <= chars_max;
+    // A leaf writes two bytes for each of these.
+    let written = text.len() + text.matches(['"', '\\']).count();
+    let fits =
+        written <= bytes_max && text.chars().take(chars_max.saturating_add(1)).count() <= chars_max;
     if text.is_empty() || !fits || text.chars().any(char::is_control) {
         return Err(());
     }
@@ -85,5 +87,9 @@ mod tests {
         }
         assert!(reason(&"x".repeat(REASON_BYTES_MAX)).is_ok());
         assert!(reason(&"王".repeat(REASON_BYTES_MAX / 3 + 1)).is_err());
+        for mark in ["\"", "\\"] {
+            assert!(reason(&mark.repeat(REASON_BYTES_MAX / 2)).is_ok());
+            assert!(reason(&mark.repeat(REASON_BYTES_MAX / 2 + 1)).is_err());
+        }
     }
 }

@@ -44,6 +44,9 @@ pub struct LedgerFigures {
     pub signed: u64,
     /// Leaves that the city has acknowledged.
     pub delivered: u64,
+    /// Why it is neither signed nor published, until somebody looks after it; left out while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<String>,
 }
 
 /// One machine.

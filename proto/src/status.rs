@@ -121,10 +121,13 @@ pub struct OutboxFigures {
 }
 
 /// The ledger's figures.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LedgerFigures {
     /// Leaves.
     pub size: u64,
     /// Leaves that a witness has cosigned.
     pub cosigned: Option<u64>,
+    /// Why the ledger is neither signed nor published, until somebody looks after it; left out while it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub suspended: Option<String>,
 }

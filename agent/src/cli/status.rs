@@ -152,6 +152,13 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
             ledger.delivered
         );
         writeln!(out, "{}", line.say(language))?;
+        if let Some(why) = &ledger.suspended {
+            let line = text!(
+                "the ledger is NEITHER SIGNED NOR PUBLISHED: {why}; restore the right one, or give it up with `lineside ledger new-epoch`",
+                "台账已停止签名和发布：{why}；请恢复正确的台账，或用 `lineside ledger new-epoch` 开启新一期"
+            );
+            writeln!(out, "{}", line.say(language))?;
+        }
     }
     for machine in &live.machines {
         show_machine(out, machine, language)?;

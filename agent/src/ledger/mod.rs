@@ -49,6 +49,9 @@ use self::state::{Left, State};
 use crate::record::Entry;
 use crate::slots::Slots;
 
+/// Bytes of leaves that are read at once.
+const READ_BYTES_MAX: usize = 1 << 20;
+
 /// The folder below the state directory.
 const FOLDER: &str = "ledger";
 
@@ -362,9 +365,32 @@ impl Ledger {
         self.state().keys.rotate()
     }
 
-    /// The leaf of a change of keys that is not finished; a crash may have come before it was appended.
-    pub fn key_change(&self) -> Option<KeyLeaf> {
-        self.state().keys.change()
+    /// The leaf of a change of keys that is not in the ledger, because a crash came before it was appended. Reads
+    /// the whole ledger as long as a change is not finished, and nothing otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The files can't be read.
+    pub fn untold_key_change(&self) -> Result<Option<KeyLeaf>, LedgerError> {
+        let Some(change) = self.state().keys.change() else {
+            return Ok(None);
+        };
+        let mut next = 0;
+        loop {
+            let part = self.read(next, READ_BYTES_MAX)?;
+            let Some((last, _)) = part.last() else {
+                return Ok(Some(change));
+            };
+            next = last + 1;
+            let is_told = |bytes: &[u8]| {
+                let text = std::str::from_utf8(bytes).unwrap_or_default();
+                text.contains(&change.new)
+                    && matches!(Leaf::from_bytes(bytes), Ok(Leaf { body: LeafBody::Key(leaf), .. }) if leaf.new == change.new)
+            };
+            if part.iter().any(|(_, bytes)| is_told(bytes)) {
+                return Ok(None);
+            }
+        }
     }
 
     /// Ends a change of keys: only the new one signs from now on.

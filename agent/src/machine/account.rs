@@ -8,7 +8,7 @@ mod joining;
 mod sessions;
 
 pub use joining::retire;
-pub use sessions::Arrival;
+pub use sessions::{Arrival, Word};
 
 use lineside_proto::booking::{Allowed, Booking};
 use lineside_proto::ledger::{LeafBody, StateLeaf};
@@ -303,7 +303,7 @@ impl Account {
             out.push(Entry { at, body });
         }
         if super::memory::Lasting::takes(&body) {
-            Arc::make_mut(&mut self.lasting).take(&body);
+            Arc::make_mut(&mut self.lasting).take(&body, at.wall);
         }
         out.push(Entry { at, body });
     }
@@ -355,6 +355,16 @@ impl Account {
             until: until.filter(|until| *until > now),
             maintenance,
         }
+    }
+
+    /// Whether another company's session or slot was at this time.
+    pub fn was_external(&self, time: Time) -> bool {
+        let is_external = |class: Class| class == Class::Ext;
+        let session = self.running.session.as_ref();
+        let mut held = self.running.held.iter().map(|held| &held.booking);
+        session.is_some_and(|session| is_external(session.class) && session.from <= time)
+            || held.any(|slot| is_external(slot.class) && slot.start <= time && time <= slot.end)
+            || self.lasting.was_external(time)
     }
 
     /// What may be published of process values while another company's session runs or its slot lasts; none

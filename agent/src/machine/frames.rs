@@ -144,6 +144,7 @@ impl Frames {
 
     /// Takes in what one reading gave; messages that are full by size go to `out`.
     pub fn take(&mut self, batch: &Batch, out: &mut Vec<Record>) {
+        self.withheld.note_skew(batch);
         self.tell(Head::of(batch, Kind::Reading), readings(batch), out);
     }
 
@@ -167,9 +168,15 @@ impl Frames {
     }
 
     /// Tells what a source remembers of a time in which it was out of reach: all of it, whatever a
-    /// reader was told since.
-    pub fn remember(&mut self, batch: &Batch, out: &mut Vec<Record>) {
-        if self.keeps_history(batch, out) {
+    /// reader was told since. `is_external` says of a time before the machine was taken in whether its values
+    /// are to stay here.
+    pub fn remember(
+        &mut self,
+        batch: &Batch,
+        is_external: impl Fn(Time) -> bool,
+        out: &mut Vec<Record>,
+    ) {
+        if self.keeps_history(batch, is_external, out) {
             return;
         }
         self.tell(Head::of(batch, Kind::History), readings(batch), out);

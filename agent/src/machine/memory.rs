@@ -5,27 +5,22 @@
 //! after it are folded in at the start, and win: whatever they cover is not counted again. From the leaves of
 //! a whole ledger the same can be worked out where the record is lost, but for what only the record had.
 
+mod lasting;
+
+pub use lasting::{Done, Lasting, TAKEN_MS};
+
 use lineside_proto::ledger::{ClockLeaf, Leaf, LeafBody, LeafHead, SessionEvent, SessionLeaf};
 use lineside_proto::{ClockStatus, Identifier, State, Time};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::booking::{Held, Stretch};
-use super::session::{Past, Queued, Session};
+use super::session::{Queued, Session};
 use super::summary::Day;
 use super::usage::Usage;
 use super::wall::Wall;
 use crate::clock::Stamp;
-
-/// Sessions without booking that a late token may still name.
-const PAST_MAX: usize = 64;
-
-/// Bookings that had their session or their outcome, remembered at most; the one that ended first goes.
-const DONE_MAX: usize = 4_096;
-
-/// For so long after its end a booking that is done with stays remembered.
-const DONE_MS: i64 = 30 * 24 * 3_600_000;
 
 /// What is remembered of one machine.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -64,98 +59,6 @@ pub struct Running {
     /// The newest session's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_id: Option<String>,
-}
-
-/// What only leaves change.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Lasting {
-    /// Bookings that had their session or their outcome.
-    #[serde(default)]
-    pub done: BTreeMap<String, Done>,
-    /// Sessions without booking that have ended.
-    #[serde(default)]
-    pub past: VecDeque<Past>,
-}
-
-/// A booking that opens no session any more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Done {
-    /// When it ended, as far as the ledger tells.
-    pub end: Time,
-    /// Whether it is also known what became of it.
-    pub is_decided: bool,
-}
-
-impl Lasting {
-    /// Whether a booking may still open a session.
-    pub fn is_done(&self, booking: &str) -> bool {
-        self.done.contains_key(booking)
-    }
-
-    /// Whether it is known what became of a booking.
-    pub fn is_decided(&self, booking: &str) -> bool {
-        self.done.get(booking).is_some_and(|done| done.is_decided)
-    }
-
-    fn finish(&mut self, booking: &str, end: Time, is_decided: bool) {
-        let done = self.done.entry(booking.to_owned()).or_insert(Done {
-            end,
-            is_decided: false,
-        });
-        done.end = done.end.max(end);
-        done.is_decided |= is_decided;
-        let forgotten = end.plus_millis(-DONE_MS);
-        self.done.retain(|_, done| done.end >= forgotten);
-        while self.done.len() > DONE_MAX {
-            let oldest = self.done.iter().min_by_key(|(_, done)| done.end);
-            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else {
-                break;
-            };
-            self.done.remove(&oldest);
-        }
-    }
-
-    /// Takes in a leaf of the machine; says whether that changes anything.
-    pub fn takes(body: &LeafBody) -> bool {
-        matches!(
-            body,
-            LeafBody::Session(_) | LeafBody::Booking(_) | LeafBody::Bind(_)
-        )
-    }
-
-    /// Takes in a leaf of the machine.
-    pub fn take(&mut self, body: &LeafBody) {
-        if let LeafBody::Session(leaf) = body {
-            self.take_session(leaf);
-        } else if let LeafBody::Booking(leaf) = body {
-            self.finish(&leaf.booking, leaf.end, true);
-        } else if let LeafBody::Bind(leaf) = body {
-            let bound = self.past.iter().find(|past| past.id == leaf.session);
-            let end = bound.map_or(Time::MIN, |past| past.to);
-            self.finish(&leaf.booking, end, false);
-            self.past.retain(|past| past.id != leaf.session);
-        }
-    }
-
-    fn take_session(&mut self, leaf: &SessionLeaf) {
-        match (leaf.event, &leaf.booking) {
-            (_, Some(booking)) => self.finish(booking, leaf.to.unwrap_or(leaf.from), false),
-            (SessionEvent::Close, None) if leaf.check_in == lineside_proto::CheckIn::None => {
-                if self.past.iter().any(|past| past.id == leaf.session) {
-                    return;
-                }
-                if self.past.len() >= PAST_MAX {
-                    self.past.pop_front();
-                }
-                self.past.push_back(Past {
-                    id: leaf.session.clone(),
-                    from: leaf.from,
-                    to: leaf.to.unwrap_or(leaf.from),
-                });
-            }
-            (SessionEvent::Open | SessionEvent::Close, None) => {}
-        }
-    }
 }
 
 impl Running {
@@ -416,7 +319,7 @@ impl Folded {
         };
         let recalled = self.machines.entry(machine.clone()).or_default();
         if head.index >= recalled.lasting_leaves && Lasting::takes(body) {
-            Arc::make_mut(&mut recalled.memory.lasting).take(body);
+            Arc::make_mut(&mut recalled.memory.lasting).take(body, head.at);
         }
         if head.index < recalled.running_leaves {
             return;

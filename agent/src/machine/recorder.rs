@@ -10,7 +10,7 @@ use lineside_proto::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::account::{Arrival, Context};
+use super::account::{Arrival, Context, Word};
 use super::availability::{Decided, Origin};
 use super::memory::Memory;
 use super::session::{Rules, Session, SessionRefusal};
@@ -54,6 +54,8 @@ pub enum Input {
         class: Option<Class>,
         /// How.
         check_in: CheckIn,
+        /// What the portal says of it, which may come late; none of one at the machine.
+        word: Option<Box<Word>>,
         /// Who entered it at the machine, as a pseudonym.
         by: Option<String>,
         /// Now.
@@ -354,6 +356,7 @@ impl Recorder {
                 booking,
                 class,
                 check_in,
+                word,
                 by,
                 ..
             } => {
@@ -361,9 +364,12 @@ impl Recorder {
                     booking: booking.as_deref(),
                     class: *class,
                     check_in: *check_in,
+                    word: word.as_deref(),
                     by: by.as_deref(),
                 };
-                recorded.account.check_in(&arrival, context)
+                recorded
+                    .account
+                    .check_in(&arrival, context, &mut commit.leaves)
             }
             Input::CheckOut { by, .. } => recorded.account.check_out(by.as_deref(), context),
             Input::Seen(_) | Input::Tick(_) | Input::Bookings { .. } => return,
@@ -404,7 +410,7 @@ impl Recorder {
                 recorded.stand(standing, &self.stream, house, commit);
                 recorded.say(house, standing.at, commit);
             }
-            Observation::History(batch) => recorded.frames.remember(batch, &mut commit.records),
+            Observation::History(batch) => recorded.recall(batch, commit),
             Observation::Missed(missed) => recorded.miss(missed, &self.stream, commit),
         }
     }

@@ -93,6 +93,11 @@ impl Wall {
         time.as_millis().saturating_sub(offset_ms)
     }
 
+    /// Whether the wall clock was set at this moment.
+    pub fn is_step(&self, at_ms: i64) -> bool {
+        self.marks.iter().any(|mark| mark.from_ms == at_ms)
+    }
+
     /// The first step after a moment.
     pub fn next_step(&self, after_ms: i64) -> Option<i64> {
         self.marks

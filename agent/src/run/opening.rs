@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::discipline::watch_discipline;
 use super::maps::Maps;
-use super::progress::Progress;
+use super::progress::{Extent, Progress};
 use super::{StartError, in_dir};
 use crate::bookings::Bookings;
 use crate::clock::{Clock, Discipline, Stamp};
@@ -102,6 +102,9 @@ fn open_ledger(
     }));
     let entry = |body| Entry { at: now, body };
     let mut entries: Vec<Entry> = bodies.into_iter().map(entry).collect();
+    if let Some(change) = ledger.untold_key_change()? {
+        entries.push(entry(LeafBody::Key(change)));
+    }
     entries.extend(retired(config, &mut folded, now));
     // A change of keys that a crash kept from being written.
     if let Some(leaf) = ledger.key_change() {
@@ -130,7 +133,10 @@ fn says(ledger: &Ledger, key: &str) -> Result<bool, LedgerError> {
 
 /// What the progress record knows, and the leaves that were written after it.
 fn fold(ledger: &Ledger, config: &Config, progress: &Progress) -> Result<Folded, LedgerError> {
-    let recalled = progress.recalled(ledger.size());
+    let recalled = progress.recalled(Extent {
+        origin: &ledger.origin(),
+        leaves: ledger.size(),
+    });
     let named = |machine: &Identifier| config.machines.iter().any(|map| map.machine == *machine);
     let mut marks = recalled.iter().filter(|(machine, recalled)| {
         let running = recalled.memory.running.as_ref();

@@ -17,6 +17,15 @@ use crate::machine::memory::{Lasting, Memory, Recalled, Running};
 use crate::machine::recorder::Evidence;
 use crate::slots::Slots;
 
+/// Up to which leaf of which ledger something is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Extent<'a> {
+    /// The ledger's origin, its epoch included.
+    pub(super) origin: &'a str,
+    /// Leaves.
+    pub(super) leaves: u64,
+}
+
 /// Machines remembered at most: far more than a gateway ever serves, so that the record stays small
 /// however often machines are renamed.
 const MACHINES_MAX: usize = 4_096;
@@ -42,6 +51,9 @@ struct Remembered {
     /// Leaves that this knows.
     #[serde(default)]
     leaves: u64,
+    /// The origin of the ledger that they are of.
+    #[serde(default)]
+    origin: String,
 }
 
 /// What only leaves change.
@@ -53,6 +65,9 @@ struct Kept {
     known: Option<Arc<Lasting>>,
     /// Leaves that this knows.
     leaves: u64,
+    /// The origin of the ledger that they are of.
+    #[serde(default)]
+    origin: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -85,21 +100,28 @@ impl Progress {
         })
     }
 
-    /// What the accounts of all machines must remember. A record that counts more leaves than the ledger has is
-    /// one of another ledger: it is not used, and gaps say so.
-    pub(super) fn recalled(&self, leaves: u64) -> BTreeMap<Identifier, Recalled> {
+    /// What the accounts of all machines must remember. A record that is one of another ledger, or counts more
+    /// leaves than the ledger has, is not used, and gaps say so; only the bookings that are done with stay so, since
+    /// their tokens are still around.
+    pub(super) fn recalled(&self, ledger: Extent<'_>) -> BTreeMap<Identifier, Recalled> {
+        let is_of = |origin: &str, leaves: u64| origin == ledger.origin && leaves <= ledger.leaves;
         let mut found: BTreeMap<Identifier, Recalled> = BTreeMap::new();
         for (machine, remembered) in &self.remembered {
-            if remembered.leaves <= leaves && remembered.running.is_some() {
+            if is_of(&remembered.origin, remembered.leaves) && remembered.running.is_some() {
                 let recalled = found.entry(machine.clone()).or_default();
                 recalled.memory.running.clone_from(&remembered.running);
                 recalled.running_leaves = remembered.leaves;
             }
         }
-        for (machine, kept) in self.kept.iter().filter(|(_, kept)| kept.leaves <= leaves) {
+        for (machine, kept) in &self.kept {
             let recalled = found.entry(machine.clone()).or_default();
-            recalled.memory.lasting = Arc::new(kept.lasting.clone());
-            recalled.lasting_leaves = kept.leaves;
+            let mut lasting = kept.lasting.clone();
+            if is_of(&kept.origin, kept.leaves) {
+                recalled.lasting_leaves = kept.leaves;
+            } else {
+                lasting.past.clear();
+            }
+            recalled.memory.lasting = Arc::new(lasting);
         }
         found
     }
@@ -123,14 +145,15 @@ impl Progress {
         self.remembered.keys()
     }
 
-    /// Writes the newest evidence and the memories of the given machines, which know so many leaves of the
-    /// ledger; durable on return.
+    /// Writes the newest evidence and the memories of the given machines, which know so much of the ledger;
+    /// durable on return.
     pub(super) fn write<'a>(
         &mut self,
         evidence: impl Iterator<Item = (&'a Identifier, Option<Evidence>)>,
         memories: impl Iterator<Item = (&'a Identifier, Memory)>,
-        leaves: u64,
+        ledger: Extent<'_>,
     ) -> io::Result<()> {
+        let Extent { origin, leaves } = ledger;
         let mut changed = false;
         let boot = self.boot.clone();
         for (machine, evidence) in evidence {
@@ -152,19 +175,22 @@ impl Progress {
             let Some(entry) = self.entry(machine, &mut changed) else {
                 continue;
             };
-            if entry.leaves != leaves || entry.running != memory.running {
+            let is_known = entry.leaves == leaves && entry.origin == origin;
+            if !is_known || entry.running != memory.running {
                 entry.running = memory.running;
                 entry.leaves = leaves;
+                origin.clone_into(&mut entry.origin);
                 changed = true;
             }
             let kept = self.kept.entry(machine.clone()).or_default();
             let known = kept.known.as_ref();
             if known.is_none_or(|known| !Arc::ptr_eq(known, &memory.lasting)) {
-                lasting_changed |= kept.lasting != *memory.lasting;
+                lasting_changed |= kept.lasting != *memory.lasting || kept.origin != origin;
                 kept.lasting.clone_from(&memory.lasting);
                 kept.known = Some(memory.lasting);
             }
             kept.leaves = leaves;
+            origin.clone_into(&mut kept.origin);
         }
         if lasting_changed {
             let bytes = serde_json::to_vec(&self.kept).map_err(io::Error::other)?;

@@ -203,7 +203,11 @@ impl Recording {
             match runtime.block_on(self.next(tick_due)) {
                 Event::Seen(seen) => self.take(seen, &mut pace),
                 Event::Order(order) => self.obey(order, &mut pace),
-                Event::Mail(message) => self.take_mail(&message, &mut pace),
+                Event::Mail(message) => {
+                    self.take_mail(&message, &mut pace);
+                    // However much mail comes, what was read is looked at.
+                    self.take_waiting(&mut pace);
+                }
                 Event::Kept(note) => self.compare(note.as_deref(), &mut pace),
                 Event::Tick => self.take_waiting(&mut pace),
                 Event::Closed => break,

@@ -229,6 +229,7 @@ impl Supervisor {
                 size: self.ledger.size(),
                 signed: self.ledger.signed(),
                 delivered: self.ledger.delivered(),
+                suspended: self.ledger.suspended().map(|why| why.to_string()),
             }),
         }
     }

@@ -308,7 +308,7 @@ impl Book {
             );
         }
         Ok(PortalCheckIn {
-            booking: booking.id.clone(),
+            booking: booking.clone(),
             issued,
             token: opened.token,
         })

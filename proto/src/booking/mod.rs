@@ -120,7 +120,7 @@ pub enum BookingsItem {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PortalCheckIn {
     /// The booking; one in force on this machine.
-    pub booking: String,
+    pub booking: Booking,
     /// When somebody checked in: its `iat`, within the booking's window.
     pub issued: Time,
     /// `sha256:` and the hash of the check-in token; none for an unsigned one.

@@ -2,7 +2,8 @@
 
 use super::{ORIGIN, Place, copy_tree, grow, leaves, note};
 use crate::ledger::{Ledger, LedgerError, Seen, new_epoch, verify_files};
-use lineside_proto::ledger::Checkpoint;
+use crate::record::Entry;
+use lineside_proto::ledger::{Checkpoint, LeafBody};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -227,17 +228,21 @@ fn a_change_of_keys_that_was_interrupted_ends_well_from_wherever_it_stood() {
     fs::write(beside(&place, ".draft"), "half").unwrap();
     let ledger = place.open();
     assert_eq!(ledger.keys().len(), 1);
-    assert_eq!(ledger.key_change(), None);
+    assert_eq!(ledger.untold_key_change().unwrap(), None);
     let leaf = ledger.rotate_key().unwrap();
     assert_eq!(ledger.keys().len(), 2);
     drop(ledger);
     // Before the leaf was appended.
     let ledger = place.open();
-    assert_eq!(ledger.key_change(), Some(leaf));
-    grow(&ledger, 1);
+    assert_eq!(ledger.untold_key_change().unwrap(), Some(leaf.clone()));
+    grow(&ledger, 300);
+    let at = super::facts(0, 1).remove(0).at;
+    let body = LeafBody::Key(leaf);
+    ledger.append("boot", &[Entry { at, body }]).unwrap();
+    assert_eq!(ledger.untold_key_change().unwrap(), None);
     ledger.sign().unwrap();
     ledger.finish_rotation().unwrap();
-    assert_eq!(ledger.key_change(), None);
+    assert_eq!(ledger.untold_key_change().unwrap(), None);
     drop(ledger);
     assert_eq!(place.open().keys().len(), 1);
     // A new key is whole or not there.

@@ -2,10 +2,12 @@
 
 use lineside_proto::booking::Booking;
 use lineside_proto::ledger::{Bind, BookingLeaf, LeafBody};
-use lineside_proto::{Class, ClockStatus, Outcome, Time};
+use lineside_proto::{CheckIn, Class, ClockStatus, Outcome, Time};
 
+use super::sessions::Word;
 use super::{Account, Context};
-use crate::machine::booking::{BOOKINGS_MAX, Held, window};
+use crate::machine::booking::{BOOKINGS_MAX, GRACE_MS, Held, window};
+use crate::machine::memory::TAKEN_MS;
 use crate::machine::session::Queued;
 use crate::record::Entry;
 
@@ -32,6 +34,7 @@ impl Account {
                     held.booking.clone_from(booking);
                 }
                 None if is_full || self.lasting.is_decided(&booking.id) => {}
+                None if is_long_over(booking, context) => {}
                 None => self.hold(booking),
             }
             self.follow(booking);
@@ -101,32 +104,70 @@ impl Account {
 
     /// A token that came late may name a session that nobody had booked.
     fn bind(&mut self, booking: &Booking, context: Context<'_>, out: &mut Vec<Entry>) {
-        if booking.token.is_none() || self.lasting.is_done(&booking.id) {
-            return;
+        if !self.lasting.is_done(&booking.id) && !is_long_over(booking, context) {
+            self.bind_since(booking, Time::MIN, context, out);
         }
+    }
+
+    /// Somebody checked in a while ago, and word of it comes only now: the session that nobody had booked and
+    /// that began since is theirs, also where it is over. Gives its id.
+    pub(super) fn bind_arrival(
+        &mut self,
+        word: &Word,
+        context: Context<'_>,
+        out: &mut Vec<Entry>,
+    ) -> Option<String> {
+        let booking = &word.booking;
+        let is_used = self.lasting.is_spent(&booking.id)
+            || self.queued_bookings().contains(&booking.id)
+            || is_long_over(booking, context);
+        if is_used {
+            return None;
+        }
+        // Whoever switches the machine on may do so while they check in; and clocks differ.
+        let since = word.issued.plus_millis(-GRACE_MS);
+        let session = self.bind_since(booking, since, context, out)?;
+        for held in &mut self.running.held {
+            if held.booking.id == booking.id {
+                held.check_in = CheckIn::Portal;
+            }
+        }
+        Some(session)
+    }
+
+    /// Binds a booking to a session that nobody had booked and that began within its window, at this time or
+    /// later, after its token was issued.
+    fn bind_since(
+        &mut self,
+        booking: &Booking,
+        since: Time,
+        context: Context<'_>,
+        out: &mut Vec<Entry>,
+    ) -> Option<String> {
+        booking.token.as_ref()?;
         let (open, close) = window(booking);
-        let fits = |from: Time, to: Time| booking.issued < from && open <= from && to <= close;
+        let earliest = open.max(since);
+        let fits = |from: Time, to: Time| booking.issued < from && earliest <= from && to <= close;
         let past = self
             .lasting
             .past
             .iter()
             .find(|past| fits(past.from, past.to));
         if let Some(session) = past.map(|past| past.id.clone()) {
-            self.write_bind(booking, session, Class::Unb, context, out);
-            return;
+            self.write_bind(booking, session.clone(), Class::Unb, context, out);
+            return Some(session);
         }
         let mine = self.running.session.as_ref();
         let mine = mine.filter(|mine| mine.is_unbooked());
         let fitting = mine.filter(|mine| fits(mine.from, context.wall.at(mine.last_ms)));
-        let Some((session, before)) = fitting.map(|mine| (mine.id.clone(), mine.class)) else {
-            return;
-        };
+        let (session, before) = fitting.map(|mine| (mine.id.clone(), mine.class))?;
         // What was decided so far was written, or will be, under the class that it had.
         self.part_in_session(context, out);
-        self.write_bind(booking, session, before, context, out);
+        self.write_bind(booking, session.clone(), before, context, out);
         if let Some(mine) = self.running.session.take() {
             self.running.session = Some(mine.booked(booking));
         }
+        Some(session)
     }
 
     fn part_in_session(&mut self, context: Context<'_>, out: &mut Vec<Entry>) {
@@ -184,11 +225,18 @@ impl Account {
         self.running.held = kept;
         let over: Vec<Held> = over;
         for held in over {
-            if self.lasting.is_decided(&held.booking.id) {
+            let is_forgotten = is_long_over(&held.booking, context) && !held.has_begun();
+            if is_forgotten || self.lasting.is_decided(&held.booking.id) {
                 continue;
             }
             let leaf: BookingLeaf = held.leaf(&self.map.machine, held.outcome());
             self.write(LeafBody::Booking(leaf), context.now, out);
         }
     }
+}
+
+/// Whether a booking ended so long ago that it may have been done with and be forgotten. Nobody can tell while the
+/// clock can't be trusted.
+fn is_long_over(booking: &Booking, context: Context<'_>) -> bool {
+    context.clock != ClockStatus::U && booking.end.plus_millis(TAKEN_MS) < context.now.wall
 }

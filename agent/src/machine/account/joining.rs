@@ -129,14 +129,14 @@ pub fn retire(machine: &Identifier, memory: &mut Memory, now: Stamp) -> Vec<Entr
     let Some(running) = &mut memory.running else {
         return Vec::new();
     };
+    running.queue.clear();
     let Some(session) = running.session.take() else {
         return Vec::new();
     };
-    running.queue.clear();
     let end = (session.spent_ms, session.spent);
     let leaf = session.closed(machine, end, CloseReason::Removed, None);
     let body = LeafBody::Session(leaf);
     let lasting: &mut Lasting = Arc::make_mut(&mut memory.lasting);
-    lasting.take(&body);
+    lasting.take(&body, now.wall);
     vec![Entry { at: now, body }]
 }

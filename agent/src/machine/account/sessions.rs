@@ -1,7 +1,8 @@
 //! When sessions of a machine open and close.
 
+use lineside_proto::booking::Booking;
 use lineside_proto::ledger::{CloseReason, LeafBody};
-use lineside_proto::{CheckIn, Class};
+use lineside_proto::{CheckIn, Class, Time};
 
 use super::{Account, Context};
 use crate::config::model::CheckInMode;
@@ -12,6 +13,15 @@ use crate::record::Entry;
 /// Check-ins and check-outs that wait for their moment to be decided time.
 const QUEUE_MAX: usize = 16;
 
+/// What the portal says of a check-in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Word {
+    /// The booking.
+    pub booking: Booking,
+    /// When somebody checked in.
+    pub issued: Time,
+}
+
 /// Somebody checks in at the machine or at the portal.
 #[derive(Clone, Debug)]
 pub struct Arrival<'a> {
@@ -21,12 +31,14 @@ pub struct Arrival<'a> {
     pub class: Option<Class>,
     /// How.
     pub check_in: CheckIn,
+    /// Word of it by the portal, which may come late.
+    pub word: Option<&'a Word>,
     /// Who entered it at the machine.
     pub by: Option<&'a str>,
 }
 
 impl Account {
-    /// Somebody checks in now; gives the id of the session that begins.
+    /// Somebody checks in now; gives the id of the session that begins, or that is theirs since they did.
     ///
     /// # Errors
     ///
@@ -35,7 +47,14 @@ impl Account {
         &mut self,
         arrival: &Arrival<'_>,
         context: Context<'_>,
+        out: &mut Vec<Entry>,
     ) -> Result<String, SessionRefusal> {
+        let bound = arrival
+            .word
+            .and_then(|word| self.bind_arrival(word, context, out));
+        if let Some(session) = bound {
+            return Ok(session);
+        }
         if self.running.queue.len() >= QUEUE_MAX {
             return Err(SessionRefusal::Busy);
         }
@@ -225,8 +244,9 @@ impl Account {
     ) {
         let at = context.wall.at(at_ms);
         let is_onset = self.running.usage.has_tail();
+        let is_step = context.wall.is_step(at_ms);
         let found = match &self.running.session {
-            Some(session) if !session.is_unbooked() || !is_onset => return,
+            Some(session) if !session.is_unbooked() || !(is_onset || is_step) => return,
             Some(_) | None if context.rules.check_in == CheckInMode::Implied => {
                 let open = self.running.held.iter();
                 let open = open.filter(|held| !self.lasting.is_done(&held.booking.id));
@@ -234,6 +254,12 @@ impl Account {
             }
             Some(_) | None => None,
         };
+        // As the clock now has it, the use may have begun within the booking's window: the clock was not set then.
+        let began = |session: &Session| at.plus_millis(session.from_ms.saturating_sub(at_ms));
+        let found = found.filter(|booking| {
+            let mine = self.running.session.as_ref().filter(|_| !is_onset);
+            mine.is_none_or(|session| window(booking).0 <= began(session))
+        });
         if self.running.session.is_some() {
             if found.is_none() {
                 return;

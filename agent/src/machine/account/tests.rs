@@ -6,6 +6,7 @@
     reason = "minutes of a script, and the few leaves that matter"
 )]
 
+mod hostile;
 mod scene;
 
 use lineside_proto::booking::Booking;

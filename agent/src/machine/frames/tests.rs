@@ -312,7 +312,7 @@ fn history_is_told_whole_and_changes_nothing_that_was_told() {
             source: Some(at(source).wall),
             ..batch(5_500, &value)
         };
-        frames.remember(&remembered, &mut out);
+        frames.remember(&remembered, |_| false, &mut out);
     }
     // Within the deadband of what was told before, and no failure has to be taken back.
     frames.take(&batch(6_000, &value(9.5)), &mut out);
@@ -345,7 +345,8 @@ fn what_is_not_published_is_not_remembered() {
     };
     let mut frames = Frames::new(map(vec![point("p")]), &settings, "s".into(), 1);
     let mut out = Vec::new();
-    frames.remember(&batch(1, &[(0, Ok(Value::Bool(true)))]), &mut out);
+    let reading = batch(1, &[(0, Ok(Value::Bool(true)))]);
+    frames.remember(&reading, |_| false, &mut out);
     frames.finish(&mut out);
     assert_eq!(out, []);
 }
@@ -380,8 +381,8 @@ fn what_is_withheld_stays_here_and_is_named() {
         source: Some(at(source).wall),
         ..batch(3_606_500, &[(0, Ok(Value::Float(9.0)))])
     };
-    frames.remember(&remembered(2_500), &mut out);
-    frames.remember(&remembered(500), &mut out);
+    frames.remember(&remembered(2_500), |_| false, &mut out);
+    frames.remember(&remembered(500), |_| false, &mut out);
     frames.finish(&mut out);
     let gaps = out.iter().filter(|record| record.kind == RecordKind::Gap);
     let gaps: Vec<_> = gaps
@@ -412,4 +413,42 @@ fn what_is_withheld_stays_here_and_is_named() {
             "3606500 src=500 history p=9.0"
         ]
     );
+}
+
+#[test]
+fn a_source_whose_clock_is_wrong_tells_nothing_that_is_withheld() {
+    use lineside_proto::booking::Allowed;
+    const HOUR_MS: u64 = 3_600_000;
+    for theirs in [0, 2 * HOUR_MS] {
+        let mut frames = Frames::new(map(vec![point("p")]), &settings(), "s".into(), 1);
+        let mut out = Vec::new();
+        let value = [(0, Ok(Value::Float(1.0)))];
+        // Ours is one hour after the start of its time; theirs an hour behind or ahead.
+        let source = |ms: u64| Some(at(theirs + ms).wall);
+        let live = |ms: u64| Batch {
+            source: source(ms),
+            ..batch(HOUR_MS + ms, &value)
+        };
+        let old = Batch {
+            source: Some(at(0).wall),
+            ..live(1_000)
+        };
+        frames.take(&old, &mut out);
+        frames.take(&live(2_000), &mut out);
+        frames.finish(&mut out);
+        frames.withhold(Some(&Allowed::None), at(HOUR_MS + 3_000), &mut out);
+        frames.withhold(None, at(HOUR_MS + 9_000), &mut out);
+        out.clear();
+        frames.remember(
+            &Batch {
+                source: source(5_000),
+                ..batch(HOUR_MS + 10_000, &value)
+            },
+            |_| false,
+            &mut out,
+        );
+        frames.finish(&mut out);
+        let kinds: Vec<_> = out.iter().map(|record| record.kind).collect();
+        assert_eq!(kinds, [RecordKind::Gap], "{theirs}");
+    }
 }

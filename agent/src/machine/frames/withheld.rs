@@ -24,6 +24,8 @@ const REASON: &str = "another company's session";
 pub(super) struct Withheld {
     present: Option<Present>,
     past: VecDeque<(Time, Time)>,
+    /// By how much the source's clock is ahead of ours at least, as far as its readings tell.
+    skew_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -51,9 +53,23 @@ impl Withheld {
         true
     }
 
-    fn covers(&self, time: Time) -> Option<(Time, Time)> {
-        let mut past = self.past.iter().copied();
-        past.find(|(from, to)| *from <= time && time <= *to)
+    fn covers(&self, time: Time) -> bool {
+        let mut past = self.past.iter();
+        past.any(|(from, to)| *from <= time && time <= *to)
+    }
+
+    /// Takes note of how the source's clock compares with ours. A value may be old when it is told: the newest
+    /// ones tell.
+    pub(super) fn note_skew(&mut self, batch: &Batch) {
+        let Some(source) = batch.source else { return };
+        let ahead_ms = source.as_millis().saturating_sub(batch.at.wall.as_millis());
+        self.skew_ms = self.skew_ms.max(Some(ahead_ms));
+    }
+
+    /// When a source's time was: as it says, and as our clock would have it.
+    fn times(&self, batch: &Batch) -> [Time; 2] {
+        let time = batch.source.unwrap_or(batch.at.wall);
+        [time, time.plus_millis(-self.skew_ms.unwrap_or(0))]
     }
 }
 
@@ -130,11 +146,18 @@ impl Frames {
     }
 
     /// Whether what a source remembers is of a time in which values were withheld; named if so.
-    pub(super) fn keeps_history(&mut self, batch: &Batch, out: &mut Vec<Record>) -> bool {
-        let time = batch.source.unwrap_or(batch.at.wall);
-        if self.withheld.covers(time).is_none() {
+    pub(super) fn keeps_history(
+        &mut self,
+        batch: &Batch,
+        is_external: impl Fn(Time) -> bool,
+        out: &mut Vec<Record>,
+    ) -> bool {
+        let times = self.withheld.times(batch);
+        let is_kept = |time: &Time| self.withheld.covers(*time) || is_external(*time);
+        if !times.iter().any(is_kept) {
             return false;
         }
+        let [time, _] = times;
         let samples = u64::try_from(batch.samples.len()).unwrap_or(u64::MAX);
         out.push(Record::from(&self.withheld_gap(time, time, samples)));
         true

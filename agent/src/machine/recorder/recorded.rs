@@ -43,6 +43,8 @@ pub(super) struct Recorded {
     pub(super) absent: Option<Time>,
     pub(super) account: Account,
     withholds: bool,
+    /// When the machine was taken in: of what was withheld before only the account knows.
+    joined: Time,
     said: Option<Said>,
     seq: u64,
     pub(super) evidence: Option<Evidence>,
@@ -100,6 +102,7 @@ impl Recorded {
             absent: known.filter(|_| resume.absent).map(|known| known.wall),
             account,
             withholds: made.telemetry.external == External::Withhold,
+            joined: now.wall,
             said: None,
             seq: 0,
             evidence: known,
@@ -193,6 +196,14 @@ impl Recorded {
         self.frames
             .stand(standing, &self.states, &mut commit.records);
         self.frames.tick(at_ms, &mut commit.records);
+    }
+
+    /// Takes in what a source remembers. Nothing of it is sent that was another company's.
+    pub(super) fn recall(&mut self, batch: &Batch, commit: &mut Commit) {
+        let (withholds, joined, account) = (self.withholds, self.joined, &self.account);
+        let is_external = |time| withholds && time <= joined && account.was_external(time);
+        self.frames
+            .remember(batch, is_external, &mut commit.records);
     }
 
     pub(super) fn miss(&self, missed: &Missed, stream: &str, commit: &mut Commit) {

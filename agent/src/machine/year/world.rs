@@ -14,6 +14,7 @@ use super::watch::Watch;
 use super::{Crash, Plan};
 use crate::clock::Stamp;
 use crate::config::model::{CheckInMode, External, MachineMap, Publish, Telemetry};
+use crate::machine::account::Word;
 use crate::machine::availability::Origin;
 use crate::machine::recorder::{Commit, Input, Recorder, Resume};
 use crate::machine::session::Rules;
@@ -415,10 +416,7 @@ impl World {
         let machine = &mut self.machines[place];
         let name: Identifier = machine.map.machine.clone();
         machine.portal.live(wall, &mut self.rng);
-        let booked = machine
-            .portal
-            .present(wall)
-            .map(|booking| booking.id.clone());
+        let booked = machine.portal.present(wall).cloned();
         if std::mem::take(&mut machine.portal.is_news) {
             let bookings: Arc<[_]> = machine.portal.sent.clone().into();
             self.handle(&Input::Bookings {
@@ -434,17 +432,26 @@ impl World {
                 booking: None,
                 class: Some(Class::Trn),
                 check_in: CheckIn::Local,
+                word: None,
                 by: Some("someone".to_owned()),
                 at: stamp,
             }),
-            4..16 => self.handle(&Input::CheckIn {
-                machine: name,
-                booking: booked,
-                class: None,
-                check_in: CheckIn::Portal,
-                by: None,
-                at: stamp,
-            }),
+            4..16 => {
+                let away_ms = self.rng.i64(0..3 * 3_600_000) * self.rng.i64(0..2);
+                let word = booked.as_ref().map(|booking| Word {
+                    booking: booking.clone(),
+                    issued: wall.plus_millis(-away_ms),
+                });
+                self.handle(&Input::CheckIn {
+                    machine: name,
+                    booking: booked.map(|booking| booking.id),
+                    class: None,
+                    check_in: CheckIn::Portal,
+                    word: word.map(Box::new),
+                    by: None,
+                    at: stamp,
+                });
+            }
             16..24 => self.handle(&Input::CheckOut {
                 machine: name,
                 by: None,

@@ -1,5 +1,6 @@
 //! What people and portals enter: check-ins, check-outs, bookings, corrections, a change of the key.
 
+use lineside_proto::booking::PortalCheckIn;
 use lineside_proto::ledger::{Audit, Correction, LeafBody};
 use lineside_proto::{CheckIn, Identifier, RefusalCode, RefusedBooking};
 
@@ -7,6 +8,7 @@ use super::{Commit, Input, Pace, Recording};
 use crate::ledger::KeyError;
 use crate::live::LiveSession;
 use crate::logs::chain;
+use crate::machine::account;
 use crate::machine::session::SessionRefusal;
 use crate::run::ask::{Arrival, Departure, Refused, Reply, Rotated};
 use crate::run::snapshot;
@@ -27,6 +29,7 @@ impl Recording {
             booking: arrival.booking,
             class: arrival.class,
             check_in: CheckIn::Local,
+            word: None,
             by: Some(arrival.by),
             at: self.clock.now(),
         };
@@ -105,8 +108,8 @@ impl Recording {
             self.handle(&input, pace);
         }
         if let Some(check_in) = received.check_in {
-            let booking = check_in.booking;
-            let refusal = self.check_in_portal(machine, &booking, pace).err();
+            let booking = check_in.booking.id.clone();
+            let refusal = self.check_in_portal(machine, check_in, pace).err();
             // The broker keeps a check-in and sends it again with each connection, also when its session is over.
             let is_echo =
                 |refusal: &SessionRefusal| *retained && matches!(refusal, SessionRefusal::Used(_));
@@ -124,14 +127,19 @@ impl Recording {
     fn check_in_portal(
         &mut self,
         machine: &Identifier,
-        booking: &str,
+        said: PortalCheckIn,
         pace: &mut Pace,
     ) -> Result<(), SessionRefusal> {
+        let word = account::Word {
+            booking: said.booking,
+            issued: said.issued,
+        };
         let input = Input::CheckIn {
             machine: machine.clone(),
-            booking: Some(booking.to_owned()),
+            booking: Some(word.booking.id.clone()),
             class: None,
             check_in: CheckIn::Portal,
+            word: Some(Box::new(word)),
             by: None,
             at: self.clock.now(),
         };

@@ -30,11 +30,14 @@ impl Recording {
 
     /// Says what a machine is doing, and up to where that is proved.
     pub(super) fn say(&self, mut document: Availability, pace: &mut Pace) {
-        let (size, root) = self.stores.ledger.head();
-        document.ledger = Some(LedgerHead {
-            size,
-            root: root.to_string(),
-        });
+        // A head of a ledger that is not to be published proves nothing.
+        if self.stores.ledger.suspended().is_none() {
+            let (size, root) = self.stores.ledger.head();
+            document.ledger = Some(LedgerHead {
+                size,
+                root: root.to_string(),
+            });
+        }
         let place = Place::Availability(document.machine.clone());
         self.post(
             place,
@@ -96,6 +99,7 @@ impl Recording {
             ledger: Some(LedgerFigures {
                 size: self.stores.ledger.size(),
                 cosigned: None,
+                suspended: self.stores.ledger.suspended().map(|why| why.to_string()),
             }),
             max_age_s: Some(self.origin.max_age_s()),
             at: Some(self.clock.now().wall),

@@ -10,6 +10,7 @@ use crate::ledger::Seen;
 use crate::logs::chain;
 use crate::machine::recorder::Change;
 use crate::record::Entry;
+use crate::run::progress::Extent;
 
 /// Leaves are under a checkpoint after so long at the latest.
 const SIGN_EVERY: Duration = Duration::from_secs(300);
@@ -133,7 +134,11 @@ impl Recording {
         let now = Instant::now();
         pace.commit_due = now + self.commit_every;
         let wall = self.clock.now().wall;
-        let leaves = self.stores.ledger.size();
+        let origin = self.stores.ledger.origin();
+        let ledger = Extent {
+            origin: &origin,
+            leaves: self.stores.ledger.size(),
+        };
         let done = self
             .stores
             .outbox
@@ -142,7 +147,7 @@ impl Recording {
             .and_then(|_| {
                 self.stores
                     .progress
-                    .write(self.recorder.evidence(), self.recorder.memory(), leaves)
+                    .write(self.recorder.evidence(), self.recorder.memory(), ledger)
                     .map_err(|error| error.to_string())
             });
         match done {
@@ -165,10 +170,12 @@ impl Recording {
         let memory = resume.memory.as_deref().cloned();
         let memories = memory.into_iter().map(|memory| (machine, memory));
         let evidence = std::iter::once((machine, resume.evidence));
-        let written = self
-            .stores
-            .progress
-            .write(evidence, memories, self.stores.ledger.size());
+        let origin = self.stores.ledger.origin();
+        let ledger = Extent {
+            origin: &origin,
+            leaves: self.stores.ledger.size(),
+        };
+        let written = self.stores.progress.write(evidence, memories, ledger);
         if let Err(error) = written {
             tracing::error!(%error, %machine, "what is known of the machine can't be kept");
         }

@@ -90,7 +90,7 @@ fn what_it_signs_is_taken() {
     let check_in = signed(dir.path(), words).unwrap();
     let later = "2026-11-23T08:30:59Z".parse().unwrap();
     let received = book.receive(&machine, check_in.as_bytes(), later, ClockStatus::S);
-    assert_eq!(received.check_in.unwrap().booking, "a");
+    assert_eq!(received.check_in.unwrap().booking.id, "a");
     let late = "2026-11-23T08:31:01Z".parse().unwrap();
     let received = book.receive(&machine, check_in.as_bytes(), late, ClockStatus::S);
     assert_eq!(received.ack.refused[0].code, RefusalCode::Expired);

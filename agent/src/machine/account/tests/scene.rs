@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use crate::clock::Stamp;
 use crate::config::model::{CheckInMode, External, Publish, Telemetry};
+use crate::machine::account::Word;
 use crate::machine::availability::Origin;
 use crate::machine::recorder::{Commit, Input, Recorder, Resume};
 use crate::machine::session::{Rules, SessionRefusal};
 use crate::machine::testing;
-use crate::record::Entry;
+use crate::record::{Entry, RecordKind};
 use crate::sample::{Batch, Observation, Sample, Slot, Value};
 
 const MINUTE_MS: i64 = 60_000;
@@ -37,6 +38,8 @@ pub(super) struct Scene {
     pub(super) recorder: Recorder,
     pub(super) leaves: Vec<Entry>,
     pub(super) minute: i64,
+    /// The wall clock is so far behind.
+    pub(super) behind_ms: i64,
     state: State,
 }
 
@@ -62,6 +65,7 @@ impl Scene {
             recorder: Recorder::new(origin, telemetry, rules, "stream"),
             leaves: Vec::new(),
             minute: -60,
+            behind_ms: 0,
             state: State::Idle,
         };
         scene.recorder.set_clock(ClockStatus::S, None);
@@ -92,6 +96,14 @@ impl Scene {
             .join(Slot(1), Arc::new(map), resume, at(self.minute));
     }
 
+    fn now(&self) -> Stamp {
+        let Stamp { boot_ms, wall } = at(self.minute);
+        Stamp {
+            boot_ms,
+            wall: wall.plus_millis(-self.behind_ms),
+        }
+    }
+
     fn give(&mut self, input: &Input) -> Commit {
         let mut commit = self.recorder.handle(input);
         self.leaves.append(&mut commit.leaves);
@@ -100,16 +112,35 @@ impl Scene {
 
     fn read(&mut self) -> Commit {
         let value = Value::Uint(self.state as u64);
+        let now = self.now();
         self.give(&Input::Seen(Observation::Batch(Batch {
             slot: Slot(1),
             group: 0,
-            at: at(self.minute),
+            at: now,
             source: None,
             samples: vec![Sample {
                 point: 0,
                 reading: Ok(value),
             }],
         })))
+    }
+
+    /// Whether what the source remembers of this minute is told.
+    pub(super) fn recall(&mut self, minute: i64) -> bool {
+        let batch = Batch {
+            slot: Slot(1),
+            group: 0,
+            at: at(self.minute),
+            source: Some(at(minute).wall),
+            samples: vec![Sample {
+                point: 0,
+                reading: Ok(Value::Uint(1)),
+            }],
+        };
+        let mut records = self.give(&Input::Seen(Observation::History(batch))).records;
+        records.append(&mut self.recorder.finish().records);
+        let mut kinds = records.iter().map(|record| record.kind);
+        kinds.any(|kind| matches!(kind, RecordKind::Telemetry { .. }))
     }
 
     /// The machine is in this state from this minute on.
@@ -148,6 +179,28 @@ impl Scene {
             booking: booking.map(str::to_owned),
             class,
             check_in,
+            word: None,
+            by: None,
+            at: at(self.minute),
+        });
+        commit.answers.into_iter().next().unwrap()
+    }
+
+    /// A check-in by the portal, issued at this minute, comes now.
+    pub(super) fn arrive_at(
+        &mut self,
+        minute: i64,
+        booking: &Booking,
+    ) -> Result<String, SessionRefusal> {
+        let commit = self.give(&Input::CheckIn {
+            machine: "m".parse().unwrap(),
+            booking: Some(booking.id.clone()),
+            class: None,
+            check_in: CheckIn::Portal,
+            word: Some(Box::new(Word {
+                booking: booking.clone(),
+                issued: at(minute).wall,
+            })),
             by: None,
             at: at(self.minute),
         });
@@ -190,6 +243,24 @@ impl Scene {
                 before,
                 ..
             }) => Some(format!("bind {booking} {before} {class}")),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    /// The same without times.
+    pub(super) fn words(&self) -> Vec<String> {
+        let told = self.leaves.iter().filter_map(|entry| match &entry.body {
+            LeafBody::Session(said) => {
+                let booking = said.booking.as_deref().unwrap_or("-");
+                let event = serde_json::to_string(&said.event).unwrap();
+                Some(format!(
+                    "{} {} {booking}",
+                    event.trim_matches('"'),
+                    said.class
+                ))
+            }
+            LeafBody::Booking(said) => Some(format!("{} {}", said.booking, said.outcome)),
             _ => None,
         });
         told.collect()
