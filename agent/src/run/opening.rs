@@ -106,29 +106,8 @@ fn open_ledger(
         entries.push(entry(LeafBody::Key(change)));
     }
     entries.extend(retired(config, &mut folded, now));
-    // A change of keys that a crash kept from being written.
-    if let Some(leaf) = ledger.key_change() {
-        if !says(&ledger, &leaf.new)? {
-            entries.push(entry(LeafBody::Key(leaf)));
-        }
-    }
     ledger.append(boot, &entries)?;
     Ok((ledger, folded))
-}
-
-/// Whether any leaf names a key. Reads them all; asked only while a change of keys is not finished.
-fn says(ledger: &Ledger, key: &str) -> Result<bool, LedgerError> {
-    let mut from = 0;
-    while from < ledger.size() {
-        let part = ledger.read(from, READ_BYTES_MAX)?;
-        let Some((last, _)) = part.last() else { break };
-        from = last + 1;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(key);
-        if part.iter().any(|(_, bytes)| text(bytes)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// What the progress record knows, and the leaves that were written after it.
