@@ -10,6 +10,7 @@ use lineside_tests::agent::command;
 use lineside_tests::broker::Persistence;
 use lineside_tests::evidence::Evidence;
 use lineside_tests::requester::Requester;
+use lineside_tests::schemas;
 use lineside_tests::site::Site;
 use lineside_tests::stand::{LIMIT, QUICK, Stand};
 use serde_json::{Value, json};
@@ -183,6 +184,9 @@ async fn an_external_session_is_the_renters_and_nobody_elses() -> Result<()> {
     kept_back(&mut stand)?;
     written_down(&mut stand, &session.id)?;
     answered(&mut stand, &mut portal)?;
+    // All that was sent is as the published schemas say.
+    let needed = schemas::judged(&stand.archive.messages()?)?;
+    ensure!(needed.len() == 10, "{needed:?}");
     stand.stop()
 }
 

@@ -19,6 +19,7 @@ pub mod process;
 pub mod proxy;
 pub mod requester;
 pub mod said;
+pub mod schemas;
 pub mod sequence;
 pub mod site;
 pub mod stand;
