@@ -241,6 +241,15 @@ fn by_page(site: &Site, console: SocketAddr) -> Result<()> {
         let count = written(site, "\"type\":\"session\"")?;
         Ok((count >= 4).then_some(()))
     })?;
+    // The console tells them, the newest first.
+    let told = get(console, "/api/v1/machines/mill/sessions")?.body;
+    let told: Value = serde_json::from_str(&told)?;
+    let class = |n: usize| told.pointer(&format!("/recent/{n}/class"));
+    ensure!(
+        class(0).and_then(Value::as_str) == Some("OWN")
+            && class(1).and_then(Value::as_str) == Some("TRN"),
+        "{told}"
+    );
     Ok(())
 }
 
