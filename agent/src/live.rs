@@ -47,6 +47,10 @@ pub struct LedgerFigures {
     /// Why it is neither signed nor published, until somebody looks after it; left out while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
+    /// The verifier keys whose signature counts (C2SP vkeys): the present one, and the one before while a
+    /// change is not finished.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// One machine.

@@ -379,6 +379,7 @@ mod tests {
                 "{prefix}/{site}/{gateway}/bookings-ack/{machine}",
             ),
             ("leaf-message", "{prefix}/{site}/{gateway}/ledger/leaf"),
+            ("checkpoint", "{prefix}/{site}/{gateway}/ledger/checkpoint"),
             ("request", "{prefix}/{site}/{gateway}/request"),
             ("answer", "{prefix}/{site}/{gateway}/response/{reply}"),
         ] {

@@ -99,7 +99,7 @@ fn nothing_is_open_at_first_and_nothing_can_be_closed() -> Result<()> {
     let said = Said::on(&site, &["session", "list"])?.done()?;
     ensure!(said.out == "no session is open\n", "{said:?}");
     let said = Said::on(&site, &["session", "list", "--lang", "zh-CN"])?.done()?;
-    ensure!(said.out == "没有进行中的会话\n", "{said:?}");
+    ensure!(said.out == "没有进行中的上机记录\n", "{said:?}");
     let open = Said::on(&site, &["session", "list", "--json"])?.json()?;
     ensure!(open == serde_json::json!([]), "{open}");
     Said::on(&site, &["session", "stop", "mill"])?.failed(1, &["no session runs"])?;
@@ -241,6 +241,15 @@ fn by_page(site: &Site, console: SocketAddr) -> Result<()> {
         let count = written(site, "\"type\":\"session\"")?;
         Ok((count >= 4).then_some(()))
     })?;
+    // The console tells them, the newest first.
+    let told = get(console, "/api/v1/machines/mill/sessions")?.body;
+    let told: Value = serde_json::from_str(&told)?;
+    let class = |n: usize| told.pointer(&format!("/recent/{n}/class"));
+    ensure!(
+        class(0).and_then(Value::as_str) == Some("OWN")
+            && class(1).and_then(Value::as_str) == Some("TRN"),
+        "{told}"
+    );
     Ok(())
 }
 

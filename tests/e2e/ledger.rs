@@ -5,14 +5,22 @@ use lineside::clock::{Clock, SystemClock};
 use lineside::ledger::{self, Ledger};
 use lineside::record::Entry;
 use lineside_proto::ledger::{Audit, Leaf, LeafBody};
+use lineside_tests::agent::Agent;
+use lineside_tests::http::get;
 use lineside_tests::said::Said;
 use lineside_tests::site::Site;
+use lineside_tests::stand::{LIMIT, QUICK};
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 const ORIGIN: &str = "lineside/site/gw";
+
+/// A machine that nobody answers for.
+const NOWHERE: &str = "[connection]\nprotocol = \"modbus-tcp\"\naddress = \"127.0.0.1:1\"\n\
+    [groups]\nfast = \"1s\"\n[points]\na = { holding = 0, type = \"u16\", group = \"fast\" }\n\
+    [[state.rules]]\nstate = \"IDLE\"\nwhen = \"a == 7\"\n";
 
 fn key(site: &Site) -> PathBuf {
     site.path().join("keys/ledger.key")
@@ -77,6 +85,71 @@ fn a_key_is_made_once_and_only_its_public_half_is_shown() -> Result<()> {
     Said::on(&site, &["keys", "rotate"])?.failed(5, &["no agent answers", "lineside run"])?;
     ensure!(fs::read(&key)? == before, "the key was changed");
     Ok(())
+}
+
+#[test]
+fn a_key_from_systemd_is_shown_while_the_agent_runs() -> Result<()> {
+    let site = Site::new(1)?.with(QUICK)?;
+    site.machine("mill", NOWHERE)?;
+    Said::on(&site, &["keys", "init"])?.done()?;
+    let vkey = |site: &Site| -> Result<String> {
+        let shown = Said::on(site, &["keys", "show", "--json"])?.json()?;
+        Ok(at(&shown, "/card/vkey")?.to_owned())
+    };
+    let made = vkey(&site)?;
+    let credentials = site.path().join("credentials");
+    fs::create_dir(&credentials)?;
+    fs::rename(key(&site), credentials.join("ledger.key"))?;
+    Said::on(&site, &["keys", "show"])?.failed(4, &["no key", "while the service runs"])?;
+    let mut agent = Agent::start_with(&site.config(), "CREDENTIALS_DIRECTORY", &credentials)?;
+    agent
+        .process()
+        .wait_for_error_line(0, "lineside runs", LIMIT)?;
+    ensure!(vkey(&site)? == made && !key(&site).exists());
+    Said::on(&site, &["keys", "rotate"])?.failed(1, &["systemd"])?;
+    let reason = ["ledger", "new-epoch", "--yes", "--reason", "x"];
+    Said::on(&site, &reason)?.failed(4, &["no key"])?;
+    agent.stop()
+}
+
+#[test]
+fn a_restored_copy_is_neither_signed_nor_published_and_says_so() -> Result<()> {
+    let site = Site::new(1)?.with(QUICK)?;
+    site.machine("mill", NOWHERE)?;
+    let run = |site: &Site| -> Result<Agent> {
+        let mut agent = Agent::start(&site.config())?;
+        let said = "lineside runs";
+        agent.process().wait_for_error_line(0, said, LIMIT)?;
+        Ok(agent)
+    };
+    // A ledger that was signed at its end, and one disk further.
+    run(&site)?.stop()?;
+    fs::remove_dir_all(site.state_dir())?;
+    let mut agent = run(&site)?;
+    let console = agent.console()?;
+    ensure!(agent.log().contains("neither signed nor published"));
+    let shown = Said::on(&site, &["status"])?.done()?.out;
+    ensure!(shown.contains("NOT SIGNED") && shown.contains("ledger new-epoch"));
+    let chinese = ["status", "--lang", "zh-CN"];
+    ensure!(
+        Said::on(&site, &chinese)?
+            .done()?
+            .out
+            .contains("已停止签名和发布")
+    );
+    let told: Value = serde_json::from_str(&get(console, "/api/v1/status")?.body)?;
+    ensure!(
+        at(&told, "/ledger/suspended")?.contains("was signed"),
+        "{told}"
+    );
+    let anew = ["ledger", "new-epoch", "--yes", "--reason", "a new disk"];
+    Said::on(&site, &anew)?.failed(4, &["stop it first"])?;
+    agent.stop()?;
+    Said::on(&site, &anew)?.done()?;
+    let agent = run(&site)?;
+    let shown = Said::on(&site, &["status"])?.done()?.out;
+    ensure!(shown.contains("lineside/site/gw/e2") && !shown.contains("NOT SIGNED"));
+    agent.stop()
 }
 
 #[test]

@@ -76,11 +76,26 @@ impl Agent {
     ///
     /// When the binary is missing.
     pub fn start(config: &Path) -> Result<Self> {
+        Self::start_in(config, environment()?)
+    }
+
+    /// Starts the daemon with one more variable in its environment.
+    ///
+    /// # Errors
+    ///
+    /// When the binary is missing.
+    pub fn start_with(config: &Path, name: &str, value: &Path) -> Result<Self> {
+        let mut environment = environment()?;
+        environment.push((name.to_owned(), value.display().to_string()));
+        Self::start_in(config, environment)
+    }
+
+    fn start_in(config: &Path, environment: Vec<(String, String)>) -> Result<Self> {
         let binary = binary()?;
         let program = binary.to_str().context("path of the binary")?;
         let config = config.to_str().context("path of the configuration")?;
         let arguments = ["run", "-c", config];
-        let process = Process::start_in(&environment()?, "the agent", program, &arguments)?;
+        let process = Process::start_in(&environment, "the agent", program, &arguments)?;
         Ok(Self { process })
     }
 

@@ -6,6 +6,8 @@ use super::sim::{greeting, is_broken_pipe, speed};
 use super::table::{Change, View, changes, draw, summary};
 use super::{Context, Failure, Outcome, runtime};
 use crate::clock::{Clock, SystemClock};
+use crate::console::{self, Desk};
+use crate::control;
 use crate::live::Live;
 use crate::run::Agent;
 use crate::sim::broker::Broker;
@@ -16,6 +18,7 @@ use jiff::tz::TimeZone;
 use lineside_proto::{Identifier, State};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +44,9 @@ pub struct Args {
     /// The broker's port on 127.0.0.1; 0: a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub port: u16,
+    /// The console's port on 127.0.0.1; 0: a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub console_port: u16,
     /// The same seed gives the same life
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -236,9 +242,22 @@ async fn show(args: &Args, context: &Context, port: u16, dir: &Path) -> Result<(
         config: config.clone(),
         ..context.clone()
     };
-    let agent = Agent::start(context.load()?.config, config.clone())
+    let mut loaded = context.load()?.config;
+    loaded.gateway.console.listen = (Ipv4Addr::LOCALHOST, args.console_port).into();
+    let gateway = loaded.gateway.clone();
+    let agent = Agent::start(loaded, config.clone())
         .await
         .map_err(start_failure)?;
+    // So that `status`, `session` and the others work here, too.
+    control::serve(&gateway.state_dir, agent.asks())?;
+    let desk = Desk::new(&gateway, context.language, agent.asks());
+    let console = console::serve(desk).await.map_err(|error| {
+        let port = args.console_port;
+        Failure::Unreachable(text!(
+            "the console can't listen on port {port} of 127.0.0.1: {error}; `--console-port 0` takes a free one",
+            "控制台无法使用 127.0.0.1 的端口 {port}：{error}；`--console-port 0` 使用空闲端口"
+        ))
+    })?;
     let mut screen = Screen::new(io::stdout(), context.language, io::stdout().is_terminal());
     let end = async {
         match args.duration {
@@ -248,7 +267,7 @@ async fn show(args: &Args, context: &Context, port: u16, dir: &Path) -> Result<(
     };
     let shown = async {
         screen.say(&greeting(&line, port))?;
-        screen.say(&directions(port, &config))?;
+        screen.say(&directions(port, console, &config))?;
         let live = screen.follow(agent.live(), end).await?;
         io::Result::Ok(live)
     }
@@ -261,14 +280,18 @@ async fn show(args: &Args, context: &Context, port: u16, dir: &Path) -> Result<(
 }
 
 /// Where to look.
-fn directions(port: u16, config: &Path) -> Text {
+fn directions(port: u16, console: SocketAddr, config: &Path) -> Text {
     let config = config.display();
     text!(
-        "configuration  {config}\n\
+        "console        http://{console}/\n\
+         configuration  {config}\n\
+         its health, its ledger:  lineside status -c {config}\n\
          as a portal sees it:  lineside watch --broker mqtt://127.0.0.1:{port}\n\
          every message:        mosquitto_sub -V 5 -h 127.0.0.1 -p {port} -v -t 'lineside/v1/#'\n\
          Ctrl-C ends.\n",
-        "配置文件  {config}\n\
+        "控制台    http://{console}/\n\
+         配置文件  {config}\n\
+         状况与台账：  lineside status -c {config}\n\
          平台所见：  lineside watch --broker mqtt://127.0.0.1:{port}\n\
          全部消息：  mosquitto_sub -V 5 -h 127.0.0.1 -p {port} -v -t 'lineside/v1/#'\n\
          Ctrl-C 结束。\n"
@@ -282,6 +305,7 @@ mod tests {
     use crate::text::Language;
     use lineside_proto::{Clock, ClockStatus, LocalText, OutboxFigures, ReasonCode, State, Time};
     use std::io::{self, Write};
+    use std::net::Ipv4Addr;
     use std::path::Path;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
@@ -415,10 +439,17 @@ mod tests {
 
     #[test]
     fn directions_name_the_broker_and_the_configuration() {
-        let text = directions(1884, Path::new("/tmp/x/gateway.toml"));
+        let console = (Ipv4Addr::LOCALHOST, 8601).into();
+        let text = directions(1884, console, Path::new("/tmp/x/gateway.toml"));
         for text in [text.en, text.zh] {
             assert!(
-                text.contains("-p 1884") && text.contains("/tmp/x/gateway.toml"),
+                [
+                    "-p 1884",
+                    "http://127.0.0.1:8601/",
+                    "-c /tmp/x/gateway.toml"
+                ]
+                .iter()
+                .all(|part| text.contains(part)),
                 "{text}"
             );
         }

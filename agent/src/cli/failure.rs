@@ -48,16 +48,16 @@ impl Failure {
             return ExitCode::SUCCESS;
         }
         let prefix = match language {
-            Language::En => "error",
-            Language::ZhCn => "错误",
+            Language::En => "error: ",
+            Language::ZhCn => "错误：",
         };
         let (code, text) = match self {
-            Self::Usage(text) => (2, format!("{prefix}: {}\n", text.say(language))),
+            Self::Usage(text) => (2, format!("{prefix}{}\n", text.say(language))),
             Self::Configuration(report) => (3, report.clone()),
-            Self::Store(text) => (4, format!("{prefix}: {}\n", text.say(language))),
-            Self::Unreachable(text) => (5, format!("{prefix}: {}\n", text.say(language))),
-            Self::Negative(text) => (1, format!("{prefix}: {}\n", text.say(language))),
-            Self::Other(error) => (1, format!("{prefix}: {error:#}\n")),
+            Self::Store(text) => (4, format!("{prefix}{}\n", text.say(language))),
+            Self::Unreachable(text) => (5, format!("{prefix}{}\n", text.say(language))),
+            Self::Negative(text) => (1, format!("{prefix}{}\n", text.say(language))),
+            Self::Other(error) => (1, format!("{prefix}{error:#}\n")),
         };
         // A closed standard error leaves the exit code to speak.
         drop(std::io::stderr().write_all(text.as_bytes()));

@@ -16,7 +16,7 @@ const PROGRAM: &str = "lineside";
 const ITSELF: &str = "";
 
 /// Command (below another: both, `session start`), argument and text.
-const TEXTS: [(&str, &str, &str); 116] = [
+const TEXTS: [(&str, &str, &str); 117] = [
     (
         PROGRAM,
         ITSELF,
@@ -38,6 +38,11 @@ const TEXTS: [(&str, &str, &str); 116] = [
         "demo",
         "port",
         "消息服务器在 127.0.0.1 上的端口；0 为任一空闲端口",
+    ),
+    (
+        "demo",
+        "console_port",
+        "控制台在 127.0.0.1 上的端口；0 为任一空闲端口",
     ),
     ("demo", "seed", "相同的种子重现相同的过程"),
     ("demo", "speed", "每一秒相当于虚拟线上的多少秒"),
@@ -68,7 +73,11 @@ const TEXTS: [(&str, &str, &str); 116] = [
     ("status", ITSELF, "运行中的程序的状况"),
     ("status", "json", "输出 JSON"),
     ("session", ITSELF, "在设备旁签到和签退"),
-    ("session start", ITSELF, "有人开始使用设备：开始其会话"),
+    (
+        "session start",
+        ITSELF,
+        "有人开始使用设备：开始一次上机记录",
+    ),
     ("session start", "machine", "设备"),
     ("session start", "booking", "所属预约"),
     (
@@ -82,7 +91,7 @@ const TEXTS: [(&str, &str, &str); 116] = [
         "使用者，以化名保存；未指定时为运行本命令的用户",
     ),
     ("session start", "json", "输出 JSON"),
-    ("session stop", ITSELF, "使用完毕：结束设备的会话"),
+    ("session stop", ITSELF, "使用完毕：结束设备的上机记录"),
     ("session stop", "machine", "设备"),
     (
         "session stop",
@@ -90,7 +99,7 @@ const TEXTS: [(&str, &str, &str); 116] = [
         "结束者，以化名保存；未指定时为运行本命令的用户",
     ),
     ("session stop", "json", "输出 JSON"),
-    ("session list", ITSELF, "进行中的会话"),
+    ("session list", ITSELF, "进行中的上机记录"),
     ("session list", "json", "输出 JSON"),
     (
         "correct",

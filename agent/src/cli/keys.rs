@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::status::{ask, other_answer};
 use super::{Context, Failure, Outcome, write_json};
 use crate::config::model::Gateway;
-use crate::control::{Answer, Request};
+use crate::control::{self, Answer, Request};
 use crate::ledger::{self, KeyError, Keys, LedgerError};
 use crate::logs::chain;
 use crate::text;
@@ -87,8 +87,12 @@ fn init(gateway: &Gateway, context: &Context) -> Result<Outcome, Failure> {
     let origin = ledger::origin(path, &gateway.ledger.origin).map_err(ledger_failure)?;
     let keys = load(path, &origin)?;
     let done = text!(
-        "made {}\nverifier key: {}\nkeep it out of backups of the state directory; the agent must run as the user who made it",
-        "已生成 {}\n验证公钥：{}\n请勿将其与状态目录一同备份；程序须以生成密钥的用户运行",
+        "made {}\nverifier key: {}\n\
+         keep one copy of it apart from the gateway, locked away, and none in backups of the state directory; the files \
+         beside it stay here. Without it a new key begins a new ledger. The agent must run as the user who made it",
+        "已生成 {}\n验证公钥：{}\n\
+         请在网关之外妥善保管一份副本，勿放入状态目录的备份；同目录的其他文件留在本机。密钥一旦丢失，只能用新密钥建立新台账。\
+         程序须以生成密钥的用户运行",
         path.display(),
         keys.public()
     );
@@ -97,7 +101,7 @@ fn init(gateway: &Gateway, context: &Context) -> Result<Outcome, Failure> {
 }
 
 /// The keys; where not even their directory is there, there is no key.
-fn load(path: &Path, origin: &str) -> Result<Keys, Failure> {
+pub(super) fn load(path: &Path, origin: &str) -> Result<Keys, Failure> {
     Keys::load(path, origin).map_err(|error| {
         let is_absent = |source: &io::Error| source.kind() == io::ErrorKind::NotFound;
         if matches!(&error, KeyError::Disk { source, .. } if is_absent(source)) {
@@ -138,18 +142,52 @@ struct Shown<'a> {
     before: Option<String>,
 }
 
-fn show(args: &Show, gateway: &Gateway, context: &Context) -> Result<Outcome, Failure> {
+/// The public keys of a ledger.
+struct Known {
+    origin: String,
+    public: VerifierKey,
+    /// The one before, while both sign.
+    before: Option<VerifierKey>,
+}
+
+/// The keys that the running agent signs with: it may have them from systemd, where nobody else can read them.
+fn running(gateway: &Gateway) -> Option<Known> {
+    let Ok(Answer::Live(live)) = control::ask(&gateway.state_dir, &Request::Live) else {
+        return None;
+    };
+    let ledger = live.ledger?;
+    let mut keys = ledger.keys.iter().map(|key| key.parse().ok());
+    Some(Known {
+        public: keys.next()??,
+        before: keys.next().flatten(),
+        origin: ledger.origin,
+    })
+}
+
+/// The keys that an agent would sign with if it were started now.
+fn on_disk(gateway: &Gateway) -> Result<Known, Failure> {
     let path = &gateway.ledger.key;
     let origin = ledger::origin(path, &gateway.ledger.origin).map_err(ledger_failure)?;
     let keys = load(path, &origin)?;
+    Ok(Known {
+        public: keys.public().clone(),
+        before: keys.old().cloned(),
+        origin,
+    })
+}
+
+fn show(args: &Show, gateway: &Gateway, context: &Context) -> Result<Outcome, Failure> {
+    let path = &gateway.ledger.key;
+    let keys = running(gateway).map_or_else(|| on_disk(gateway), Ok)?;
+    let origin = keys.origin;
     let mut out = io::stdout().lock();
     if args.trust {
         let mut old = path.clone().into_os_string();
         old.push(".old");
-        let before = keys.old().map(|key| (key, PathBuf::from(old)));
-        let both = before.into_iter().chain([(keys.public(), path.clone())]);
+        let before = keys.before.map(|key| (key, PathBuf::from(old)));
+        let both = before.into_iter().chain([(keys.public, path.clone())]);
         for (key, file) in both {
-            write!(out, "{}", trusted(gateway, &origin, key, &file))?;
+            write!(out, "{}", trusted(gateway, &origin, &key, &file))?;
         }
         return Ok(Outcome::Done);
     }
@@ -159,10 +197,10 @@ fn show(args: &Show, gateway: &Gateway, context: &Context) -> Result<Outcome, Fa
             site: gateway.site.as_str(),
             gateway: gateway.id.as_str(),
             origin: &origin,
-            vkey: keys.public().to_string(),
+            vkey: keys.public.to_string(),
         },
-        jwk: jwk(keys.public()),
-        before: keys.old().map(ToString::to_string),
+        jwk: jwk(&keys.public),
+        before: keys.before.as_ref().map(ToString::to_string),
     };
     if args.json {
         write_json(&mut out, &shown)?;
@@ -280,7 +318,7 @@ fn rotate(args: &Rotate, gateway: &Gateway, context: &Context) -> Result<Outcome
 }
 
 /// A key that can't be used, for a person.
-pub(super) fn key_failure(error: &KeyError) -> Failure {
+fn key_failure(error: &KeyError) -> Failure {
     let said = chain(error);
     let text = match error {
         KeyError::Exists(path) => {
@@ -293,8 +331,8 @@ pub(super) fn key_failure(error: &KeyError) -> Failure {
         KeyError::Missing(path) => {
             let path = path.display();
             text!(
-                "there is no key {path}; `lineside keys init` makes one, and so does the first `lineside run`",
-                "没有密钥 {path}；可用 `lineside keys init` 生成，首次 `lineside run` 也会生成"
+                "there is no key {path}; `lineside keys init` makes one, and so does the first `lineside run`. Where systemd hands it over, ask while the service runs",
+                "没有密钥 {path}；可用 `lineside keys init` 生成，首次 `lineside run` 也会生成。若由 systemd 提供，请在服务运行时查询"
             )
         }
         KeyError::Open { path } => {

@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::confirm::confirmed;
-use super::keys::{key_failure, ledger_failure};
+use super::keys::{ledger_failure, load};
 use super::{Context, Failure, Outcome, write_json};
 use crate::clock::{Clock, SystemClock, boot_id};
 use crate::config::model::Gateway;
 use crate::control::user_name;
 use crate::entered;
-use crate::ledger::{self, CheckError, Checked, KeyError, Ledger, LedgerError};
+use crate::ledger::{self, CheckError, Checked, Ledger, LedgerError};
 use crate::logs::chain;
 use crate::record::Entry;
 use crate::text;
@@ -188,10 +188,9 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
     if !dir.is_dir() {
         return Err(failure(CheckError::Missing(dir)));
     }
-    if !key.exists() {
-        return Err(key_failure(&KeyError::Missing(key.clone())));
-    }
     let origin = ledger::origin(key, base).map_err(ledger_failure)?;
+    // A key that is not there must not be made here: it would be another one.
+    load(key, &origin)?;
     let shown = dir.display();
     let explained = text!(
         "The ledger {origin} in {shown} will be given up: it is moved aside and kept, and nothing in it changes.\n\

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Context, Failure, Outcome};
 use crate::console;
 use crate::text;
+use crate::text::Language;
 
 /// Arguments of `lineside schema`.
 #[derive(clap::Args, Clone, Debug)]
@@ -26,11 +27,11 @@ pub struct Args {
 ///
 /// [`Failure::Usage`] for a name that does not exist, [`Failure::Other`] where standard output can't be
 /// written.
-pub fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
-    print(args, &mut io::stdout().lock())
+pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    print(args, context.language, &mut io::stdout().lock())
 }
 
-fn print(args: &Args, out: &mut dyn Write) -> Result<Outcome, Failure> {
+fn print(args: &Args, language: Language, out: &mut dyn Write) -> Result<Outcome, Failure> {
     let written = match &args.name {
         Some(name) => {
             let Some(schema) = described(name) else {
@@ -44,7 +45,10 @@ fn print(args: &Args, out: &mut dyn Write) -> Result<Outcome, Failure> {
                 .collect();
             writeln!(out, "{:#}", json!(names))
         }
-        None => names().try_for_each(|(name, summary)| writeln!(out, "{name:<14} {summary}")),
+        None => names().try_for_each(|(name, summary)| {
+            let summary = language.pick(summary, chinese(name).unwrap_or(summary));
+            writeln!(out, "{name:<14} {summary}")
+        }),
     };
     written.and_then(|()| out.flush())?;
     Ok(Outcome::Done)
@@ -59,6 +63,43 @@ fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     schema::names().chain([openapi])
 }
 
+/// What a name stands for, in Chinese.
+fn chinese(name: &str) -> Option<&'static str> {
+    let mut all = CHINESE.iter();
+    all.find(|(of, _)| *of == name).map(|(_, summary)| *summary)
+}
+
+const CHINESE: [(&str, &str); 16] = [
+    (
+        "status",
+        "网关状态，也是遗嘱消息：网关不是 ONLINE 时，其一切内容都不可信",
+    ),
+    ("availability", "设备正在做什么，以及现在能否开始使用"),
+    ("map", "设备是什么：名称、带单位和类型的点位、状态规则"),
+    ("telemetry", "设备点位的读数，逐帧"),
+    ("gap", "设备过程数据缺了什么，为什么"),
+    (
+        "session",
+        "上机记录开始或结束、预约有了结果，或上机记录归属某个预约",
+    ),
+    (
+        "bookings",
+        "设备所有未开始或进行中的预约；消息及其中的令牌均以紧凑 JWS 签名",
+    ),
+    ("claims", "预约令牌的声明：紧凑 JWS 的载荷"),
+    ("check-in", "门户的签到，发往预约的主题：紧凑 JWS 的载荷"),
+    ("bookings-ack", "哪些预约有效，最新消息中哪些被拒、为什么"),
+    ("leaf-message", "台账的一条记录，按序号依次发布"),
+    (
+        "leaf",
+        "记录消息中文本的含义：规范 JSON（RFC 8785），按原样计算哈希",
+    ),
+    ("request", "对网关的查询，带本网关之下的应答主题和关联数据"),
+    ("answer", "应答的一部分，带查询的关联数据"),
+    ("asyncapi", "AsyncAPI 3.0：所有主题及其文档、保留与过期"),
+    (OPENAPI, "OpenAPI 3.1：网关的本地接口"),
+];
+
 fn described(name: &str) -> Option<Value> {
     if name == OPENAPI {
         return Some(console::openapi());
@@ -71,13 +112,26 @@ fn unknown(name: &str) -> text::Text {
     let names = names.join(", ");
     text!(
         "there is no schema `{name}`; there are: {names}",
-        "没有名为 `{name}` 的 schema;可选:{names}"
+        "没有名为 `{name}` 的 schema；可选：{names}"
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, Failure, names, print};
+    use super::{Args, CHINESE, Failure, Language, chinese, names, print};
+
+    #[test]
+    fn every_name_has_one_chinese_summary() {
+        assert!(names().all(|(name, _)| chinese(name).is_some()));
+        assert_eq!(names().count(), CHINESE.len());
+        let args = Args {
+            name: None,
+            json: false,
+        };
+        let mut out = Vec::new();
+        print(&args, Language::ZhCn, &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("哪些预约有效"));
+    }
 
     fn printed(name: Option<&str>, json: bool) -> Result<String, Failure> {
         let args = Args {
@@ -85,7 +139,7 @@ mod tests {
             json,
         };
         let mut out = Vec::new();
-        print(&args, &mut out)?;
+        print(&args, Language::En, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 

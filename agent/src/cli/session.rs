@@ -108,7 +108,7 @@ fn start(args: &Start, context: &Context) -> Result<Outcome, Failure> {
     };
     let done = text!(
         "{}: session {} is open, class {}, since {}",
-        "{}：会话 {} 已开始，类别 {}，自 {}",
+        "{}：上机记录 {} 已开始，类别 {}，自 {}",
         args.machine,
         session.session,
         session.class,
@@ -128,7 +128,7 @@ fn stop(args: &Stop, context: &Context) -> Result<Outcome, Failure> {
     };
     let done = text!(
         "{}: session {} is closed, class {}, begun {}",
-        "{}：会话 {} 已结束，类别 {}，开始于 {}",
+        "{}：上机记录 {} 已结束，类别 {}，开始于 {}",
         args.machine,
         session.session,
         session.class,
@@ -181,7 +181,7 @@ fn lines(open: &[Open], language: Language) -> Vec<String> {
     if open.is_empty() {
         return vec![
             language
-                .pick("no session is open", "没有进行中的会话")
+                .pick("no session is open", "没有进行中的上机记录")
                 .to_owned(),
         ];
     }
@@ -191,7 +191,7 @@ fn lines(open: &[Open], language: Language) -> Vec<String> {
         ],
         [
             "设备",
-            "会话",
+            "上机记录",
             "类别",
             "签到",
             "预约",

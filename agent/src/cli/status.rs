@@ -152,18 +152,26 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
             ledger.delivered
         );
         writeln!(out, "{}", line.say(language))?;
-        if let Some(why) = &ledger.suspended {
-            let line = text!(
-                "the ledger is NEITHER SIGNED NOR PUBLISHED: {why}; restore the right one, or give it up with `lineside ledger new-epoch`",
-                "台账已停止签名和发布：{why}；请恢复正确的台账，或用 `lineside ledger new-epoch` 开启新一期"
-            );
-            writeln!(out, "{}", line.say(language))?;
+        if let Some(reason) = &ledger.suspended {
+            writeln!(out, "  {}", suspended(reason).say(language))?;
         }
     }
     for machine in &live.machines {
         show_machine(out, machine, language)?;
     }
     Ok(())
+}
+
+/// That a ledger is neither signed nor published, why, and what to do.
+pub(super) fn suspended(reason: &str) -> Text {
+    text!(
+        "NOT SIGNED, NOT PUBLISHED: {reason}\n  \
+         what happens is still written here. If the newest state directory can still be had, stop the agent and \
+         put that back; if not, stop it and begin anew: `lineside ledger new-epoch --reason …`",
+        "已停止签名和发布：磁盘上的台账不能延续已签名的内容（{reason}）\n  \
+         发生的一切仍记录在本机。若能找回最新的状态目录，请停止程序并放回；否则请停止程序并建立新台账：\
+         `lineside ledger new-epoch --reason …`"
+    )
 }
 
 fn show_machine(out: &mut impl Write, machine: &LiveMachine, language: Language) -> io::Result<()> {
@@ -214,7 +222,7 @@ fn show_machine(out: &mut impl Write, machine: &LiveMachine, language: Language)
 fn in_short(session: &LiveSession) -> Text {
     let mut said = text!(
         "session {}, class {}, since {}",
-        "会话 {}，类别 {}，自 {}",
+        "上机记录 {}，类别 {}，自 {}",
         session.session,
         session.class,
         session.from
@@ -269,9 +277,45 @@ fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io
 
 #[cfg(test)]
 mod tests {
-    use super::in_short;
-    use crate::live::LiveSession;
-    use lineside_proto::{CheckIn, Class, Time};
+    use super::{in_short, show};
+    use crate::live::{LedgerFigures, Live, LiveSession, UplinkFigures};
+    use crate::text::Language;
+    use lineside_proto::{CheckIn, Class, Clock, ClockStatus, OutboxFigures, Time};
+
+    #[test]
+    fn a_ledger_that_is_not_signed_says_why_and_what_to_do() {
+        let mut live = Live {
+            site: "site".parse().unwrap(),
+            gateway: "gw".parse().unwrap(),
+            version: "0".to_owned(),
+            started: Time::from_millis(0),
+            at: Time::from_millis(0),
+            clock: Clock {
+                status: ClockStatus::U,
+                offset_ms: None,
+            },
+            machines: Vec::new(),
+            uplink: UplinkFigures::default(),
+            outbox: OutboxFigures::default(),
+            ledger: Some(LedgerFigures::default()),
+        };
+        let said = |live: &Live, language| {
+            let mut out = Vec::new();
+            show(&mut out, live, language).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(!said(&live, Language::En).contains("new-epoch"));
+        let reason = Some("it was cut off".to_owned());
+        live.ledger.as_mut().unwrap().suspended = reason;
+        for (language, word) in [
+            (Language::En, "NOT SIGNED, NOT PUBLISHED: it was cut off"),
+            (Language::ZhCn, "已停止签名和发布"),
+        ] {
+            let said = said(&live, language);
+            let all = [word, "it was cut off", "lineside ledger new-epoch"];
+            assert!(all.iter().all(|word| said.contains(word)), "{said}");
+        }
+    }
 
     #[test]
     fn a_session_is_told_in_one_line() {
@@ -289,7 +333,10 @@ mod tests {
             said.en,
             "session 01J, class OWN, since 2026-11-23T08:00:00.000Z"
         );
-        assert_eq!(said.zh, "会话 01J，类别 OWN，自 2026-11-23T08:00:00.000Z");
+        assert_eq!(
+            said.zh,
+            "上机记录 01J，类别 OWN，自 2026-11-23T08:00:00.000Z"
+        );
         session.booking = Some("bk-77".to_owned());
         session.expected_end = Some(Time::from_millis(1_795_428_000_000));
         let said = in_short(&session);

@@ -15,7 +15,7 @@ use super::desk::Desk;
 use super::problem::{Problem, json};
 use super::{BODY_BYTES_MAX, openapi};
 use crate::live::{Live, LiveMachine, LiveSession};
-use crate::run::{Arrival, Ask, Departure, put};
+use crate::run::{Arrival, Ask, Departure, PastSession, put};
 use crate::text;
 
 /// Who asks, in the ledger, where it comes through the console.
@@ -52,6 +52,8 @@ pub(super) struct SessionStop {
 pub(super) struct Sessions {
     /// The one that is open.
     open: Option<LiveSession>,
+    /// Those that have ended, newest first: at most 50, as far as the newest 20,000 leaves of the ledger tell.
+    recent: Vec<PastSession>,
 }
 
 pub(super) async fn alive() -> &'static str {
@@ -82,8 +84,15 @@ pub(super) async fn sessions(
     State(desk): Shared,
     Path(machine): Path<String>,
 ) -> Result<Response, Problem> {
-    let open = found(&desk, &machine).await?.session;
-    Ok(json(&Sessions { open }))
+    let LiveMachine {
+        machine, session, ..
+    } = found(&desk, &machine).await?;
+    let ask = |reply| Ask::Sessions { machine, reply };
+    let recent = put(&desk.asks, ask).await.ok_or_else(Problem::stopping)?;
+    Ok(json(&Sessions {
+        open: session,
+        recent: recent?,
+    }))
 }
 
 pub(super) async fn start(

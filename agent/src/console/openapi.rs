@@ -51,20 +51,20 @@ pub(super) const ENDPOINTS: [Endpoint; 12] = [
     ),
     get(
         "/api/v1/machines/{machine}/sessions",
-        "The session of a machine that is open",
-        "设备进行中的会话",
+        "The session of a machine that is open, and the newest that have ended",
+        "设备进行中的上机记录，以及最近结束的上机记录",
         Content::Json(SchemaGenerator::subschema_for::<Sessions>),
     ),
     post(
         "/api/v1/machines/{machine}/session/start",
         "Check-in at the machine: opens its session",
-        "现场签到：开始设备的会话",
+        "现场签到：开始设备的上机记录",
         SchemaGenerator::subschema_for::<SessionStart>,
     ),
     post(
         "/api/v1/machines/{machine}/session/stop",
         "Check-out at the machine: closes its session",
-        "现场签退：结束设备的会话",
+        "现场签退：结束设备的上机记录",
         SchemaGenerator::subschema_for::<SessionStop>,
     ),
     get(

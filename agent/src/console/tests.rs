@@ -5,7 +5,7 @@ use super::openapi::{ENDPOINTS, document};
 use super::{PATIENCE, router};
 use crate::config::model::{Console, Secret};
 use crate::live::{Live, LiveMachine, LiveSession, UplinkFigures};
-use crate::run::{Ask, Refused};
+use crate::run::{Ask, PastSession, Refused};
 use crate::text;
 use crate::text::Language;
 use axum::body::{Body, to_bytes};
@@ -34,6 +34,20 @@ fn session(by: &str) -> LiveSession {
         by: Some(by.to_owned()),
         from: time(),
         expected_end: None,
+    }
+}
+
+fn past() -> PastSession {
+    PastSession {
+        session: "01H".to_owned(),
+        booking: None,
+        class: Class::Own,
+        check_in: CheckIn::Local,
+        by: None,
+        from: time(),
+        to: Some(time()),
+        reason: None,
+        index: 7,
     }
 }
 
@@ -75,11 +89,15 @@ async fn agent(mut asks: mpsc::Receiver<Ask>) {
     while let Some(ask) = asks.recv().await {
         match ask {
             Ask::Live(reply) => drop(reply.send(live())),
+            Ask::Sessions { machine, reply } => {
+                assert_eq!(machine, mill);
+                drop(reply.send(Ok(vec![past()])));
+            }
             Ask::CheckIn { arrival, reply, .. } if arrival.machine != mill => {
                 drop(reply.send(Err(Refused::UnknownMachine(arrival.machine))));
             }
             Ask::CheckIn { arrival, reply, .. } if arrival.booking.is_some() => {
-                let text = text!("another session is open", "已有其他会话");
+                let text = text!("another session is open", "已有其他上机记录");
                 drop(reply.send(Err(Refused::Conflict(text))));
             }
             Ask::CheckIn { arrival, reply, .. } => {
@@ -184,6 +202,7 @@ async fn what_there_is_to_know_is_answered() {
     let (_, _, body) = stand.ask(get("/api/v1/machines/mill/sessions")).await;
     let sessions: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(sessions["open"]["session"], "01J");
+    assert_eq!(sessions["recent"][0]["session"], "01H");
     for (path, expected) in [
         ("/healthz", 200),
         ("/readyz", 200),
@@ -301,7 +320,7 @@ async fn somebody_checks_in_and_out() {
     let (_, _, body) = stand.ask(post(start, "{\"booking\":\"bk-1\"}")).await;
     let refused: Value = serde_json::from_slice(&body).unwrap();
     let expected =
-        json!({"error": "conflict", "en": "another session is open", "zh": "已有其他会话"});
+        json!({"error": "conflict", "en": "another session is open", "zh": "已有其他上机记录"});
     assert_eq!(refused, expected);
 }
 

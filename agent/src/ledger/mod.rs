@@ -152,7 +152,9 @@ impl Ledger {
         };
         state.suspended = state.judge(&origin, &left)?;
         if let Some(reason) = &state.suspended {
-            tracing::error!("the ledger is neither signed nor published: {reason}");
+            tracing::error!(
+                "the ledger is neither signed nor published: {reason}; `lineside status` says what to do"
+            );
         }
         let note = state.restore_note(&dir, kept)?;
         let opened = Opened {
@@ -314,7 +316,9 @@ impl Ledger {
             "a head of {} leaves, signed by this gateway's key, is known elsewhere, and this ledger does not continue it",
             head.size
         );
-        tracing::error!("the ledger is neither signed nor published any more: {reason}");
+        tracing::error!(
+            "the ledger is neither signed nor published any more: {reason}; `lineside status` says what to do"
+        );
         state.suspended = Some(reason.into());
         self.shared.durable.send_replace(0);
         Ok(Seen::Conflict)

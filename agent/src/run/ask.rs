@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Difference, ProbeFailure, Probed, ReloadError};
+use super::{Difference, PastSession, ProbeFailure, Probed, ReloadError};
 use crate::entered;
 use crate::live::{Live, LiveSession};
 use crate::pseudonym::Pseudonyms;
@@ -47,6 +47,13 @@ pub enum Ask {
         points: Vec<String>,
         /// The answer.
         reply: oneshot::Sender<Result<Vec<Probed>, ProbeFailure>>,
+    },
+    /// The newest sessions of a machine that have ended, newest first.
+    Sessions {
+        /// The machine.
+        machine: Identifier,
+        /// The answer.
+        reply: Reply<Vec<PastSession>>,
     },
     /// Somebody at a machine begins to use it.
     CheckIn {

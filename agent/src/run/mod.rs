@@ -10,6 +10,7 @@ mod opening;
 mod probed;
 mod progress;
 mod recording;
+mod sessions;
 mod snapshot;
 mod supervisor;
 
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use ask::{Arrival, Ask, Departure, Refused, Reply, Rotated, put};
 pub use maps::Maps;
 pub use probed::{ProbeFailure, Probed, places, probed};
+pub use sessions::PastSession;
 pub use supervisor::{Difference, ReloadError};
 
 use crate::clock::{Clock, Discipline, SystemClock, boot_id};
@@ -258,15 +260,23 @@ fn start_uplink(
         board: board.clone(),
     };
     let settings = &gateway.uplink;
-    // Ends with the uplink, by the same word.
-    drop(commands::start(
-        settings,
-        topics.clone(),
-        &offline,
-        inbound,
-        known,
-        stop.clone(),
-    ));
+    let (settings_of, topics_of) = (settings.clone(), topics.clone());
+    let (gateway_of, stop_of) = (offline.clone(), stop.clone());
+    let mut inbound = inbound;
+    tokio::spawn(async move {
+        // Bookings that came before the machines have joined would be taken for a stranger's.
+        if inbound.machines.changed().await.is_ok() {
+            // Ends with the uplink, by the same word.
+            drop(commands::start(
+                &settings_of,
+                topics_of,
+                &gateway_of,
+                inbound,
+                known,
+                stop_of,
+            ));
+        }
+    });
     let sources = uplink::Sources {
         outbox,
         ledger,

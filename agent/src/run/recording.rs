@@ -323,8 +323,11 @@ impl Recording {
         if ack.revision.is_some() {
             self.acknowledge(&ack, pace);
         }
-        self.outlet.machines.send_modify(|machines| {
+        // At the start they are told together, when the last has joined.
+        let awaited = self.awaited;
+        self.outlet.machines.send_if_modified(|machines| {
             Arc::make_mut(machines).insert(machine);
+            awaited == 0
         });
     }
 
@@ -369,7 +372,10 @@ impl Recording {
         if self.recorder.slots().count() < self.awaited {
             return;
         }
-        self.awaited = 0;
+        if pace.status_said.is_none() {
+            self.awaited = 0;
+            self.outlet.machines.send_modify(|_| ());
+        }
         let counts = self.recorder.counts();
         if now >= pace.status_due || pace.status_said != Some(counts) {
             pace.status_due = now + self.origin.heartbeat;

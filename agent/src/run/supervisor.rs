@@ -11,18 +11,21 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::ask::Ask;
+use super::ask::{Ask, Refused, Reply};
 use super::clock_document;
 use super::probed::{ProbeFailure, Probed, places, probed};
 use super::recording::{Order, Parting};
+use super::sessions::{self, PastSession};
 use crate::clock::{Clock, Discipline};
 use crate::config::model::{Gateway, MachineMap};
 use crate::config::{self, Faults};
 use crate::field::{Field, Texts};
 use crate::ledger::Ledger;
 use crate::live::{LedgerFigures, Live, LiveMachine, UplinkFigures};
+use crate::logs::chain;
 use crate::outbox::Outbox;
 use crate::sample::Slot;
+use crate::text;
 
 /// Why a reload was refused: the old configuration keeps running.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +154,7 @@ impl Supervisor {
                 let result = self.probe(&machine, &points).await;
                 drop(reply.send(result));
             }
+            Ask::Sessions { machine, reply } => self.sessions(machine, reply),
             // The recorder answers these itself; where it has ended, the reply goes with the order.
             Ask::CheckIn {
                 arrival,
@@ -196,6 +200,21 @@ impl Supervisor {
         }
     }
 
+    /// Looks sessions up beside everything else: that reads the disk.
+    fn sessions(&self, machine: Identifier, reply: Reply<Vec<PastSession>>) {
+        let ledger = self.ledger.clone();
+        tokio::task::spawn_blocking(move || {
+            let told = sessions::recent(&ledger, &machine).map_err(|error| {
+                let said = chain(&error);
+                Refused::Unavailable(text!(
+                    "the ledger can't be read: {said}",
+                    "无法读取台账：{said}"
+                ))
+            });
+            drop(reply.send(told));
+        });
+    }
+
     async fn snapshot(&self) -> Live {
         let (reply, answer) = oneshot::channel();
         let machines = match self.orders.send(Order::Snapshot(reply)).await {
@@ -230,6 +249,7 @@ impl Supervisor {
                 signed: self.ledger.signed(),
                 delivered: self.ledger.delivered(),
                 suspended: self.ledger.suspended().map(|why| why.to_string()),
+                keys: self.ledger.keys().iter().map(ToString::to_string).collect(),
             }),
         }
     }

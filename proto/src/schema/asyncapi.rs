@@ -41,6 +41,9 @@ pub(super) fn document() -> Value {
         }
         schemas.extend(generator.take_definitions(true));
     }
+    channels.insert(CHECKPOINT.into(), checkpoint_channel());
+    operations.insert(format!("send-{CHECKPOINT}"), checkpoint_operation());
+    messages.insert(CHECKPOINT.into(), checkpoint_message());
     for document in &DOCUMENTS {
         if let Some(schema) = schemas.get_mut(document.type_name) {
             pin_version(schema);
@@ -59,6 +62,44 @@ pub(super) fn document() -> Value {
         "channels": channels,
         "operations": operations,
         "components": {"messages": messages, "schemas": schemas},
+    })
+}
+
+/// The one thing that travels and is no JSON: it has no schema of its own.
+const CHECKPOINT: &str = "checkpoint";
+
+/// What a checkpoint is.
+const CHECKPOINT_SUMMARY: &str =
+    "The newest signed checkpoint of the ledger (C2SP tlog-checkpoint), after all its leaves";
+
+fn checkpoint_message() -> Value {
+    json!({
+        "name": CHECKPOINT,
+        "summary": CHECKPOINT_SUMMARY,
+        "contentType": content_type::TEXT,
+        "payload": {"type": "string", "description": "A signed note (C2SP signed-note)"},
+    })
+}
+
+fn checkpoint_channel() -> Value {
+    let address = address(|topics, _| topics.checkpoint());
+    let target = format!("#/components/messages/{CHECKPOINT}");
+    json!({
+        "address": address,
+        "title": CHECKPOINT,
+        "description": CHECKPOINT_SUMMARY,
+        "messages": {CHECKPOINT: {"$ref": target}},
+        "parameters": parameters(&address),
+    })
+}
+
+fn checkpoint_operation() -> Value {
+    json!({
+        "action": "send",
+        "channel": {"$ref": format!("#/channels/{CHECKPOINT}")},
+        "summary": CHECKPOINT_SUMMARY,
+        "messages": [{"$ref": format!("#/channels/{CHECKPOINT}/messages/{CHECKPOINT}")}],
+        "bindings": {"mqtt": {"qos": 1, "retain": true, "bindingVersion": "0.2.0"}},
     })
 }
 
@@ -128,6 +169,17 @@ fn message(document: &Document, travels: &Travels, payload: Schema) -> Value {
 
 fn channel(document: &Document, travels: &Travels) -> Value {
     let address = address(travels.topic);
+    json!({
+        "address": address,
+        "title": travels.channel,
+        "description": document.summary,
+        "messages": {},
+        "parameters": parameters(&address),
+    })
+}
+
+/// What stands in the braces of an address.
+fn parameters(address: &str) -> Map<String, Value> {
     let mut parameters = Map::new();
     for (parameter, description) in [
         (
@@ -146,13 +198,7 @@ fn channel(document: &Document, travels: &Travels) -> Value {
     if let Some(Value::Object(prefix)) = parameters.get_mut("prefix") {
         prefix.insert("default".into(), Topics::PREFIX.into());
     }
-    json!({
-        "address": address,
-        "title": travels.channel,
-        "description": document.summary,
-        "messages": {},
-        "parameters": parameters,
-    })
+    parameters
 }
 
 fn operation(document: &Document, travels: &Travels) -> Value {
