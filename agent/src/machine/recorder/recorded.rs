@@ -269,13 +269,25 @@ impl Recorded {
                 machine: self.map.machine.clone(),
                 transition: *transition,
                 decided: self.decided,
-                reason: self.states.standing().reason_text.clone(),
+                reason: self.reason(transition),
             });
         }
         let horizon_ms = self.states.horizon_ms();
         let leaves = &mut commit.leaves;
         self.account
             .decide(transitions, horizon_ms, house.context(), leaves);
+    }
+
+    /// Why a transition came, in words. Of several that are decided at once only the last has the standing reason.
+    fn reason(&self, transition: &Transition) -> String {
+        let place = transition.rule.map(usize::from);
+        let rule = place.and_then(|place| self.map.rules.get(place));
+        let standing = self.states.standing();
+        match rule {
+            Some(rule) => rule.when.clone(),
+            None if standing.state == transition.to => standing.reason_text.clone(),
+            None => String::new(),
+        }
     }
 
     /// A gap of this machine in which no message had been made, its reason to be said.

@@ -89,6 +89,18 @@ fn says_unknown_first_then_what_the_rules_give_then_heartbeats() {
 }
 
 #[test]
+fn each_of_several_changes_has_its_own_reason() {
+    let mut recorder = recorder(FRESH);
+    recorder.handle(&reading(0, Ok(Value::Int(9))));
+    let commit = recorder.handle(&reading(20_000, Ok(Value::Int(9))));
+    let told = commit.changes.iter();
+    let told: Vec<_> = told
+        .map(|change| (change.transition.to, change.reason.as_str()))
+        .collect();
+    assert_eq!(told, [(State::Unknown, ""), (State::Run, "speed > 5")]);
+}
+
+#[test]
 fn a_silence_makes_the_machine_unknown_and_leaves_a_gap_when_it_ends() {
     let mut recorder = recorder(FRESH);
     let mut commits = vec![recorder.handle(&reading(1_000, Ok(Value::Int(9))))];
