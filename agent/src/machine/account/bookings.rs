@@ -147,7 +147,15 @@ impl Account {
         booking.token.as_ref()?;
         let (open, close) = window(booking);
         let earliest = open.max(since);
-        let fits = |from: Time, to: Time| booking.issued < from && earliest <= from && to <= close;
+        let others = self.running.held.iter().map(|held| &held.booking);
+        let others = others.filter(|other| other.id != booking.id);
+        // As if the token had been there: the next booking's start would have ended the session, and nothing else.
+        let fits = |from: Time, to: Time| {
+            let mut starts = others.clone().map(|other| other.start);
+            booking.issued < from
+                && (earliest..close).contains(&from)
+                && !starts.any(|start| from < start && start < to)
+        };
         let past = self
             .lasting
             .past

@@ -99,8 +99,11 @@ impl Account {
             Queued::In(session) => session.booking.as_deref() == Some(booking),
             Queued::Out { .. } => false,
         });
-        if is_queued || self.lasting.is_done(booking) {
+        if is_queued || self.lasting.is_spent(booking) {
             return Err(SessionRefusal::Used(booking.to_owned()));
+        }
+        if self.lasting.is_done(booking) {
+            return Err(SessionRefusal::NoBooking(booking.to_owned()));
         }
         let mut known = self.running.held.iter();
         let held = known

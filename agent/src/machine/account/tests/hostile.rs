@@ -159,3 +159,31 @@ fn what_was_withheld_before_a_restart_is_not_told_by_a_source_later() {
         assert_eq!(told, is_told, "{comes} {stops} {minute}");
     }
 }
+
+#[test]
+fn a_late_token_binds_what_overran_but_not_what_is_the_next_ones() {
+    let (a, unbooked) = (booking("a", 0, 60, Class::Ext), "open UNB - 0");
+    let bound = [unbooked, "bind a UNB EXT", "close 0 90 ended", "a overrun"];
+    let not_bound = [unbooked, "a fulfilled", "close 0 90 idle"];
+    for (next, expected) in [(120, &bound[..]), (60, &not_bound[..])] {
+        let mut scene = Scene::new(CheckInMode::Required);
+        let next = booking("b", next, next + 60, Class::Own);
+        scene.book(std::slice::from_ref(&next));
+        scene.until(0, Run);
+        scene.until(70, Run);
+        scene.book(&[a.clone(), next]);
+        scene.until(90, Idle);
+        scene.until(110, Idle);
+        scene.check(expected);
+    }
+}
+
+#[test]
+fn a_check_in_after_the_window_in_which_nothing_ran_is_refused_aloud() {
+    let mut scene = Scene::new(CheckInMode::Required);
+    let a = booking("a", 0, 60, Class::Ext);
+    scene.book(std::slice::from_ref(&a));
+    scene.until(80, Idle);
+    let refused = scene.arrive_at(0, &a);
+    assert_eq!(refused, Err(SessionRefusal::NoBooking("a".to_owned())));
+}
