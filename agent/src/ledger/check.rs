@@ -125,6 +125,11 @@ pub fn check(state_dir: &Path, key: &Path, base: &str) -> Result<Checked, CheckE
 
 /// Checks the leaves after those that are signed; gives how many there are in all.
 fn unsigned(dir: &Path, size: u64) -> Result<u64, CheckError> {
+    let lost = dir.join(journal::LOST);
+    if lost.exists() {
+        let what = "it is what was left when leaves that had been durable were lost";
+        return Err(LedgerError::damaged(lost, what).into());
+    }
     let (first, leaves) = journal::look(dir)?;
     let end = first.saturating_add(u64::try_from(leaves.len()).unwrap_or(u64::MAX));
     let path = dir.join("journal");

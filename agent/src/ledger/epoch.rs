@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::{Checkpoint, PriorHead, verify};
 
-use super::head::{self, Signed};
-use super::{FOLDER, Keys, LedgerError, disk, kept_note, lock_key, log, open_memory};
+use super::head::{self, Memory, Signed};
+use super::{FOLDER, Keys, LedgerError, disk, kept_note, keys, lock_key, log};
 
 /// Ledgers of one epoch that are put aside at most: each is the trace of an interrupted change.
 const ASIDE_MAX: u32 = 100;
@@ -28,15 +28,22 @@ pub fn new_epoch(
 ) -> Result<PathBuf, LedgerError> {
     let dir = state_dir.join(FOLDER);
     let key_lock = lock_key(key)?;
-    let (mut memory, remembered) = open_memory(key)?;
-    let epoch = remembered.as_ref().map_or(1, |signed| signed.epoch);
+    let path = keys::head_path(key);
+    let (mut memory, remembered) = Memory::open(&path).map_err(LedgerError::disk(path))?;
+    let remembered = remembered.signed();
+    let epoch = match remembered {
+        Some(signed) => signed.epoch,
+        // No epoch may come twice: the highest that anything tells of was the last.
+        None => noted(&dir, base).unwrap_or(1).max(aside(state_dir)),
+    };
     disk::make_dirs(&dir).map_err(LedgerError::disk(&dir))?;
     let lock = log::lock(&dir)?;
-    let aside = free_name(state_dir, epoch)?;
-    let last = last_head(&dir, key, base, remembered.as_ref());
-    if let (None, Some(last)) = (&remembered, &last) {
+    let free = free_name(state_dir, epoch)?;
+    let last = last_head(&dir, key, base, remembered);
+    if let (None, Some(last)) = (remembered, &last) {
         // The note goes aside with the folder: without a record a crash would leave no trace of it.
         let known = Signed {
+            origin: last.origin.clone(),
             size: last.size,
             root: last.root.to_string(),
             ..Signed::nothing(base, epoch, None)
@@ -51,11 +58,29 @@ pub fn new_epoch(
     });
     let next = Signed::nothing(base, epoch.saturating_add(1), prior);
     // The folder first: a crash in between leaves a record that no ledger fits, and nothing is signed.
-    fs::rename(&dir, &aside).map_err(LedgerError::disk(&aside))?;
+    fs::rename(&dir, &free).map_err(LedgerError::disk(&free))?;
     disk::sync(state_dir).map_err(LedgerError::disk(state_dir))?;
     memory.write(&next).map_err(LedgerError::disk(key))?;
     drop((lock, key_lock));
-    Ok(aside)
+    Ok(free)
+}
+
+/// The epoch that the note in a ledger's directory is of; none without one of this ledger.
+pub(super) fn noted(dir: &Path, base: &str) -> Option<u32> {
+    let note = Note::parse(&kept_note(dir)?).ok()?;
+    head::epoch_of(base, &Checkpoint::parse(&note.text).ok()?.origin)
+}
+
+/// The epoch that those put aside tell of: the one after the last of them.
+pub(super) fn aside(state_dir: &Path) -> u32 {
+    let epoch_of = |name: &str| {
+        let number = name.strip_prefix(FOLDER)?.strip_prefix(".e")?;
+        number.split('.').next()?.parse::<u32>().ok()
+    };
+    // A folder that can't be read tells of none; what is done next will say so.
+    let entries = fs::read_dir(state_dir).into_iter().flatten().flatten();
+    let epochs = entries.filter_map(|entry| epoch_of(entry.file_name().to_str()?));
+    epochs.max().map_or(1, |last| last.saturating_add(1))
 }
 
 /// The last head that was signed, as far as anything here remembers.

@@ -55,25 +55,56 @@ pub(super) fn origin(base: &str, epoch: u32) -> String {
     }
 }
 
+/// The epoch of an origin; none if that is not one of this ledger.
+pub(super) fn epoch_of(base: &str, origin: &str) -> Option<u32> {
+    match origin.strip_prefix(base)? {
+        "" => Some(1),
+        rest => {
+            let epoch = rest.strip_prefix("/e")?.parse().ok()?;
+            (self::origin(base, epoch) == origin).then_some(epoch)
+        }
+    }
+}
+
 /// The record on disk.
 #[derive(Debug)]
 pub(super) struct Memory {
     slots: Slots,
 }
 
-impl Memory {
-    /// Opens the record; also gives what it says, if anything.
-    pub(super) fn open(path: &Path) -> io::Result<(Self, Option<Signed>)> {
-        let slots = Slots::open(path)?;
-        let signed = slots.read().map(|bytes| serde_json::from_slice(&bytes));
-        let signed = signed.transpose().map_err(io::Error::from)?;
-        if signed.is_none() && slots.is_damaged() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the record of what was signed last is damaged in both copies",
-            ));
+/// What the record says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Remembered {
+    /// There is none: nothing was ever signed, or it was lost.
+    Nothing,
+    /// What was signed last.
+    Signed(Signed),
+    /// Both copies are damaged: nobody knows.
+    Damaged,
+}
+
+impl Remembered {
+    /// What was signed last, as far as the record says it.
+    pub(super) fn signed(&self) -> Option<&Signed> {
+        match self {
+            Self::Signed(signed) => Some(signed),
+            Self::Nothing | Self::Damaged => None,
         }
-        Ok((Self { slots }, signed))
+    }
+}
+
+impl Memory {
+    /// Opens the record; also gives what it says.
+    pub(super) fn open(path: &Path) -> io::Result<(Self, Remembered)> {
+        let slots = Slots::open(path)?;
+        let remembered = match slots.read() {
+            Some(bytes) => {
+                serde_json::from_slice(&bytes).map_or(Remembered::Damaged, Remembered::Signed)
+            }
+            None if slots.is_damaged() => Remembered::Damaged,
+            None => Remembered::Nothing,
+        };
+        Ok((Self { slots }, remembered))
     }
 
     /// Replaces the record; durable on return.

@@ -1,9 +1,12 @@
 //! The journal: the leaves that do not fill a bundle yet, durable one append after the other.
 //!
 //! A head (magic, the index of its first leaf, CRC-32 of both) and a frame a leaf: length, CRC-32 over the
-//! leaf's index and bytes, the bytes; numbers little-endian. A frame that is torn or does not fit its CRC ends
-//! the journal: it was never reported durable, unless the disk lost what it had promised, which the signed
-//! head and the delivered mark show. A journal is replaced as a whole when the leaves before it are in a bundle.
+//! leaf's index and bytes, the bytes; numbers little-endian. The first frame of an append is marked as *settled*:
+//! all before it was durable when it was written. A frame that is torn or does not fit its CRC ends the journal.
+//! Where a settled one follows, the disk has lost what it had promised to keep: what is left is put aside as
+//! `journal.lost`, and as long as that is there nothing is signed. Where none follows, it was never reported durable,
+//! or the signed head and the delivered mark show it. A journal is replaced as a whole when the leaves before it
+//! are in a bundle.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,6 +20,14 @@ use super::disk;
 const MAGIC: [u8; 4] = *b"LSJ1";
 const HEAD_BYTES: usize = 16;
 const FRAME_HEAD_BYTES: usize = 8;
+
+/// In a frame's length: it is settled.
+const SETTLED: u32 = 1 << 31;
+/// The same in the index that its CRC is over.
+const SETTLED_INDEX: u64 = 1 << 63;
+
+/// Holds what was left behind damage: not by a torn end, but by a disk that did not keep its promise.
+pub(super) const LOST: &str = "journal.lost";
 
 /// Leaves of a journal at most: all but one of a bundle, and one append on top of them.
 const LEAVES_MAX: usize = 2 * 256 - 1;
@@ -35,7 +46,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens the journal and gives the index of its first leaf and its leaves; a torn end is cut off, and kept
-    /// aside as `journal.torn`. A new one begins with leaf 0.
+    /// aside as `journal.torn`, or as [`LOST`] if it is more than that. A new one begins with leaf 0.
     pub(super) fn open(dir: &Path) -> Result<(Self, u64, Vec<Vec<u8>>), LedgerError> {
         let path = dir.join("journal");
         if !path.exists() {
@@ -57,12 +68,7 @@ impl Journal {
         let end = (HEAD_BYTES + used) as u64;
         let torn = bytes.get(HEAD_BYTES + used..).unwrap_or_default();
         if !torn.is_empty() {
-            tracing::warn!(
-                bytes = torn.len(),
-                "the end of the ledger's journal was torn, as by a power cut; it had not been reported durable"
-            );
-            // For whoever wants to know; a full disk must not keep the ledger from opening.
-            drop(fs::write(dir.join("journal.torn"), torn));
+            put_aside(dir, torn, first + leaves.len() as u64)?;
             file.set_len(end).map_err(failed())?;
             file.sync_all().map_err(failed())?;
         }
@@ -72,8 +78,11 @@ impl Journal {
     /// Replaces the journal by one that begins at `first` with these leaves; durable on return.
     pub(super) fn create(dir: &Path, first: u64, leaves: &[Vec<u8>]) -> Result<Self, LedgerError> {
         let path = dir.join("journal");
-        let bytes = framed(first, leaves)?;
-        let whole = [&head(first)[..], &bytes].concat();
+        let mut whole = head(first).to_vec();
+        for (index, leaf) in (first..).zip(leaves) {
+            // Each is settled: they come to be there together.
+            whole.extend_from_slice(&framed(index, std::slice::from_ref(leaf))?);
+        }
         disk::put(&path, &whole).map_err(LedgerError::disk(&path))?;
         let file = OpenOptions::new()
             .read(true)
@@ -118,8 +127,49 @@ pub(super) fn look(dir: &Path) -> Result<(u64, Vec<Vec<u8>>), LedgerError> {
     read.map_err(LedgerError::disk(&path))?;
     let first = head_of(&bytes)
         .ok_or_else(|| LedgerError::damaged(&path, "its head is not that of a journal"))?;
-    let (leaves, _) = frames_of(bytes.get(HEAD_BYTES..).unwrap_or_default(), first);
+    let (leaves, used) = frames_of(bytes.get(HEAD_BYTES..).unwrap_or_default(), first);
+    let bad = first + leaves.len() as u64;
+    let rest = bytes.get(HEAD_BYTES + used..).unwrap_or_default();
+    if is_lost(rest, bad) {
+        let what = format!("leaf {bad} does not fit its CRC, and had been durable");
+        return Err(LedgerError::damaged(path, what));
+    }
     Ok((first, leaves))
+}
+
+/// Keeps what is cut off: for whoever wants to know, and so that a loss is not forgotten.
+fn put_aside(dir: &Path, torn: &[u8], bad: u64) -> Result<(), LedgerError> {
+    let bytes = torn.len();
+    let lost = dir.join(LOST);
+    if is_lost(torn, bad) && !lost.exists() {
+        tracing::error!(
+            bytes,
+            leaf = bad,
+            "the ledger's journal is damaged within: leaves that had been durable are lost; journal.lost holds what is left"
+        );
+        return disk::put(&lost, torn).map_err(LedgerError::disk(&lost));
+    }
+    tracing::warn!(
+        bytes,
+        "the end of the ledger's journal was torn, as by a power cut; it had not been reported durable"
+    );
+    // A full disk must not keep the ledger from opening.
+    drop(fs::write(dir.join("journal.torn"), torn));
+    Ok(())
+}
+
+/// Whether what follows a frame that does not fit, that of leaf `bad`, shows that it had been durable.
+fn is_lost(torn: &[u8], bad: u64) -> bool {
+    let candidates = (1..torn.len()).filter_map(|at| {
+        let rest = torn.get(at..)?;
+        let (length, is_settled) = length_of(rest)?;
+        is_settled.then_some(rest.get(..FRAME_HEAD_BYTES + length)?)
+    });
+    // No text has bytes like those of a frame's head, so that there are no more candidates than frames.
+    candidates.take(LEAVES_MAX).any(|frame| {
+        let mut later = (bad..).skip(1).take(LEAVES_MAX);
+        later.any(|index| frame_of(frame, index).is_some())
+    })
 }
 
 fn head(first: u64) -> [u8; HEAD_BYTES] {
@@ -143,14 +193,15 @@ fn head_of(bytes: &[u8]) -> Option<u64> {
     (bytes.get(..HEAD_BYTES)? == head(first)).then_some(first)
 }
 
-fn crc_of(index: u64, leaf: &[u8]) -> u32 {
+fn crc_of(index: u64, is_settled: bool, leaf: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&index.to_le_bytes());
+    let mark = if is_settled { SETTLED_INDEX } else { 0 };
+    crc.update(&(index | mark).to_le_bytes());
     crc.update(leaf);
     crc.finalize()
 }
 
-/// The frames of leaves, the first of which has this index.
+/// The frames of leaves that are appended together, the first of which has this index and is settled.
 pub(super) fn framed(first: u64, leaves: &[Vec<u8>]) -> Result<Vec<u8>, LedgerError> {
     let mut bytes = Vec::new();
     for (index, leaf) in (first..).zip(leaves) {
@@ -158,8 +209,10 @@ pub(super) fn framed(first: u64, leaves: &[Vec<u8>]) -> Result<Vec<u8>, LedgerEr
         if leaf.len() > LEAF_BYTES_MAX {
             return Err(lineside_proto::ledger::LeafError::TooLong(leaf.len()).into());
         }
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&crc_of(index, leaf).to_le_bytes());
+        let is_settled = index == first;
+        let mark = if is_settled { SETTLED } else { 0 };
+        bytes.extend_from_slice(&(length | mark).to_le_bytes());
+        bytes.extend_from_slice(&crc_of(index, is_settled, leaf).to_le_bytes());
         bytes.extend_from_slice(leaf);
     }
     Ok(bytes)
@@ -180,14 +233,19 @@ fn frames_of(bytes: &[u8], first: u64) -> (Vec<Vec<u8>>, usize) {
     (leaves, used)
 }
 
+/// The length that a frame says its leaf has, if it can be one, and whether it is settled.
+fn length_of(frame: &[u8]) -> Option<(usize, bool)> {
+    let word = u32::from_le_bytes(frame.get(..4)?.try_into().ok()?);
+    let length = usize::try_from(word & !SETTLED).ok()?;
+    let fits = (1..=LEAF_BYTES_MAX).contains(&length);
+    fits.then_some((length, word & SETTLED != 0))
+}
+
 fn frame_of(bytes: &[u8], index: u64) -> Option<&[u8]> {
-    let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
-    let length = usize::try_from(length)
-        .ok()
-        .filter(|length| (1..=LEAF_BYTES_MAX).contains(length))?;
+    let (length, is_settled) = length_of(bytes)?;
     let crc = u32::from_le_bytes(bytes.get(4..FRAME_HEAD_BYTES)?.try_into().ok()?);
     let leaf = bytes.get(FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + length)?;
-    (crc == crc_of(index, leaf)).then_some(leaf)
+    (crc == crc_of(index, is_settled, leaf)).then_some(leaf)
 }
 
 /// Removes what an interrupted replacement left.

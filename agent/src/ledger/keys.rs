@@ -16,11 +16,15 @@ use lineside_proto::ledger::KeyLeaf;
 use lineside_proto::ledger::note::{KeyKind, NoteError, Signature, SignerKey, VerifierKey};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::disk;
 
 /// Bytes of a key file at most.
 const KEY_BYTES_MAX: u64 = 4096;
+
+/// Bytes of a key file that is written here: it has 138.
+const KEY_FILE_BYTES: usize = 256;
 
 /// The name of the credential that systemd may hand over (`LoadCredential=ledger.key:…`).
 const CREDENTIAL: &str = "ledger.key";
@@ -76,12 +80,7 @@ struct Jwk {
 
 impl Drop for Jwk {
     fn drop(&mut self) {
-        if let Some(secret) = self.d.take() {
-            // The compiler must not see that nobody reads it any more.
-            let mut bytes = secret.into_bytes();
-            bytes.fill(0);
-            std::hint::black_box(&bytes);
-        }
+        self.d.zeroize();
     }
 }
 
@@ -144,7 +143,8 @@ impl Keys {
         let old = old_path(path);
         let old = if old.exists() {
             check_file(&old)?;
-            Some(SignerKey::new(origin, KeyKind::Ed25519, &read(&old)?)?)
+            let seed = read(&old)?;
+            Some(SignerKey::new(origin, KeyKind::Ed25519, &seed)?)
         } else {
             None
         };
@@ -204,7 +204,8 @@ impl Keys {
         drop(fs::remove_file(&new_path));
         write_new(&new_path)?;
         let origin = self.current.public().name().to_owned();
-        let next = SignerKey::new(&origin, KeyKind::Ed25519, &read(&new_path)?)?;
+        let seed = read(&new_path)?;
+        let next = SignerKey::new(&origin, KeyKind::Ed25519, &seed)?;
         let failed = |source| KeyError::Disk {
             path: self.path.clone(),
             source,
@@ -345,7 +346,7 @@ fn check_file(path: &Path) -> Result<(), KeyError> {
 }
 
 /// The seed in a key file.
-fn read(path: &Path) -> Result<[u8; 32], KeyError> {
+fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let failed = |source| KeyError::Disk {
         path: path.to_owned(),
         source,
@@ -354,20 +355,19 @@ fn read(path: &Path) -> Result<[u8; 32], KeyError> {
     if fs::metadata(path).map_err(failed)?.len() > KEY_BYTES_MAX {
         return Err(form());
     }
-    let mut bytes = fs::read(path).map_err(failed)?;
+    let bytes = Zeroizing::new(fs::read(path).map_err(failed)?);
     let jwk: Option<Jwk> = serde_json::from_slice(&bytes).ok();
-    bytes.fill(0);
-    std::hint::black_box(&bytes);
     let jwk = jwk
         .filter(|jwk| jwk.kty == "OKP" && jwk.crv == "Ed25519")
         .ok_or_else(form)?;
-    let seed = jwk
+    let mut seed = Zeroizing::new([0; 32]);
+    let length = jwk
         .d
         .as_deref()
-        .and_then(|secret| URL_SAFE_NO_PAD.decode(secret).ok());
-    let seed: [u8; 32] = seed
-        .and_then(|seed| seed.try_into().ok())
-        .ok_or_else(form)?;
+        .and_then(|secret| URL_SAFE_NO_PAD.decode_slice(secret, &mut *seed).ok());
+    if length != Some(seed.len()) {
+        return Err(form());
+    }
     // The public half is what people compare: it must be that of this key.
     let public = SignerKey::new("key", KeyKind::Ed25519, &seed)?;
     if URL_SAFE_NO_PAD.encode(public.public().key()) != jwk.x {
@@ -381,8 +381,8 @@ fn write_new(path: &Path) -> Result<(), KeyError> {
         path: path.to_owned(),
         source,
     };
-    let mut seed = [0_u8; 32];
-    let filled = getrandom(&mut seed, GetRandomFlags::empty());
+    let mut seed = Zeroizing::new([0_u8; 32]);
+    let filled = getrandom(&mut *seed, GetRandomFlags::empty());
     if filled.map_err(|error| failed(error.into()))? != seed.len() {
         return Err(failed(io::ErrorKind::UnexpectedEof.into()));
     }
@@ -391,11 +391,11 @@ fn write_new(path: &Path) -> Result<(), KeyError> {
         kty: "OKP".to_owned(),
         crv: "Ed25519".to_owned(),
         x: URL_SAFE_NO_PAD.encode(public.public().key()),
-        d: Some(URL_SAFE_NO_PAD.encode(seed)),
+        d: Some(URL_SAFE_NO_PAD.encode(*seed)),
     };
-    seed.fill(0);
-    std::hint::black_box(&seed);
-    let mut text = serde_json::to_vec(&jwk).map_err(|error| failed(error.into()))?;
+    // Large enough from the start: what grows leaves copies behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES));
+    serde_json::to_writer(&mut *text, &jwk).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
     // Whole or not there: half a key would keep the agent from ever starting.
     let draft = beside(path, ".draft");
@@ -409,7 +409,5 @@ fn write_new(path: &Path) -> Result<(), KeyError> {
         .and_then(|()| fs::hard_link(&draft, path))
         .and_then(|()| disk::sync(&directory(path)));
     drop(fs::remove_file(&draft));
-    text.fill(0);
-    std::hint::black_box(&text);
     written.map_err(failed)
 }

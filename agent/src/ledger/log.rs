@@ -65,6 +65,11 @@ impl Log {
         Ok(log)
     }
 
+    /// Whether its journal was ever damaged within, and durable leaves were lost.
+    pub(super) fn has_lost(&self) -> bool {
+        self.dir.join(journal::LOST).exists()
+    }
+
     /// Leaves, all of them durable.
     pub(super) fn size(&self) -> u64 {
         self.range.size()

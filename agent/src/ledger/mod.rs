@@ -2,7 +2,8 @@
 //! checkpoints over it, and the journal of the leaves that fill no bundle yet.
 //!
 //! In `ledger/` below the state directory: `journal`, `tile/…`, `checkpoint` (the newest signed note), `delivered`,
-//! `lock`, and `journal.torn` (what a torn journal ended with, for whoever wants to know). Beside the key, outside:
+//! `lock`, `journal.torn` (what a torn journal ended with, for whoever wants to know) and `journal.lost` (what is left
+//! behind damage within it; see [`journal`]). Beside the key, outside:
 //! `{key}.head`, what was signed last, and `{key}.lock`. A leaf is durable before [`Ledger::append`] returns;
 //! a head is signed only after its leaves, its tiles and the record beside the key are durable, so that no
 //! two heads of one size are ever signed, whatever crashes or is restored. Where the record and the log
@@ -12,6 +13,7 @@
 //! Bounds: a leaf 4 KiB; in memory the leaves of one bundle (256) and 255 hashes a level.
 
 mod check;
+mod delivered;
 mod disk;
 mod epoch;
 mod error;
@@ -43,11 +45,11 @@ pub use error::LedgerError;
 pub use files::verify_files;
 pub use keys::{KeyError, Keys, change_text};
 
-use self::head::{Memory, Signed};
+use self::delivered::Delivered;
+use self::head::{Memory, Remembered, Signed};
 use self::log::Log;
 use self::state::{Left, State};
 use crate::record::Entry;
-use crate::slots::Slots;
 
 /// Bytes of leaves that are read at once.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -68,13 +70,6 @@ struct Shared {
     delivered: Mutex<Delivered>,
     durable: watch::Sender<u64>,
     checkpoint: watch::Sender<Option<Arc<str>>>,
-}
-
-#[derive(Debug)]
-struct Delivered {
-    slots: Slots,
-    mark: u64,
-    noted: u64,
 }
 
 /// What was found when a ledger was opened.
@@ -129,7 +124,11 @@ impl Ledger {
         Keys::load_or_init(key, base)?;
         let key_lock = lock_key(key)?;
         let (memory, remembered) = open_memory(key)?;
-        let epoch = remembered.as_ref().map_or(1, |signed| signed.epoch);
+        let epoch = match &remembered {
+            Some(signed) => signed.epoch,
+            // Without the record, the last note says which epoch it is; or those that were put aside.
+            None => epoch::noted(&dir, base).unwrap_or_else(|| epoch::aside(state_dir)),
+        };
         let origin = head::origin(base, epoch);
         let keys = Keys::load(key, &origin)?;
         let log = Log::open(&dir)?;
@@ -144,11 +143,11 @@ impl Ledger {
             _key_lock: key_lock,
         };
         let kept = kept_note(&dir);
-        let delivered = open_delivered(&dir)?;
+        let delivered = Delivered::open(&dir)?;
         let left = Left {
             is_remembered: remembered.is_some(),
             kept: kept.as_deref(),
-            delivered: delivered.mark,
+            delivered: delivered.recorded(),
         };
         state.suspended = state.judge(&origin, &left)?;
         if let Some(reason) = &state.suspended {
@@ -408,15 +407,14 @@ impl Ledger {
 
     /// The delivered mark: every leaf below it has reached the city.
     pub fn delivered(&self) -> u64 {
-        self.marks().mark
+        self.marks().mark()
     }
 
     /// Moves the delivered mark forward, not beyond what may be published; durable with
     /// [`note_delivered`](Self::note_delivered).
     pub fn acknowledge(&self, mark: u64) {
         let mark = mark.min(*self.shared.durable.borrow());
-        let mut delivered = self.marks();
-        delivered.mark = delivered.mark.max(mark);
+        self.marks().advance(mark);
     }
 
     /// Makes the delivered mark durable.
@@ -425,16 +423,11 @@ impl Ledger {
     ///
     /// The disk refuses; after a crash some leaves are sent again.
     pub fn note_delivered(&self) -> Result<(), LedgerError> {
-        let mut delivered = self.marks();
-        if delivered.mark == delivered.noted {
+        let Some(mark) = self.marks().unnoted() else {
             return Ok(());
-        }
-        let mark = delivered.mark;
-        let path = self.shared.dir.join("delivered");
-        let written = delivered.slots.write(&mark.to_le_bytes());
-        written.map_err(LedgerError::disk(path))?;
-        delivered.noted = mark;
-        Ok(())
+        };
+        let root = self.root_at(mark)?;
+        self.marks().note(mark, root)
     }
 }
 
@@ -451,25 +444,15 @@ fn lock_key(key: &Path) -> Result<File, LedgerError> {
 
 fn open_memory(key: &Path) -> Result<(Memory, Option<Signed>), LedgerError> {
     let path = keys::head_path(key);
-    Memory::open(&path).map_err(|source| {
-        if source.kind() == std::io::ErrorKind::InvalidData {
-            LedgerError::damaged(&path, source.to_string())
-        } else {
-            LedgerError::disk(&path)(source)
-        }
-    })
-}
-
-fn open_delivered(dir: &Path) -> Result<Delivered, LedgerError> {
-    let path = dir.join("delivered");
-    let slots = Slots::open(&path).map_err(LedgerError::disk(&path))?;
-    let mark = slots.read().and_then(|bytes| bytes.try_into().ok());
-    let mark = mark.map_or(0, u64::from_le_bytes);
-    Ok(Delivered {
-        slots,
-        mark,
-        noted: mark,
-    })
+    let (memory, remembered) = Memory::open(&path).map_err(LedgerError::disk(&path))?;
+    match remembered {
+        Remembered::Nothing => Ok((memory, None)),
+        Remembered::Signed(signed) => Ok((memory, Some(signed))),
+        Remembered::Damaged => Err(LedgerError::damaged(
+            path,
+            "what was signed last can't be read in either copy: restore the folder of the key, or `lineside ledger new-epoch`",
+        )),
+    }
 }
 
 fn kept_note(dir: &Path) -> Option<String> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lineside_proto::ledger::note::Note;
-use lineside_proto::ledger::{Checkpoint, verify};
+use lineside_proto::ledger::{Checkpoint, Hash, verify};
 
 use super::head::{Memory, Signed};
 use super::log::Log;
@@ -28,13 +28,13 @@ pub(super) struct Left<'a> {
     pub(super) is_remembered: bool,
     /// The note in the directory.
     pub(super) kept: Option<&'a str>,
-    /// Leaves that the city has acknowledged.
-    pub(super) delivered: u64,
+    /// Leaves that the city has acknowledged, and the root over them where that was noted.
+    pub(super) delivered: (u64, Option<Hash>),
 }
 
 impl State {
     /// Why this ledger must not be signed, if there is a reason. The log must continue the record beside the
-    /// key, the note that was written last, and what the city took.
+    /// key, the note that was written last, and what the city took, and must not have lost anything.
     pub(super) fn judge(
         &mut self,
         origin: &str,
@@ -69,14 +69,30 @@ impl State {
         if let Some(reason) = reason {
             return said(reason);
         }
+        self.doubt_delivered(left.delivered)?.map_or(Ok(None), said)
+    }
+
+    /// What is wrong with the log if the city has taken so many leaves of it, with this root.
+    fn doubt_delivered(
+        &self,
+        (delivered, root): (u64, Option<Hash>),
+    ) -> Result<Option<String>, LedgerError> {
         let leaves = self.log.size();
-        let delivered = left.delivered;
         if delivered > leaves {
-            return said(format!(
+            return Ok(Some(format!(
                 "the city has taken {delivered} leaves, and there are {leaves}: the disk lost what it had promised to keep"
-            ));
+            )));
         }
-        Ok(None)
+        if let Some(root) = root {
+            if self.log.root_at(delivered)? != root {
+                return Ok(Some(format!(
+                    "its first {delivered} leaves are not those that the city has taken: the disk lost some, and others took their places"
+                )));
+            }
+        }
+        Ok(self.log.has_lost().then(|| {
+            "its journal was damaged within, and leaves that had been durable are lost; journal.lost holds what is left of them".to_owned()
+        }))
     }
 
     /// What is wrong with the log if this head of it was signed.

@@ -1,4 +1,5 @@
 mod hostile;
+mod lost;
 mod power;
 
 use lineside_proto::Time;
