@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use lineside_proto::ledger::note::Note;
+use lineside_proto::ledger::note::{Note, NoteError};
 use lineside_proto::ledger::{Checkpoint, Hash, verify};
 
 use super::head::{Memory, Signed};
@@ -56,6 +56,12 @@ impl State {
             // The record is gone too: nobody knows what was signed.
             Some(None) if !left.is_remembered => {
                 return said("it was signed by another key, or under another origin".to_owned());
+            }
+            Some(None) if left.kept.is_some_and(|note| self.is_foreign(note)) => {
+                return said(
+                    "its checkpoint was signed by another key than is here now: put that key back"
+                        .to_owned(),
+                );
             }
             Some(None) | None => None,
         };
@@ -111,6 +117,12 @@ impl State {
 
     fn trusted(&self, note: &str, origin: &str) -> Option<Checkpoint> {
         verify::checkpoint(note, &self.keys.all(), origin).ok()
+    }
+
+    /// Whether a note is whole and no key that is here has signed it; one that is damaged is not.
+    fn is_foreign(&self, note: &str) -> bool {
+        let note = Note::parse(note);
+        note.is_ok_and(|note| note.verify(&self.keys.all()) == Err(NoteError::Unsigned))
     }
 
     /// The newest note, written anew where a crash came between the record and the note, or the note is

@@ -329,6 +329,20 @@ fn another_key_does_not_continue_a_ledger() {
 }
 
 #[test]
+fn another_key_beside_the_old_record_does_not_continue_a_ledger_either() {
+    let place = Place::new();
+    let ledger = place.open();
+    grow(&ledger, 2);
+    ledger.sign().unwrap();
+    drop(ledger);
+    // As where systemd hands over another one.
+    fs::remove_file(place.key()).unwrap();
+    Keys::init(&place.key()).unwrap();
+    let ledger = place.open();
+    assert!(ledger.suspended().unwrap().contains("another key"));
+}
+
+#[test]
 fn the_delivered_mark_outlives_the_process_once_noted() {
     let place = Place::new();
     let ledger = place.open();

@@ -220,6 +220,9 @@ impl Recording {
     /// Ends a change of the signing key.
     pub(super) fn finish_key(&mut self, audit: Audit, reply: Reply<Rotated>, pace: &mut Pace) {
         let keys = self.stores.ledger.keys();
+        // The last checkpoint that the old key signs bears the new one's signature, too.
+        (pace.compared, pace.sign_now) = (true, true);
+        self.sign(pace);
         if let Err(error) = self.stores.ledger.finish_rotation() {
             let refused = if matches!(error, KeyError::Missing(_)) {
                 Refused::Conflict(text!(
