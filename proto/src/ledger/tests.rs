@@ -1,0 +1,189 @@
+//! A small log to the byte: what its formats are is in `testdata/ledger`, also for whoever builds a reader.
+
+use super::edge::Edge;
+use super::files::check;
+use super::note::{KeyKind, Note, SignerKey, VerifierKey};
+use super::tile::{Kind, Tile, WIDTH, put_entry};
+use super::{Checkpoint, Correction, Hash, Leaf, LeafBody, LeafHead, jcs};
+use crate::Time;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const ORIGIN: &str = "lineside/site-01/gateway-01";
+const START_MS: i64 = 1_795_420_800_000;
+/// One full bundle, and some leaves of the next.
+const LEAVES: u64 = WIDTH + 3;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ledger")
+}
+
+fn leaf(index: u64) -> Vec<u8> {
+    let at = Time::from_millis(START_MS + i64::try_from(index).unwrap() * 1000);
+    let head = LeafHead {
+        v: 1,
+        index,
+        at,
+        boot: "5d1c1a3e-7f6b-4f1c-9d5f-4f0e2a7b9c11".to_owned(),
+        mono_ms: index * 1000,
+    };
+    // Of each length of UTF-8, of what is escaped and of what is not.
+    let reason = ["plain", "线边", "é\u{7f}\u{2028}", "😀", "\"\\/\n\u{1}"];
+    let place = usize::try_from(index).unwrap() % reason.len();
+    let body = LeafBody::Correction(Correction {
+        refers: index,
+        reason: reason[place].to_owned(),
+        by: "p".to_owned(),
+    });
+    Leaf { head, body }.to_bytes().unwrap()
+}
+
+/// The log's files by their paths.
+fn made() -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let (mut edge, mut bundle, mut peaks) =
+        (Edge::default(), Vec::new(), super::tree::Range::default());
+    let mut put = |tile: Tile, bytes: Vec<u8>| files.insert(tile.to_string(), bytes);
+    for index in 0..LEAVES {
+        let bytes = leaf(index);
+        let hash = Hash::of_leaf(&bytes);
+        peaks.push(hash, |_, _, _| {});
+        put_entry(&mut bundle, &bytes).unwrap();
+        for (tile, bytes) in edge.push(hash) {
+            put(tile, bytes);
+        }
+        if (index + 1) % WIDTH == 0 || index + 1 == LEAVES {
+            let tile = Tile {
+                kind: Kind::Entries,
+                index: index / WIDTH,
+                width: index % WIDTH + 1,
+            };
+            put(tile, std::mem::take(&mut bundle));
+        }
+    }
+    for (tile, bytes) in edge.partial() {
+        put(tile, bytes);
+    }
+    let log = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[1; 32]).unwrap();
+    let witness = SignerKey::new("archive.example", KeyKind::Cosignature, &[2; 32]).unwrap();
+    let root = peaks.root();
+    let (origin, size) = (ORIGIN.to_owned(), LEAVES);
+    let text = Checkpoint { origin, size, root }.to_string();
+    let at = Time::from_millis(START_MS + 300_000);
+    let signatures = vec![log.sign(&text, at), witness.sign(&text, at)];
+    let note = Note { text, signatures }.to_string();
+    let line = |key: &VerifierKey| format!("{key}\n").into_bytes();
+    files.insert("checkpoint".to_owned(), note.into_bytes());
+    files.insert("log.vkey".to_owned(), line(log.public()));
+    files.insert("witness.vkey".to_owned(), line(witness.public()));
+    files
+}
+
+#[test]
+fn a_log_is_written_to_the_byte_as_it_was() {
+    for (path, bytes) in made() {
+        let golden = folder().join(&path);
+        if std::env::var_os("LINESIDE_BLESS").is_some() {
+            fs::create_dir_all(golden.parent().unwrap()).unwrap();
+            fs::write(&golden, &bytes).unwrap();
+        }
+        let expected = fs::read(&golden).unwrap();
+        assert!(
+            bytes == expected,
+            "{path}: LINESIDE_BLESS=1 writes the file anew"
+        );
+    }
+}
+
+#[test]
+fn the_log_that_was_written_is_verified() {
+    let key = |name: &str| -> VerifierKey {
+        let text = fs::read_to_string(folder().join(name)).unwrap();
+        text.trim_end().parse().unwrap()
+    };
+    let read = |path: &str, bytes_max: usize| match fs::read(folder().join(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(|mut bytes| {
+            bytes.truncate(bytes_max);
+            Some(bytes)
+        }),
+    };
+    let keys = [key("log.vkey"), key("witness.vkey")];
+    let head = check(read, &keys, ORIGIN, &[]).unwrap();
+    assert_eq!((head.size, head.origin.as_str()), (LEAVES, ORIGIN));
+    let note = fs::read_to_string(folder().join("checkpoint")).unwrap();
+    let note = Note::parse(&note).unwrap();
+    let verified = note.verify(&keys).unwrap();
+    let times: Vec<_> = verified.iter().map(|one| one.cosigned).collect();
+    assert_eq!(times, [None, Some(Time::from_millis(START_MS + 300_000))]);
+    // A witness alone makes no log.
+    assert!(check(read, &keys[1..], ORIGIN, &[]).is_err());
+}
+
+/// The examples of RFC 8785, as far as they are of what leaves are made of.
+#[test]
+fn texts_and_names_are_written_as_rfc_8785_has_them() {
+    let check = |text: &str, expected: &str| {
+        let value = serde_json::from_str(text).unwrap();
+        let bytes = jcs::canonical(&value).unwrap();
+        assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
+        jcs::check(&bytes).unwrap();
+        if text != expected {
+            let said = jcs::check(text.as_bytes());
+            assert!(matches!(said, Err(jcs::JcsError::Form)), "{text}");
+        }
+    };
+    // Section 3.2.2.
+    check(
+        r#"{"string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/"}"#,
+        r#"{"string":"€$\u000f\nA'B\"\\\\\"/"}"#,
+    );
+    // Section 3.2.3: by UTF-16 units, in which an emoji stands before U+FB33.
+    check(
+        r#"{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7}"#,
+        "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"ö\":7,\"€\":1,\"😀\":5,\"\u{fb33}\":3}",
+    );
+    check(
+        "[\"\\b\\f\\t\\u001f\\u007f\"]",
+        "[\"\\b\\f\\t\\u001f\u{7f}\"]",
+    );
+    check("[ ]", "[]");
+    check("{\"b\":{ },\"a\":null}", "{\"a\":null,\"b\":{}}");
+    check(
+        "[9007199254740991,-9007199254740991,0]",
+        "[9007199254740991,-9007199254740991,0]",
+    );
+}
+
+#[test]
+fn what_leaves_are_not_made_of_has_no_canonical_form() {
+    let check = |text: &str, is_it: fn(&jcs::JcsError) -> bool| {
+        let said = jcs::check(text.as_bytes()).unwrap_err();
+        assert!(is_it(&said), "{text}: {said:?}");
+    };
+    let number = |error: &jcs::JcsError| matches!(error, jcs::JcsError::Number(_));
+    for text in [
+        "9007199254740992",
+        "-9007199254740992",
+        "18446744073709551616",
+        "1.0",
+        "1e2",
+        "-0",
+        "[{\"a\":0.5}]",
+    ] {
+        check(text, number);
+    }
+    check("[true]", |error| matches!(error, jcs::JcsError::Bool));
+    check("{\"a\":1,\"a\":1}", |error| {
+        matches!(error, jcs::JcsError::Form)
+    });
+    for text in ["", "{", "[1]x", "\"\\ud800\"", "01", "\u{feff}1"] {
+        check(text, |error| matches!(error, jcs::JcsError::Json(_)));
+    }
+    let deep = "[".repeat(100_000);
+    check(&deep, |error| matches!(error, jcs::JcsError::Json(_)));
+    let broken = jcs::check(b"\"\xff\"");
+    assert!(matches!(broken, Err(jcs::JcsError::Json(_))));
+}
