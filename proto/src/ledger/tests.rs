@@ -2,8 +2,9 @@
 
 use super::edge::Edge;
 use super::files::check;
-use super::note::{KeyKind, Note, SignerKey, VerifierKey};
+use super::note::{KeyKind, Note, NoteError, SignerKey, VerifierKey};
 use super::tile::{Kind, Tile, WIDTH, put_entry};
+use super::verify::checkpoint;
 use super::{Checkpoint, Correction, Hash, Leaf, LeafBody, LeafHead, jcs};
 use crate::Time;
 use std::collections::BTreeMap;
@@ -38,6 +39,41 @@ fn leaf(index: u64) -> Vec<u8> {
         by: "p".to_owned(),
     });
     Leaf { head, body }.to_bytes().unwrap()
+}
+
+/// A checkpoint of a public log, as it was published: signed by the log in two ways, cosigned by four witnesses.
+const PUBLIC: &str = "arche2025h1.staging.ct.transparency.dev\n\
+    1432088532\n\
+    U7WM79jrzyhGZ5/GUBTpM7NzwdyfFx61t3RovgcC4Ro=\n\n\
+    \u{2014} arche2025h1.staging.ct.transparency.dev zTM8sQAAAZ5W0WdjBAMARjBEAiBjW5IQf9pvsYLfQFX6hoGREPMHbdQ3urbllzalApkptQIgIpwtEroeW2BXaHAI4kJXFbon5Ch9MNL5zRNZ55lvGt0=\n\
+    \u{2014} arche2025h1.staging.ct.transparency.dev ui8GwCF1+kWqZrxGdhj4aX3gcw7XUlXQQabg/27lefwhUkzbC3NygNI75MdhL1bfTW9g8Ei59RA23oHP7Ry1k3ZFWwQ=\n\
+    \u{2014} transparency.dev/DEV:witness-little-garden 2AQqhwAAAABqEiEgzgFIqqhbUoDwjMWE6UP8nd8/KYTzwZ2rhIgcqoXHAwVkjZr4AscylP3v7sEodkRAErumC2q44vdgJY096st5BQ==\n\
+    \u{2014} witness1.smartit.nu/witness1 pIyCDwAAAABqEiEghIp82KWebrw7/oHQwlTAm3g2RKS4+eebl8eO0WH+/iEcxZ75W3u5hNI7TOQtmJbqmNWVuE0tgh0XwzdZsDsUAQ==\n\
+    \u{2014} remora.n621.de 2net5wAAAABqEiEgPlfF3V06o0Y+fHM+J5J9s27wgxxcOVSpZ/2g/KSiXCg9DEZI+aVCIobWX9sXTynk5XeU/zZ0WBxtqB0DrAWfBw==\n\
+    \u{2014} witness.stagemole.eu Z/euoAAAAABqEiEgw0i+7g2ENfDAWHmtRzCfKTHSDwYDJA2NmKeGi9Y8FtEyOUvVr+AJmIY/2TUFucgKi7lI7cUiOvKFYe/TmN9DAg==\n";
+/// Its log's key, and that of one of the witnesses.
+const PUBLIC_KEYS: [&str; 2] = [
+    "arche2025h1.staging.ct.transparency.dev+ba2f06c0+AU0vHmlGCS/PdN8b2OaGmKprLI8HKM+dJ472xgFYh15f",
+    "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2",
+];
+
+#[test]
+fn a_public_log_and_its_witness_are_verified() {
+    let keys = PUBLIC_KEYS.map(|key| key.parse::<VerifierKey>().unwrap());
+    assert_eq!(keys.each_ref().map(ToString::to_string), PUBLIC_KEYS);
+    let note = Note::parse(PUBLIC).unwrap();
+    assert_eq!(note.to_string(), PUBLIC);
+    let verified = note.verify(&keys).unwrap();
+    let cosigned = verified.iter().map(|one| one.cosigned);
+    let at = Time::from_millis(0x6a12_2120 * 1000);
+    assert_eq!(cosigned.collect::<Vec<_>>(), [None, Some(at)]);
+    let head = checkpoint(PUBLIC, &keys, "arche2025h1.staging.ct.transparency.dev").unwrap();
+    assert_eq!(head.size, 1_432_088_532);
+    for key in &keys {
+        let other = Note::parse(&PUBLIC.replace("\n1432088532\n", "\n1432088533\n")).unwrap();
+        let said = other.verify(std::slice::from_ref(key));
+        assert_eq!(said, Err(NoteError::Signature(key.name().to_owned())));
+    }
 }
 
 /// The log's files by their paths.
