@@ -6,6 +6,7 @@ use lineside_proto::ledger::Hash;
 use lineside_proto::ledger::note::VerifierKey;
 use lineside_tests::foreign::{self, Proof, Question, Tree};
 use lineside_tests::log::{self, Gateway, ORIGIN};
+use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -159,5 +160,28 @@ fn two_crates_of_others_verify_every_leaf_proof_and_checkpoint() -> Result<()> {
     ensure!(foreign::consistent(wrong, (last, root), &ledger.consistency(first.0, last)?).is_err());
     let note = written.notes.first().context("a note")?;
     ensure!(foreign::opened(&note.replace("\n1\n", "\n2\n"), &keys).is_err());
+    Ok(())
+}
+
+/// The small log that pins the formats: it is not only we who made it that find it sound.
+#[test]
+fn others_verify_the_log_that_pins_the_formats() -> Result<()> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/testdata/ledger");
+    let key = fs::read_to_string(dir.join("log.vkey"))?
+        .trim_end()
+        .to_owned();
+    let note = fs::read_to_string(dir.join("checkpoint"))?;
+    let question = Question {
+        origin: "lineside/site-01/gateway-01".to_owned(),
+        keys: vec![key.clone()],
+        seen: vec![note.clone()],
+        inclusion: Vec::new(),
+        consistency: Vec::new(),
+        dir,
+    };
+    let answer = foreign::reference(&question)?;
+    ensure!(answer.leaves == 259, "{answer:?}");
+    let (size, root) = foreign::opened(&note, &[key])?;
+    ensure!((size, Hash(root).to_string()) == (answer.size, answer.root));
     Ok(())
 }

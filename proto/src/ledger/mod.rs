@@ -9,6 +9,8 @@ pub mod files;
 pub mod jcs;
 mod leaf;
 pub mod note;
+#[cfg(test)]
+mod tests;
 pub mod tile;
 pub mod tree;
 pub mod verify;
