@@ -5,7 +5,7 @@
 //! requests must name this gateway ([`guard`]), and a POST must come from our own page or from no page.
 //!
 //! Bounds: [`CONNECTIONS_MAX`] connections, [`HEAD_BYTES_MAX`] of a request's head, [`BODY_BYTES_MAX`] of its
-//! body, and [`Patience`] with slow peers.
+//! body, and `Patience` with slow peers.
 
 mod api;
 mod desk;

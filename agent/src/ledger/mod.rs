@@ -3,7 +3,7 @@
 //!
 //! In `ledger/` below the state directory: `journal`, `tile/…`, `checkpoint` (the newest signed note), `delivered`,
 //! `lock`, `journal.torn` (what a torn journal ended with, for whoever wants to know) and `journal.lost` (what is left
-//! behind damage within it; see [`journal`]). Beside the key, outside:
+//! behind damage within it; see `journal`). Beside the key, outside:
 //! `{key}.head`, what was signed last, and `{key}.lock`. A leaf is durable before [`Ledger::append`] returns;
 //! a head is signed only after its leaves, its tiles and the record beside the key are durable, so that no
 //! two heads of one size are ever signed, whatever crashes or is restored. Where the record and the log

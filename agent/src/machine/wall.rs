@@ -1,5 +1,5 @@
 //! Wall time of moments on the boot clock: follows the wall clock as it is slewed, and keeps apart what
-//! was before and what is after a step of it. Memory: [`MARKS_MAX`] steps.
+//! was before and what is after a step of it. Memory: `MARKS_MAX` steps.
 
 use lineside_proto::Time;
 use std::collections::VecDeque;
