@@ -2,9 +2,9 @@
 //!
 //! It reads, and takes down who uses a machine; nothing here changes a machine or the configuration. It
 //! listens on loopback, or behind a password. A browser that somebody else's page runs in is kept out:
-//! requests must name this gateway ([`guard`]), and a POST must come from our own page or from no page.
+//! requests must name this gateway (`guard`), and a POST must come from our own page or from no page.
 //!
-//! Bounds: [`CONNECTIONS_MAX`] connections, [`HEAD_BYTES_MAX`] of a request's head, [`BODY_BYTES_MAX`] of its
+//! Bounds: `CONNECTIONS_MAX` connections, `HEAD_BYTES_MAX` of a request's head, `BODY_BYTES_MAX` of its
 //! body, and `Patience` with slow peers.
 
 mod api;
