@@ -70,7 +70,9 @@ impl fmt::Display for Class {
 ///
 /// Activity is SETUP, RUN, or HOLD up to its cap. A booking is kept if its activity between half an
 /// hour before its start and five minutes after its end makes up a tenth of the slot, and five minutes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Kept.
@@ -111,7 +113,9 @@ impl fmt::Display for Outcome {
 }
 
 /// How it became known who uses a machine.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckIn {
     /// By activity inside exactly one booking's window.

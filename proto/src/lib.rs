@@ -7,6 +7,7 @@ mod availability;
 pub mod booking;
 mod class;
 mod consumer;
+pub mod evidence;
 mod gap;
 pub mod ledger;
 mod map;

@@ -73,6 +73,7 @@ impl Maker<'_> {
             from: span.from,
             to: span.to,
             span_boot: self.span_boot.map(str::to_owned),
+            clock: None,
             mono_from_ms: u64::try_from(span.from_ms).unwrap_or(0),
             mono_to_ms: u64::try_from(span.to_ms).unwrap_or(0),
             ms: span.ms.clone(),

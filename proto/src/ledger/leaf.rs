@@ -273,6 +273,9 @@ pub struct UsageLeaf {
     /// The boot whose clock `mono_from_ms` and `mono_to_ms` are read on, where the leaf was written in a later one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub span_boot: Option<String>,
+    /// The worst letter of the gateway's clock during the span; absent in leaves of older agents.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clock: Option<ClockStatus>,
     /// The span's begin on the boot's clock.
     pub mono_from_ms: u64,
     /// The span's end on the boot's clock.

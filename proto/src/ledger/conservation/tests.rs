@@ -55,6 +55,7 @@ fn usage(session: Option<&str>, from_ms: u64, to_ms: u64, ms: &[(State, u64)]) -
         from: wall(from_ms as i64),
         to: wall(to_ms as i64),
         span_boot: None,
+        clock: None,
         mono_from_ms: from_ms,
         mono_to_ms: to_ms,
         ms: ms.iter().copied().collect(),

@@ -44,6 +44,7 @@ fn a_leaf_is_its_canonical_bytes() {
             from: Time::from_millis(1_795_420_796_000),
             to: Time::from_millis(1_795_420_800_000),
             span_boot: None,
+            clock: None,
             mono_from_ms: 1_000,
             mono_to_ms: 5_000,
             ms: BTreeMap::from([(State::Run, 3_000), (State::Idle, 1_000)]),
