@@ -52,3 +52,24 @@ pub struct Witnessed {
     /// When, by the witness's clock.
     pub at: Time,
 }
+
+impl Issuer {
+    /// Whether tokens of this time count.
+    pub(super) fn is_valid(&self, at: Time) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at < to)
+    }
+}
+
+impl ApprovedMap {
+    /// Whether it is for this machine of this gateway.
+    pub(super) fn is_for(
+        &self,
+        site: &Identifier,
+        gateway: &Identifier,
+        machine: &Identifier,
+    ) -> bool {
+        self.machine == *machine
+            && self.site.as_ref().is_none_or(|own| own == site)
+            && self.gateway.as_ref().is_none_or(|own| own == gateway)
+    }
+}
