@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::say::said;
 use super::{Findings, Totals};
 
 /// Characters of a value that are shown.
@@ -54,19 +55,20 @@ fn name(value: &Value) -> Option<&str> {
 fn tell(path: &str, said: &Value, made: &Value, found: &mut Findings) {
     found.fail(|| {
         let (said, made) = (shown(said), shown(made));
-        format!("{path}: the report says {said}, the leaves give {made}")
+        said!(
+            "{path}: the report says {said}, the leaves give {made}",
+            "{path}：报告为 {said}，而台账记录得出 {made}"
+        )
     });
 }
 
+/// A value, as short as it can be told.
 fn shown(value: &Value) -> String {
-    let kind = match value {
-        Value::Null => return "nothing".to_owned(),
-        Value::Object(all) => Some(("an object", all.len())),
-        Value::Array(all) => Some(("a list", all.len())),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    };
-    match kind {
-        Some((kind, length)) => format!("{kind} of {length}"),
-        None => value.to_string().chars().take(SHOWN_MAX).collect(),
+    match value {
+        Value::Object(all) => format!("{{…{}…}}", all.len()),
+        Value::Array(all) => format!("[…{}…]", all.len()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            value.to_string().chars().take(SHOWN_MAX).collect()
+        }
     }
 }

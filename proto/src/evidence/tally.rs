@@ -3,6 +3,7 @@
 //! Leaves come in the order of their indexes, each once, and are not kept. What is kept follows the machines, the
 //! sessions, days and maps of the bundle and the tokens' texts, and is bounded by [`TALLY_BYTES_MAX`].
 
+mod flaw;
 mod grade;
 mod machine;
 mod milli;
@@ -16,18 +17,19 @@ mod tests;
 mod token;
 mod whole;
 
-pub use sight::{ApprovedMap, Issuer, Sight, Witnessed};
+pub use sight::{Sight, Witnessed};
 
 use std::collections::BTreeMap;
 
-use super::{CheckResult, Findings, Totals};
+use super::say::said;
+use super::{Findings, Said, Totals};
 use crate::ledger::{
     BookingLeaf, Correction, GapLeaf, Hash, Leaf, LeafBody, LeafHead, SessionEvent, UsageLeaf,
 };
 use crate::{ClockStatus, Identifier, Time};
 use machine::Machine;
 use room::{Room, Texts};
-use rules::{Broken, Scene};
+use rules::Scene;
 use session::{Span, activity};
 use token::Tokens;
 
@@ -82,10 +84,14 @@ pub struct SessionPlace {
 pub struct Tallied {
     /// The totals.
     pub totals: Totals,
-    /// What came of check `sessions`, the proofs of `proof/sessions.json` left aside.
-    pub sessions: CheckResult,
-    /// What came of check `tokens`.
-    pub tokens: CheckResult,
+    /// What check `sessions` found, the proofs of `proof/sessions.json` left aside.
+    pub sessions: Findings,
+    /// Sessions of the period.
+    pub sessions_count: u64,
+    /// What check `tokens` found.
+    pub tokens: Findings,
+    /// Of the sessions, external ones.
+    pub external_count: u64,
 }
 
 /// Leaves being added up.
@@ -281,11 +287,16 @@ impl Tally {
         });
     }
 
-    fn tell(&mut self, name: &Identifier, head: &LeafHead, broken: Vec<Broken>) {
+    fn tell(&mut self, name: &Identifier, head: &LeafHead, broken: Vec<Said>) {
         for broken in broken {
             let index = head.index;
-            self.found
-                .fail(|| format!("leaf {index}, machine {name}: {broken}"));
+            self.found.fail(|| {
+                let Said { en, zh } = broken;
+                said!(
+                    "leaf {index}, machine {name}: {en}",
+                    "第 {index} 条记录，设备 {name}：{zh}"
+                )
+            });
         }
     }
 
@@ -334,8 +345,9 @@ impl Tally {
         let (index, refers) = (head.index, said.refers);
         if refers >= index {
             return self.found.fail(|| {
-                format!(
-                    "leaf {index}: a correction of leaf {refers}, which does not come before it"
+                said!(
+                    "leaf {index}: a correction of leaf {refers}, which does not come before it",
+                    "第 {index} 条记录：更正的第 {refers} 条记录不在它之前"
                 )
             });
         }

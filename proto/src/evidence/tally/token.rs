@@ -4,10 +4,12 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
+use super::flaw::{External, Flaw};
 use super::room::Room;
 use super::session::Session;
-use super::{Issuer, Scope, Sight, TALLY_TOKEN_BYTES_MAX};
+use super::{Scope, Sight, TALLY_TOKEN_BYTES_MAX};
 use crate::booking::{self, JwsError, WINDOW_AFTER_MS, WINDOW_BEFORE_MS};
+use crate::evidence::TrustedIssuer;
 use crate::{Class, Identifier, Time};
 
 /// A token may be issued so long after its session ended: clocks differ.
@@ -37,7 +39,7 @@ impl Tokens {
 
     /// What a token claims, whoever signed it.
     pub(super) fn claims(&self, name: &str) -> Option<Claims> {
-        let (_, payload) = said(self.get(name)?).ok()?;
+        let (_, payload) = claimed(self.get(name)?).ok()?;
         read(&payload).ok()
     }
 }
@@ -78,7 +80,7 @@ pub(super) struct Claims {
     iat: i64,
 }
 
-fn said(text: &[u8]) -> Result<(String, Vec<u8>), JwsError> {
+fn claimed(text: &[u8]) -> Result<(String, Vec<u8>), JwsError> {
     let text = std::str::from_utf8(text).map_err(|_| JwsError::Form)?;
     booking::said(text, TALLY_TOKEN_BYTES_MAX)
 }
@@ -88,43 +90,6 @@ fn read(payload: &[u8]) -> Result<Claims, Flaw> {
         return Err(Flaw::Claims("no JSON object".to_owned()));
     }
     serde_json::from_slice(payload).map_err(|error| Flaw::Claims(error.to_string()))
-}
-
-/// What is wrong with the token of a session.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum Flaw {
-    #[error("is external and names no token")]
-    None,
-    #[error("names the token {0}, which is not in the bundle")]
-    Absent(String),
-    #[error("has a token that {0}")]
-    Jws(#[from] JwsError),
-    #[error("has a token whose claims can't be read: {0}")]
-    Claims(String),
-    #[error("has a token of the key {0:?}, which the trust file does not have")]
-    Key(String),
-    #[error("has a token of {iat}, when the key {kid:?} was not to be trusted")]
-    Validity { kid: String, iat: Time },
-    #[error("has a token for the site {0}")]
-    Site(Identifier),
-    #[error("has a token for the gateway {0}")]
-    Gateway(Identifier),
-    #[error("has a token that is not for this machine")]
-    Machine,
-    #[error("has a token for booking {said}, and is of {known}")]
-    Booking { said: String, known: String },
-    #[error("is external, and its token asks for class {0}")]
-    Class(Class),
-    #[error("is external, and its token names no organisation")]
-    NoOrg,
-    #[error("is external, and {0} is the platform's own organisation")]
-    Own(String),
-    #[error("is external, and {0} is an affiliate of the platform")]
-    Affiliate(String),
-    #[error("has a token that was issued at {iat}, after it ended")]
-    Issued { iat: Time },
-    #[error("began at {from}, and its token is for {start} to {end}")]
-    Window { from: Time, start: Time, end: Time },
 }
 
 /// What of a token holds.
@@ -155,9 +120,9 @@ impl Case<'_> {
         let name = self.session.token().ok_or(Flaw::None)?;
         let text = self.tokens.get(name);
         let text = text.ok_or_else(|| Flaw::Absent(name.clone()))?;
-        let (kid, payload) = said(text)?;
+        let (kid, payload) = claimed(text)?;
         let claims = read(&payload)?;
-        let issuers = &self.sight.issuers;
+        let issuers = &self.sight.trust.issuers;
         if !issuers.is_empty() {
             signed(text, &kid, &claims, issuers)?;
         }
@@ -193,15 +158,15 @@ impl Case<'_> {
 
     fn organisation(&self, claims: &Claims) -> Result<(), Flaw> {
         if claims.class != Class::Ext {
-            return Err(Flaw::Class(claims.class));
+            return Err(Flaw::External(External::Class(claims.class)));
         }
         let org = claims.org.as_ref().filter(|org| !org.is_empty());
-        let org = org.ok_or(Flaw::NoOrg)?;
-        if self.sight.own.contains(org) {
-            return Err(Flaw::Own(org.clone()));
+        let org = org.ok_or(Flaw::External(External::NoOrg))?;
+        if self.sight.trust.own.contains(org) {
+            return Err(Flaw::External(External::Own(org.clone())));
         }
-        if self.sight.affiliates.contains(org) {
-            return Err(Flaw::Affiliate(org.clone()));
+        if self.sight.trust.affiliates.contains(org) {
+            return Err(Flaw::External(External::Affiliate(org.clone())));
         }
         Ok(())
     }
@@ -230,14 +195,14 @@ fn seconds(seconds: i64) -> Time {
 }
 
 /// Whether a trusted key signed it, at a time at which that key was to be trusted.
-fn signed(text: &[u8], kid: &str, claims: &Claims, issuers: &[Issuer]) -> Result<(), Flaw> {
+fn signed(text: &[u8], kid: &str, claims: &Claims, issuers: &[TrustedIssuer]) -> Result<(), Flaw> {
     let text = std::str::from_utf8(text).map_err(|_| JwsError::Form)?;
     let iat = seconds(claims.iat);
     let mut flaw = Flaw::Key(kid.to_owned());
     for issuer in issuers.iter().filter(|issuer| issuer.key.kid == kid) {
         let keys = std::slice::from_ref(&issuer.key);
         match booking::verify(text, keys, TALLY_TOKEN_BYTES_MAX) {
-            Ok(_) if issuer.is_valid(iat) => return Ok(()),
+            Ok(_) if issuer.valid.holds(iat) => return Ok(()),
             Ok(_) => {
                 let kid = kid.to_owned();
                 flaw = Flaw::Validity { kid, iat };

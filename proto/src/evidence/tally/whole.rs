@@ -8,7 +8,8 @@ use super::room::{SUM_MAX, add};
 use super::session::Session;
 use super::token::{Case, Standing};
 use super::{SessionPlace, Sight, TALLY_BYTES_MAX, Tallied, Tally, TreeEnd};
-use crate::evidence::{Check, Findings, MachineTotals, SessionTotals, TOTALS_KIND, Totals};
+use crate::evidence::say::said;
+use crate::evidence::{Findings, MachineTotals, Said, SessionTotals, TOTALS_KIND, Totals};
 use crate::{Class, Identifier};
 
 /// What was found of tokens.
@@ -72,15 +73,22 @@ impl Tally {
             root: tree.root.to_string(),
             machines,
         };
-        let count = self.of_period().count();
-        let sessions = self.rules();
-        let sessions = sessions.result(Check::Sessions, || {
-            format!("{count} sessions in the period, each begun once and ended once")
-        });
+        if judged.unsigned > 0 {
+            let unsigned = judged.unsigned;
+            judged.found.note(|| {
+                said!(
+                    "no issuer key is trusted: the signatures of {unsigned} tokens were not checked",
+                    "没有受信任的签发方密钥：{unsigned} 个令牌的签名未校验"
+                )
+            });
+        }
+        let sessions = totals.machines.iter().map(|machine| machine.sessions.len());
         Tallied {
+            sessions_count: u64::try_from(sessions.sum::<usize>()).unwrap_or(u64::MAX),
             totals,
-            sessions,
-            tokens: judged.result(),
+            sessions: self.rules(),
+            tokens: judged.found,
+            external_count: judged.external,
         }
     }
 
@@ -96,7 +104,10 @@ impl Tally {
                 let id = session.id.as_str();
                 if let Some(other) = opened.insert(token, id) {
                     found.fail(|| {
-                        format!("machine {name}: the token {token} opens session {other} and session {id}")
+                        said!(
+                            "machine {name}: the token {token} opens session {other} and session {id}",
+                            "设备 {name}：令牌 {token} 开始了上机记录 {other}，又开始了上机记录 {id}"
+                        )
                     });
                 }
             }
@@ -104,7 +115,10 @@ impl Tally {
         if self.room.is_full() {
             found.fail(|| {
                 let room = TALLY_BYTES_MAX >> 20;
-                format!("more sessions, days, maps and tokens than {room} MiB hold: check a shorter period")
+                said!(
+                    "more sessions, days, maps and tokens than {room} MiB hold: check a shorter period",
+                    "上机记录、日期、点表和令牌超过 {room} MiB 所能容纳：请校验较短的时段"
+                )
             });
         }
         found
@@ -119,13 +133,15 @@ impl Tally {
     ) -> MachineTotals {
         let (scope, sums) = (&self.scope, &machine.sums);
         let of_period = |session: &&Session| session.is_of(scope.from, scope.to);
-        let approved: BTreeSet<&str> = seen
-            .0
-            .maps
-            .iter()
-            .filter(|map| map.is_for(&scope.site, &scope.gateway, name))
-            .map(|map| map.hash.as_str())
-            .collect();
+        let maps = seen.0.trust.maps.iter().filter(|map| {
+            map.machine == *name
+                && map.site.as_ref().is_none_or(|only| *only == scope.site)
+                && map
+                    .gateway
+                    .as_ref()
+                    .is_none_or(|only| *only == scope.gateway)
+        });
+        let approved: BTreeSet<&str> = maps.map(|map| map.hash.as_str()).collect();
         let approves = |map: u32| approved.contains(self.maps.text(map));
         let mut hours: BTreeMap<Class, BTreeMap<_, u64>> = BTreeMap::new();
         let mut sessions = Vec::new();
@@ -199,11 +215,18 @@ impl Tally {
             Ok(Standing::Signed) => return false,
             Ok(Standing::Unsigned) => judged.unsigned += 1,
             Ok(Standing::Unknown) => judged.found.note(|| {
-                format!("machine {machine}: session {id} neither begins nor ends in the bundle, so its token is not known")
+                said!(
+                    "machine {machine}: session {id} neither begins nor ends in the bundle, so its token is not known",
+                    "设备 {machine}：上机记录 {id} 的开始和结束都不在证据包内，无从得知其令牌"
+                )
             }),
-            Err(flaw) => judged
-                .found
-                .fail(|| format!("machine {machine}: session {id} {flaw}")),
+            Err(flaw) => judged.found.fail(|| {
+                let Said { en, zh } = flaw.said();
+                said!(
+                    "machine {machine}: session {id} {en}",
+                    "设备 {machine}：上机记录 {id}{zh}"
+                )
+            }),
         }
         true
     }
@@ -233,22 +256,5 @@ impl Tally {
             grade,
             why,
         }
-    }
-}
-
-impl Judged {
-    fn result(self) -> crate::evidence::CheckResult {
-        let (mut found, external, unsigned) = (self.found, self.external, self.unsigned);
-        if unsigned > 0 {
-            found.note(|| {
-                format!(
-                    "no issuer key is trusted: the signatures of {unsigned} tokens were not checked"
-                )
-            });
-        }
-        found.result(Check::Tokens, || match external {
-            0 => "no external sessions in the period".to_owned(),
-            _ => format!("{external} external sessions, each with a good token"),
-        })
     }
 }
