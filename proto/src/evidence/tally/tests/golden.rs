@@ -45,12 +45,17 @@ fn ledger() -> (Book, Vec<String>) {
         ..run("m", ("x", Class::Ext), 3 * HOUR, 4 * HOUR)
     });
     book.close(x);
+    evening(&mut book, &token);
+    (book, vec![token])
+}
+
+fn evening(book: &mut Book, token: &str) {
     book.add(
         5 * HOUR,
         LeafBody::Booking(BookingLeaf {
             machine: identifier("m"),
             booking: "bk-x".to_owned(),
-            token: Some(sha256(&token)),
+            token: Some(sha256(token)),
             class: Class::Ext,
             outcome: Outcome::Fulfilled,
             check_in: CheckIn::Implied,
@@ -86,7 +91,6 @@ fn ledger() -> (Book, Vec<String>) {
         24 * HOUR,
         24 * HOUR + 30 * MINUTE,
     ));
-    (book, vec![token])
 }
 
 const TOTALS: &str = include_str!("golden.json");

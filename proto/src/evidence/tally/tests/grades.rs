@@ -1,3 +1,5 @@
+#![expect(clippy::wildcard_enum_match_arm, reason = "the leaves that matter")]
+
 use super::*;
 use crate::evidence::{Grade, Why};
 
@@ -40,21 +42,24 @@ fn usage(change: impl Fn(&mut UsageLeaf)) -> impl Fn(&mut Book, usize) {
 
 type Change<'a> = &'a dyn Fn(&mut Book, &mut Sight);
 
+use Grade::{A, B, C, D};
+
+/// What becomes of the session's grade when ledger or sight are changed so.
+fn check(what: &str, change: Change<'_>, grade: Grade, why: &[Why]) {
+    let (mut book, tokens) = ledger();
+    let mut sight = believing(IN_TIME);
+    change(&mut book, &mut sight);
+    let tallied = book.day(&tokens, &sight);
+    no_finding(&tallied.sessions);
+    let machine = &tallied.totals.machines[0];
+    let session = &machine.sessions[0];
+    assert_eq!((session.grade, &*session.why), (grade, why), "{what}");
+    let hours = BTreeMap::from([(grade, 3_600_000)]);
+    assert_eq!(machine.hours[&session.class], hours, "{what}");
+}
+
 #[test]
-fn each_reason_is_named_and_the_worst_gives_the_grade() {
-    let check = |what: &str, change: Change<'_>, grade: Grade, why: &[Why]| {
-        let (mut book, tokens) = ledger();
-        let mut sight = believing(IN_TIME);
-        change(&mut book, &mut sight);
-        let tallied = book.day(&tokens, &sight);
-        no_finding(&tallied.sessions);
-        let machine = &tallied.totals.machines[0];
-        let session = &machine.sessions[0];
-        assert_eq!((session.grade, &*session.why), (grade, why), "{what}");
-        let hours = BTreeMap::from([(grade, 3_600_000)]);
-        assert_eq!(machine.hours[&session.class], hours, "{what}");
-    };
-    use Grade::{A, B, C, D};
+fn what_is_corrected_or_unproven_is_worth_least() {
     check("as it is", &|_, _| {}, A, &[]);
     check(
         "corrected",
@@ -84,6 +89,10 @@ fn each_reason_is_named_and_the_worst_gives_the_grade() {
         D,
         &[Why::Token],
     );
+}
+
+#[test]
+fn a_clock_that_is_not_synchronised_is_told() {
     for letter in [ClockStatus::U, ClockStatus::I, ClockStatus::R] {
         let worse = usage(move |leaf| leaf.clock = Some(letter));
         check("its clock", &|book, _| worse(book, 5), C, &[Why::Clock]);
@@ -92,6 +101,10 @@ fn each_reason_is_named_and_the_worst_gives_the_grade() {
     }
     let unknown = usage(|leaf| leaf.span_boot = Some("older".to_owned()));
     check("no letter", &|book, _| unknown(book, 5), C, &[Why::Clock]);
+}
+
+#[test]
+fn a_witness_must_have_seen_the_end_within_a_day() {
     check(
         "late by a second",
         &|_, sight| sight.witnessed[0].at = time(IN_TIME + 1),
@@ -136,6 +149,10 @@ fn each_reason_is_named_and_the_worst_gives_the_grade() {
         C,
         &[Why::Late],
     );
+}
+
+#[test]
+fn a_map_must_be_approved() {
     let other = usage(|leaf| leaf.config = "sha256:33".to_owned());
     check("another map", &|book, _| other(book, 5), C, &[Why::Map]);
     check(
@@ -156,6 +173,10 @@ fn each_reason_is_named_and_the_worst_gives_the_grade() {
         C,
         &[Why::Map],
     );
+}
+
+#[test]
+fn a_meter_must_be_read_throughout() {
     let unread = usage(|leaf| leaf.energy = None);
     check("half a meter", &|book, _| unread(book, 5), C, &[Why::Meter]);
     let odd = usage(|leaf| leaf.energy = counter("-1"));
@@ -172,6 +193,13 @@ fn each_reason_is_named_and_the_worst_gives_the_grade() {
         B,
         &[Why::NoMeter],
     );
+}
+
+#[test]
+fn all_reasons_are_told_and_the_worst_counts() {
+    let unread = usage(|leaf| leaf.energy = None);
+    let other = usage(|leaf| leaf.config = "sha256:33".to_owned());
+    let unknown = usage(|leaf| leaf.span_boot = Some("older".to_owned()));
     check(
         "all at once",
         &|book, sight| {

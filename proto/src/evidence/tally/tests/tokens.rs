@@ -54,23 +54,24 @@ fn a_good_token_proves_that_the_hours_are_anothers() {
     assert_eq!(session.org_kind.as_deref(), Some("company"));
 }
 
+/// What fails when the case is changed so; then the session's hours are worth least.
+fn check(change: &dyn Fn(&mut Case), expected: &str) {
+    let mut case = Case::new();
+    change(&mut case);
+    let tallied = case.tallied();
+    let said = format!("machine m: session x {expected}");
+    one_finding(&tallied.tokens, Check::Tokens, &said);
+    assert_eq!(tallied.tokens.status(), Status::Failed);
+    let session = &tallied.totals.machines[0].sessions[0];
+    assert_eq!(
+        (session.grade, session.why[0]),
+        (Grade::D, Why::Token),
+        "{said}"
+    );
+}
+
 #[test]
-fn each_flaw_of_a_token_is_told() {
-    let check = |change: &dyn Fn(&mut Case), expected: &str| {
-        let mut case = Case::new();
-        change(&mut case);
-        let tallied = case.tallied();
-        let said = format!("machine m: session x {expected}");
-        one_finding(&tallied.tokens, Check::Tokens, &said);
-        assert_eq!(tallied.tokens.status(), Status::Failed);
-        let session = &tallied.totals.machines[0].sessions[0];
-        assert_eq!(
-            (session.grade, session.why[0]),
-            (Grade::D, Why::Token),
-            "{said}"
-        );
-    };
-    let time_of = |hours_ms: i64| time(hours_ms).to_string();
+fn a_token_must_be_there_and_have_its_form() {
     check(
         &|case| case.session.token = None,
         "is external and names no token",
@@ -105,6 +106,10 @@ fn each_flaw_of_a_token_is_told() {
         &|case| case.claims = "[1]".to_owned(),
         "has a token whose claims can't be read: no JSON object",
     );
+}
+
+#[test]
+fn a_trusted_key_must_have_signed_it() {
     check(
         &|case| case.secret = IssuerSecret::from_seed(&[3; 32], Some("other")).unwrap(),
         "has a token of the key \"other\", which the trust file does not have",
@@ -113,7 +118,7 @@ fn each_flaw_of_a_token_is_told() {
         &|case| case.secret = IssuerSecret::from_seed(&[4; 32], Some("portal")).unwrap(),
         "has a token that has a signature that does not fit",
     );
-    let issued = time_of(-22 * HOUR);
+    let issued = time(-22 * HOUR);
     for valid in [
         Validity {
             from: Some(time(-22 * HOUR + 1)),
@@ -129,6 +134,10 @@ fn each_flaw_of_a_token_is_told() {
             &format!("has a token of {issued}, when the key \"portal\" was not to be trusted"),
         );
     }
+}
+
+#[test]
+fn it_must_be_for_this_session_and_another_organisation() {
     check(
         &|case| case.claim(r#""s""#, r#""t""#),
         "has a token for the site t",
@@ -167,6 +176,10 @@ fn each_flaw_of_a_token_is_told() {
         &|case| case.claim("org-x", "org-aff"),
         "is external, and org-aff is an affiliate of the platform",
     );
+}
+
+#[test]
+fn it_must_fit_the_sessions_times() {
     let iat = |case: &mut Case, at_ms: i64| {
         let issued = (BEGIN - 22 * HOUR) / 1000;
         case.claim(
@@ -185,7 +198,7 @@ fn each_flaw_of_a_token_is_told() {
         (2 * HOUR + 30 * MINUTE + 1, 4 * HOUR),
         (HOUR, 2 * HOUR - 5 * MINUTE - 1),
     ] {
-        let (from, to) = (time_of(from_ms), time_of(to_ms));
+        let (from, to) = (time(from_ms), time(to_ms));
         check(
             &|case| window(case, from_ms, to_ms),
             &format!("began at 2026-11-29T02:00:00.000Z, and its token is for {from} to {to}"),
@@ -208,11 +221,10 @@ fn what_lies_on_a_limit_is_good() {
         case.claim(&issued.to_string(), &last.to_string());
     });
     check(&|case| {
-        let valid = |from_ms, to_ms| Validity {
-            from: Some(time(from_ms)),
-            to: Some(time(to_ms)),
+        case.sight.trust.issuers[0].valid = Validity {
+            from: Some(time(-22 * HOUR)),
+            to: Some(time(-22 * HOUR + 1)),
         };
-        case.sight.trust.issuers[0].valid = valid(-22 * HOUR, -22 * HOUR + 1);
     });
     check(&|case| case.claim(r#"["m"]"#, r#"["n","m"]"#));
     check(&|case| {
