@@ -13,6 +13,8 @@ mod read;
 pub mod sample;
 mod say;
 mod tally;
+#[cfg(test)]
+mod tampering;
 mod totals;
 mod trust;
 mod verdict;
