@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use crate::evidence::sample::{Files, Plan, Sample, zip};
-use crate::evidence::{Check, Manifest, Status, Trust, Verdict, Verification, verify_bytes};
+use crate::evidence::sample::{Plan, Sample, zip};
+use crate::evidence::{Check, Status, Trust, Verdict, Verification, verify_bytes};
 
 /// What is wrong or to be known, by its check.
 fn told(verification: &Verification) -> BTreeMap<Check, (Status, String)> {
@@ -23,11 +23,9 @@ fn honest_bundles_are_verified() {
     for plan in [sample.whole(), sample.middle()] {
         let verified = of(&sample, &plan, Some(&trust));
         let told = told(&verified);
-        println!("{told:#?}");
         assert_eq!(verified.verdict, Verdict::Verified, "{told:#?}");
         let alone = of(&sample, &plan, None);
         assert_eq!(alone.verdict, Verdict::SelfConsistent);
-        println!(
             "{}",
             serde_json::to_string_pretty(&verified.totals)
                 .unwrap()

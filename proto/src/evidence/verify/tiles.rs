@@ -30,9 +30,12 @@ pub(super) fn read<R: Read + Seek>(
     };
     let paths = bundle.paths().filter_map(Entry::from_path);
     let others: Vec<Tile> = paths
-        .filter_map(|entry| match entry {
-            Entry::Tile(tile) => Some(tile),
-            _ => None,
+        .filter_map(|entry| {
+            if let Entry::Tile(tile) = entry {
+                Some(tile)
+            } else {
+                None
+            }
         })
         .filter(|tile| !wanted.contains(tile))
         .collect();
