@@ -11,9 +11,10 @@ mod disk;
 mod watch;
 mod world;
 
+use lineside_proto::evidence::{Findings, Scope, Sight, Tally, TreeEnd};
 use lineside_proto::ledger::conservation::Conservation;
-use lineside_proto::ledger::{Leaf, LeafBody, SessionEvent};
-use lineside_proto::{Class, Outcome, State};
+use lineside_proto::ledger::{Hash, Leaf, LeafBody, SessionEvent};
+use lineside_proto::{Class, Outcome, State, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 use world::World;
@@ -64,6 +65,7 @@ fn check(world: &World, plan: Plan) {
         );
     }
     check_activity(&world.disk.leaves, plan);
+    check_tally(&world.disk.leaves, plan);
     check_outcomes(world, plan);
     check_summaries(&world.disk.leaves, plan);
     if !plan.holds {
@@ -102,6 +104,43 @@ fn check_activity(leaves: &[Leaf], plan: Plan) {
             }
             _ => {}
         }
+    }
+}
+
+/// Sessions follow the rules that verifiers check, and totals are what usage leaves say.
+fn check_tally(leaves: &[Leaf], plan: Plan) {
+    let machine = leaves.iter().find_map(|leaf| leaf.body.machine());
+    let name = machine.unwrap().clone();
+    for skipped in [0, leaves.len() / 3] {
+        let leaves = &leaves[skipped..];
+        let mut tally = Tally::new(Scope {
+            site: name.clone(),
+            gateway: name.clone(),
+            origin: String::new(),
+            from: Time::MIN,
+            to: Time::MAX,
+            first: leaves[0].head.index,
+        });
+        let mut active_ms = 0;
+        for leaf in leaves {
+            tally.take(leaf);
+            if let LeafBody::Usage(said) = &leaf.body {
+                let of = |state: State| said.ms.get(&state).copied().unwrap_or(0);
+                let all = of(State::Run) + of(State::Setup) + of(State::Hold);
+                active_ms += all - said.hold_over_ms;
+            }
+        }
+        let end = TreeEnd {
+            end: 0,
+            size: 0,
+            root: Hash::of_nothing(),
+        };
+        let tallied = tally.finish(&end, &Sight::default());
+        assert_eq!(tallied.sessions, Findings::default(), "{plan:?}");
+        let machines = &tallied.totals.machines;
+        let told: u64 = machines.iter().map(|machine| machine.active_ms).sum();
+        assert_eq!(told, active_ms, "{plan:?}");
+        assert!(machines.iter().all(|machine| machine.outside_ms == 0));
     }
 }
 

@@ -240,3 +240,80 @@ Example: lineside-verify --trust trust.toml gateway-01-2026.zip",
 示例:lineside-verify --trust trust.toml gateway-01-2026.zip"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{EXIT_OTHERWISE, EXIT_USAGE, EXIT_VERIFIED, command};
+    use crate::evidence::Verification;
+    use std::path::Path;
+
+    fn run(arguments: &[&str]) -> (u8, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let arguments = arguments.iter().map(|argument| {
+            let is_file = argument.ends_with(".zip") || argument.ends_with(".toml");
+            if is_file {
+                golden.join(argument).into()
+            } else {
+                argument.into()
+            }
+        });
+        let code = command(arguments, Some("C"), &mut out, &mut err);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (code, text(out), text(err))
+    }
+
+    #[test]
+    fn the_exit_code_says_what_came_of_it() {
+        let check = |arguments: &[&str], code: u8, out: &str, err: &str| {
+            let found = run(arguments);
+            assert_eq!(found.0, code, "{arguments:?}: {found:?}");
+            assert!(found.1.contains(out) && found.2.contains(err), "{found:?}");
+        };
+        let trusted = ["honest.zip", "middle.zip", "--trust", "trust.toml"];
+        check(&trusted, EXIT_VERIFIED, "honest.zip: verified", "");
+        check(&["honest.zip"], EXIT_OTHERWISE, "self-consistent", "");
+        check(
+            &["--lang=zh-CN", "honest.zip"],
+            EXIT_OTHERWISE,
+            "签名者身份不明",
+            "",
+        );
+        check(
+            &["absent.zip", "--trust", "trust.toml"],
+            EXIT_OTHERWISE,
+            "FAILED",
+            "",
+        );
+        check(&["trust.toml"], EXIT_OTHERWISE, "no zip file", "");
+        check(&[], EXIT_USAGE, "", "no bundle");
+        check(&["--trust"], EXIT_USAGE, "", "needs a value");
+        check(
+            &["--turst", "trust.toml"],
+            EXIT_USAGE,
+            "",
+            "no option --turst",
+        );
+        check(&["--lang", "fr", "honest.zip"], EXIT_USAGE, "", "fr");
+        check(
+            &["--trust", "honest.zip", "honest.zip"],
+            EXIT_USAGE,
+            "",
+            "can't be read",
+        );
+        check(&["--help"], EXIT_VERIFIED, "Usage", "");
+        check(&["--lang", "zh-CN", "--help"], EXIT_VERIFIED, "用法", "");
+        check(&["--version"], EXIT_VERIFIED, "lineside-verify 0", "");
+    }
+
+    #[test]
+    fn json_is_a_list_that_can_be_read_back() {
+        let (code, out, _) = run(&["--json", "honest.zip", "absent.zip"]);
+        assert_eq!(code, EXIT_OTHERWISE);
+        let all: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
+        assert!(all[0]["file"].as_str().unwrap().ends_with("honest.zip"));
+        for one in all {
+            serde_json::from_value::<Verification>(one).unwrap();
+        }
+    }
+}

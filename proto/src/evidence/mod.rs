@@ -14,6 +14,8 @@ mod read;
 pub mod sample;
 mod say;
 mod tally;
+#[cfg(test)]
+mod tampering;
 mod tell;
 mod totals;
 mod trust;

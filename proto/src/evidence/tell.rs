@@ -16,7 +16,7 @@ pub fn tell(name: &str, verification: &Verification, language: Language) -> Stri
         language,
     };
     // Writing to a text can't fail.
-    drop(out.all(name, verification));
+    out.all(name, verification).unwrap_or_default();
     let harmless = |letter: char| match letter {
         '\n' => letter,
         _ if letter.is_control() => char::REPLACEMENT_CHARACTER,

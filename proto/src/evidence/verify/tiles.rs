@@ -124,10 +124,13 @@ impl Tiles {
             return;
         };
         if self.root(size, tail) != Some(root) {
+            let edge = self.tiles.values().filter(|(tile, _)| !tile.is_full());
+            let edge: Vec<String> = edge.map(|(tile, _)| tile.to_string()).collect();
+            let edge = edge.join(", ");
             checks.fail(Check::Tiles, || {
                 said!(
-                    "the last tiles of all levels don't give the root {root}",
-                    "各层最后的瓦片算不出树根 {root}"
+                    "the last tiles of all levels ({edge}) don't give the root {root}",
+                    "各层最后的瓦片({edge})算不出树根 {root}"
                 )
             });
         }

@@ -1,0 +1,107 @@
+//! Bundles that were tampered with, each sealed again as well as whoever did it could.
+//!
+//! Four hands do it: an *outsider* has no key, makes every proof, tile, hash and total anew, and keeps the signed
+//! notes; a *stranger* signs all with a key of their own; the gateway's owner rewrites what was written *later*, when
+//! a witness has seen it; and the *platform* has its gateway write what is not so from the start.
+
+mod bundles;
+mod leaves;
+mod tokens;
+
+use std::collections::BTreeMap;
+
+use super::sample::{Files, Plan, Sample, zip};
+use super::{Check, Status, Trust, Verdict, Verification, verify_bytes};
+use crate::ledger::note::{KeyKind, SignerKey};
+
+/// The sample as it is.
+struct Honest {
+    sample: Sample,
+    plan: Plan,
+    files: Files,
+    trust: Trust,
+}
+
+impl Honest {
+    fn new() -> Self {
+        let sample = Sample::new();
+        let plan = sample.middle();
+        let (_, files) = sample.seal(&plan).unwrap();
+        let trust = Trust::parse(&sample.trust()).unwrap();
+        Self {
+            sample,
+            plan,
+            files,
+            trust,
+        }
+    }
+
+    /// Seals changed leaves as an outsider can: the notes are the old ones.
+    fn outsider(&self, changed: &Sample) -> Verification {
+        let plan = changed.middle();
+        let (manifest, mut files) = changed.seal(&plan).unwrap();
+        let is_note = |path: &String| path.starts_with("checkpoint/");
+        files.retain(|path, _| !is_note(path));
+        let notes = self.files.iter().filter(|(path, _)| is_note(path));
+        files.extend(notes.map(|(path, bytes)| (path.clone(), bytes.clone())));
+        verify_bytes(&zip(&manifest, &files).unwrap(), Some(&self.trust))
+    }
+
+    /// As one can who has another key.
+    fn stranger(&self, mut changed: Sample) -> Verification {
+        let name = super::sample::ORIGIN;
+        changed.keys.gateway = SignerKey::new(name, KeyKind::Ed25519, &[66; 32]).unwrap();
+        let plan = Plan {
+            cosigned: Vec::new(),
+            ..changed.middle()
+        };
+        let (manifest, files) = changed.seal(&plan).unwrap();
+        verify_bytes(&zip(&manifest, &files).unwrap(), Some(&self.trust))
+    }
+
+    /// As the gateway's owner can, after a witness has seen how it was.
+    fn later(&self, changed: &Sample) -> Verification {
+        let plan = Plan {
+            cosigned: Vec::new(),
+            ..changed.middle()
+        };
+        let (manifest, mut files) = changed.seal(&plan).unwrap();
+        let is_seen = |path: &str| path.starts_with("checkpoint/cosigned/");
+        let seen = self.files.iter().filter(|(path, _)| is_seen(path));
+        files.extend(seen.map(|(path, bytes)| (path.clone(), bytes.clone())));
+        verify_bytes(&zip(&manifest, &files).unwrap(), Some(&self.trust))
+    }
+
+    /// As the platform can, from the start.
+    fn platform(&self, changed: &Sample) -> Verification {
+        let (manifest, files) = changed.seal(&changed.middle()).unwrap();
+        verify_bytes(&zip(&manifest, &files).unwrap(), Some(&self.trust))
+    }
+}
+
+/// What failed, by its check.
+fn failed(verification: &Verification) -> BTreeMap<Check, String> {
+    let results = verification.checks.iter();
+    let failed = results.filter(|result| result.status == Status::Failed);
+    failed
+        .map(|result| (result.check, result.said.join("\n")))
+        .collect()
+}
+
+/// The bundle is refused, by this check and in these words.
+fn refused(what: &str, verification: &Verification, check: Check, words: &str) {
+    let failed = failed(verification);
+    assert_eq!(verification.verdict, Verdict::Failed, "{what}: {failed:#?}");
+    let said = failed.get(&check);
+    let said = said.unwrap_or_else(|| panic!("{what}: {check:?} says nothing: {failed:#?}"));
+    assert!(said.contains(words), "{what}: {said}");
+}
+
+/// The bundle is not refused, and this check says so.
+fn noted(what: &str, verification: &Verification, check: Check, words: &str) {
+    let mut results = verification.checks.iter();
+    let result = results.find(|result| result.check == check).unwrap();
+    assert_eq!(result.status, Status::Note, "{what}: {result:?}");
+    let said = result.said.join("\n");
+    assert!(said.contains(words), "{what}: {said}");
+}
