@@ -6,45 +6,66 @@
 
 mod bundles;
 mod leaves;
+mod signers;
 mod tokens;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use super::sample::{Files, Plan, Sample, zip};
-use super::{Check, Status, Trust, Verdict, Verification, verify_bytes};
+use super::sample::{Files, Keys, Plan, Sample, zip};
+use super::{Check, Manifest, Status, Trust, Verdict, Verification, verify_bytes};
 use crate::ledger::note::{KeyKind, SignerKey};
+
+/// The sample as it is, sealed once for all tests.
+static SEALED: LazyLock<(Sample, Manifest, Files)> = LazyLock::new(|| {
+    let sample = Sample::new();
+    let (manifest, files) = sample.seal(&sample.middle()).unwrap();
+    (sample, manifest, files)
+});
 
 /// The sample as it is.
 struct Honest {
-    sample: Sample,
+    sample: &'static Sample,
     plan: Plan,
     files: Files,
     trust: Trust,
 }
 
+/// The sample, to be changed.
+fn copy() -> Sample {
+    let (sample, ..) = &*SEALED;
+    Sample {
+        keys: Keys::new(),
+        leaves: sample.leaves.clone(),
+        maps: sample.maps.clone(),
+        tokens: sample.tokens.clone(),
+        cosigned: sample.cosigned.clone(),
+    }
+}
+
 impl Honest {
     fn new() -> Self {
-        let sample = Sample::new();
-        let plan = sample.middle();
-        let (_, files) = sample.seal(&plan).unwrap();
-        let trust = Trust::parse(&sample.trust()).unwrap();
+        let (sample, _, files) = &*SEALED;
         Self {
             sample,
-            plan,
-            files,
-            trust,
+            plan: sample.middle(),
+            files: files.clone(),
+            trust: Trust::parse(&sample.trust()).unwrap(),
         }
     }
 
-    /// Seals changed leaves as an outsider can: the notes are the old ones.
-    fn outsider(&self, changed: &Sample) -> Verification {
-        let plan = changed.middle();
-        let (manifest, mut files) = changed.seal(&plan).unwrap();
-        let is_note = |path: &String| path.starts_with("checkpoint/");
+    /// The same leaves as the platform can have them written, and as an outsider can change them: then the notes are
+    /// the old ones.
+    fn platform_and_outsider(&self, changed: &Sample) -> [Verification; 2] {
+        let (manifest, mut files) = changed.seal(&changed.middle()).unwrap();
+        let verified =
+            |files: &Files| verify_bytes(&zip(&manifest, files).unwrap(), Some(&self.trust));
+        let platform = verified(&files);
+        let is_note = |path: &str| path.starts_with("checkpoint/");
         files.retain(|path, _| !is_note(path));
         let notes = self.files.iter().filter(|(path, _)| is_note(path));
         files.extend(notes.map(|(path, bytes)| (path.clone(), bytes.clone())));
-        verify_bytes(&zip(&manifest, &files).unwrap(), Some(&self.trust))
+        [platform, verified(&files)]
     }
 
     /// As one can who has another key.

@@ -6,7 +6,7 @@ use super::*;
 use crate::booking::{IssuerSecret, sign};
 use crate::evidence::Validity;
 use crate::ledger::{Leaf, LeafBody, SessionEvent};
-use crate::{CheckIn, Class, Time};
+use crate::{CheckIn, Class};
 
 /// An external session on one machine, and the one that is unbooked.
 const EXTERNAL: &str = "mixer-01";
@@ -63,7 +63,7 @@ fn relabel(
 
 fn check(what: &str, change: impl Fn(&mut Honest, &mut Sample), check: Check, words: &str) {
     let mut honest = Honest::new();
-    let mut changed = Sample::new();
+    let mut changed = copy();
     change(&mut honest, &mut changed);
     refused(what, &honest.platform(&changed), check, words);
 }
@@ -166,6 +166,7 @@ fn one_token_does_not_make_two_sessions() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_token_must_be_the_portals_and_for_this_session() {
     let forged = |what: &str, change: &dyn Fn(String) -> String, words: &str| {
         check(
@@ -356,7 +357,7 @@ fn a_session_opened_twice_is_told() {
 fn late_witnesses_make_hours_worth_less() {
     use crate::evidence::{Grade, Why};
     let honest = Honest::new();
-    let sample = Sample::new();
+    let sample = copy();
     let cosigned = sample.cosigned.iter();
     let late = cosigned.map(|(size, at)| (*size, at.plus_millis(10 * 86_400_000)));
     let plan = Plan {
@@ -371,5 +372,4 @@ fn late_witnesses_make_hours_worth_less() {
         session.grade >= Grade::C && session.why.contains(&Why::Late)
     };
     assert!(sessions.clone().count() > 5 && sessions.clone().all(is_late));
-    assert!(Time::MIN < honest.plan.from);
 }
