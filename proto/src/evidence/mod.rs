@@ -3,6 +3,7 @@
 //! `proto/EVIDENCE.md` says all of it for whoever writes another verifier.
 
 mod archive;
+mod command;
 mod differences;
 mod entry;
 mod findings;
@@ -15,6 +16,7 @@ mod say;
 mod tally;
 #[cfg(test)]
 mod tampering;
+mod tell;
 mod totals;
 mod trust;
 mod verdict;
@@ -22,6 +24,7 @@ mod verify;
 mod write;
 
 pub use archive::ArchiveError;
+pub use command::{EXIT_OTHERWISE, EXIT_USAGE, EXIT_VERIFIED, command, verify_file};
 pub use differences::differences;
 pub use entry::{BUNDLE_BYTES_MAX, ENTRIES_MAX, Entry, tiles};
 pub use findings::{FINDINGS_TOLD_MAX, Findings};
@@ -32,6 +35,7 @@ pub use read::{Bundle, BundleError, EntryFault, ManifestError, read_manifest};
 pub use say::{Language, Said, UnknownLanguage};
 pub use tally::{Scope, SessionPlace, Sight, Tallied, Tally, TreeEnd, Witnessed};
 pub use tally::{TALLY_BYTES_MAX, TALLY_TOKEN_BYTES_MAX};
+pub use tell::tell;
 pub use totals::{MachineTotals, SessionTotals, TOTALS_KIND, Totals};
 pub use trust::{ApprovedMap, Trust, TrustError, TrustedGateway, TrustedIssuer, TrustedWitness};
 pub use trust::{TRUST_BYTES_MAX, Validity};

@@ -391,3 +391,81 @@ fn date(text: &str) -> Option<Time> {
     let stamp = zone.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
     Some(Time::from_millis(stamp.as_millisecond()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Trust;
+    use crate::Time;
+    use crate::evidence::sample::Sample;
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_table_and_field() {
+        let good = Sample::new().trust();
+        assert!(Trust::parse(&good).is_ok());
+        assert_eq!(Trust::parse(""), Ok(Trust::default()));
+        let check = |from: &str, to: &str, words: &[&str]| {
+            let text = good.replacen(from, to, 1);
+            assert_ne!(text, good, "{from}");
+            let said = Trust::parse(&text).unwrap_err().to_string();
+            for word in words {
+                assert!(said.contains(word), "{said}");
+            }
+        };
+        check(
+            "[[gateway]]",
+            "[[gateways]]",
+            &["`gateways`", "[[gateway]]"],
+        );
+        check("[[gateway]]", "[gateway]", &["`gateway`", "[[gateway]]"]);
+        check("site =", "sites =", &["[[gateway]] 1", "`site`", "missing"]);
+        check(
+            "from = 2026-01-01\nto",
+            "form = 2026-01-01\nto",
+            &["`form`", "not known"],
+        );
+        check("from = 2026-01-01", "from = 2026", &["`from`", "date"]);
+        check(
+            "from = 2026-01-01",
+            "from = 2026-01-01T00:00:00",
+            &["`from`", "UTC"],
+        );
+        check("to = 2027-01-01", "to = 2025-01-01", &["`to`", "after"]);
+        check("\"site-01\"", "\"Site\"", &["[[gateway]] 1", "`site`"]);
+        check("\"site-01\"", "1", &["`site`", "quotes"]);
+        check(
+            "[[witness]]\nkey = \"",
+            "[[witness]]\nkey = \"x",
+            &["[[witness]] 1", "`key`"],
+        );
+        check(
+            "\"crv\":\"Ed25519\"",
+            "\"crv\":\"X25519\"",
+            &["[[issuer]] 1", "`jwk`"],
+        );
+        check("sha256:", "sha1:", &["[[map]] 1", "`hash`"]);
+        check(
+            "[\"org-own\"]",
+            "\"org-own\"",
+            &["[organisations]", "`own`", "list"],
+        );
+        check("[[map]]", "[[map", &["no TOML"]);
+    }
+
+    #[test]
+    fn dates_begin_in_shanghai() {
+        let good = Sample::new().trust();
+        let from = |text: &str| {
+            let text = good.replacen("from = 2026-01-01", &format!("from = {text}"), 1);
+            Trust::parse(&text).unwrap().gateways[0].valid.from
+        };
+        let begin: Time = "2025-12-31T16:00:00Z".parse().unwrap();
+        for text in [
+            "2026-01-01",
+            "2026-01-01T00:00:00+08:00",
+            "\"2026-01-01\"",
+            "2025-12-31T16:00:00Z",
+        ] {
+            assert_eq!(from(text), Some(begin), "{text}");
+        }
+    }
+}

@@ -203,7 +203,7 @@ fn what_proofs_and_notes_say() {
             p.files.get_mut(&path).unwrap()[0] ^= 1;
         },
         Check::Tiles,
-        "the last tiles of all levels don't give the root",
+        "tile/1/000.p/4: hash 0 is not that of leaves 0 to 255",
     );
     check(
         "stale start",

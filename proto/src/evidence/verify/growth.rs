@@ -10,7 +10,7 @@ use super::tiles::Tiles;
 use crate::evidence::say::said;
 use crate::evidence::{Check, Manifest};
 use crate::ledger::tile::{HEIGHT, WIDTH};
-use crate::ledger::tree::{Hash, Range, check_consistency};
+use crate::ledger::tree::{Hash, Range, check_consistency, peaks};
 
 /// The tree, and the roots that it had at the sizes that were asked for.
 pub(super) struct Growth {
@@ -42,6 +42,9 @@ impl Growth {
                     "proof/range.json:`left` 的子树数目与 {first} 条叶不符"
                 )
             });
+        }
+        for ((level, index), node) in peaks(first).zip(range.iter().flat_map(Range::peaks)) {
+            tiles.compare(level, index, *node, checks);
         }
         Self {
             range,

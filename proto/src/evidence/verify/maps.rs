@@ -1,6 +1,6 @@
 //! The machine maps of a bundle: check `maps`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
 use super::checks::{Checks, chain};
@@ -19,34 +19,29 @@ pub(super) struct Maps(BTreeSet<String>);
 /// The maps that leaves name.
 #[derive(Default)]
 pub(super) struct Named {
-    /// For which machine, and whether in the period.
-    all: BTreeSet<(Identifier, String, bool)>,
+    /// By machine: which maps, and whether a usage leaf of the period names them.
+    all: BTreeMap<Identifier, BTreeMap<String, bool>>,
+    count: usize,
     is_full: bool,
 }
 
 impl Named {
     pub(super) fn take(&mut self, leaf: &Leaf, manifest: &Manifest) {
-        let (machine, map, is_inside) = match &leaf.body {
-            LeafBody::Usage(usage) => {
-                let is_inside = manifest.from <= usage.from && usage.from < manifest.to;
-                (&usage.machine, &usage.config, is_inside)
-            }
-            LeafBody::Config(config) => (&config.machine, &config.map, false),
-            _ => return,
-        };
-        // Few, and asked for by every leaf: looked up without a copy.
-        let known = |(one, hash, inside): &(Identifier, String, bool)| {
-            one == machine && hash == map && *inside == is_inside
-        };
-        let same = self
-            .all
-            .range((machine.clone(), map.clone(), is_inside)..)
-            .next();
-        if same.is_some_and(known) {
+        let (machine, map, is_inside) = if let LeafBody::Usage(usage) = &leaf.body {
+            let is_inside = manifest.from <= usage.from && usage.from < manifest.to;
+            (&usage.machine, &usage.config, is_inside)
+        } else if let LeafBody::Config(config) = &leaf.body {
+            (&config.machine, &config.map, false)
+        } else {
             return;
-        }
-        if self.all.len() < NAMED_MAX {
-            self.all.insert((machine.clone(), map.clone(), is_inside));
+        };
+        let known = self.all.get_mut(machine).and_then(|maps| maps.get_mut(map));
+        if let Some(known) = known {
+            *known |= is_inside;
+        } else if self.count < NAMED_MAX {
+            self.count += 1;
+            let maps = self.all.entry(machine.clone()).or_default();
+            maps.insert(map.clone(), is_inside);
         } else {
             self.is_full = true;
         }
@@ -57,9 +52,12 @@ impl Named {
 pub(super) fn read<R: Read + Seek>(bundle: &mut Bundle<R>, checks: &mut Checks) -> Maps {
     let entries = bundle.paths().filter_map(Entry::from_path);
     let names: Vec<String> = entries
-        .filter_map(|entry| match entry {
-            Entry::Map(digest) => Some(digest),
-            _ => None,
+        .filter_map(|entry| {
+            if let Entry::Map(digest) = entry {
+                Some(digest)
+            } else {
+                None
+            }
         })
         .collect();
     let mut there = BTreeSet::new();
@@ -113,7 +111,10 @@ impl Maps {
         checks: &mut Checks,
     ) {
         let (site, gateway) = (&manifest.site, &manifest.gateway);
-        for (machine, map, is_inside) in &named.all {
+        let all = named.all.iter();
+        let all =
+            all.flat_map(|(machine, maps)| maps.iter().map(move |(map, is)| (machine, map, is)));
+        for (machine, map, is_inside) in all {
             let digest = map.strip_prefix("sha256:");
             let shown: String = map.chars().take(80).collect();
             if !digest.is_some_and(|digest| self.0.contains(digest)) {

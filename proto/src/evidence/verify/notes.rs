@@ -39,9 +39,12 @@ impl Notes {
         let start = (manifest.start_size > 0).then(|| head(bundle, Entry::Start, checks));
         let entries = bundle.paths().filter_map(Entry::from_path);
         let sizes: Vec<u64> = entries
-            .filter_map(|entry| match entry {
-                Entry::Cosigned(size) => Some(size),
-                _ => None,
+            .filter_map(|entry| {
+                if let Entry::Cosigned(size) = entry {
+                    Some(size)
+                } else {
+                    None
+                }
             })
             .collect();
         let mut cosigned = BTreeMap::new();

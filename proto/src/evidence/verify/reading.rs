@@ -9,8 +9,7 @@ use super::parts::Part;
 use super::period::Period;
 use super::proofs::Proofs;
 use super::tiles::Tiles;
-use crate::evidence::say::said;
-use crate::evidence::{Check, Manifest, Scope, Tally};
+use crate::evidence::{Check, Manifest, Said, Scope, Tally};
 use crate::ledger::conservation::Conservation;
 use crate::ledger::{Hash, KeyLeaf, LeafBody};
 
@@ -110,11 +109,17 @@ impl<'a> Reading<'a> {
     pub(super) fn finish_time(&mut self, checks: &mut Checks) {
         let report = std::mem::take(&mut self.conservation).report();
         for violation in &report.violations {
-            checks.fail(Check::Time, || said!("{violation}", "{violation}"));
+            let (index, machine) = (violation.index, &violation.machine);
+            let zh = violation.fault.zh_cn();
+            checks.fail(Check::Time, || Said {
+                en: violation.to_string(),
+                zh: format!("叶 {index},设备 {machine}:{zh}"),
+            });
         }
+        // Those that were not kept: there are more findings than are told.
         let told = report.violations.len() as u64;
         for _ in told..report.violations_count {
-            checks.fail(Check::Time, || said!("", ""));
+            checks.fail(Check::Time, Said::default);
         }
     }
 

@@ -30,9 +30,12 @@ pub(super) fn read<R: Read + Seek>(
     };
     let paths = bundle.paths().filter_map(Entry::from_path);
     let others: Vec<Tile> = paths
-        .filter_map(|entry| match entry {
-            Entry::Tile(tile) => Some(tile),
-            _ => None,
+        .filter_map(|entry| {
+            if let Entry::Tile(tile) = entry {
+                Some(tile)
+            } else {
+                None
+            }
         })
         .filter(|tile| !wanted.contains(tile))
         .collect();
@@ -121,10 +124,13 @@ impl Tiles {
             return;
         };
         if self.root(size, tail) != Some(root) {
+            let edge = self.tiles.values().filter(|(tile, _)| !tile.is_full());
+            let edge: Vec<String> = edge.map(|(tile, _)| tile.to_string()).collect();
+            let edge = edge.join(", ");
             checks.fail(Check::Tiles, || {
                 said!(
-                    "the last tiles of all levels don't give the root {root}",
-                    "各层最后的瓦片算不出树根 {root}"
+                    "the last tiles of all levels ({edge}) don't give the root {root}",
+                    "各层最后的瓦片({edge})算不出树根 {root}"
                 )
             });
         }

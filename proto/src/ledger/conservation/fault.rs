@@ -135,3 +135,59 @@ pub enum Fault {
     #[error("the outcome of booking {0} is said a second time")]
     Outcome(String),
 }
+
+impl Fault {
+    /// The same for a Chinese reader.
+    pub fn zh_cn(&self) -> String {
+        match self {
+            Self::Hole { from_ms, to_ms } => {
+                format!("本次启动的 {from_ms} 到 {to_ms} 毫秒没有记录")
+            }
+            Self::Overlap { from_ms, to_ms } => {
+                format!("本次启动的 {from_ms} 到 {to_ms} 毫秒被记了两次")
+            }
+            Self::Backwards { from_ms, to_ms } => {
+                format!("时段从 {from_ms} 到 {to_ms} 毫秒,方向反了")
+            }
+            Self::Boot { said, known } => format!("记的是启动 {said} 的时间,而已记到启动 {known}"),
+            Self::Sum { sum_ms, length_ms } => {
+                format!("各状态合计 {sum_ms} 毫秒,时段长 {length_ms} 毫秒")
+            }
+            Self::States {
+                state,
+                said_ms,
+                known_ms,
+            } => format!(
+                "{} 记了 {said_ms} 毫秒,按状态叶是 {known_ms} 毫秒",
+                state.zh_cn()
+            ),
+            Self::Hour => "时段越过了 UTC 整点".to_owned(),
+            Self::Hold => "超限的暂停比暂停本身还长".to_owned(),
+            Self::Chain { said, known } => format!(
+                "自称从 {} 变化,而之前的状态是 {}",
+                said.zh_cn(),
+                known.zh_cn()
+            ),
+            Self::Late { since_ms, known_ms } => {
+                format!("变化始于 {since_ms} 毫秒,而 {known_ms} 毫秒之前已有定论")
+            }
+            Self::Changes(max) => format!("没有用时叶覆盖的状态变化超过 {max} 次"),
+            Self::Machines(max) => format!("设备超过 {max} 台"),
+            Self::Again(session) => format!("使用时段 {session} 又开始了一次"),
+            Self::Twofold { running, next } => {
+                format!("使用时段 {next} 开始时 {running} 还没有结束")
+            }
+            Self::Ends(session) => format!("使用时段 {session} 结束,但并未进行"),
+            Self::Stray(session) => format!("记到使用时段 {session} 的用时,但它并未进行"),
+            Self::Outside { session, at_ms } => {
+                format!("{at_ms} 毫秒处的用时记到使用时段 {session},却在它之外")
+            }
+            Self::Gap { said_ms, length_ms } => {
+                let said = said_ms.map_or_else(|| "空".to_owned(), |ms| ms.to_string());
+                format!("缺口记为 {said} 毫秒,按启动时钟是 {length_ms} 毫秒")
+            }
+            Self::Untold => "两端时钟都可信,缺口却没有长度".to_owned(),
+            Self::Outcome(booking) => format!("预约 {booking} 的结果又说了一次"),
+        }
+    }
+}

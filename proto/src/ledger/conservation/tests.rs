@@ -293,7 +293,7 @@ fn a_check_may_begin_anywhere_in_a_sound_ledger() {
 fn what_is_wrong_after_the_begin_is_found_wherever_the_check_began() {
     let leaves = crate::evidence::sample::Sample::new().leaves;
     let is_long = |leaf: &&Leaf| matches!(&leaf.body, LeafBody::Usage(usage) if usage.ms.len() > 1 && leaf.head.index > 600);
-    let at = leaves.iter().find(is_long).unwrap().head.index as usize;
+    let at = leaves.iter().position(|leaf| is_long(&leaf)).unwrap();
     let check = |name: &str, change: fn(&mut UsageLeaf)| {
         let mut leaves = leaves.clone();
         if let LeafBody::Usage(usage) = &mut leaves[at].body {

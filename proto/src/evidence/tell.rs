@@ -1,0 +1,212 @@
+//! A verification in words, for a terminal.
+
+use std::fmt::{self, Write};
+
+use super::say::{Said, said};
+use super::{
+    Check, CheckResult, Grade, Language, MachineTotals, SessionTotals, Status, Totals, Verdict,
+    Verification, Why,
+};
+
+/// Says what came of a bundle: the verdict, a line a check with what was found, grades with their reasons, and
+/// totals with the coverage beside them. What a terminal would obey is left out.
+pub fn tell(name: &str, verification: &Verification, language: Language) -> String {
+    let mut out = Out {
+        text: String::new(),
+        language,
+    };
+    // Writing to a text can't fail.
+    out.all(name, verification).unwrap_or_default();
+    let harmless = |letter: char| match letter {
+        '\n' => letter,
+        _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => letter,
+    };
+    out.text.chars().map(harmless).collect()
+}
+
+struct Out {
+    text: String,
+    language: Language,
+}
+
+impl Out {
+    fn line(&mut self, said: Said) -> fmt::Result {
+        let line = said.pick(self.language);
+        writeln!(self.text, "{line}")
+    }
+
+    fn all(&mut self, name: &str, verification: &Verification) -> fmt::Result {
+        let verdict = verdict(verification.verdict).pick(self.language);
+        writeln!(self.text, "{name}: {verdict}")?;
+        if let Some(manifest) = &verification.manifest {
+            let (site, gateway, origin) = (&manifest.site, &manifest.gateway, &manifest.origin);
+            let (from, to) = (manifest.from, manifest.to);
+            let (first, end, size) = (manifest.first, manifest.end, manifest.size);
+            self.line(said!(
+                "  gateway {gateway} at {site}, ledger {origin}",
+                "  站点 {site} 的网关 {gateway},账本 {origin}"
+            ))?;
+            self.line(said!(
+                "  period {from} to {to}; leaves {first} up to {end} of {size}",
+                "  时段 {from} 至 {to};叶 {first} 起、{end} 止,共 {size} 条"
+            ))?;
+        }
+        if let Some(at) = verification.cosigned {
+            self.line(said!(
+                "  last cosigned by a trusted witness: {at}",
+                "  可信见证方最近一次会签:{at}"
+            ))?;
+        }
+        for result in &verification.checks {
+            self.check(result)?;
+        }
+        let Some(totals) = &verification.totals else {
+            return Ok(());
+        };
+        if verification.verdict == Verdict::Failed {
+            self.line(said!(
+                "  The totals below are what the leaves say. They are worth nothing, since the bundle failed.",
+                "  以下汇总只是叶上所写;验证没有通过,不可采信。"
+            ))?;
+        }
+        self.totals(totals)
+    }
+
+    fn check(&mut self, result: &CheckResult) -> fmt::Result {
+        let status = status(result.status).pick(self.language);
+        let check = check(result.check).pick(self.language);
+        for (place, said) in result.said.iter().enumerate() {
+            if place == 0 {
+                writeln!(self.text, "  [{status}] {check}: {said}")?;
+            } else {
+                writeln!(self.text, "      {said}")?;
+            }
+        }
+        let more = result.found.saturating_sub(result.said.len() as u64);
+        if more > 0 {
+            self.line(said!("      and {more} more", "      另有 {more} 条"))?;
+        }
+        Ok(())
+    }
+
+    fn totals(&mut self, totals: &Totals) -> fmt::Result {
+        for machine in &totals.machines {
+            self.machine(machine)?;
+            for session in &machine.sessions {
+                self.session(session)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn machine(&mut self, machine: &MachineTotals) -> fmt::Result {
+        let name = &machine.machine;
+        let coverage = share(machine.coverage_pm);
+        let (active, outside) = (span(machine.active_ms), span(machine.outside_ms));
+        self.line(said!(
+            "{name}: coverage {coverage}; in use {active} h, of it outside sessions {outside} h",
+            "{name}:覆盖率 {coverage};活动 {active} 小时,其中使用时段之外 {outside} 小时"
+        ))?;
+        for (class, grades) in &machine.hours {
+            for (grade, ms) in grades {
+                let (hours, zh) = (span(*ms), class.zh_cn());
+                self.line(said!(
+                    "  {class} grade {grade}: {hours} h (coverage {coverage})",
+                    "  {zh} {class} 等级 {grade}:{hours} 小时(覆盖率 {coverage})"
+                ))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, session: &SessionTotals) -> fmt::Result {
+        let (id, class, grade) = (&session.session, session.class, session.grade);
+        let hours = span(session.active_ms);
+        let reasons = session.why.iter().map(|one| why(*one).pick(self.language));
+        let reasons: Vec<String> = reasons.collect();
+        let mut line = said!(
+            "  session {id}: {class}, {hours} h, grade {grade}",
+            "  使用时段 {id}:{class},{hours} 小时,等级 {grade}"
+        )
+        .pick(self.language);
+        if !reasons.is_empty() && grade != Grade::A {
+            let comma = match self.language {
+                Language::En => "; ",
+                Language::ZhCn => ";",
+            };
+            write!(line, " — {}", reasons.join(comma))?;
+        }
+        writeln!(self.text, "{line}")
+    }
+}
+
+/// Hours, minutes and seconds; what is left is cut off.
+fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    format!("{hours}:{minutes:02}:{:02}", seconds % 60)
+}
+
+fn share(pm: u32) -> String {
+    format!("{}.{} %", pm / 10, pm % 10)
+}
+
+/// A verdict in words.
+fn verdict(verdict: Verdict) -> Said {
+    match verdict {
+        Verdict::Verified => said!("verified", "验证通过"),
+        Verdict::SelfConsistent => {
+            said!("self-consistent, signer unknown", "内容自洽,签名者身份不明")
+        }
+        Verdict::Failed => said!("FAILED", "验证未通过"),
+    }
+}
+
+/// A status in words.
+fn status(status: Status) -> Said {
+    match status {
+        Status::Ok => said!("ok", "通过"),
+        Status::Note => said!("note", "注意"),
+        Status::Failed => said!("FAILED", "未通过"),
+    }
+}
+
+/// A check in words.
+fn check(check: Check) -> Said {
+    match check {
+        Check::Bundle => said!("bundle", "文件"),
+        Check::Signature => said!("signature", "签名"),
+        Check::Tree => said!("tree", "哈希树"),
+        Check::Consistency => said!("consistency", "一致性"),
+        Check::Tiles => said!("tiles", "瓦片"),
+        Check::Leaves => said!("leaves", "叶"),
+        Check::Period => said!("period", "时段"),
+        Check::Time => said!("time", "时间"),
+        Check::Sessions => said!("sessions", "使用时段"),
+        Check::Tokens => said!("tokens", "预约令牌"),
+        Check::Maps => said!("maps", "点表"),
+        Check::Witness => said!("witness", "见证"),
+        Check::Totals => said!("totals", "汇总"),
+    }
+}
+
+/// The reason for a grade in words.
+fn why(why: Why) -> Said {
+    match why {
+        Why::Entered => said!("a person entered its class", "类别由人员现场录入"),
+        Why::Corrected => said!("it was corrected afterwards", "事后被更正"),
+        Why::Token => said!(
+            "its token is missing, wrong, or could not be checked",
+            "预约令牌缺失、有误或无法核验"
+        ),
+        Why::Clock => said!("the clock was not synchronised", "时钟未同步"),
+        Why::Late => said!(
+            "no trusted witness saw it within a day",
+            "24 小时内没有可信见证方会签"
+        ),
+        Why::Map => said!("its machine map is not approved", "点表未经批准"),
+        Why::Meter => said!("the meter does not agree", "电表读数不符"),
+        Why::NoMeter => said!("there is no meter", "没有电表"),
+    }
+}
