@@ -1,0 +1,85 @@
+//! What one check found, gathered while leaves go by.
+
+use super::{Check, CheckResult, Status};
+
+/// Findings of a check that are told in words; of the others only the number is.
+pub const FINDINGS_TOLD_MAX: usize = 100;
+
+/// What a check found: what fails it, and what is only to be known.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Findings {
+    failed: Vec<String>,
+    failed_count: u64,
+    notes: Vec<String>,
+    notes_count: u64,
+}
+
+impl Findings {
+    /// Something does not hold. The text is made only if it will be told.
+    pub fn fail(&mut self, text: impl FnOnce() -> String) {
+        self.failed_count += 1;
+        if self.failed.len() < FINDINGS_TOLD_MAX {
+            self.failed.push(text());
+        }
+    }
+
+    /// Something holds, and is to be known.
+    pub fn note(&mut self, text: impl FnOnce() -> String) {
+        self.notes_count += 1;
+        if self.notes.len() < FINDINGS_TOLD_MAX {
+            self.notes.push(text());
+        }
+    }
+
+    /// What came of the check.
+    pub fn status(&self) -> Status {
+        match (self.failed_count, self.notes_count) {
+            (0, 0) => Status::Ok,
+            (0, _) => Status::Note,
+            _ => Status::Failed,
+        }
+    }
+
+    /// The same as others read it: what fails it first; where nothing was found, what was checked.
+    pub fn result(self, check: Check, checked: impl FnOnce() -> String) -> CheckResult {
+        let status = self.status();
+        let mut said = self.failed;
+        said.extend(self.notes);
+        said.truncate(FINDINGS_TOLD_MAX);
+        let mut found = self.failed_count + self.notes_count;
+        if said.is_empty() {
+            said.push(checked());
+            found = 1;
+        }
+        CheckResult {
+            check,
+            status,
+            said,
+            found,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FINDINGS_TOLD_MAX, Findings};
+    use crate::evidence::{Check, Status};
+
+    #[test]
+    fn what_fails_comes_first_and_no_more_than_a_hundred() {
+        let result = |found: Findings| found.result(Check::Time, || "checked".into());
+        let none = result(Findings::default());
+        assert_eq!((none.status, none.found), (Status::Ok, 1));
+        assert_eq!(none.said, ["checked"]);
+        let mut found = Findings::default();
+        found.note(|| "known".into());
+        assert_eq!(result(found.clone()).status, Status::Note);
+        for number in 0..150 {
+            found.fail(|| format!("wrong {number}"));
+        }
+        let many = result(found);
+        assert_eq!((many.status, many.found), (Status::Failed, 151));
+        assert_eq!(many.said.len(), FINDINGS_TOLD_MAX);
+        assert_eq!(many.said[0], "wrong 0");
+    }
+}
