@@ -21,6 +21,7 @@ use super::part::Part;
 use super::plan::{Plan, consistency, parsed};
 use super::work::{Kind, Work};
 use crate::text;
+use crate::text::Text;
 
 /// Bytes of a map at most, and of all maps together.
 const MAP_BYTES_MAX: u64 = 64 << 20;
@@ -198,22 +199,18 @@ pub(super) async fn texts<I: Informant>(
         };
         let what = kind.words();
         if digest(&bytes) != name {
-            return Err(PullError::Lies(text!(
-                "what it gives as {} {name} has another hash",
-                "所给的{} {name} 哈希不符",
-                what.en,
-                what.zh
-            )));
+            return Err(PullError::Lies(Text {
+                en: format!("what it gives as {} {name} has another hash", what.en),
+                zh: format!("所给的{} {name} 哈希不符", what.zh),
+            }));
         }
         let length = bytes.len() as u64;
         total = total.saturating_add(length);
         if length > most || (kind == Kind::Map && total > MAPS_BYTES_MAX) {
-            return Err(PullError::Lies(text!(
-                "{} {name} is larger than any may be",
-                "{} {name} 超出允许的大小",
-                what.en,
-                what.zh
-            )));
+            return Err(PullError::Lies(Text {
+                en: format!("{} {name} is larger than any may be", what.en),
+                zh: format!("{} {name} 超出允许的大小", what.zh),
+            }));
         }
         work.keep_text(kind, &name, &bytes)?;
         found.push(name);

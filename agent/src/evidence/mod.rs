@@ -3,6 +3,7 @@
 //! Nothing that a source says is believed: each part is checked as it arrives, and the whole before the file
 //! gets its name. The formats and the checks of the finished file are `proto`'s.
 
+pub mod copied;
 pub mod fetch;
 pub mod how;
 pub mod http;
@@ -14,6 +15,9 @@ pub mod part;
 pub mod period;
 pub mod plan;
 pub mod pull;
+mod scribe;
+mod whole;
+pub mod wire;
 pub mod work;
 
 pub use informant::{Informant, Trouble};

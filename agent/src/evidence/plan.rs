@@ -26,8 +26,8 @@ const MOVES_MAX: u32 = 20;
 /// What is wanted of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
-    /// The site and the gateway; none: whose ever the ledger is, by its own word.
-    pub gateway: Option<(Identifier, Identifier)>,
+    /// The site and the gateway.
+    pub gateway: (Identifier, Identifier),
     /// The period.
     pub period: Period,
 }
@@ -119,9 +119,8 @@ impl Plan {
 
     /// Whether this is a plan for what is wanted.
     pub fn suits(&self, wanted: &Wanted) -> bool {
-        let gateway = wanted.gateway.as_ref();
-        self.period == wanted.period
-            && gateway.is_none_or(|(site, gateway)| *site == self.site && *gateway == self.gateway)
+        let (site, gateway) = &wanted.gateway;
+        self.period == wanted.period && *site == self.site && *gateway == self.gateway
     }
 
     /// The root that the note commits to.
@@ -177,8 +176,8 @@ impl Birth {
             )));
         };
         let said = (genesis.site, genesis.gateway);
-        if let Some(asked) = wanted.gateway.as_ref().filter(|asked| **asked != said) {
-            let ((site, gateway), (other_site, other)) = (asked, said);
+        if wanted.gateway != said {
+            let ((site, gateway), (other_site, other)) = (&wanted.gateway, said);
             return Err(PullError::Lies(text!(
                 "asked was {site}/{gateway}, the ledger is that of {other_site}/{other}",
                 "请求的是 {site}/{gateway}，台账却属于 {other_site}/{other}"

@@ -86,6 +86,11 @@ impl Work {
         Ok(())
     }
 
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The plan that was kept; none where there is none, or it can't be read.
     pub fn plan(&self) -> Option<Plan> {
         let bytes = read(&self.dir.join(PLAN), PLAN_BYTES_MAX).ok()??;
