@@ -5,7 +5,7 @@ use lineside_proto::evidence::{ConsistencyProof, RangeProof};
 use lineside_proto::ledger::note::{KeyKind, Note, VerifierKey};
 use lineside_proto::ledger::tile::WIDTH;
 use lineside_proto::ledger::tree::{check_consistency, check_inclusion};
-use lineside_proto::ledger::{Checkpoint, Hash, Leaf, LeafBody, verify};
+use lineside_proto::ledger::{Checkpoint, Genesis, Hash, Leaf, LeafBody, verify};
 use lineside_proto::{
     BundleResult, CheckpointResult, EntriesResult, Identifier, LeafPlace, LeafRange, Period,
     ProofResult,
@@ -169,12 +169,7 @@ impl Birth {
                 "第一条记录不在已签名的树中：{fault}"
             ))
         })?;
-        let LeafBody::Genesis(genesis) = leaf.leaf.body else {
-            return Err(PullError::Lies(text!(
-                "its first leaf does not say whose ledger it is",
-                "第一条记录没有说明这是谁的台账"
-            )));
-        };
+        let genesis = genesis(leaf.leaf.body)?;
         let said = (genesis.site, genesis.gateway);
         if wanted.gateway != said {
             let ((site, gateway), (other_site, other)) = (&wanted.gateway, said);
@@ -245,14 +240,35 @@ fn signer(newest: &CheckpointResult, first: &str) -> Result<VerifierKey, PullErr
         })
 }
 
+/// Whose ledger it is, by its own word.
+///
+/// # Errors
+///
+/// A first leaf that does not say it, and whatever comes of asking.
+pub async fn whose<I: Informant>(
+    inquiry: &Inquiry<I>,
+) -> Result<(Identifier, Identifier), PullError> {
+    genesis(leaf(inquiry, 0).await?.leaf.body).map(|genesis| (genesis.site, genesis.gateway))
+}
+
+fn genesis(body: LeafBody) -> Result<Genesis, PullError> {
+    if let LeafBody::Genesis(genesis) = body {
+        return Ok(genesis);
+    }
+    Err(PullError::Lies(text!(
+        "its first leaf does not say whose ledger it is",
+        "第一条记录没有说明这是谁的台账"
+    )))
+}
+
 /// A leaf, and the hash of its bytes.
-pub(super) struct Asked {
-    pub(super) leaf: Leaf,
-    pub(super) hash: Hash,
+struct Asked {
+    leaf: Leaf,
+    hash: Hash,
 }
 
 /// Asks for one leaf.
-pub(super) async fn leaf<I: Informant>(inquiry: &Inquiry<I>, index: u64) -> Result<Asked, PullError> {
+async fn leaf<I: Informant>(inquiry: &Inquiry<I>, index: u64) -> Result<Asked, PullError> {
     let range = LeafRange {
         from: index,
         to: index.saturating_add(1),

@@ -27,6 +27,8 @@ pub struct Pulled {
     pub maps_missing: Vec<String>,
     /// Tokens, likewise.
     pub tokens_missing: Vec<String>,
+    /// What the check of the whole found beside, in words.
+    pub found: Vec<String>,
 }
 
 /// How a bundle is to be made.
@@ -81,7 +83,7 @@ pub async fn pull<I: Informant>(
     drop(inquiry);
     let path = work.bundle();
     let checking = task::spawn_blocking(move || super::whole::check(&path));
-    checking.await.map_err(broken)??;
+    let found = checking.await.map_err(broken)??;
     let mut work = work;
     // Tasks that were given up may hold it for a moment longer.
     let work = loop {
@@ -100,6 +102,7 @@ pub async fn pull<I: Informant>(
         totals: written.totals,
         maps_missing,
         tokens_missing,
+        found,
     })
 }
 

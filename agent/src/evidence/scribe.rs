@@ -2,7 +2,7 @@
 
 use lineside_proto::Time;
 use lineside_proto::evidence::{
-    Entry, Manifest, RangeProof, Scope, SessionProof, SessionProofs, Sight, Tally, Totals, TreeEnd,
+    Entry, Manifest, Scope, SessionProof, SessionProofs, Sight, Tally, Totals, TreeEnd,
     WriteError, Writer,
 };
 use lineside_proto::evidence::MANIFEST_KIND;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::fetch::{Proven, text_bytes};
 use super::how;
 use super::inquiry::PullError;
-use super::node::{Nodes, digest};
+use super::node::Nodes;
 use super::plan::{Plan, parsed};
 use super::work::{Kind, Work};
 use crate::text;

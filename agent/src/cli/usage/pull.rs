@@ -2,7 +2,6 @@
 
 use clap::ArgGroup;
 use jiff::tz::Offset;
-use lineside_proto::ledger::LeafBody;
 use lineside_proto::{Identifier, Period, Time, Topics};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -167,7 +166,7 @@ impl Job<'_> {
     /// From the one gateway that answers there.
     async fn single<I: Informant>(&self, informant: I) -> Result<Outcome, Failure> {
         let inquiry = Inquiry::new(informant, self.rhythm());
-        let gateway = whose(&inquiry).await.map_err(failure)?;
+        let gateway = plan::whose(&inquiry).await.map_err(failure)?;
         let bundle = self.file(&gateway)?;
         self.make(inquiry, gateway, &bundle).await?;
         Ok(Outcome::Done)
@@ -323,18 +322,6 @@ fn in_name(time: Time) -> String {
         Ok(civil) if civil.hour() == 0 => civil.strftime("%Y%m%d").to_string(),
         Ok(civil) => civil.strftime("%Y%m%dT%H").to_string(),
         Err(_) => time.as_millis().to_string(),
-    }
-}
-
-/// Whose ledger it is, by its own word.
-async fn whose<I: Informant>(inquiry: &Inquiry<I>) -> Result<(Identifier, Identifier), PullError> {
-    let asked = plan::leaf(inquiry, 0).await?;
-    match asked.leaf.body {
-        LeafBody::Genesis(genesis) => Ok((genesis.site, genesis.gateway)),
-        _ => Err(PullError::Lies(text!(
-            "its first leaf does not say whose ledger it is",
-            "第一条记录没有说明这是谁的台账"
-        ))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a pull shows: how far it has got, and at the end what was got.
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use lineside_proto::{Identifier, Time};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -247,8 +247,8 @@ fn warnings(pulled: &Pulled) -> Vec<Text> {
 
 /// A moment as people in the city read it.
 fn here(time: Time) -> String {
-    let zone = TimeZone::get(ZONE).unwrap_or(TimeZone::UTC);
+    let zone = TimeZone::fixed(Offset::constant(8));
     jiff::Timestamp::from_millisecond(time.as_millis())
-        .map(|stamp| stamp.to_zoned(zone).strftime("%Y-%m-%d %H:%M").to_string())
+        .map(|stamp| zone.to_datetime(stamp).strftime("%Y-%m-%d %H:%M").to_string())
         .unwrap_or_default()
 }
