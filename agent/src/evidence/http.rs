@@ -65,9 +65,14 @@ impl Http {
         }
         let request = request.body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| Trouble::Refused(error.to_string()))?;
-        let response = sender.send_request(request).await.map_err(|error| lost(&error))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| lost(&error))?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+        let body = Limited::new(response.into_body(), BODY_BYTES_MAX)
+            .collect()
+            .await;
         let body = body.map_err(|error| Trouble::Lost(error.to_string()))?;
         Ok((status, body.to_bytes()))
     }
@@ -112,14 +117,19 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Vec<Value>, Trouble> {
     }
     let mut parts = Parts::default();
     // A document a line.
-    for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let answer: Answer = serde_json::from_slice(line)
-            .map_err(|fault| Trouble::Nonsense(fault.to_string()))?;
+    for line in body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let answer: Answer =
+            serde_json::from_slice(line).map_err(|fault| Trouble::Nonsense(fault.to_string()))?;
         if let Some(whole) = parts.take(answer)? {
             return Ok(whole);
         }
     }
-    Err(Trouble::Nonsense("an answer in which parts are missing".to_owned()))
+    Err(Trouble::Nonsense(
+        "an answer in which parts are missing".to_owned(),
+    ))
 }
 
 #[cfg(test)]
@@ -144,8 +154,16 @@ mod tests {
             (200, half, "nonsense"),
             (200, "", "nonsense"),
             (200, "<html>", "nonsense"),
-            (200, r#"{"id":"","part":1,"parts":1,"error":{"code":"busy","text":"x"}}"#, "later"),
-            (200, r#"{"id":"","part":1,"parts":1,"error":{"code":"not-found","text":"x"}}"#, "no"),
+            (
+                200,
+                r#"{"id":"","part":1,"parts":1,"error":{"code":"busy","text":"x"}}"#,
+                "later",
+            ),
+            (
+                200,
+                r#"{"id":"","part":1,"parts":1,"error":{"code":"not-found","text":"x"}}"#,
+                "no",
+            ),
             (401, "", "refused"),
             (404, "", "refused"),
             (503, "", "later"),

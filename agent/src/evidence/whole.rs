@@ -23,7 +23,10 @@ pub(super) fn check(path: &Path) -> Result<Vec<String>, PullError> {
         if result.status != Status::Failed {
             continue;
         }
-        let (name, first) = (name(result.check), result.said.first().cloned().unwrap_or_default());
+        let (name, first) = (
+            name(result.check),
+            result.said.first().cloned().unwrap_or_default(),
+        );
         match result.check {
             Check::Period
             | Check::Time
