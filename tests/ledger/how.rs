@@ -98,7 +98,9 @@ impl Unpacked {
         let gateway = Gateway::new(&place.path().join("gateway"));
         let key = written(&gateway)?;
         let pulled = fetched(&gateway, &place.path().join("BUNDLE.zip")).await?;
-        ensure!(pulled.found.is_empty(), "{:?}", pulled.found);
+        // Maps and tokens are beside a ledger, and this one has none.
+        let lacks = |found: &String| found.contains("`maps`") || found.contains("`tokens`");
+        ensure!(pulled.found.iter().all(lacks), "{:?}", pulled.found);
         let plan = &pulled.plan;
         ensure!(plan.first > 0 && plan.start.is_some(), "{plan:?}");
         ensure!(plan.end < plan.size && plan.size % 256 != 0, "{plan:?}");
@@ -201,10 +203,14 @@ const TAMPERINGS: [(&str, &[&str], Tampering); 9] = [
         })
     }),
     ("a leaf left out", &PROGRAMS, |dir| {
-        lines(dir, |lines| drop(lines.remove(7)))
+        lines(dir, |lines| {
+            lines.remove(7);
+        })
     }),
     ("the last leaf left out", &PROGRAMS, |dir| {
-        lines(dir, |lines| drop(lines.pop()))
+        lines(dir, |lines| {
+            lines.pop();
+        })
     }),
     ("two leaves exchanged", &PROGRAMS, |dir| {
         lines(dir, |lines| lines.swap(3, 4))
