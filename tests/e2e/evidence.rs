@@ -340,7 +340,7 @@ async fn verified_hours_are_those_that_the_machines_were_driven_through() -> Res
         heard
             .leaves
             .values()
-            .zip(&mqtt)
+            .zip(&ours)
             .all(|(heard, ours)| heard == ours)
     );
 
