@@ -233,14 +233,14 @@ const TAMPERINGS: [(&str, &[&str], Tampering); 9] = [
         fs::copy(dir.join("checkpoint/end"), dir.join("checkpoint/start"))?;
         Ok(())
     }),
-    ("a tile", &["check.go"], |dir| {
-        let tile = dir.join("tile/1/000.p/4");
-        let mut bytes = fs::read(&tile).with_context(|| tile.display().to_string())?;
-        for byte in &mut bytes {
-            *byte ^= 1;
-        }
-        fs::write(tile, bytes)?;
-        Ok(())
+    ("the leaves' place", &PROGRAMS, |dir| {
+        change(&dir.join("proof/range.json"), |text| {
+            text.replacen(
+                "\"right\":[\"",
+                "\"right\":[\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"",
+                1,
+            )
+        })
     }),
     ("another key", &PROGRAMS, |dir| {
         let other = Sample::new().keys.gateway.public().to_string();

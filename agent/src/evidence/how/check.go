@@ -14,8 +14,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-const height = 8
-
 var manifest struct {
 	First, End, Size int64
 	Start            int64 `json:"start_size"`
@@ -74,30 +72,23 @@ func checkpoint(path string, verifier note.Verifier) tlog.Tree {
 	return tree
 }
 
-// Tiles of level 0 follow from the leaves; the others are in the bundle.
-type tiles struct{}
+// The nodes of the tree, as the library numbers them: those of the leaves, and the roots of what was before.
+var before = map[int64]tlog.Hash{}
+var stored []tlog.Hash
 
-func (tiles) Height() int                     { return height }
-func (tiles) SaveTiles([]tlog.Tile, [][]byte) {}
-
-func (tiles) ReadTiles(wanted []tlog.Tile) (all [][]byte, err error) {
-	for _, tile := range wanted {
-		from := tile.N << height
-		if to := from + int64(tile.W); tile.L == 0 && from >= manifest.First && to <= manifest.End {
-			var data []byte
-			for _, hash := range leaves[from-manifest.First : to-manifest.First] {
-				data = append(data, hash[:]...)
-			}
-			all = append(all, data)
-			continue
+func nodes(places []int64) (hashes []tlog.Hash, err error) {
+	base := tlog.StoredHashCount(manifest.First)
+	for _, place := range places {
+		hash, known := before[place]
+		if at := place - base; at >= 0 && at < int64(len(stored)) {
+			hash, known = stored[at], true
 		}
-		data, err := os.ReadFile(strings.Replace(tile.Path(), "tile/8/", "tile/", 1))
-		if err != nil {
-			return nil, err
+		if !known {
+			return nil, fmt.Errorf("node %d is not known", place)
 		}
-		all = append(all, data)
+		hashes = append(hashes, hash)
 	}
-	return all, nil
+	return hashes, nil
 }
 
 func main() {
@@ -144,22 +135,38 @@ func main() {
 		fail("%d leaves, the manifest says %d", count, manifest.End-manifest.First)
 	}
 
-	// Every leaf is the one that the signed tree has there.
-	reader := tlog.TileHashReader(head, tiles{})
-	for from := manifest.First; from < manifest.End; from += 1 << height {
-		var places []int64
-		for index := from; index < from+1<<height && index < manifest.End; index++ {
-			places = append(places, tlog.StoredHashIndex(0, index))
-		}
-		hashes, err := reader.ReadHashes(places)
-		if err != nil {
-			fail("leaves from %d on are not in the signed tree: %v", from, err)
-		}
-		for offset, hash := range hashes {
-			if index := from + int64(offset); hash != leaves[index-manifest.First] {
-				fail("leaf %d is not in the signed tree", index)
+	// All leaves together are the ones that the signed tree has there.
+	var place struct{ Left, Right []string }
+	load("proof/range.json", &place)
+	left := list(place.Left)
+	for level, rest := 62, manifest.First; level >= 0; level-- {
+		if rest>>uint(level)&1 == 1 {
+			if len(left) == 0 {
+				fail("proof/range.json: too few hashes on the left")
 			}
+			before[tlog.StoredHashIndex(level, manifest.First>>uint(level)-1)] = left[0]
+			left = left[1:]
 		}
+	}
+	reader := tlog.HashReaderFunc(nodes)
+	for offset, leaf := range leaves {
+		more, err := tlog.StoredHashesForRecordHash(manifest.First+int64(offset), leaf, reader)
+		if err != nil {
+			fail("leaf %d: %v", manifest.First+int64(offset), err)
+		}
+		stored = append(stored, more...)
+	}
+	root, err := tlog.TreeHash(manifest.End, reader)
+	if err != nil {
+		fail("the leaves: %v", err)
+	}
+	if manifest.End < head.N {
+		err = tlog.CheckTree(list(place.Right), head.N, head.Hash, manifest.End, root)
+	} else if root != head.Hash {
+		err = fmt.Errorf("another root")
+	}
+	if err != nil {
+		fail("the leaves are not those that were signed: %v", err)
 	}
 
 	// The proof of each session's leaf holds.
