@@ -219,6 +219,10 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_time_is_said_to_be_none() {
         for text in [
             "",
             "26",
