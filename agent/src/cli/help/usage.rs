@@ -17,7 +17,7 @@ pub(super) const TEXTS: [(&str, &str, &str); 21] = [
     (
         "usage pull",
         "from",
-        "时段的开始：2026、2026-Q3、2026-09、2026-09-01 或整点时刻；未注明时区者为 Asia/Shanghai",
+        "时段的开始：2026、2026-Q3、2026-09、2026-09-01 或整点（北京时间）",
     ),
     (
         "usage pull",
@@ -27,7 +27,7 @@ pub(super) const TEXTS: [(&str, &str, &str); 21] = [
     (
         "usage pull",
         "output",
-        "文件，或文件夹；在文件夹中按网关和时段命名。中断后再次运行同一命令即可继续",
+        "文件或文件夹（其中按网关和时段命名）；中断后重新运行即可继续",
     ),
     (
         "usage pull",
@@ -58,7 +58,7 @@ pub(super) const TEXTS: [(&str, &str, &str); 21] = [
     (
         "usage verify",
         "trust",
-        "信任文件：网关、见证人和签发者的公钥，以及认可的点表；没有它时，签名者未知",
+        "信任文件：网关、见证人、签发者的公钥及认可的点表",
     ),
     ("usage verify", "json", "每个文件输出一行 JSON"),
 ];
