@@ -139,6 +139,10 @@ pub struct Period {
 pub struct CheckpointResult {
     /// The newest signed note.
     pub checkpoint: String,
+    /// The verifier keys (C2SP vkey) that the log signs with now: a help for whoever lacks them, and proof of nothing.
+    /// Absent in answers of older gateways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
 }
 
 /// The result of `ledger.checkpoints`, in each of its parts. Whoever asked goes on with the last part's `next`

@@ -143,6 +143,7 @@ impl Ledger {
             keys,
             memory,
             newest: None,
+            clock: None,
             suspended: None,
             _key_lock: key_lock,
         };
@@ -217,13 +218,17 @@ impl Ledger {
         let mut state = self.state();
         let first = state.log.size();
         let mut leaves = Vec::with_capacity(entries.len());
+        let known = state.clock.as_ref().filter(|(of, _)| of == boot);
+        let mut mono_ms = known.map_or(0, |(_, mono_ms)| *mono_ms);
         for (index, entry) in (first..).zip(entries) {
+            // Machines' facts are established side by side, some milliseconds apart; a ledger's clock only advances.
+            mono_ms = mono_ms.max(entry.at.boot_ms);
             let head = LeafHead {
                 v: 1,
                 index,
                 at: entry.at.wall,
                 boot: boot.to_owned(),
-                mono_ms: entry.at.boot_ms,
+                mono_ms,
             };
             let body = entry.body.clone();
             leaves.push(Leaf { head, body }.to_bytes()?);
@@ -231,6 +236,7 @@ impl Ledger {
         state.log.append(leaves)?;
         if let Some(entry) = entries.last() {
             state.newest = Some(entry.at.wall);
+            state.clock = Some((boot.to_owned(), mono_ms));
         }
         let end = state.log.size();
         if state.suspended.is_none() {

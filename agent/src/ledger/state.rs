@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) signed: Signed,
     /// When the newest leaf was established; none before one was appended since the start.
     pub(super) newest: Option<Time>,
+    /// The boot of that leaf, and its moment on the boot's clock; likewise.
+    pub(super) clock: Option<(String, u64)>,
     pub(super) suspended: Option<Arc<str>>,
     /// Nobody else signs with the key.
     pub(super) _key_lock: File,
