@@ -190,8 +190,8 @@ fn affiliates_and_crowds() {
     assert_eq!((crowd.from, crowd.numbers["machines"]), (Some(at(4)), 3));
 }
 
-#[test]
-fn what_leaves_say_is_told() {
+/// A bundle whose leaves say one of everything.
+fn eventful() -> Evidence {
     let mut bundle = plain();
     let observed = &mut bundle.observed;
     observed.clocks.count = 2;
@@ -248,7 +248,12 @@ fn what_leaves_say_is_told() {
     ]
     .map(|(hash, text)| (hash.to_owned(), text.to_owned()))
     .into();
-    let report = made(vec![bundle], &national());
+    bundle
+}
+
+#[test]
+fn what_leaves_say_is_told() {
+    let report = made(vec![eventful()], &national());
     let clocks = of(&report, AnomalyKind::Clock);
     assert_eq!(clocks.len(), 2);
     assert_eq!(

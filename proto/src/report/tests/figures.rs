@@ -29,30 +29,30 @@ fn figures_are_those_worked_out_by_hand() {
     };
     let h = |hours: u64| Some(hours * HOUR_MS);
     // EXT 16 + OWN 20 + UNB 4; not MNT 3.
-    check(Formula::EffectiveHours, Some(40_00), (h(40), h(1)));
-    check(Formula::ExternalHours, Some(16_00), (h(16), h(1)));
+    check(Formula::EffectiveHours, Some(4000), (h(40), h(1)));
+    check(Formula::ExternalHours, Some(1600), (h(16), h(1)));
     // 8760 h a year are 100 h of the 100 h.
-    check(Formula::Utilisation, Some(40_00), (h(40), h(100)));
-    check(Formula::Sharing, Some(40_00), (h(16), h(40)));
+    check(Formula::Utilisation, Some(4000), (h(40), h(100)));
+    check(Formula::Sharing, Some(4000), (h(16), h(40)));
     // (6 + 1 + 1) / (8 + 2): not the indeterminate, the platform's fault, the cancelled.
-    check(Formula::Fulfilment, Some(80_00), (Some(8), Some(10)));
-    check(Formula::VerifiedShare, Some(90_00), (h(36), h(40)));
+    check(Formula::Fulfilment, Some(8000), (Some(8), Some(10)));
+    check(Formula::VerifiedShare, Some(9000), (h(36), h(40)));
     // 52 kWh in 36 h: the unbooked session has no meter.
     check(
         Formula::EnergyPerHour,
-        Some(1444_44),
+        Some(144_444),
         (Some(52_000_000), h(36)),
     );
     check(
         Formula::IdleEnergy,
-        Some(20_00),
+        Some(2000),
         (Some(13_000_000), Some(65_000_000)),
     );
-    check(Formula::HourCounter, Some(90_00), (h(36), h(40)));
+    check(Formula::HourCounter, Some(9000), (h(36), h(40)));
     // (10,000 + 1.5 × 20,000) / 1,000,000, in ten-thousandths of a yuan.
     check(
         Formula::Income,
-        Some(4_00),
+        Some(400),
         (Some(400_000_000), Some(10_000_000_000)),
     );
     assert_eq!(only.sums.organisations, 1);
@@ -60,10 +60,10 @@ fn figures_are_those_worked_out_by_hand() {
     let score = only.score.as_ref().unwrap();
     let points: Vec<_> = score.parts.iter().map(|part| part.hundredths).collect();
     // 40 % / 10 % × 10 is cut to 10; 4 % / 20 % × 15 is 3.
-    assert_eq!(points, [Some(10_00), Some(3_00)]);
+    assert_eq!(points, [Some(1000), Some(300)]);
     assert_eq!(
         (score.hundredths, score.most_hundredths),
-        (Some(13_00), 25_00)
+        (Some(1300), 2500)
     );
     assert_eq!((score.withheld, score.coverage.thousandths()), (None, 900));
 }
@@ -189,7 +189,7 @@ fn below_the_coverage_there_are_figures_and_no_points() {
     );
     let only = &report.machines[0];
     assert_eq!(only.coverage.thousandths(), 899);
-    assert_eq!(only.figures.sharing.hundredths(), Some(40_00));
+    assert_eq!(only.figures.sharing.hundredths(), Some(4000));
     let score = only.score.as_ref().unwrap();
     assert_eq!(
         (score.hundredths, score.withheld),
@@ -208,7 +208,7 @@ fn below_the_coverage_there_are_figures_and_no_points() {
         (score.hundredths, score.withheld),
         (None, Some(Withheld::NoFigure))
     );
-    assert_eq!(score.parts[0].hundredths, Some(10_00));
+    assert_eq!(score.parts[0].hundredths, Some(1000));
 }
 
 /// Two gateways of three machines: one busy, one that overlaps it by 10 h of sessions, one idle.
@@ -235,9 +235,9 @@ fn groups_add_hours_and_average_over_machines() {
     let value = |figure: &Figure| figure.hundredths();
     let whole = &report.whole;
     assert_eq!((whole.machines, whole.scored_machines), (3, 3));
-    assert_eq!(value(&whole.figures.effective), Some(50_00));
-    assert_eq!(value(&whole.figures.external), Some(26_00));
-    assert_eq!(value(&whole.figures.sharing), Some(52_00));
+    assert_eq!(value(&whole.figures.effective), Some(5000));
+    assert_eq!(value(&whole.figures.external), Some(2600));
+    assert_eq!(value(&whole.figures.sharing), Some(5200));
     // 50 h of three quotas of 100 h; 50 / 3 and 26 / 3 hours, rounded down.
     assert_eq!(value(&whole.figures.utilisation), Some(16_66));
     assert_eq!(value(&whole.mean_effective), Some(16_66));
@@ -259,9 +259,9 @@ fn line_hours_are_a_union_and_machine_hours_a_sum() {
     };
     assert_eq!(line.members, ["gw/m", "gw/n"]);
     // m: 0–16, 20–40, 40–44; n: 10–20. Not the maintenance at 50–53 and 70–80.
-    assert_eq!(line.line_hours.hundredths(), Some(44_00));
-    assert_eq!(line.external_line_hours.hundredths(), Some(20_00));
-    assert_eq!(line.machines.figures.effective.hundredths(), Some(50_00));
+    assert_eq!(line.line_hours.hundredths(), Some(4400));
+    assert_eq!(line.external_line_hours.hundredths(), Some(2000));
+    assert_eq!(line.machines.figures.effective.hundredths(), Some(5000));
     assert_eq!(line.line_hours.coverage(), line.machines.coverage);
     assert_eq!(other.line_hours.hundredths(), Some(0));
     assert_eq!(other.machines.figures.sharing.hundredths(), None);
@@ -294,8 +294,8 @@ fn what_a_list_of_bookings_says_is_external_at_grade_d() {
     );
     let only = &report.machines[0];
     assert_eq!(only.sums.listed_ms, 4 * HOUR_MS);
-    assert_eq!(only.figures.external.hundredths(), Some(20_00));
-    assert_eq!(only.figures.effective.hundredths(), Some(40_00));
+    assert_eq!(only.figures.external.hundredths(), Some(2000));
+    assert_eq!(only.figures.effective.hundredths(), Some(4000));
     assert_eq!(only.sums.organisations, 2);
     assert_eq!(only.sessions[2].totals.why, [Why::Entered]);
     assert_eq!(only.sessions[2].recorded_class, Some(Class::Unb));

@@ -52,7 +52,7 @@ fn adjoining_periods_of_a_machine_are_one() {
     );
     assert_eq!(joined.totals.active_ms, 15 * HOUR_MS);
     assert_eq!(later.totals.session, "later");
-    assert_eq!(only.figures.external.hundredths(), Some(15_00));
+    assert_eq!(only.figures.external.hundredths(), Some(1500));
     assert_eq!(only.sums.sessions, 2);
     let files: Vec<_> = report
         .sources
