@@ -1,11 +1,10 @@
 //! Pictures of numbers: plain functions to SVG, readable in print without colours.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Time as Clock};
 use jiff::{Span, Timestamp, tz};
 use lineside_proto::{State, Time};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::{figure, paint};
 use crate::text::Language;
@@ -53,10 +52,7 @@ pub fn calendar(days: &Days, from: Time, to: Time, language: Language) -> Markup
     let months = months(days, from, to);
     let height = TOP + ROW * count(months.len()) + 4;
     let shapes = shapes(&months);
-    let label = language.pick(
-        "States of every day, a row a month",
-        "每日状态，每行一个月",
-    );
+    let label = language.pick("States of every day, a row a month", "每日状态，每行一个月");
     html! {
         svg.calendar viewBox={"0 0 " (WIDTH) " " (height)} role="img" aria-label=(label) {
             @for day in 1..=31_u64 {
@@ -77,10 +73,15 @@ pub fn calendar(days: &Days, from: Time, to: Time, language: Language) -> Markup
 
 /// The words beside a month.
 fn month(top: u64, days: &[Day]) -> Markup {
-    let name = days.first().map(|day| day.date.strftime("%Y-%m").to_string());
+    let name = days
+        .first()
+        .map(|day| day.date.strftime("%Y-%m").to_string());
     let sum = |of: fn(State) -> bool| {
         let parts = days.iter().flat_map(|day| &day.parts);
-        parts.filter(|&&(state, _)| of(state)).map(|&(_, ms)| ms).sum::<u64>()
+        parts
+            .filter(|&&(state, _)| of(state))
+            .map(|&(_, ms)| ms)
+            .sum::<u64>()
     };
     let run = sum(|state| state == State::Run);
     let known = sum(|state| state != State::Unknown);
@@ -95,24 +96,28 @@ fn month(top: u64, days: &[Day]) -> Markup {
 
 /// The period's days, by month.
 fn months(days: &Days, from: Time, to: Time) -> Vec<Vec<Day>> {
-    let zone = tz::offset(8).to_time_zone();
+    let zone = tz::offset(8);
     let stamp = |time: Time| Timestamp::from_millisecond(time.as_millis()).unwrap_or_default();
-    let mut next = stamp(from).to_zoned(zone.clone()).date();
+    let mut next = zone.to_datetime(stamp(from)).date();
     let mut months: Vec<Vec<Day>> = Vec::new();
     loop {
-        let begin = next.to_zoned(zone.clone()).map(|zoned| zoned.timestamp().as_millisecond());
-        let Ok(begin) = begin.map(Time::from_millis) else {
+        let begin = zone.to_timestamp(next.to_datetime(Clock::midnight()));
+        let Ok(begin) = begin.map(|begin| Time::from_millis(begin.as_millisecond())) else {
             return months;
         };
         let end = begin.plus_millis(i64::try_from(DAY_MS).unwrap_or(i64::MAX));
         if begin >= to {
             return months;
         }
-        let inside = end.min(to).as_millis().saturating_sub(begin.max(from).as_millis());
+        let inside = end
+            .min(to)
+            .as_millis()
+            .saturating_sub(begin.max(from).as_millis());
         let day = Day::new(next, u64::try_from(inside).unwrap_or(0), days);
+        let is_full = months.len() == MONTHS_MAX;
         match months.last_mut() {
             Some(month) if next.day() != 1 => month.push(day),
-            _ if months.len() == MONTHS_MAX => return months,
+            _ if is_full => return months,
             _ => months.push(vec![day]),
         }
         let Ok(after) = next.checked_add(Span::new().days(1)) else {
@@ -130,12 +135,22 @@ impl Day {
         let unwatched = inside_ms.saturating_sub(watched);
         let drawn = |state: State| match state {
             State::Unknown => of(state).saturating_add(unwatched),
-            State::Off | State::Down | State::Maint | State::Idle | State::Setup | State::Run | State::Hold => of(state),
+            State::Off
+            | State::Down
+            | State::Maint
+            | State::Idle
+            | State::Setup
+            | State::Run
+            | State::Hold => of(state),
         };
         // No day is longer than this, whatever a file says; that keeps all sums small.
         let parts = paint::ORDER.map(|state| (state, drawn(state).min(10 * DAY_MS)));
         let parts = parts.into_iter().filter(|&(_, ms)| ms > 0).collect();
-        Self { date, inside_ms, parts }
+        Self {
+            date,
+            inside_ms,
+            parts,
+        }
     }
 }
 
@@ -160,8 +175,9 @@ fn shapes(months: &[Vec<Day>]) -> BTreeMap<State, String> {
                 if high > low {
                     let shape = shapes.entry(state).or_default();
                     let (y, height) = (foot * 10 - high, high - low);
-                    // Writing to a string can't fail.
-                    drop(write!(shape, "M{} {}h{}v{}h-{}z", left(day.date) + 1, tenths(y), CELL - 2, tenths(height), CELL - 2));
+                    let (x, wide) = (left(day.date) + 1, CELL - 2);
+                    let (y, height) = (tenths(y), tenths(height));
+                    *shape += &format!("M{x} {y}h{wide}v{height}h-{wide}z");
                 }
             }
         }
@@ -176,10 +192,9 @@ fn frames(months: &[Vec<Day>]) -> String {
         let top = TOP + row * ROW;
         for day in days.iter().filter(|day| day.inside_ms > 0) {
             let x = left(day.date) + 1;
-            // Writing to a string can't fail.
-            drop(write!(path, "M{x} {top}h{0}v{TALL}h-{0}z", CELL - 2));
+            path += &format!("M{x} {top}h{0}v{TALL}h-{0}z", CELL - 2);
             if day.date.weekday().to_monday_zero_offset() >= 5 {
-                drop(write!(path, "M{x} {}h{}", top + TALL + 2, CELL - 2));
+                path += &format!("M{x} {}h{}", top + TALL + 2, CELL - 2);
             }
         }
     }
@@ -240,7 +255,10 @@ pub fn bar(parts: &[Part], whole: u64, label: &str) -> Markup {
 /// About how wide a word is in a bar: a Chinese letter takes as much as two others.
 fn width(word: &str) -> u128 {
     let letters = unicode_width::UnicodeWidthStr::width(word);
-    u128::try_from(letters).unwrap_or(u128::MAX).saturating_mul(8).saturating_add(10)
+    u128::try_from(letters)
+        .unwrap_or(u128::MAX)
+        .saturating_mul(8)
+        .saturating_add(10)
 }
 
 fn fits(word: &str, long: u128) -> bool {
@@ -251,8 +269,8 @@ fn fits(word: &str, long: u128) -> bool {
 mod tests {
     use super::{DAY_MS, Days, Part, bar, calendar, months};
     use crate::text::Language;
-    use lineside_proto::{State, Time};
     use jiff::civil::date;
+    use lineside_proto::{State, Time};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -268,28 +286,54 @@ mod tests {
             BTreeMap::from([(State::Run, hours(6)), (State::Idle, hours(12))]),
         )]);
         // From 06:00 on the 30th to 12:00 on the 2nd, in China.
-        let months = months(&days, at("2026-11-29T22:00:00Z"), at("2026-12-02T04:00:00Z"));
+        let months = months(
+            &days,
+            at("2026-11-29T22:00:00Z"),
+            at("2026-12-02T04:00:00Z"),
+        );
         let told: Vec<Vec<_>> = months
             .iter()
-            .map(|days| days.iter().map(|day| (day.date, day.inside_ms, day.parts.clone())).collect())
+            .map(|days| {
+                days.iter()
+                    .map(|day| (day.date, day.inside_ms, day.parts.clone()))
+                    .collect()
+            })
             .collect();
         let unknown = |n| vec![(State::Unknown, hours(n))];
         assert_eq!(
             told,
             [
-                vec![(date(2026, 11, 30), hours(18), vec![(State::Run, hours(6)), (State::Idle, hours(12))])],
+                vec![(
+                    date(2026, 11, 30),
+                    hours(18),
+                    vec![(State::Run, hours(6)), (State::Idle, hours(12))]
+                )],
                 vec![
                     (date(2026, 12, 1), DAY_MS, unknown(24)),
                     (date(2026, 12, 2), hours(12), unknown(12)),
                 ],
             ]
         );
-        let svg = calendar(&days, at("2026-11-29T22:00:00Z"), at("2026-12-02T04:00:00Z"), Language::En);
+        let svg = calendar(
+            &days,
+            at("2026-11-29T22:00:00Z"),
+            at("2026-12-02T04:00:00Z"),
+            Language::En,
+        );
         let svg = svg.into_string();
         // A quarter of the day, from the bottom, in the 30th column of the first row.
-        assert!(svg.contains("fill=\"url(#p-run)\" d=\"M701 33.8h20v5.2h-20z\""), "{svg}");
-        assert!(svg.contains(">2026-11</text>") && svg.contains(">100.0 %</text>"), "{svg}");
-        assert!(svg.contains(">2026-12</text>") && svg.contains(">0.0 %</text>"), "{svg}");
+        assert!(
+            svg.contains("fill=\"url(#p-run)\" d=\"M701 33.8h20v5.2h-20z\""),
+            "{svg}"
+        );
+        assert!(
+            svg.contains(">2026-11</text>") && svg.contains(">100.0 %</text>"),
+            "{svg}"
+        );
+        assert!(
+            svg.contains(">2026-12</text>") && svg.contains(">0.0 %</text>"),
+            "{svg}"
+        );
     }
 
     #[test]
@@ -299,7 +343,12 @@ mod tests {
             word: word.to_owned(),
             amount,
         };
-        let svg = bar(&[part("half", 50), part("tiny", 1), part("", 0)], 100, "shares").into_string();
+        let svg = bar(
+            &[part("half", 50), part("tiny", 1), part("", 0)],
+            100,
+            "shares",
+        )
+        .into_string();
         assert!(svg.contains("x=\"0\" y=\"1\" width=\"450\""), "{svg}");
         assert!(svg.contains(">half</text>"), "{svg}");
         assert!(svg.contains("x=\"450\" y=\"1\" width=\"9\""), "{svg}");

@@ -3,6 +3,7 @@
 use jiff::{Timestamp, tz};
 use lineside_proto::evidence::{Grade, Verdict, Why};
 use lineside_proto::ledger::CloseReason;
+use lineside_proto::report::{Coverage, Figure, Formula, Said, Unit};
 use lineside_proto::{CheckIn, Class, Outcome, State, Time};
 
 use crate::text::Language;
@@ -76,10 +77,68 @@ pub fn day(time: Time) -> String {
 
 fn wall(time: Time, form: &str) -> String {
     let stamp = Timestamp::from_millisecond(time.as_millis()).unwrap_or_default();
-    stamp
-        .to_zoned(tz::offset(8).to_time_zone())
-        .strftime(form)
-        .to_string()
+    tz::offset(8).to_datetime(stamp).strftime(form).to_string()
+}
+
+/// A figure's value with its unit; a dash where there is nothing to divide by.
+pub fn value(figure: &Figure) -> String {
+    let Some(hundredths) = figure.hundredths() else {
+        return "—".to_owned();
+    };
+    let unit = match figure.unit() {
+        Unit::Hours => "h",
+        Unit::Percent => "%",
+        Unit::WattHoursPerHour => "Wh/h",
+    };
+    format!("{} {unit}", decimal(hundredths))
+}
+
+/// Hundredths with a point: `1,234.05`.
+pub fn decimal(hundredths: u64) -> String {
+    format!("{}.{:02}", grouped(hundredths / 100), hundredths % 100)
+}
+
+/// How much was watched, as it stands beside every figure.
+pub fn coverage(coverage: Coverage, language: Language) -> String {
+    let share = per_mille(u64::from(coverage.thousandths()));
+    match language {
+        Language::En => format!("coverage {share}"),
+        Language::ZhCn => format!("覆盖率 {share}"),
+    }
+}
+
+/// The two sides of a figure's division, where they say something to people.
+pub fn basis(figure: &Figure) -> Option<String> {
+    let basis = figure.basis();
+    let (above, below) = basis.above.zip(basis.below)?;
+    match basis.formula {
+        Formula::Utilisation | Formula::Sharing | Formula::VerifiedShare => {
+            Some(format!("{} h / {} h", hours(above), hours(below)))
+        }
+        Formula::Fulfilment => Some(format!("{} / {}", grouped(above), grouped(below))),
+        Formula::EnergyPerHour => Some(format!(
+            "{} kWh / {} h",
+            kilowatt_hours(above),
+            hours(below)
+        )),
+        Formula::IdleEnergy => Some(format!(
+            "{} kWh / {} kWh",
+            kilowatt_hours(above),
+            kilowatt_hours(below)
+        )),
+        Formula::EffectiveHours
+        | Formula::ExternalHours
+        | Formula::HourCounter
+        | Formula::Income
+        | Formula::MeanEffective
+        | Formula::MeanExternal
+        | Formula::LineHours => None,
+    }
+}
+
+/// A text in both languages, in one.
+pub fn said(said: &Said, language: Language) -> &str {
+    language.pick(&said.en, &said.zh_cn)
 }
 
 /// A state.
@@ -130,18 +189,12 @@ pub fn why(why: Why, language: Language) -> &'static str {
             "external, and its booking token is missing, wrong or could not be checked",
             "对外使用，但预约令牌缺失、有误或无法核验",
         ),
-        Why::Clock => language.pick(
-            "the gateway's clock was not synchronised",
-            "网关时钟未同步",
-        ),
+        Why::Clock => language.pick("the gateway's clock was not synchronised", "网关时钟未同步"),
         Why::Late => language.pick(
             "no trusted witness saw it within 24 hours",
             "24 小时内没有受信见证",
         ),
-        Why::Map => language.pick(
-            "the machine map has not been approved",
-            "设备点表未经核准",
-        ),
+        Why::Map => language.pick("the machine map has not been approved", "设备点表未经核准"),
         Why::Meter => language.pick(
             "the meter does not agree with the state",
             "电表与状态不一致",
@@ -154,10 +207,9 @@ pub fn why(why: Why, language: Language) -> &'static str {
 pub fn verdict(verdict: Verdict, language: Language) -> &'static str {
     match verdict {
         Verdict::Verified => language.pick("verified", "核验通过"),
-        Verdict::SelfConsistent => language.pick(
-            "self-consistent, signer unknown",
-            "自洽，签名者未知",
-        ),
+        Verdict::SelfConsistent => {
+            language.pick("self-consistent, signer unknown", "自洽，签名者未知")
+        }
         Verdict::Failed => language.pick("FAILED", "核验不通过"),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod chart;
 pub mod figure;
+pub mod html;
 pub mod paint;
 pub mod qr;
 pub mod sheet;

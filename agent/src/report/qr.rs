@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 use qrcode::types::QrError;
 use qrcode::{Color, EcLevel, QrCode};
-use std::fmt::Write as _;
 
 /// Light modules around a code, as the standard wants them.
 const QUIET: usize = 4;
@@ -24,8 +23,7 @@ pub fn picture(text: &str, label: &str) -> Result<Markup, QrError> {
                 .take_while(|&x| code[(x, y)] == Color::Dark)
                 .count();
             if run > 0 {
-                // Writing to a string can't fail.
-                drop(write!(path, "M{} {}h{run}v1h-{run}z", x + QUIET, y + QUIET));
+                path += &format!("M{} {}h{run}v1h-{run}z", x + QUIET, y + QUIET);
             }
             x += run + 1;
         }

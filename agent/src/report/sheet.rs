@@ -75,11 +75,15 @@ mod tests {
     #[test]
     fn nothing_is_fetched_and_nothing_runs() {
         let page = sheet(None, Language::En);
-        assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">"));
+        assert!(
+            page.starts_with("<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">")
+        );
         assert!(page.contains("default-src 'none'; style-src 'sha256-"));
         assert!(page.contains("<title>&lt;a&gt; &amp; b</title>"));
         assert!(page.contains("<p>&lt;script&gt;</p>"));
-        for word in ["<script", "<link", "<img", "@import", "http://", "https://", "url(h", "style=\""] {
+        for word in [
+            "<script", "<link", "<img", "@import", "http://", "https://", "url(h", "style=\"",
+        ] {
             assert!(!page.contains(word), "{word}");
         }
         // What the policy names is what the element holds.
@@ -92,6 +96,8 @@ mod tests {
         assert!(plain.contains("<html lang=\"zh-CN\">"));
         assert!(!plain.contains("class=\"across\""));
         let marked = sheet(Some("未核验"), Language::ZhCn);
-        assert!(marked.contains("<div class=\"across\" aria-hidden=\"true\"><span>未核验</span></div>"));
+        assert!(
+            marked.contains("<div class=\"across\" aria-hidden=\"true\"><span>未核验</span></div>")
+        );
     }
 }
