@@ -58,6 +58,10 @@ pub struct ListUsed {
     pub file: String,
     /// SHA-256 of its bytes, 64 hexadecimal digits.
     pub sha256: String,
+    /// Rows or entries in it.
+    pub rows: u64,
+    /// Lines of rows that fit no machine of the report; at most a hundred.
+    pub unused_lines: Vec<u64>,
 }
 
 /// What a file brought.

@@ -210,18 +210,6 @@ impl Formula {
             Unit::WattHoursPerHour => 360_000,
         }
     }
-
-    /// The formula in words, and where it comes from.
-    pub fn said(self) -> FormulaSaid {
-        let (name, zh, text, text_zh, source, source_zh) = self.words();
-        FormulaSaid {
-            formula: self,
-            unit: self.unit(),
-            name: Said::new(name, zh),
-            text: Said::new(text, text_zh),
-            source: Said::new(source, source_zh),
-        }
-    }
 }
 
 /// A formula, for readers.
