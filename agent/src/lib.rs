@@ -20,6 +20,7 @@ pub mod machine;
 pub mod outbox;
 pub mod pseudonym;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod sample;
 pub mod sim;
