@@ -4,6 +4,8 @@
 //! command and argument, and those that clap itself would say in English. The parsing is not touched:
 //! what is accepted does not depend on the language.
 
+mod usage;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 use std::error::Error as _;
@@ -320,6 +322,7 @@ const COMPLAINTS: [(ErrorKind, &str); 8] = [
 fn chinese(command: &str, argument: &str) -> Option<&'static str> {
     TEXTS
         .iter()
+        .chain(&usage::TEXTS)
         .find(|(of, name, _)| (*of, *name) == (command, argument))
         .map(|(_, _, text)| *text)
 }
@@ -424,9 +427,12 @@ mod tests {
     fn everything_that_exists_has_one_chinese_text_and_nothing_else_has() {
         let mut exists = BTreeSet::new();
         described("", &Arguments::command(), &mut exists);
-        let texts = TEXTS.map(|(command, argument, _)| (command.to_owned(), argument.to_owned()));
-        assert_eq!(texts.len(), BTreeSet::from(texts.clone()).len(), "twice");
-        assert_eq!(BTreeSet::from(texts), exists);
+        let texts = TEXTS.iter().chain(&super::usage::TEXTS);
+        let texts = texts.map(|(command, argument, _)| (command.to_string(), argument.to_string()));
+        let texts: Vec<_> = texts.collect();
+        let once: BTreeSet<_> = texts.iter().cloned().collect();
+        assert_eq!(texts.len(), once.len(), "twice");
+        assert_eq!(once, exists);
         assert!(chinese(PROGRAM, "lang").is_some());
     }
 

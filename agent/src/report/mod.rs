@@ -3,6 +3,8 @@
 //! Every page is one file that needs nothing else: no script, no font, no picture from anywhere.
 
 pub mod chart;
+pub mod csv;
+pub mod evidence;
 pub mod figure;
 pub mod html;
 pub mod paint;

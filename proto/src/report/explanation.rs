@@ -92,23 +92,35 @@ impl LossReason {
     pub fn name(self) -> Said {
         let (en, zh) = match self {
             Self::NotStarted => ("before the start date", "启用日期之前"),
-            Self::AgentStopped => ("the agent did not run", "采集程序未运行"),
+            Self::AgentStopped => ("the agent did not run", "程序未运行"),
             Self::MapExchanged => ("the map was exchanged", "更换点表"),
-            Self::Unreachable => ("nothing was read: link down", "链路中断，读不到数据"),
-            Self::Undecided => ("stale, bad or undecided", "数据过期、不良或无法判定"),
-            Self::Unrecorded => ("nothing is recorded", "没有记录"),
-            Self::Off => ("off", "关机"),
-            Self::Down => ("down", "故障"),
+            Self::Unreachable => ("the machine did not answer", "设备无应答"),
+            Self::Undecided => ("read, and its state undecided", "已读取，但状态无法判定"),
+            Self::Unrecorded => ("nothing recorded", "无记录"),
+            Self::Off => ("powered off", "关机"),
+            Self::Down => ("fault or emergency stop", "故障或急停"),
             Self::Maintenance => ("maintenance", "维护"),
             Self::Idle => ("idle", "空闲"),
             Self::HoldOver => ("paused for longer than counts", "暂停超过上限"),
-            Self::OutsideSessions => ("outside of sessions", "上机记录之外"),
-            Self::ClassExternal => ("external sessions, not counted", "对外，不计入"),
-            Self::ClassOwn => ("own sessions, not counted", "自用，不计入"),
-            Self::ClassAffiliated => ("affiliates' sessions, not counted", "关联，不计入"),
-            Self::ClassTraining => ("training, not counted", "培训，不计入"),
-            Self::ClassMaintenance => ("maintenance sessions, not counted", "维护上机，不计入"),
-            Self::ClassUnbooked => ("unbooked sessions, not counted", "无预约，不计入"),
+            Self::OutsideSessions => ("active outside sessions", "上机记录以外的活动"),
+            Self::ClassExternal => (
+                "external sessions, not counted by the rules",
+                "对外，规则不计",
+            ),
+            Self::ClassOwn => ("own sessions, not counted by the rules", "自用，规则不计"),
+            Self::ClassAffiliated => (
+                "affiliates' sessions, not counted by the rules",
+                "关联，规则不计",
+            ),
+            Self::ClassTraining => ("training, not counted by the rules", "培训，规则不计"),
+            Self::ClassMaintenance => (
+                "maintenance sessions, not counted by the rules",
+                "维护上机，规则不计",
+            ),
+            Self::ClassUnbooked => (
+                "unbooked sessions, not counted by the rules",
+                "无预约，规则不计",
+            ),
         };
         Said::new(en, zh)
     }

@@ -1,8 +1,12 @@
 //! `lineside usage`: an evaluator's steps: fetch a period's evidence, verify it, count the hours.
 
+mod brought;
+mod explain;
 mod pull;
+mod report;
 mod shown;
 mod sources;
+mod summary;
 
 use super::{Context, Failure, Outcome};
 
@@ -11,7 +15,8 @@ use super::{Context, Failure, Outcome};
 #[command(arg_required_else_help = true)]
 #[command(after_help = "Example:
   lineside usage pull --broker mqtt://mqtt.example:1883 --site zs-polymer --from 2026-Q1 -o evidence/
-  lineside usage verify evidence/*.zip --trust trust.toml")]
+  lineside usage verify evidence/*.zip --trust trust.toml
+  lineside usage report evidence/*.zip --trust trust.toml --assets assets.csv --format html -o report.html")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -21,6 +26,10 @@ pub struct Args {
 enum Command {
     /// Fetches a period's evidence from gateways: one file a gateway, every part checked as it comes
     Pull(pull::Args),
+    /// Hours by machine and class from verified bundles, with coverage: a table, CSV, JSON or a page
+    Report(report::Args),
+    /// Where a machine's hours went: from the calendar to what counts, with the loss at each step
+    Explain(explain::Args),
 }
 
 /// Runs the command.
@@ -31,5 +40,7 @@ enum Command {
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     match &args.command {
         Command::Pull(args) => pull::run(args, context),
+        Command::Report(args) => report::run(args, context),
+        Command::Explain(args) => explain::run(args, context),
     }
 }
