@@ -4,6 +4,7 @@
 //! command and argument, and those that clap itself would say in English. The parsing is not touched:
 //! what is accepted does not depend on the language.
 
+mod opcua;
 mod usage;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -18,7 +19,7 @@ const PROGRAM: &str = "lineside";
 const ITSELF: &str = "";
 
 /// Command (below another: both, `session start`), argument and text.
-const TEXTS: [(&str, &str, &str); 117] = [
+const TEXTS: [(&str, &str, &str); 97] = [
     (
         PROGRAM,
         ITSELF,
@@ -180,46 +181,6 @@ const TEXTS: [(&str, &str, &str); 117] = [
     ("sim", "speed", "每一秒相当于虚拟线上的多少秒"),
     ("sim", "faults", "一开始就有的故障；可多次给出"),
     (
-        "trust",
-        ITSELF,
-        "显示 OPC UA 服务器的证书，并在设备点表中写明信任它",
-    ),
-    ("trust", "machine", "设备"),
-    ("trust", "connection", "连接（设备有多个连接时）"),
-    ("trust", "yes", "不询问，直接写入"),
-    (
-        "trust",
-        "renew",
-        "改为更新程序自己的证书，密钥不变；各服务器须重新信任它",
-    ),
-    ("trust", "json", "输出 JSON；不询问"),
-    (
-        "browse",
-        ITSELF,
-        "以树形显示 OPC UA 服务器的地址空间，或据此生成设备点表",
-    ),
-    ("browse", "url", "服务器，opc.tcp://主机[:端口][/路径]"),
-    (
-        "browse",
-        "machine",
-        "改用此已配置设备的服务器及其安全设置和用户",
-    ),
-    ("browse", "connection", "连接（设备有多个连接时）"),
-    ("browse", "depth", "Objects 以下的层数"),
-    ("browse", "limit", "节点总数上限"),
-    ("browse", "values", "同时读取当前值"),
-    ("browse", "map", "改为输出该名称设备的点表"),
-    (
-        "browse",
-        "security",
-        "None、Basic256Sha256、Aes128-Sha256-RsaOaep 或 Aes256-Sha256-RsaPss",
-    ),
-    ("browse", "mode", "Sign 或 SignAndEncrypt"),
-    ("browse", "user", "用户；不指定时为匿名"),
-    ("browse", "password_file", "存放该用户密码的文件"),
-    ("browse", "trust", "服务器证书的指纹，sha256:…"),
-    ("browse", "json", "输出 JSON"),
-    (
         "booking",
         ITSELF,
         "预约用的密钥与令牌，供开发或试用门户者使用",
@@ -318,11 +279,14 @@ const COMPLAINTS: [(ErrorKind, &str); 8] = [
     ),
 ];
 
+/// The texts of all commands.
+fn texts() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    TEXTS.iter().chain(&opcua::TEXTS).chain(&usage::TEXTS)
+}
+
 /// The Chinese text of an argument of a command, or of the command itself.
 fn chinese(command: &str, argument: &str) -> Option<&'static str> {
-    TEXTS
-        .iter()
-        .chain(&usage::TEXTS)
+    texts()
         .find(|(of, name, _)| (*of, *name) == (command, argument))
         .map(|(_, _, text)| *text)
 }
@@ -407,7 +371,7 @@ pub(super) fn complaint(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Arguments;
-    use super::{ITSELF, PROGRAM, TEXTS, chinese, complaint, framed, in_chinese, place};
+    use super::{ITSELF, PROGRAM, chinese, complaint, framed, in_chinese, place};
     use clap::{Command, CommandFactory};
     use std::collections::BTreeSet;
     use unicode_width::UnicodeWidthStr;
@@ -427,7 +391,7 @@ mod tests {
     fn everything_that_exists_has_one_chinese_text_and_nothing_else_has() {
         let mut exists = BTreeSet::new();
         described("", &Arguments::command(), &mut exists);
-        let texts = TEXTS.iter().chain(&super::usage::TEXTS);
+        let texts = super::texts();
         let texts = texts.map(|(command, argument, _)| (command.to_string(), argument.to_string()));
         let texts: Vec<_> = texts.collect();
         let once: BTreeSet<_> = texts.iter().cloned().collect();

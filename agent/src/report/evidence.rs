@@ -59,7 +59,7 @@ fn surveyed<R: Read + Seek>(bundle: &mut Bundle<R>, mut survey: Survey) -> Obser
         };
         let lines = bytes.split(|byte| *byte == b'\n');
         for line in lines.filter(|line| !line.is_empty()) {
-            if let Ok(leaf) = serde_json::from_slice::<Leaf>(line) {
+            if let Ok(leaf) = Leaf::from_bytes(line) {
                 survey.take(&leaf);
             }
         }
