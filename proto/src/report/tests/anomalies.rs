@@ -1,3 +1,5 @@
+//! Anomalies: each by what makes it, and what does not.
+
 use super::build::{at, bookings, bundle, bundle_of, idle, machine, made, national, session};
 use crate::Class;
 use crate::evidence::{Grade, Why};

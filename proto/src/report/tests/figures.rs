@@ -1,3 +1,5 @@
+//! Figures that were worked out by hand.
+
 use super::build::{
     EXAMPLE, assets, at, bookings, brought, bundle, bundle_of, idle, machine, made, national,
     session,

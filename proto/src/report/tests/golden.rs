@@ -1,7 +1,5 @@
 //! A report to the byte: what other programs may rely on is in `testdata/report`.
 
-use std::path::Path;
-
 use super::build::{EXAMPLE, assets, bookings, brought, bundle, machine, made};
 use crate::report::{ListFile, ListKind, Report, Rules};
 use crate::schema;
@@ -30,10 +28,9 @@ fn example() -> Report {
 
 #[test]
 fn a_report_is_what_it_was() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/report");
-    let golden = std::fs::read_to_string(folder.join("report.json")).unwrap();
+    let golden = include_str!("../../../testdata/report/report.json");
     let report = example();
-    assert_eq!(serde_json::from_str::<Report>(&golden).unwrap(), report);
+    assert_eq!(serde_json::from_str::<Report>(golden).unwrap(), report);
     let text = serde_json::to_string_pretty(&report).unwrap();
     assert_eq!(text, golden.trim_end());
 }

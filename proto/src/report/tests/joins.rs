@@ -1,3 +1,5 @@
+//! Bundles that are joined, refused, or matched with lists.
+
 use super::build::{
     assets, at, bookings, brought, bundle, bundle_of, idle, made, national, session,
 };
