@@ -388,6 +388,8 @@ fn report() -> Report {
             kind: ListKind::Trust,
             file: "trust.toml".to_owned(),
             sha256: "c0".repeat(32),
+            rows: 3,
+            unused_lines: Vec::new(),
         }],
         formulas: Formula::ALL.map(Formula::said).to_vec(),
         sources: vec![source()],
