@@ -12,6 +12,7 @@ pub mod config;
 pub mod console;
 pub mod control;
 pub mod entered;
+pub mod evidence;
 pub mod field;
 pub mod ledger;
 pub mod live;

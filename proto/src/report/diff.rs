@@ -13,7 +13,8 @@ const CONTEXT: usize = 2;
 /// The difference of two JSON texts as people read it: lines with `-`, `+` or a blank before them.
 pub(super) fn diff(before: &str, after: &str) -> Vec<String> {
     let (before, after) = (pretty(before), pretty(after));
-    let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let (before, after): (Vec<&str>, Vec<&str>) =
+        (before.lines().collect(), after.lines().collect());
     let pairs = before.iter().zip(&after);
     let head = pairs.take_while(|(one, other)| one == other).count();
     let rest = before.len().min(after.len()) - head;
@@ -21,11 +22,18 @@ pub(super) fn diff(before: &str, after: &str) -> Vec<String> {
     let tail = pairs.take_while(|(one, other)| one == other).count();
     let middle = |lines: &[&'_ str]| {
         let end = lines.len() - tail;
-        lines.get(head..end).unwrap_or_default().iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()
+        lines
+            .get(head..end)
+            .unwrap_or_default()
+            .iter()
+            .map(|line| (*line).to_owned())
+            .collect::<Vec<_>>()
     };
     let (old, new) = (middle(&before), middle(&after));
     let mut lines = Vec::new();
-    let context = before.get(head.saturating_sub(CONTEXT)..head).unwrap_or_default();
+    let context = before
+        .get(head.saturating_sub(CONTEXT)..head)
+        .unwrap_or_default();
     lines.extend(context.iter().map(|line| format!("  {line}")));
     if old.len() > COMPARED_MAX || new.len() > COMPARED_MAX {
         lines.push(format!("… {} → {}", old.len(), new.len()));
@@ -72,7 +80,9 @@ fn changed(old: &[String], new: &[String], lines: &mut Vec<String>) {
                 lines.push(format!("  {one}"));
                 (i, j) = (i + 1, j + 1);
             }
-            (Some(one), other) if other.is_none() || at(&table, i + 1, j) >= at(&table, i, j + 1) => {
+            (Some(one), other)
+                if other.is_none() || at(&table, i + 1, j) >= at(&table, i, j + 1) =>
+            {
                 lines.push(format!("- {one}"));
                 i += 1;
             }

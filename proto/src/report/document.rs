@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Anomaly, Coverage, Explanation, Figure, FormulaSaid, Said, Score};
+use super::{Anomaly, Coverage, Explanation, Figure, Formula, FormulaSaid, Said, Score};
 use crate::evidence::{Grade, SessionTotals, Verdict};
 use crate::{Class, Identifier, Outcome, State, Time};
 
@@ -206,6 +206,25 @@ pub struct Figures {
     pub hour_counter: Figure,
     /// Income over original value, by the asset list.
     pub income: Figure,
+}
+
+impl Figures {
+    /// The figure of a formula; none for those that only groups and lines have.
+    pub const fn of(&self, formula: Formula) -> Option<&Figure> {
+        Some(match formula {
+            Formula::EffectiveHours => &self.effective,
+            Formula::ExternalHours => &self.external,
+            Formula::Utilisation => &self.utilisation,
+            Formula::Sharing => &self.sharing,
+            Formula::Fulfilment => &self.fulfilment,
+            Formula::VerifiedShare => &self.verified,
+            Formula::EnergyPerHour => &self.energy_per_hour,
+            Formula::IdleEnergy => &self.idle_energy,
+            Formula::HourCounter => &self.hour_counter,
+            Formula::Income => &self.income,
+            Formula::MeanEffective | Formula::MeanExternal | Formula::LineHours => return None,
+        })
+    }
 }
 
 /// What machines did, as numbers that add up.

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Said;
+use crate::Class;
+
 /// Calendar → observed → active → counted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
@@ -44,13 +47,17 @@ pub struct Loss {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum LossReason {
+    /// Before the day on which, by the asset list, the machine was started.
+    NotStarted,
     /// The agent did not run.
     AgentStopped,
     /// The machine got another map.
     MapExchanged,
-    /// The agent ran and read nothing from the machine: the link was down, or the machine did not answer.
+    /// The agent ran and read nothing from the machine in the whole span of a leaf, an hour at most: the link was down, or
+    /// the machine did not answer.
     Unreachable,
-    /// The machine was read, but what its state follows from was stale, bad or undecided.
+    /// Something was read in the span of the leaf, but for a part of it the link was down, or what the state follows from
+    /// was stale, bad or undecided.
     Undecided,
     /// Nothing is recorded: before the machine was configured, after the last leaf, or a pause of unknown length.
     Unrecorded,
@@ -78,4 +85,111 @@ pub enum LossReason {
     ClassMaintenance,
     /// In sessions that nobody booked, which these rules don't count.
     ClassUnbooked,
+}
+
+impl LossReason {
+    /// What people call it.
+    pub fn name(self) -> Said {
+        let (en, zh) = match self {
+            Self::NotStarted => ("before the start date", "启用日期之前"),
+            Self::AgentStopped => ("the agent did not run", "采集程序未运行"),
+            Self::MapExchanged => ("the map was exchanged", "更换点表"),
+            Self::Unreachable => ("nothing was read: link down", "链路中断，读不到数据"),
+            Self::Undecided => ("stale, bad or undecided", "数据过期、不良或无法判定"),
+            Self::Unrecorded => ("nothing is recorded", "没有记录"),
+            Self::Off => ("off", "关机"),
+            Self::Down => ("down", "故障"),
+            Self::Maintenance => ("maintenance", "维护"),
+            Self::Idle => ("idle", "空闲"),
+            Self::HoldOver => ("paused for longer than counts", "暂停超过上限"),
+            Self::OutsideSessions => ("outside of sessions", "上机记录之外"),
+            Self::ClassExternal => ("external sessions, not counted", "对外，不计入"),
+            Self::ClassOwn => ("own sessions, not counted", "自用，不计入"),
+            Self::ClassAffiliated => ("affiliates' sessions, not counted", "关联，不计入"),
+            Self::ClassTraining => ("training, not counted", "培训，不计入"),
+            Self::ClassMaintenance => ("maintenance sessions, not counted", "维护上机，不计入"),
+            Self::ClassUnbooked => ("unbooked sessions, not counted", "无预约，不计入"),
+        };
+        Said::new(en, zh)
+    }
+
+    /// The reason of a class that the rules don't count.
+    pub(super) const fn of_class(class: Class) -> Self {
+        match class {
+            Class::Ext => Self::ClassExternal,
+            Class::Own => Self::ClassOwn,
+            Class::Aff => Self::ClassAffiliated,
+            Class::Trn => Self::ClassTraining,
+            Class::Mnt => Self::ClassMaintenance,
+            Class::Unb => Self::ClassUnbooked,
+        }
+    }
+}
+
+impl Step {
+    /// A step from what was before it, what is recorded beyond that, what it lost, and what is after it. What remains has
+    /// the reason `rest`; so the step adds up whatever the numbers are.
+    pub(super) fn new(
+        before_ms: u64,
+        gained_ms: u64,
+        losses: &[(LossReason, u64)],
+        rest: LossReason,
+        after_ms: u64,
+    ) -> Self {
+        let above = u128::from(before_ms) + u128::from(gained_ms);
+        let mut room = above.saturating_sub(u128::from(after_ms));
+        let beyond = u128::from(after_ms).saturating_sub(above);
+        let mut kept: Vec<Loss> = Vec::new();
+        let all = [(rest, u64::MAX)];
+        for (reason, ms) in losses.iter().chain(&all) {
+            let part = room.min(u128::from(*ms));
+            room -= part;
+            let ms = u64::try_from(part).unwrap_or(u64::MAX);
+            if ms == 0 {
+                continue;
+            }
+            match kept.iter_mut().find(|loss| loss.reason == *reason) {
+                Some(loss) => loss.ms = loss.ms.saturating_add(ms),
+                None => kept.push(Loss {
+                    reason: *reason,
+                    ms,
+                }),
+            }
+        }
+        Self {
+            before_ms,
+            gained_ms: gained_ms.saturating_add(u64::try_from(beyond).unwrap_or(u64::MAX)),
+            losses: kept,
+            after_ms,
+        }
+    }
+
+    /// Whether it adds up.
+    pub fn adds_up(&self) -> bool {
+        let losses = self.losses.iter().map(|loss| u128::from(loss.ms));
+        let above = u128::from(self.before_ms) + u128::from(self.gained_ms);
+        above == u128::from(self.after_ms) + losses.sum::<u128>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LossReason, Step};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_step_adds_up_whatever_the_numbers(
+            before in 0_u64..1 << 53,
+            gained in 0_u64..1 << 20,
+            losses in prop::collection::vec(0_u64..1 << 53, 0..4),
+            after in 0_u64..1 << 53,
+        ) {
+            let reasons = [LossReason::Off, LossReason::Idle, LossReason::Off, LossReason::Down];
+            let losses: Vec<_> = reasons.into_iter().zip(losses).collect();
+            let step = Step::new(before, gained, &losses, LossReason::HoldOver, after);
+            prop_assert!(step.adds_up(), "{step:?}");
+            prop_assert!(step.losses.iter().all(|loss| loss.ms > 0));
+        }
+    }
 }

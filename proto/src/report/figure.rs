@@ -73,10 +73,10 @@ pub struct Figure {
 pub struct Basis {
     /// The formula; the report's list says it in words, with its source.
     pub formula: Formula,
-    /// What stands above the line: milliseconds, mWh, thousandths of hours or a number of bookings, as the formula says;
-    /// null where nothing was measured.
+    /// What stands above the line: milliseconds, mWh, a number of bookings or ten-thousandths of a yuan, as the formula
+    /// says; null where nothing was measured.
     pub above: Option<u64>,
-    /// What stands below the line, in the same terms; null where nothing was measured.
+    /// What stands below the line: the same terms, but milliseconds below energy; null where nothing was measured.
     pub below: Option<u64>,
 }
 

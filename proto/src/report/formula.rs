@@ -75,8 +75,8 @@ impl Formula {
             ),
             Self::VerifiedShare => ("H_e of grades A and B / H_e", "A、B 级 H_e ÷ H_e"),
             Self::EnergyPerHour => (
-                "energy in sessions / activity in sessions",
-                "上机记录内的电量 ÷ 上机记录内的活动时长",
+                "energy of counting sessions that have a meter / activity in them",
+                "计入类别中有电表读数的上机记录的电量 ÷ 其活动时长",
             ),
             Self::IdleEnergy => (
                 "energy outside sessions / all energy",

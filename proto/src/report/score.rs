@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Coverage, Figure, Said};
+use super::{Coverage, Figure, Figures, Part, Rules, Said};
 
 /// The points that a rule file gives. Never without the coverage: it stands here and in each part's figure.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -45,4 +45,58 @@ pub enum Withheld {
     Coverage,
     /// A figure has no value.
     NoFigure,
+}
+
+impl Score {
+    /// The points that the rules give for figures; none where they give none.
+    pub(super) fn of(figures: &Figures, coverage: Coverage, rules: &Rules) -> Option<Self> {
+        if rules.parts.is_empty() {
+            return None;
+        }
+        let is_enough = coverage.thousandths() >= rules.minimum_coverage_pm;
+        let parts: Vec<_> = rules
+            .parts
+            .iter()
+            .filter_map(|part| ScorePart::of(part, figures, is_enough))
+            .collect();
+        let most = parts.iter().map(|part| part.cap_hundredths);
+        let points: Option<Vec<u64>> = parts.iter().map(|part| part.hundredths).collect();
+        let withheld = match (is_enough, &points) {
+            (false, _) => Some(Withheld::Coverage),
+            (true, None) => Some(Withheld::NoFigure),
+            (true, Some(_)) => None,
+        };
+        Some(Self {
+            coverage,
+            hundredths: points.map(|points| sum(points.into_iter())),
+            most_hundredths: sum(most),
+            withheld,
+            parts,
+        })
+    }
+}
+
+fn sum(values: impl Iterator<Item = u64>) -> u64 {
+    values.fold(0, u64::saturating_add)
+}
+
+impl ScorePart {
+    fn of(part: &Part, figures: &Figures, is_enough: bool) -> Option<Self> {
+        let figure = figures.of(part.figure)?.clone();
+        let points = figure.hundredths().filter(|_| is_enough).and_then(|value| {
+            let points = u128::from(value) * u128::from(part.points_hundredths);
+            let points = points.checked_div(u128::from(part.target_hundredths))?;
+            Some(u64::try_from(points).map_or(part.cap_hundredths, |points| {
+                points.min(part.cap_hundredths)
+            }))
+        });
+        Some(Self {
+            name: part.name.clone(),
+            figure,
+            target_hundredths: part.target_hundredths,
+            points_hundredths: part.points_hundredths,
+            cap_hundredths: part.cap_hundredths,
+            hundredths: points,
+        })
+    }
 }

@@ -51,6 +51,7 @@ impl Knowledge {
         match call {
             Call::Checkpoint => Ok(vec![value(&CheckpointResult {
                 checkpoint: self.checkpoint()?.to_string(),
+                keys: self.ledger.keys().iter().map(ToString::to_string).collect(),
             })]),
             Call::Entries(range) => self.entries(*range, room, deadline),
             Call::Consistency(sizes) => self.consistency(*sizes),

@@ -101,6 +101,7 @@ fn replies(address: &Address, documents: Vec<Vec<u8>>) -> impl Iterator<Item = R
     documents.into_iter().map(move |payload| Reply {
         topic: address.topic.clone(),
         correlation: address.correlation.clone(),
+        response_topic: None,
         payload,
     })
 }
@@ -159,6 +160,7 @@ impl Clerk {
         let bare = Reply {
             topic: address.topic.clone(),
             correlation: address.correlation.clone(),
+            response_topic: None,
             payload: Vec::new(),
         };
         self.packet_bytes_max

@@ -251,7 +251,10 @@ impl MachineObserved {
 
 /// What a meter in Wh counted, in mWh: decimals beyond the third place are cut off.
 fn rise(counter: &Counter) -> Option<u64> {
-    let (whole, part) = counter.delta.split_once('.').unwrap_or((&counter.delta, ""));
+    let (whole, part) = counter
+        .delta
+        .split_once('.')
+        .unwrap_or((&counter.delta, ""));
     if !part.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
