@@ -76,20 +76,33 @@ impl Receipt {
         LeafProof {
             extra: Some(self.leaf.clone().into_bytes()),
             index: self.index,
-            hashes: self.hashes.iter().filter_map(|hash| Hash::from_base64(hash)).collect(),
+            hashes: self
+                .hashes
+                .iter()
+                .filter_map(|hash| Hash::from_base64(hash))
+                .collect(),
             checkpoint: self.checkpoint.clone(),
         }
     }
 
     /// The receipt as a page.
     pub fn page(&self, language: Language) -> String {
-        let title = format!("{} {}", language.pick("Receipt", "上机凭证"), self.session.session);
+        let title = format!(
+            "{} {}",
+            language.pick("Receipt", "上机凭证"),
+            self.session.session
+        );
         let mark = match self.verdict {
             Verdict::Verified => None,
             Verdict::SelfConsistent => Some(language.pick("SIGNER UNKNOWN", "签名者未知")),
             Verdict::Failed => Some(language.pick("NOT VERIFIED", "未通过核验")),
         };
-        let sheet = Sheet { title: &title, language, mark, foot: &self.by };
+        let sheet = Sheet {
+            title: &title,
+            language,
+            mark,
+            foot: &self.by,
+        };
         sheet::page(&sheet, &self.body(language))
     }
 
@@ -118,17 +131,51 @@ impl Receipt {
         let session = &self.session;
         let none = language.pick("none", "无");
         let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| none.to_owned());
-        let when = |time: Option<Time>, other: &'static str| time.map_or_else(|| other.to_owned(), figure::time);
-        let ended = session.reason.map(|reason| figure::reason(reason, language));
+        let when = |time: Option<Time>, other: &'static str| {
+            time.map_or_else(|| other.to_owned(), figure::time)
+        };
+        let ended = session
+            .reason
+            .map(|reason| figure::reason(reason, language));
         let rows = [
-            (language.pick("Session", "上机记录"), session.session.clone()),
-            (language.pick("Began", "开始"), when(session.from, language.pick("before this period", "早于本期"))),
-            (language.pick("Ended", "结束"), when(session.to, language.pick("not yet, as far as this says", "尚未结束（据此存证包）"))),
-            (language.pick("Ended by", "结束方式"), ended.unwrap_or(none).to_owned()),
-            (language.pick("Class", "类别"), figure::class(session.class, language).to_owned()),
+            (
+                language.pick("Session", "上机记录"),
+                session.session.clone(),
+            ),
+            (
+                language.pick("Began", "开始"),
+                when(
+                    session.from,
+                    language.pick("before this period", "早于本期"),
+                ),
+            ),
+            (
+                language.pick("Ended", "结束"),
+                when(
+                    session.to,
+                    language.pick("not yet, as far as this says", "尚未结束（据此存证包）"),
+                ),
+            ),
+            (
+                language.pick("Ended by", "结束方式"),
+                ended.unwrap_or(none).to_owned(),
+            ),
+            (
+                language.pick("Class", "类别"),
+                figure::class(session.class, language).to_owned(),
+            ),
             (language.pick("Booking", "预约"), or_none(&session.booking)),
-            (language.pick("Booked by", "预约单位"), or_none(&session.org)),
-            (language.pick("Check-in", "签到"), session.check_in.map_or(none, |way| figure::check_in(way, language)).to_owned()),
+            (
+                language.pick("Booked by", "预约单位"),
+                or_none(&session.org),
+            ),
+            (
+                language.pick("Check-in", "签到"),
+                session
+                    .check_in
+                    .map_or(none, |way| figure::check_in(way, language))
+                    .to_owned(),
+            ),
         ];
         html! {
             table.facts {
@@ -145,7 +192,11 @@ impl Receipt {
         let session = &self.session;
         let shown = paint::ORDER.map(|state| (state, session.ms.get(&state).copied().unwrap_or(0)));
         let shown: Vec<_> = shown.into_iter().filter(|&(_, ms)| ms > 0).collect();
-        let why: Vec<_> = session.why.iter().map(|why| figure::why(*why, language)).collect();
+        let why: Vec<_> = session
+            .why
+            .iter()
+            .map(|why| figure::why(*why, language))
+            .collect();
         html! {
             div.heads {
                 div.head {
@@ -212,7 +263,10 @@ impl Receipt {
 
 /// The code; in words, should it ever be too long for one.
 fn picture(code: &str, language: Language) -> Markup {
-    match qr::picture(code, language.pick("Code of this receipt", "本凭证的二维码")) {
+    match qr::picture(
+        code,
+        language.pick("Code of this receipt", "本凭证的二维码"),
+    ) {
         Ok(picture) => picture,
         Err(_) => html! { pre { (code) } },
     }

@@ -1,6 +1,7 @@
 //! `lineside usage`: an evaluator's steps: fetch a period's evidence, verify it, count the hours.
 
 mod pull;
+mod receipt;
 mod shown;
 mod sources;
 
@@ -21,6 +22,8 @@ pub struct Args {
 enum Command {
     /// Fetches a period's evidence from gateways: one file a gateway, every part checked as it comes
     Pull(pull::Args),
+    /// One session on one page, with its proof, for the renter and the invoice
+    Receipt(receipt::Args),
 }
 
 /// Runs the command.
@@ -31,5 +34,6 @@ enum Command {
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     match &args.command {
         Command::Pull(args) => pull::run(args, context),
+        Command::Receipt(args) => receipt::run(args, context),
     }
 }

@@ -1,12 +1,12 @@
 //! `lineside usage receipt`: one session on one page, with its proof, for the renter and the invoice.
 
+use lineside_proto::Identifier;
 use lineside_proto::evidence::{
     self, Bundle, Entry, Language as Spoken, PART_LEAVES, SessionProofs, SessionTotals, Status,
     Totals, Trust, Verdict, Verification,
 };
 use lineside_proto::ledger::Hash;
-use lineside_proto::ledger::proof::{EXTENSION, LeafProof};
-use lineside_proto::Identifier;
+use lineside_proto::ledger::proof::LeafProof;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::cli::{Context, Failure, Outcome, write_json};
 use crate::logs::chain;
 use crate::report::receipt::{RECEIPT_KIND, Receipt, code};
 use crate::text;
-use crate::text::{Language, Text};
+use crate::text::Language;
 
 /// Sessions that are named where a prefix means several.
 const NAMED_MAX: usize = 5;
@@ -88,8 +88,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
 /// Writes it where it is wanted: a page into a file unless it is said otherwise, the rest to standard output.
 fn write(args: &Args, receipt: &Receipt, text: &[u8], language: Language) -> Result<(), Failure> {
     let is_page = !args.json && args.format == Format::Html;
-    let named = || is_page.then(|| PathBuf::from(format!("receipt-{}.html", file_name(&receipt.session.session))));
-    let path = args.output.clone().or_else(named).filter(|path| path.as_os_str() != "-");
+    let named = || {
+        is_page.then(|| {
+            PathBuf::from(format!(
+                "receipt-{}.html",
+                file_name(&receipt.session.session)
+            ))
+        })
+    };
+    let path = args
+        .output
+        .clone()
+        .or_else(named)
+        .filter(|path| path.as_os_str() != "-");
     let Some(path) = path else {
         return Ok(io::stdout().lock().write_all(text)?);
     };
@@ -103,7 +114,8 @@ fn write(args: &Args, receipt: &Receipt, text: &[u8], language: Language) -> Res
 fn file_name(session: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
     let name = session.chars().take(64);
-    name.map(|letter| if plain(letter) { letter } else { '_' }).collect()
+    name.map(|letter| if plain(letter) { letter } else { '_' })
+        .collect()
 }
 
 fn receipt(args: &Args, language: Language) -> Result<Receipt, Failure> {
@@ -115,10 +127,17 @@ fn receipt(args: &Args, language: Language) -> Result<Receipt, Failure> {
     };
     let verification = evidence::verify(&file, trust.as_ref(), spoken);
     let totals = match &verification {
-        Verification { verdict: Verdict::Failed, .. } | Verification { totals: None, .. } => {
+        Verification {
+            verdict: Verdict::Failed,
+            ..
+        }
+        | Verification { totals: None, .. } => {
             return Err(failed(&args.bundle, &verification));
         }
-        Verification { totals: Some(totals), .. } => totals,
+        Verification {
+            totals: Some(totals),
+            ..
+        } => totals,
     };
     let (machine, session) = find(totals, &args.session)?;
     let mut bundle = Bundle::open(&file).map_err(|error| changed(&args.bundle, &chain(&error)))?;
@@ -126,7 +145,9 @@ fn receipt(args: &Args, language: Language) -> Result<Receipt, Failure> {
     let leaf = proof.extra.as_deref().unwrap_or_default();
     let leaf_hash = Hash::of_leaf(leaf);
     // The verifier has done the same with the same bytes; a file that was exchanged in between does not come through.
-    let head = proof.check(leaf_hash).map_err(|error| changed(&args.bundle, &chain(&error)))?;
+    let head = proof
+        .check(leaf_hash)
+        .map_err(|error| changed(&args.bundle, &chain(&error)))?;
     if (head.size, head.root.to_string()) != (totals.size, totals.root.clone()) {
         return Err(changed(&args.bundle, "checkpoint/end"));
     }
@@ -158,9 +179,19 @@ fn receipt(args: &Args, language: Language) -> Result<Receipt, Failure> {
 }
 
 /// The session of this name, or of the only name that begins so.
-fn find<'a>(totals: &'a Totals, wanted: &str) -> Result<(&'a Identifier, &'a SessionTotals), Failure> {
-    let all = totals.machines.iter().flat_map(|machine| machine.sessions.iter().map(|session| (&machine.machine, session)));
-    let found: Vec<_> = all.filter(|(_, session)| session.session.starts_with(wanted)).collect();
+fn find<'a>(
+    totals: &'a Totals,
+    wanted: &str,
+) -> Result<(&'a Identifier, &'a SessionTotals), Failure> {
+    let all = totals.machines.iter().flat_map(|machine| {
+        machine
+            .sessions
+            .iter()
+            .map(|session| (&machine.machine, session))
+    });
+    let found: Vec<_> = all
+        .filter(|(_, session)| session.session.starts_with(wanted))
+        .collect();
     let exact = found.iter().find(|(_, session)| session.session == wanted);
     match (exact, found.as_slice()) {
         (Some(found), _) | (None, [found]) => Ok(*found),
@@ -169,7 +200,11 @@ fn find<'a>(totals: &'a Totals, wanted: &str) -> Result<(&'a Identifier, &'a Ses
             "存证包中没有以 `{wanted}` 开头的上机记录；`lineside usage report BUNDLE --json` 会列出全部"
         ))),
         (None, several) => {
-            let names: Vec<&str> = several.iter().take(NAMED_MAX).map(|(_, session)| session.session.as_str()).collect();
+            let names: Vec<&str> = several
+                .iter()
+                .take(NAMED_MAX)
+                .map(|(_, session)| session.session.as_str())
+                .collect();
             let (names, count) = (names.join(", "), several.len());
             Err(Failure::Usage(text!(
                 "{count} sessions begin with `{wanted}`: {names}; give more of the name",
@@ -183,10 +218,18 @@ fn find<'a>(totals: &'a Totals, wanted: &str) -> Result<(&'a Identifier, &'a Ses
 fn proof(bundle: &mut Bundle<&File>, session: &SessionTotals) -> Result<LeafProof, String> {
     let path = Entry::Sessions.to_string();
     let proofs = read(bundle, &path)?;
-    let proofs: SessionProofs = serde_json::from_slice(&proofs).map_err(|error| format!("{path}: {error}"))?;
-    let found = proofs.proofs.into_iter().find(|proof| proof.session == session.session);
+    let proofs: SessionProofs =
+        serde_json::from_slice(&proofs).map_err(|error| format!("{path}: {error}"))?;
+    let found = proofs
+        .proofs
+        .into_iter()
+        .find(|proof| proof.session == session.session);
     let found = found.ok_or_else(|| format!("{path}: {}", session.session))?;
-    let hashes: Option<Vec<Hash>> = found.hashes.iter().map(|hash| Hash::from_base64(hash)).collect();
+    let hashes: Option<Vec<Hash>> = found
+        .hashes
+        .iter()
+        .map(|hash| Hash::from_base64(hash))
+        .collect();
     let checkpoint = read(bundle, &Entry::End.to_string())?;
     Ok(LeafProof {
         extra: Some(leaf(bundle, found.index)?),
@@ -203,7 +246,8 @@ fn leaf(bundle: &mut Bundle<&File>, index: u64) -> Result<Vec<u8>, String> {
     let leaves = read(bundle, &path)?;
     let place = usize::try_from(index.saturating_sub(part)).unwrap_or(usize::MAX);
     let leaf = leaves.split(|&byte| byte == b'\n').nth(place);
-    leaf.map(<[u8]>::to_vec).ok_or_else(|| format!("{path}: {index}"))
+    leaf.map(<[u8]>::to_vec)
+        .ok_or_else(|| format!("{path}: {index}"))
 }
 
 fn read(bundle: &mut Bundle<&File>, path: &str) -> Result<Vec<u8>, String> {
@@ -215,7 +259,7 @@ fn trust(path: &Path) -> Result<Trust, Failure> {
     let file = File::open(path).map_err(|error| at(path, &error))?;
     let mut file = io::Read::take(file, TRUST_BYTES_READ);
     io::Read::read_to_string(&mut file, &mut text).map_err(|error| at(path, &error))?;
-    text.parse().map_err(|error: evidence::TrustError| {
+    Trust::parse(&text).map_err(|error| {
         let (path, said) = (path.display(), chain(&error));
         Failure::Usage(text!("{path}: {said}", "{path}：{said}"))
     })
@@ -237,7 +281,10 @@ fn changed(path: &Path, why: &str) -> Failure {
 
 /// What the verifier found wrong, the first of it.
 fn failed(path: &Path, verification: &Verification) -> Failure {
-    let failed = verification.checks.iter().filter(|check| check.status == Status::Failed);
+    let failed = verification
+        .checks
+        .iter()
+        .filter(|check| check.status == Status::Failed);
     let said = failed.flat_map(|check| &check.said).next();
     let (path, said) = (path.display(), said.map_or("", String::as_str));
     Failure::Negative(text!(
@@ -245,7 +292,3 @@ fn failed(path: &Path, verification: &Verification) -> Failure {
         "{path} 未通过核验，不能出具凭证：{said}\n`lineside usage verify` 可查看全部"
     ))
 }
-
-/// How a file of a proof is named.
-#[allow(dead_code)]
-const NAME: &str = EXTENSION;

@@ -190,37 +190,7 @@ fn one_step(name: &str, step: &Step, language: Language) -> Markup {
     }
 }
 
-fn loss_name(reason: LossReason, language: Language) -> &'static str {
-    let (en, zh) = match reason {
-        LossReason::AgentStopped => ("the agent did not run", "程序未运行"),
-        LossReason::MapExchanged => ("the map was exchanged", "更换点表"),
-        LossReason::Unreachable => ("the machine did not answer", "设备无应答"),
-        LossReason::Undecided => ("read, and its state undecided", "已读取，但状态无法判定"),
-        LossReason::Unrecorded => ("nothing recorded", "无记录"),
-        LossReason::Off => ("powered off", "关机"),
-        LossReason::Down => ("fault or emergency stop", "故障或急停"),
-        LossReason::Maintenance => ("maintenance", "维护"),
-        LossReason::Idle => ("idle", "空闲"),
-        LossReason::HoldOver => ("paused for longer than counts", "暂停超过上限"),
-        LossReason::OutsideSessions => ("active outside sessions", "上机记录以外的活动"),
-        LossReason::ClassExternal => (
-            "external sessions, not counted by the rules",
-            "对外使用，规则不计",
-        ),
-        LossReason::ClassOwn => ("own sessions, not counted by the rules", "自用，规则不计"),
-        LossReason::ClassAffiliated => (
-            "affiliates' sessions, not counted by the rules",
-            "关联单位使用，规则不计",
-        ),
-        LossReason::ClassTraining => ("training, not counted by the rules", "培训，规则不计"),
-        LossReason::ClassMaintenance => (
-            "maintenance sessions, not counted by the rules",
-            "维护类上机，规则不计",
-        ),
-        LossReason::ClassUnbooked => (
-            "unbooked sessions, not counted by the rules",
-            "无预约使用，规则不计",
-        ),
-    };
-    language.pick(en, zh)
+fn loss_name(reason: LossReason, language: Language) -> String {
+    let name = reason.name();
+    language.pick(name.en, name.zh_cn)
 }
