@@ -292,3 +292,6 @@ fn failed(path: &Path, verification: &Verification) -> Failure {
         "{path} 未通过核验，不能出具凭证：{said}\n`lineside usage verify` 可查看全部"
     ))
 }
+
+#[cfg(test)]
+mod tests;
