@@ -4,6 +4,7 @@ mod pull;
 mod receipt;
 mod shown;
 mod sources;
+mod verify;
 
 use super::{Context, Failure, Outcome};
 
@@ -22,6 +23,8 @@ pub struct Args {
 enum Command {
     /// Fetches a period's evidence from gateways: one file a gateway, every part checked as it comes
     Pull(pull::Args),
+    /// Verifies evidence offline: signatures, completeness, time, sessions, tokens, and the totals anew
+    Verify(verify::Args),
     /// One session on one page, with its proof, for the renter and the invoice
     Receipt(receipt::Args),
 }
@@ -33,7 +36,8 @@ enum Command {
 /// As its parts say.
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     match &args.command {
-        Command::Pull(args) => pull::run(args, context),
         Command::Receipt(args) => receipt::run(args, context),
+        Command::Pull(args) => pull::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
     }
 }
