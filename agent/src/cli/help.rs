@@ -18,7 +18,7 @@ const PROGRAM: &str = "lineside";
 const ITSELF: &str = "";
 
 /// Command (below another: both, `session start`), argument and text.
-const TEXTS: [(&str, &str, &str); 124] = [
+const TEXTS: [(&str, &str, &str); 117] = [
     (
         PROGRAM,
         ITSELF,
@@ -272,21 +272,6 @@ const TEXTS: [(&str, &str, &str); 124] = [
     ("booking sign", "tokens", "令牌；未给出时从标准输入逐行读取"),
     ("booking sign", "checkin", "为此预约签发签到令牌"),
     ("booking sign", "now", "签发时间；未指定时为现在"),
-    (
-        "usage receipt",
-        ITSELF,
-        "一次上机记录的单页凭证及其证明，供用户和开票使用",
-    ),
-    ("usage receipt", "session", "上机记录，或足以区分的名称开头"),
-    ("usage receipt", "bundle", "所在的存证包"),
-    ("usage receipt", "trust", "受信的公钥、见证方和点表"),
-    ("usage receipt", "output", "写入的文件；`-` 为标准输出"),
-    (
-        "usage receipt",
-        "format",
-        "凭证页，或供其他核验程序读取的证明",
-    ),
-    ("usage receipt", "json", "输出 JSON"),
 ];
 
 /// What clap says around our texts.

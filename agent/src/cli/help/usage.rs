@@ -3,7 +3,7 @@
 use super::ITSELF;
 
 /// Command, argument and text.
-pub(super) const TEXTS: [(&str, &str, &str); 21] = [
+pub(super) const TEXTS: [(&str, &str, &str); 28] = [
     (
         "usage",
         ITSELF,
@@ -61,4 +61,19 @@ pub(super) const TEXTS: [(&str, &str, &str); 21] = [
         "信任文件：网关、见证人和签发者的公钥，以及认可的点表；没有它时，签名者未知",
     ),
     ("usage verify", "json", "每个文件输出一行 JSON"),
+    (
+        "usage receipt",
+        ITSELF,
+        "一次上机记录的单页凭证及其证明，供用户和开票使用",
+    ),
+    ("usage receipt", "session", "上机记录，或足以区分的名称开头"),
+    ("usage receipt", "bundle", "所在的存证包"),
+    ("usage receipt", "trust", "受信的公钥、见证方和点表"),
+    ("usage receipt", "output", "写入的文件；`-` 为标准输出"),
+    (
+        "usage receipt",
+        "format",
+        "凭证页，或供其他核验程序读取的证明",
+    ),
+    ("usage receipt", "json", "输出 JSON"),
 ];
