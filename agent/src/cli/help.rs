@@ -4,7 +4,6 @@
 //! command and argument, and those that clap itself would say in English. The parsing is not touched:
 //! what is accepted does not depend on the language.
 
-mod opcua;
 mod usage;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -19,7 +18,7 @@ const PROGRAM: &str = "lineside";
 const ITSELF: &str = "";
 
 /// Command (below another: both, `session start`), argument and text.
-const TEXTS: [(&str, &str, &str); 97] = [
+const TEXTS: [(&str, &str, &str); 117] = [
     (
         PROGRAM,
         ITSELF,
@@ -181,6 +180,46 @@ const TEXTS: [(&str, &str, &str); 97] = [
     ("sim", "speed", "每一秒相当于虚拟线上的多少秒"),
     ("sim", "faults", "一开始就有的故障；可多次给出"),
     (
+        "trust",
+        ITSELF,
+        "显示 OPC UA 服务器的证书，并在设备点表中写明信任它",
+    ),
+    ("trust", "machine", "设备"),
+    ("trust", "connection", "连接（设备有多个连接时）"),
+    ("trust", "yes", "不询问，直接写入"),
+    (
+        "trust",
+        "renew",
+        "改为更新程序自己的证书，密钥不变；各服务器须重新信任它",
+    ),
+    ("trust", "json", "输出 JSON；不询问"),
+    (
+        "browse",
+        ITSELF,
+        "以树形显示 OPC UA 服务器的地址空间，或据此生成设备点表",
+    ),
+    ("browse", "url", "服务器，opc.tcp://主机[:端口][/路径]"),
+    (
+        "browse",
+        "machine",
+        "改用此已配置设备的服务器及其安全设置和用户",
+    ),
+    ("browse", "connection", "连接（设备有多个连接时）"),
+    ("browse", "depth", "Objects 以下的层数"),
+    ("browse", "limit", "节点总数上限"),
+    ("browse", "values", "同时读取当前值"),
+    ("browse", "map", "改为输出该名称设备的点表"),
+    (
+        "browse",
+        "security",
+        "None、Basic256Sha256、Aes128-Sha256-RsaOaep 或 Aes256-Sha256-RsaPss",
+    ),
+    ("browse", "mode", "Sign 或 SignAndEncrypt"),
+    ("browse", "user", "用户；不指定时为匿名"),
+    ("browse", "password_file", "存放该用户密码的文件"),
+    ("browse", "trust", "服务器证书的指纹，sha256:…"),
+    ("browse", "json", "输出 JSON"),
+    (
         "booking",
         ITSELF,
         "预约用的密钥与令牌，供开发或试用门户者使用",
@@ -279,9 +318,9 @@ const COMPLAINTS: [(ErrorKind, &str); 8] = [
     ),
 ];
 
-/// The texts of all commands.
+/// All texts.
 fn texts() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    TEXTS.iter().chain(&opcua::TEXTS).chain(&usage::TEXTS)
+    TEXTS.iter().chain(&usage::TEXTS)
 }
 
 /// The Chinese text of an argument of a command, or of the command itself.
@@ -369,101 +408,4 @@ pub(super) fn complaint(error: &Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Arguments;
-    use super::{ITSELF, PROGRAM, chinese, complaint, framed, in_chinese, place};
-    use clap::{Command, CommandFactory};
-    use std::collections::BTreeSet;
-    use unicode_width::UnicodeWidthStr;
-
-    /// What a reader of the help can see of the tree: each command and each of its own arguments.
-    fn described(above: &str, command: &Command, found: &mut BTreeSet<(String, String)>) {
-        let name = place(above, command);
-        let shown = command.get_arguments().filter(|a| !a.is_hide_set());
-        found.extend(shown.map(|a| (name.clone(), a.get_id().to_string())));
-        found.insert((name.clone(), ITSELF.to_owned()));
-        for below in command.get_subcommands().filter(|c| !c.is_hide_set()) {
-            described(&name, below, found);
-        }
-    }
-
-    #[test]
-    fn everything_that_exists_has_one_chinese_text_and_nothing_else_has() {
-        let mut exists = BTreeSet::new();
-        described("", &Arguments::command(), &mut exists);
-        let texts = super::texts();
-        let texts = texts.map(|(command, argument, _)| (command.to_string(), argument.to_string()));
-        let texts: Vec<_> = texts.collect();
-        let once: BTreeSet<_> = texts.iter().cloned().collect();
-        assert_eq!(texts.len(), once.len(), "twice");
-        assert_eq!(once, exists);
-        assert!(chinese(PROGRAM, "lang").is_some());
-    }
-
-    /// The help of a command by its path, as it is printed.
-    fn help(arguments: &[&str]) -> String {
-        let all = ["lineside"].iter().chain(arguments).chain(&["--help"]);
-        let error = in_chinese(Arguments::command())
-            .term_width(100)
-            .try_get_matches_from(all)
-            .unwrap_err();
-        framed(&error.to_string())
-    }
-
-    /// Three small words in a row, as English has them and neither options nor Chinese do.
-    fn is_english(line: &str) -> bool {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let small = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
-        !line.contains("lineside ") && words.windows(3).any(|three| three.iter().all(small))
-    }
-
-    #[test]
-    fn no_help_is_in_english_or_too_wide() {
-        let command = Arguments::command();
-        let mut paths = vec![vec![]];
-        for above in command.get_subcommands() {
-            paths.push(vec![above.get_name()]);
-            let below = above.get_subcommands().map(Command::get_name);
-            paths.extend(below.map(|name| vec![above.get_name(), name]));
-        }
-        for path in paths {
-            let text = help(&path);
-            for word in ["用法：", "示例：", "选项：", "显示帮助"] {
-                assert!(text.contains(word), "{path:?}: {word}\n{text}");
-            }
-            for line in text.lines() {
-                assert!(!is_english(line), "{path:?}: {line}");
-                // Clap breaks lines at spaces, of which Chinese has none; the environment may hold anything.
-                let fits = line.width() <= 100 || line.contains("LINESIDE_CONFIG");
-                assert!(fits, "{path:?}: {line}");
-            }
-            for word in ["Usage", "Options", "Print", "[default", "[env", "Example"] {
-                assert!(!text.contains(word), "{path:?}: {word}\n{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn wrong_usage_is_told_in_chinese() {
-        for (arguments, told) in [
-            (&["demo", "--prot", "1"][..], "没有参数“--prot”"),
-            (&["demo", "--prot", "1"], "相近的有 --port"),
-            (&["demo", "--speed", "0"], "：应为 0.01 到 100 之间的数"),
-            (&["--lang", "en"], "请给出一个命令：demo, run"),
-            (&["demoo"], "没有命令“demoo”"),
-            (&["demoo"], "相近的有 demo"),
-            (&["demo", "--port", "x"], "“--port <PORT>”的值“x”无效"),
-            (&["demo", "--seed"], "“--seed <N>”的值“”无效"),
-            (&["probe"], "缺少必需的参数：<MACHINE>"),
-            (&["check", "--plan", "--json"], "不能与“--json”同时使用"),
-            (&["probe"], "用法： lineside probe"),
-            (&["probe"], "详情请用“--help”"),
-            (&["schema", "a", "b"], "“b”"),
-        ] {
-            let all = ["lineside"].iter().chain(arguments);
-            let error = Arguments::command().try_get_matches_from(all).unwrap_err();
-            let text = complaint(&error);
-            assert!(text.contains(told), "{arguments:?}: {told}\n{text}");
-        }
-    }
-}
+mod tests;

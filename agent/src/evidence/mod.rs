@@ -16,6 +16,8 @@ pub mod period;
 pub mod plan;
 pub mod pull;
 mod scribe;
+#[cfg(test)]
+mod tests;
 mod whole;
 pub mod wire;
 pub mod work;

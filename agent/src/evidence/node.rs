@@ -108,7 +108,7 @@ mod tests {
             (69_888, 70_000, 70_000),
         ] {
             let (all, range) = tree(size);
-            let mut nodes = Nodes::new(|place| {
+            let mut nodes = Nodes::new(|place: u64| {
                 let from = place * 256;
                 let leaves = from..(from + 256).min(end);
                 let inside = from >= first && from < end;

@@ -64,6 +64,21 @@ fn anchor(place: usize) -> String {
     format!("m{place}")
 }
 
+/// A text in which `H_e` and `H_x` are written as in a formula.
+fn symbols(text: &str) -> Markup {
+    let mut pieces = text.split("H_");
+    html! {
+        (pieces.next().unwrap_or_default())
+        @for piece in pieces {
+            "H"
+            @match piece.split_at_checked(1) {
+                Some((letter, rest)) => { sub { (letter) } (rest) }
+                None => { "_" (piece) }
+            }
+        }
+    }
+}
+
 /// A figure in a cell, its coverage below it.
 fn cell(figure: &Figure, language: Language) -> Markup {
     html! {

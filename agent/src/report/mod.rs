@@ -9,4 +9,5 @@ pub mod figure;
 pub mod html;
 pub mod paint;
 pub mod qr;
+pub mod receipt;
 pub mod sheet;

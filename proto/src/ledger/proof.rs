@@ -1,6 +1,8 @@
 //! A leaf's proof as a file of its own (C2SP tlog-proof): where it stands, the way to the root, and the signed
 //! head. With the leaf's bytes and the keys of log and witnesses it can be checked anywhere, for ever.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 
 use super::checkpoint::{Checkpoint, CheckpointError};
@@ -16,6 +18,8 @@ pub const EXTENSION: &str = "tlog-proof";
 /// A leaf's proof.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeafProof {
+    /// What nobody signed: Lineside puts the leaf's exact bytes here, whose hash is what is proven.
+    pub extra: Option<Vec<u8>>,
     /// Where the leaf stands in the log.
     pub index: u64,
     /// From its sibling up to the root's child.
@@ -30,6 +34,9 @@ pub enum LeafProofError {
     /// It does not begin as a proof does.
     #[error("the first line is not `{HEADER}`")]
     Header,
+    /// The extra data is no base64.
+    #[error("the line `extra` is no base64")]
+    Extra,
     /// There is no line `index`, or its number is no plain decimal.
     #[error("the line `index` is missing, or its number is no plain number")]
     Index,
@@ -48,7 +55,7 @@ pub enum LeafProofError {
 }
 
 impl LeafProof {
-    /// Reads a proof. A line of extra data is passed over: nobody signed it.
+    /// Reads a proof.
     ///
     /// # Errors
     ///
@@ -58,7 +65,10 @@ impl LeafProof {
         let rest = rest.strip_prefix('\n').ok_or(LeafProofError::Header)?;
         let (head, checkpoint) = rest.split_once("\n\n").ok_or(LeafProofError::Index)?;
         let mut lines = head.split('\n').peekable();
-        lines.next_if(|line| line.starts_with("extra "));
+        let extra = lines.next_if(|line| line.starts_with("extra "));
+        let extra = extra.and_then(|line| line.strip_prefix("extra "));
+        let extra = extra.map(|extra| STANDARD.decode(extra)).transpose();
+        let extra = extra.map_err(|_| LeafProofError::Extra)?;
         let digits = lines.next().and_then(|line| line.strip_prefix("index "));
         let digits = digits.ok_or(LeafProofError::Index)?;
         let index: u64 = digits.parse().map_err(|_| LeafProofError::Index)?;
@@ -72,6 +82,7 @@ impl LeafProof {
             hashes.push(hash.ok_or(LeafProofError::Hash(place))?);
         }
         Ok(Self {
+            extra,
             index,
             hashes,
             checkpoint: checkpoint.to_owned(),
@@ -103,7 +114,11 @@ impl LeafProof {
 
 impl fmt::Display for LeafProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{HEADER}\nindex {}", self.index)?;
+        writeln!(f, "{HEADER}")?;
+        if let Some(extra) = &self.extra {
+            writeln!(f, "extra {}", STANDARD.encode(extra))?;
+        }
+        writeln!(f, "index {}", self.index)?;
         for hash in &self.hashes {
             writeln!(f, "{hash}")?;
         }
@@ -140,6 +155,7 @@ mod tests {
         let key = SignerKey::new("example.com/log", KeyKind::Ed25519, &[7; 32]).unwrap();
         let signature = key.sign(&head.to_string(), Time::default());
         LeafProof {
+            extra: None,
             index,
             hashes: tree::inclusion(index, size, read).unwrap(),
             checkpoint: format!("{head}\n{signature}\n"),
@@ -171,6 +187,7 @@ mod tests {
         };
         check("index", "index", None);
         check("index", "extra YQ==\nindex", None);
+        check("index", "extra Y\nindex", Some(LeafProofError::Extra));
         check("@v1", "@v2", Some(LeafProofError::Header));
         check("index 1", "index 01", Some(LeafProofError::Index));
         check("index 1\n", "", Some(LeafProofError::Index));
@@ -189,7 +206,8 @@ mod tests {
         #[test]
         fn any_leaf_of_any_log_is_proven_and_read_back(size in 1_u64..200, place in 0_u64..200) {
             let index = place % size;
-            let proof = proof(index, size);
+            let mut proof = proof(index, size);
+            proof.extra = (size % 2 == 0).then(|| index.to_string().into_bytes());
             let read = LeafProof::parse(&proof.to_string());
             prop_assert_eq!(read, Ok(proof.clone()));
             let head = proof.check(node(0, index)).unwrap();

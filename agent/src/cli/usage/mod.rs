@@ -3,10 +3,12 @@
 mod brought;
 mod explain;
 mod pull;
+mod receipt;
 mod report;
 mod shown;
 mod sources;
 mod summary;
+mod verify;
 
 use super::{Context, Failure, Outcome};
 
@@ -26,10 +28,14 @@ pub struct Args {
 enum Command {
     /// Fetches a period's evidence from gateways: one file a gateway, every part checked as it comes
     Pull(pull::Args),
+    /// Verifies evidence offline: signatures, completeness, time, sessions, tokens, and the totals anew
+    Verify(verify::Args),
     /// Hours by machine and class from verified bundles, with coverage: a table, CSV, JSON or a page
     Report(report::Args),
     /// Where a machine's hours went: from the calendar to what counts, with the loss at each step
     Explain(explain::Args),
+    /// One session on one page, with its proof, for the renter and the invoice
+    Receipt(receipt::Args),
 }
 
 /// Runs the command.
@@ -39,7 +45,9 @@ enum Command {
 /// As its parts say.
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     match &args.command {
+        Command::Receipt(args) => receipt::run(args, context),
         Command::Pull(args) => pull::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
         Command::Report(args) => report::run(args, context),
         Command::Explain(args) => explain::run(args, context),
     }

@@ -1,11 +1,12 @@
 //! Page one: what the report rests on, and its three headline figures.
 
 use lineside_proto::evidence::Verdict;
-use lineside_proto::report::{Figure, ListKind, Report, Score, Source, Withheld};
+use lineside_proto::report::{Figure, ListKind, ListUsed, Report, Score, Source, Withheld};
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 
 use super::super::figure;
+use super::symbols;
 use crate::text::Language;
 
 /// Hexadecimal digits of a hash that a table shows; the whole one stands where it is introduced.
@@ -55,7 +56,7 @@ fn head(figure: &Figure, language: Language) -> Markup {
     let said = figure.basis().formula.said();
     html! {
         div.head {
-            div.name { (figure::said(&said.name, language)) }
+            div.name { (symbols(figure::said(&said.name, language))) }
             div.value { (figure::value(figure)) }
             div.beside { (figure::coverage(figure.coverage(), language)) }
             @if let Some(basis) = figure::basis(figure) {
@@ -120,11 +121,7 @@ fn facts(report: &Report, language: Language) -> Markup {
                 tr {
                     th { (language.pick("Covers", "范围")) }
                     td {
-                        (report.sites.len()) (language.pick(" sites, ", " 个平台，"))
-                        (gateways.len()) (language.pick(" gateways, ", " 个网关，"))
-                        (report.whole.machines) (language.pick(" machines (", " 台设备（"))
-                        (report.whole.scored_machines)
-                        (language.pick(" watched enough to be scored)", " 台覆盖率达标）"))
+                        (covers(report, gateways.len(), language))
                     }
                 }
                 tr {
@@ -141,7 +138,7 @@ fn facts(report: &Report, language: Language) -> Markup {
                 @for list in &report.lists {
                     tr {
                         th { (list_name(list.kind, language)) }
-                        td { (list.file) div.soft { "SHA-256 " code { (list.sha256) } } }
+                        td { (list.file) " · " (unused(list, language)) div.soft { "SHA-256 " code { (list.sha256) } } }
                     }
                 }
                 tr {
@@ -150,6 +147,42 @@ fn facts(report: &Report, language: Language) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// How much it covers, in numbers.
+fn covers(report: &Report, gateways: usize, language: Language) -> String {
+    let (sites, whole) = (report.sites.len(), &report.whole);
+    let (machines, scored) = (whole.machines, whole.scored_machines);
+    match language {
+        Language::En => format!(
+            "sites: {sites}, gateways: {gateways}, machines: {machines} ({scored} watched enough to be scored)"
+        ),
+        Language::ZhCn => format!(
+            "平台 {sites} 个，网关 {gateways} 个，设备 {machines} 台（其中 {scored} 台覆盖率达标）"
+        ),
+    }
+}
+
+/// Which lines of a list were of no use.
+fn unused(list: &ListUsed, language: Language) -> String {
+    let lines: Vec<String> = list
+        .unused_lines
+        .iter()
+        .take(10)
+        .map(u64::to_string)
+        .collect();
+    let more = if list.unused_lines.len() > lines.len() {
+        ", …"
+    } else {
+        ""
+    };
+    let (lines, rows) = (lines.join(", "), list.rows);
+    match (language, lines.is_empty()) {
+        (Language::En, true) => format!("rows: {rows}"),
+        (Language::ZhCn, true) => format!("{rows} 行"),
+        (Language::En, false) => format!("rows: {rows}; lines that fit no machine: {lines}{more}"),
+        (Language::ZhCn, false) => format!("{rows} 行；未对应任何设备的行：{lines}{more}"),
     }
 }
 

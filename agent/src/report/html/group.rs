@@ -4,7 +4,7 @@ use lineside_proto::report::{Figures, GroupReport, LineReport, MachineReport, Re
 use maud::{Markup, html};
 
 use super::super::figure;
-use super::cell;
+use super::{cell, symbols};
 use crate::text::Language;
 
 /// Every machine in a row, the sites, and all of them.
@@ -84,8 +84,9 @@ fn heads(first: &str, language: Language) -> Markup {
         thead {
             tr {
                 th { (first) }
-                th.n { (language.pick("Effective H_e", "有效机时")) }
-                th.n { (language.pick("External H_x", "对外机时")) }
+                th.n { (language.pick("Coverage", "覆盖率")) }
+                th.n { (symbols(language.pick("Effective H_e", "有效机时"))) }
+                th.n { (symbols(language.pick("External H_x", "对外机时"))) }
                 th.n { (language.pick("Utilisation", "利用率")) }
                 th.n { (language.pick("Sharing", "共享率")) }
                 th.n { (language.pick("Verified", "核验占比")) }
@@ -95,6 +96,7 @@ fn heads(first: &str, language: Language) -> Markup {
     }
 }
 
+/// The figures of a row; the coverage that stands first is that of each which has none of its own.
 fn figures(figures: &Figures, language: Language) -> Markup {
     let columns = [
         &figures.effective,
@@ -104,7 +106,17 @@ fn figures(figures: &Figures, language: Language) -> Markup {
         &figures.verified,
         &figures.fulfilment,
     ];
-    html! { @for figure in columns { (cell(figure, language)) } }
+    let coverage = figures.effective.coverage();
+    html! {
+        td.n { b { (figure::per_mille(u64::from(coverage.thousandths()))) } }
+        @for figure in columns {
+            @if figure.coverage() == coverage {
+                td.n { (figure::value(figure)) }
+            } @else {
+                (cell(figure, language))
+            }
+        }
+    }
 }
 
 fn group(name: &str, group: &GroupReport, language: Language) -> Markup {

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::super::figure;
 use super::front::{points, short};
 use super::group::{thin, title};
-use super::{cell, time};
+use super::{cell, symbols, time};
 use crate::text::Language;
 
 /// Sessions of grade C or D that are printed; the JSON and the CSV have all.
@@ -106,7 +106,7 @@ fn figures(figures: &Figures, quota: Option<&Quota>, language: Language) -> Mark
             tbody {
                 @for figure in rows {
                     tr {
-                        td { (figure::said(&figure.basis().formula.said().name, language)) }
+                        td { (symbols(figure::said(&figure.basis().formula.said().name, language))) }
                         td.n { b { (figure::value(figure)) } }
                         td.n { (figure::per_mille(u64::from(figure.coverage().thousandths()))) }
                         td { (figure::basis(figure).unwrap_or_default()) }

@@ -5,6 +5,7 @@ use lineside_proto::report::{ListKind, Report, Unit};
 use maud::{Markup, html};
 
 use super::super::figure;
+use super::symbols;
 use crate::text::Language;
 
 /// The rules, the formulae with their sources, the grades and the commands.
@@ -76,13 +77,13 @@ fn formulas(report: &Report, language: Language) -> Markup {
             tbody {
                 @for formula in &report.formulas {
                     tr {
-                        td { (figure::said(&formula.name, language)) div.soft { (unit(formula.unit)) } }
-                        td { (figure::said(&formula.text, language)) }
+                        td { (symbols(figure::said(&formula.name, language))) " [" (unit(formula.unit)) "]" }
+                        td { (symbols(figure::said(&formula.text, language))) }
                         td { (figure::said(&formula.source, language)) }
                     }
                 }
                 tr {
-                    td { (language.pick("coverage", "覆盖率")) div.soft { "%" } }
+                    td { (language.pick("coverage", "覆盖率")) " [%]" }
                     td { (language.pick("1 − UNKNOWN / the time reported; what nobody watched is UNKNOWN", "1 − 状态不明时长 ÷ 报告时长；无人监测的时间为状态不明")) }
                     td { (language.pick("this program; the gate for every other figure", "本程序自定；其他指标的前提")) }
                 }

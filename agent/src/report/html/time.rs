@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::super::chart::{Part, bar, calendar};
 use super::super::{figure, paint};
+use super::symbols;
 use crate::text::Language;
 
 /// The calendar of each reported time, with what the looks mean.
@@ -156,7 +157,7 @@ pub(super) fn explanation(explanation: &Explanation, language: Language) -> Mark
     ];
     html! {
         h3 { (language.pick("Where the calendar's hours went", "日历时间的去向")) }
-        table.keep {
+        table.steps.keep {
             tbody {
                 tr.sum {
                     td { (language.pick("Calendar", "日历时间")) }
@@ -183,7 +184,7 @@ fn one_step(name: &str, step: &Step, language: Language) -> Markup {
             }
         }
         tr.sum {
-            td { "= " (name) }
+            td { "= " (symbols(name)) }
             td.n { (figure::hours(step.after_ms)) " h" }
         }
     }
