@@ -24,7 +24,7 @@ const BUNDLES_MAX: usize = 10_000;
 
 /// What both commands take.
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct Args {
+pub(super) struct Lists {
     /// Whom to trust; without it no bundle is verified
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub(super) struct Args {
 /// # Errors
 ///
 /// [`Failure::Configuration`] with every fault of a file; [`Failure::Negative`] for bundles that are refused.
-pub(super) fn report(files: &[PathBuf], args: &Args, context: &Context) -> Result<Report, Failure> {
+pub(super) fn report(files: &[PathBuf], args: &Lists, context: &Context) -> Result<Report, Failure> {
     let mut lists = Vec::new();
     let rules = rules(args, context)?;
     let trust = match &args.trust {
@@ -111,7 +111,7 @@ fn bundles(
     files.iter().map(read).collect()
 }
 
-fn rules(args: &Args, context: &Context) -> Result<Rules, Failure> {
+fn rules(args: &Lists, context: &Context) -> Result<Rules, Failure> {
     let read = match &args.rules {
         Some(path) => Rules::read(&bytes(path)?, &path.display().to_string()),
         None => Rules::national(),

@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    brought: brought::Args,
+    brought: brought::Lists,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -141,7 +141,7 @@ fn lines(report: &Report, machine: &MachineReport, language: Language) -> Vec<St
     lines
 }
 
-fn losses(step: &Step, calendar_ms: u64, language: Language) -> Vec<[String; 4]> {
+fn losses(step: &Step, calendar_ms: u64, language: Language) -> Vec<[String; 3]> {
     let gained = (step.gained_ms > 0).then(|| {
         let name = language.pick(
             "recorded beyond the calendar: a clock was set back",
@@ -161,7 +161,7 @@ fn losses(step: &Step, calendar_ms: u64, language: Language) -> Vec<[String; 4]>
 }
 
 /// A line: milliseconds stay, so that the column adds up to the last digit.
-fn row(mark: &str, name: &str, ms: u64, calendar_ms: u64) -> [String; 4] {
+fn row(mark: &str, name: &str, ms: u64, calendar_ms: u64) -> [String; 3] {
     let share = (u128::from(ms) * 10_000).checked_div(u128::from(calendar_ms));
     let share = share.map(|share| format!("{:>3}.{:02} %", share / 100, share % 100));
     let (hours, rest) = (ms / 3_600_000, ms % 3_600_000);
@@ -171,12 +171,7 @@ fn row(mark: &str, name: &str, ms: u64, calendar_ms: u64) -> [String; 4] {
         seconds / 1000,
         seconds % 1000
     );
-    [
-        mark.to_owned(),
-        name.to_owned(),
-        time,
-        share.unwrap_or_default(),
-    ]
+    [format!("{mark} {name}"), time, share.unwrap_or_default()]
 }
 
 #[cfg(test)]
@@ -207,9 +202,11 @@ mod tests {
                 "zs-polymer/gw/m  2026-03-02 00:00:00 – 2026-03-06 04:00:00",
                 "100 h 00 min 00.000 s  100.00 %",
                 "nothing recorded",
-                "= observed                                               90 h 00 min 00.000 s   90.00 %",
+                "= observed ",
+                "     90 h 00 min 00.000 s   90.00 %",
                 "paused for longer than counts",
-                "= counted (H_e)                                          40 h 00 min 00.000 s   40.00 %",
+                "= counted (H_e) ",
+                "     40 h 00 min 00.000 s   40.00 %",
             ],
         );
         check(

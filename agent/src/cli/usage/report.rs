@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    brought: brought::Args,
+    brought: brought::Lists,
     /// In which form
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
