@@ -47,7 +47,11 @@ pub(super) struct Lists {
 /// # Errors
 ///
 /// [`Failure::Configuration`] with every fault of a file; [`Failure::Negative`] for bundles that are refused.
-pub(super) fn report(files: &[PathBuf], args: &Lists, context: &Context) -> Result<Report, Failure> {
+pub(super) fn report(
+    files: &[PathBuf],
+    args: &Lists,
+    context: &Context,
+) -> Result<Report, Failure> {
     let mut lists = Vec::new();
     let rules = rules(args, context)?;
     let trust = match &args.trust {
