@@ -24,6 +24,7 @@ pub mod maps;
 pub mod outbox;
 pub mod pseudonym;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod sample;
 pub mod sim;

@@ -12,6 +12,7 @@ mod gap;
 pub mod ledger;
 mod map;
 mod name;
+pub mod report;
 mod request;
 pub mod schema;
 mod session;

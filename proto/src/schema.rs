@@ -9,7 +9,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Value, json};
 
 use crate::booking::{BookingsMessage, CheckInClaims, Claims};
+use crate::evidence::{Manifest, Totals, Verification};
 use crate::ledger::Leaf;
+use crate::report::Report;
 use crate::{Answer, BookingsAck, LeafMessage, Request, SessionDocument};
 use crate::{Availability, Gap, GatewayStatus, Identifier, MapDocument, Telemetry, Topics};
 
@@ -95,7 +97,7 @@ impl Travels {
     }
 }
 
-const DOCUMENTS: [Document; 14] = [
+const DOCUMENTS: [Document; 18] = [
     Document {
         name: "status",
         summary: "Gateway status, and the will: nothing from a gateway that is not ONLINE may be believed",
@@ -209,6 +211,38 @@ const DOCUMENTS: [Document; 14] = [
         side: Side::Agent,
         schema: SchemaGenerator::subschema_for::<Answer>,
         type_name: "Answer",
+    },
+    Document {
+        name: "manifest",
+        summary: "What an evidence bundle says of itself: the period, the leaves, every entry with its hash",
+        travels: None,
+        side: Side::Agent,
+        schema: SchemaGenerator::subschema_for::<Manifest>,
+        type_name: "Manifest",
+    },
+    Document {
+        name: "totals",
+        summary: "What a bundle's leaves add up to: its report.json",
+        travels: None,
+        side: Side::Agent,
+        schema: SchemaGenerator::subschema_for::<Totals>,
+        type_name: "Totals",
+    },
+    Document {
+        name: "verification",
+        summary: "What a verifier says of a bundle: each check, the verdict, the totals",
+        travels: None,
+        side: Side::Agent,
+        schema: SchemaGenerator::subschema_for::<Verification>,
+        type_name: "Verification",
+    },
+    Document {
+        name: "report",
+        summary: "What evaluators read: hours, figures with their coverage, anomalies, by machine, site and line",
+        travels: None,
+        side: Side::Agent,
+        schema: SchemaGenerator::subschema_for::<Report>,
+        type_name: "Report",
     },
 ];
 

@@ -69,7 +69,7 @@ fn chinese(name: &str) -> Option<&'static str> {
     all.find(|(of, _)| *of == name).map(|(_, summary)| *summary)
 }
 
-const CHINESE: [(&str, &str); 16] = [
+const CHINESE: [(&str, &str); 20] = [
     (
         "status",
         "网关状态，也是遗嘱消息：网关不是 ONLINE 时，其一切内容都不可信",
@@ -96,6 +96,16 @@ const CHINESE: [(&str, &str); 16] = [
     ),
     ("request", "对网关的查询，带本网关之下的应答主题和关联数据"),
     ("answer", "应答的一部分，带查询的关联数据"),
+    ("manifest", "证据包的自述：时段、记录范围、每个文件及其哈希"),
+    ("totals", "证据包中记录的合计：其中的 report.json"),
+    (
+        "verification",
+        "核验程序对证据包的结论：逐项检查、结论、合计",
+    ),
+    (
+        "report",
+        "评价人员所读：按设备、站点和产线的机时、带覆盖率的指标、异常",
+    ),
     ("asyncapi", "AsyncAPI 3.0：所有主题及其文档、保留与过期"),
     (OPENAPI, "OpenAPI 3.1：网关的本地接口"),
 ];

@@ -9,6 +9,7 @@ pub mod files;
 pub mod jcs;
 mod leaf;
 pub mod note;
+pub mod proof;
 #[cfg(test)]
 mod tests;
 pub mod tile;

@@ -1,0 +1,201 @@
+//! Bundles that are joined, refused, or matched with lists.
+
+use super::build::{
+    assets, at, bookings, brought, bundle, bundle_of, idle, made, national, session,
+};
+use crate::Class;
+use crate::evidence::{CheckResult, Grade, Status, Verdict};
+use crate::report::{AnomalyKind, HOUR_MS, ListFile, ListKind, ReportError, Rules, Span, report};
+
+#[test]
+fn adjoining_periods_of_a_machine_are_one() {
+    let mut first = idle("m", 100);
+    let mut begun = session("s", Class::Unb, Grade::A, 90, 10);
+    begun.to = None;
+    begun.close = None;
+    first.sessions = vec![begun];
+    first.active_ms = 10 * HOUR_MS;
+    let mut second = idle("m", 50);
+    let mut ended = session("s", Class::Ext, Grade::C, 90, 5);
+    ended.from = None;
+    ended.open = None;
+    ended.to = Some(at(105));
+    second.sessions = vec![ended, session("later", Class::Own, Grade::B, 110, 1)];
+    second.active_ms = 6 * HOUR_MS;
+    let report = made(
+        vec![
+            bundle("2.zip", 100, 150, vec![second]),
+            bundle("1.zip", 0, 100, vec![first]),
+        ],
+        &national(),
+    );
+    let only = &report.machines[0];
+    assert_eq!(
+        only.spans,
+        [Span {
+            from: at(0),
+            to: at(150)
+        }]
+    );
+    let [joined, later] = only.sessions.as_slice() else {
+        panic!("{:?}", only.sessions)
+    };
+    assert_eq!(
+        (joined.totals.class, joined.totals.grade),
+        (Class::Ext, Grade::C)
+    );
+    assert_eq!(
+        (joined.totals.from, joined.totals.to),
+        (Some(at(90)), Some(at(105)))
+    );
+    assert_eq!(
+        (joined.totals.open, joined.totals.close),
+        (Some(1), Some(2))
+    );
+    assert_eq!(joined.totals.active_ms, 15 * HOUR_MS);
+    assert_eq!(later.totals.session, "later");
+    assert_eq!(only.figures.external.hundredths(), Some(1500));
+    assert_eq!(only.sums.sessions, 2);
+    let files: Vec<_> = report
+        .sources
+        .iter()
+        .map(|source| source.file.as_str())
+        .collect();
+    assert_eq!(files, ["1.zip", "2.zip"]);
+    assert!(
+        report
+            .anomalies
+            .iter()
+            .all(|anomaly| anomaly.kind != AnomalyKind::MissingPeriod)
+    );
+}
+
+#[test]
+fn a_hole_between_periods_stays_one_and_is_told() {
+    let report = made(
+        vec![
+            bundle("1.zip", 0, 100, vec![idle("m", 100)]),
+            bundle("2.zip", 130, 150, vec![]),
+        ],
+        &national(),
+    );
+    let only = &report.machines[0];
+    assert_eq!(only.spans.len(), 2);
+    // The second bundle does not name the machine: its time is not known.
+    assert_eq!(only.coverage.period_ms(), 120 * HOUR_MS);
+    assert_eq!(only.coverage.thousandths(), 833);
+    let missing = report
+        .anomalies
+        .iter()
+        .find(|a| a.kind == AnomalyKind::MissingPeriod)
+        .unwrap();
+    assert_eq!((missing.from, missing.to), (Some(at(100)), Some(at(130))));
+    assert!(
+        missing
+            .text
+            .en
+            .contains("2026-03-06 04:00:00 to 2026-03-07 10:00:00"),
+        "{}",
+        missing.text.en
+    );
+}
+
+#[test]
+fn no_time_of_a_gateway_is_told_twice() {
+    let check = |from: i64, gateway: &str, is_refused: bool| {
+        let other = bundle_of(gateway, "2.zip", (from, 200), vec![]);
+        let made = report(vec![bundle("1.zip", 0, 100, vec![]), other], &national());
+        match made {
+            Err(error @ ReportError::Overlap { .. }) if is_refused => {
+                assert!(error.to_string().contains("1.zip and 2.zip"), "{error}");
+                assert!(error.said().zh_cn.contains("zs-polymer/gw"));
+            }
+            Ok(_) if !is_refused => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    check(99, "gw", true);
+    check(0, "gw", true);
+    check(100, "gw", false);
+    check(0, "gx", false);
+}
+
+#[test]
+fn a_bundle_that_does_not_verify_is_refused_by_name_unless_somebody_insists() {
+    let mut failed = bundle("bad.zip", 0, 100, vec![idle("m", 100)]);
+    failed.verification.verdict = Verdict::Failed;
+    failed.verification.checks = vec![CheckResult {
+        check: crate::evidence::Check::Tree,
+        status: Status::Failed,
+        said: vec!["another root".to_owned()],
+        found: 1,
+    }];
+    let mut unknown = failed.clone();
+    unknown.verification.verdict = Verdict::SelfConsistent;
+    let error = report(vec![failed.clone()], &national()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("bad.zip does not verify: another root"),
+        "{error}"
+    );
+    let error = report(vec![unknown], &national()).unwrap_err();
+    assert!(error.to_string().contains("--trust"), "{error}");
+    let mut insists = national();
+    insists.takes_unverified = true;
+    let made = report(vec![failed.clone()], &insists).unwrap();
+    assert!(!made.is_verified);
+    assert_eq!(made.anomalies[0].kind, AnomalyKind::Unverified);
+    assert_eq!(made.sources[0].said, ["another root"]);
+    failed.verification.totals = None;
+    let error = report(vec![failed], &insists).unwrap_err();
+    assert_eq!(
+        error,
+        ReportError::Unread {
+            file: "bad.zip".to_owned()
+        }
+    );
+    assert_eq!(
+        report(Vec::new(), &insists).unwrap_err(),
+        ReportError::NoBundle
+    );
+}
+
+#[test]
+fn lists_say_what_they_are_and_which_lines_fit_nothing() {
+    let mut brought = bookings(
+        assets(
+            brought(Rules::national().unwrap()),
+            "machine,number\nlost,1\nm,2\n",
+        ),
+        "machine,booking,organisation,start,end\nlost,b,o,2026-03-02 08:00,2026-03-02 09:00\n",
+    );
+    let file = |kind, name: &str| ListFile {
+        kind,
+        file: name.to_owned(),
+        sha256: "00".to_owned(),
+    };
+    brought.lists = vec![
+        file(ListKind::Assets, "a.csv"),
+        file(ListKind::Bookings, "b.csv"),
+    ];
+    let report_of = |machines| report(machines, &brought);
+    let made = report_of(vec![bundle("1.zip", 0, 100, vec![idle("m", 100)])]).unwrap();
+    let lists: Vec<_> = made
+        .lists
+        .iter()
+        .map(|list| (list.rows, list.unused_lines.clone()))
+        .collect();
+    assert_eq!(lists, [(2, vec![2]), (1, vec![2])]);
+    let two = vec![
+        bundle("1.zip", 0, 100, vec![idle("m", 100)]),
+        bundle_of("gx", "2.zip", (0, 100), vec![idle("m", 100)]),
+    ];
+    let error = report_of(two).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("line 3 of the asset list fits several machines m"),
+        "{error}"
+    );
+}
