@@ -352,7 +352,7 @@
     const isMaybe = (v) => v === undefined || v === null || isText(v);
     const fits = isObject(said) && isName(said.site) && isName(said.gateway) && isText(said.id) && Array.isArray(said.machines)
       && said.machines.every(isName) && CLASSES.includes(said.class) && anyTime(said.start) !== null && anyTime(said.end) !== null
-      && isMaybe(said.org) && isMaybe(said.org_kind) && (said.iat === undefined || Number.isSafeInteger(said.iat));
+      && isMaybe(said.org) && isMaybe(said.org_kind) && Number.isSafeInteger(said.iat);
     if (!fits) throw new Fault("claims no booking: a field is missing or has another form", "不是预约声明：缺少字段或格式不符");
     return { kid: header.kid, claims: said, signature, message: utf8(`${header64}.${payload64}`) };
   }

@@ -189,7 +189,10 @@
 
   /** All that is gathered while the leaves go by. */
   class Tally {
-    constructor(manifest, findings) {
+    constructor(manifest, findings, sizes) {
+      // When trees of these sizes ended.
+      this.sizes = new Set(sizes);
+      this.times = new Map();
       this.manifest = manifest;
       this.findings = findings;
       this.from = time(manifest.from);
@@ -197,7 +200,9 @@
       this.isWhole = manifest.first === 0;
       this.machines = new Map();
       this.letters = new Map();
-      this.clocks = new Map();
+      this.clock = null;
+      this.boots = new Set();
+      this.hasGenesis = false;
       this.start = null;
       this.lastAt = null;
       this.lastOfPeriod = null;
@@ -239,16 +244,21 @@
     }
     takeClock(leaf, bad) {
       const at = time(leaf.at);
-      if (this.start === null) this.start = { index: leaf.index, at, boot: leaf.boot, mono: leaf.mono_ms };
+      if (this.start === null) this.start = { index: leaf.index, at };
       this.lastAt = at;
       if (at < this.to) this.lastOfPeriod = { index: leaf.index, at };
-      const before = this.clocks.get(leaf.boot);
-      if (before !== undefined && leaf.mono_ms < before) bad(`the boot's clock runs backwards, from ${before} to ${leaf.mono_ms} ms`, `启动时钟倒退：从 ${before} 到 ${leaf.mono_ms} 毫秒`);
-      this.clocks.set(leaf.boot, Math.max(before === undefined ? 0 : before, leaf.mono_ms));
+      if (this.sizes.has(leaf.index + 1)) this.times.set(leaf.index + 1, at);
+      if (this.clock === null || this.clock.boot !== leaf.boot) {
+        if (this.boots.has(leaf.boot)) bad(`the boot ${named(leaf.boot)} was over already`, `启动 ${named(leaf.boot)} 早已结束`);
+        this.boots.add(leaf.boot);
+      } else if (leaf.mono_ms < this.clock.mono) bad(`the boot's clock runs backwards, from ${this.clock.mono} to ${leaf.mono_ms} ms`, `启动时钟倒退：从 ${this.clock.mono} 到 ${leaf.mono_ms} 毫秒`);
+      this.clock = { boot: leaf.boot, mono: leaf.mono_ms };
       if (leaf.type === "boot") this.letters.set(leaf.boot, leaf.clock);
       else if (leaf.type === "clock") this.letters.set(leaf.boot, leaf.status);
     }
     takeGenesis(leaf, bad) {
+      if (this.hasGenesis) return;
+      this.hasGenesis = true;
       for (const name of ["site", "gateway", "origin"]) {
         if (leaf[name] !== this.manifest[name]) bad(`the ledger began with the ${name} ${named(leaf[name])}, and the manifest says ${named(this.manifest[name])}`, `台账的 ${name} 为 ${named(leaf[name])}，而清单为 ${named(this.manifest[name])}`);
       }

@@ -70,6 +70,9 @@
         if (path.startsWith("maps/")) maps = sum(maps, bytes);
       }
       if (maps > BOUND.maps) this.bad(`the maps have ${maps} bytes together, of ${BOUND.maps} at most`, `设备点表合计 ${maps} 字节，上限 ${BOUND.maps}`);
+      for (const path of ["checkpoint/end", "proof/range.json", "proof/sessions.json", "report.json", ...(this.manifest.start_size > 0 ? ["checkpoint/start"] : [])]) {
+        if (!this.files.has(path)) this.bad(`${path} is missing`, `缺少 ${path}`);
+      }
       for (const path of this.zip.entries.keys()) {
         if (path !== "manifest.json" && !this.files.has(path)) this.bad(`${named(path)}: it is not in the manifest`, `${named(path)}：不在清单中`);
       }
@@ -144,7 +147,7 @@
       await this.readNotes();
       await this.readProofs();
       await this.readTiles();
-      this.tally = new Tally(this.manifest, this.findings);
+      this.tally = new Tally(this.manifest, this.findings, this.notes.map(({ head }) => head.size));
       await this.readLeaves();
       if (this.isWhole && !this.isBroken) await this.readCorrections();
       const tokens = await this.readOthers("tokens", ".jws");
@@ -175,9 +178,14 @@
           const head = parseCheckpoint(note.text);
           const cosigned = /^checkpoint\/cosigned\/(\d+)$/.exec(path);
           const size = cosigned ? Number(cosigned[1]) : path === "checkpoint/end" ? this.manifest.size : this.manifest.start_size;
-          if (head.origin !== this.manifest.origin) throw new Fault(`it is of the ledger ${named(head.origin)}, not of ${named(this.manifest.origin)}`, `属于台账 ${named(head.origin)}，而非 ${named(this.manifest.origin)}`);
-          if (head.size !== size) throw new Fault(`it is of ${head.size} leaves, not of ${size}`, `其大小为 ${head.size}，而非 ${size}`);
-          if (cosigned && (size <= this.manifest.first || size > this.manifest.end)) throw new Fault(`its ${size} leaves do not end within the bundle`, `其 ${size} 条记录不在证据包范围内`);
+          if (head.origin !== this.manifest.origin) this.findings.fail("signature", `${path} is of the ledger ${named(head.origin)}, not of ${named(this.manifest.origin)}`, `${path} 属于台账 ${named(head.origin)}，而非 ${named(this.manifest.origin)}`);
+          const isThere = !cosigned || (size > this.manifest.first && size <= this.manifest.end);
+          if (head.size !== size || !isThere) {
+            // What the leaves give at another size says nothing of this note.
+            const check = path === "checkpoint/end" ? "tree" : "consistency";
+            this.findings.fail(check, `${path} is of ${head.size} leaves, not of ${size}, or ends outside the bundle`, `${path} 大小为 ${head.size}，而非 ${size}，或不在证据包范围内`);
+            if (!cosigned) continue;
+          }
           this.notes.push({ path, note, head, isCosigned: cosigned !== null });
         } catch (error) {
           if (!(error instanceof Fault)) throw error;
@@ -186,7 +194,7 @@
       }
       const end = this.notes.find(({ path }) => path === "checkpoint/end");
       if (end) this.head = end.head;
-      else if (this.findings.isSound("signature")) this.findings.fail("signature", "there is no checkpoint/end that can be read", "没有可读的 checkpoint/end");
+      else this.findings.fail("signature", "there is no checkpoint/end that can be read", "没有可读的 checkpoint/end");
     }
 
     async readProofs() {
@@ -282,7 +290,7 @@
     compare(level, place, node) {
       const tile = this.tiles.get(`${level / 8}/${half(place / 128)}`);
       const at = place % 256 * 32;
-      if (tile && !same(tile.subarray(at, at + 32), node)) {
+      if (tile && this.range !== null && !same(tile.subarray(at, at + 32), node)) {
         this.findings.fail("tiles", `hash ${place} of level ${level / 8} is not that of its leaves`, `第 ${level / 8} 层第 ${place} 个散列与其记录不符`);
       }
     }
@@ -326,48 +334,53 @@
     }
 
     async checkSignature() {
-      const { findings, manifest, trust, tally } = this;
-      const at = tally.lastAt;
-      const trusted = trust.gateways.filter((one) => one.site === manifest.site && one.gateway === manifest.gateway
-        && one.origin === manifest.origin && (at === null || (one.from <= at && at < one.to))).map(({ key }) => key);
-      let own = null;
-      try { own = verifierKey(manifest.key); } catch (error) {
-        if (!(error instanceof Fault)) throw error;
-        findings.fail("signature", `manifest.json: ${error.said.en}`, `manifest.json：${error.said.zh}`);
-      }
-      await this.follow(trusted);
-      const known = own ? [own] : [];
-      await this.follow(known);
-      this.isTrusted = trusted.length > 0;
+      const { findings, manifest, trust } = this;
+      const mine = trust.gateways.filter((one) => one.site === manifest.site && one.gateway === manifest.gateway && one.origin === manifest.origin);
+      await this.follow(mine);
+      let own = [];
+      // What the bundle says of itself counts for nothing where it can't be read.
+      try { own = [verifierKey(manifest.key)].filter(({ kind }) => kind === 1); } catch (error) { if (!(error instanceof Fault)) throw error; }
+      const witnesses = trust.witnesses.map(({ key }) => key);
+      const untrusted = [];
       this.witnessed = [];
       for (const { path, note, head } of this.notes) {
-        const bad = (key) => findings.fail("signature", `${path}: the signature of ${named(key.name)} does not fit: the text was changed, or somebody else signed it`, `${path}：${named(key.name)} 的签名不符：内容被改动，或由他人签署`);
-        const all = await signers(note, [...trusted, ...known.filter((key) => !trusted.some(({ text }) => text === key.text))], bad);
-        const isTrusted = all.some(({ key }) => trusted.includes(key));
-        if (!isTrusted) this.isTrusted = false;
-        if (all.length === 0 && findings.isSound("signature")) findings.fail("signature", `${path}: no signature of a key that is known here`, `${path}：没有已知公钥的签名`);
-        await this.readCosignatures(note, head, bad);
+        const at = this.timeOf(head.size);
+        const trusted = mine.filter(({ from, to }) => from <= at && at < to).map(({ key }) => key);
+        let isSound = true;
+        const bad = (key) => {
+          isSound = false;
+          findings.fail("signature", `${path}: the signature of ${named(key.name)} does not fit: the text was changed, or somebody else signed it`, `${path}：${named(key.name)} 的签名不符：内容被改动，或由他人签署`);
+        };
+        const all = await signers(note, [...trusted, ...own, ...witnesses], bad);
+        if (!isSound) continue;
+        for (const { key, at: seen } of all) {
+          const witness = trust.witnesses.find((one) => one.key.text === key.text && seen !== null && one.from <= seen && seen < one.to);
+          if (witness) this.witnessed.push({ size: head.size, at: seen });
+        }
+        const isBy = (keys) => all.some(({ key }) => keys.some(({ text }) => text === key.text));
+        if (isBy(trusted)) continue;
+        if (isBy(own)) untrusted.push(path);
+        else findings.fail("signature", `${path}: neither a trusted key nor the bundle's own has signed it`, `${path}：可信公钥和证据包自带公钥均未签署`);
       }
-      this.isTrusted = this.isTrusted && this.head !== null;
-      if (!this.isTrusted) findings.note("signature", "no key of the trust file signed this: the key that the bundle names itself fits, and anybody can make such a bundle", "信任文件中没有公钥签署此证据包：仅与证据包自带公钥相符，任何人都能制作");
+      this.isTrusted = this.head !== null && untrusted.length === 0;
+      if (untrusted.length > 0) findings.note("signature", `${untrusted[0]} is signed by the key that the bundle itself names, and by none of the trust file: anybody can make such a bundle`, `${untrusted[0]} 仅由证据包自带公钥签署，信任文件中没有对应公钥：任何人都能制作`);
     }
-    async readCosignatures(note, head, bad) {
-      const witnesses = this.trust.witnesses.map(({ key }) => key);
-      for (const { key, at } of await signers(note, witnesses, bad)) {
-        const { from, to } = this.trust.witnesses.find((one) => one.key === key);
-        if (at >= from && at < to) this.witnessed.push({ size: head.size, at });
-      }
+    /** When a tree of this size ended: the time of its last leaf, or of the nearest leaf of the bundle. */
+    timeOf(size) {
+      const { tally, manifest } = this;
+      if (tally.times.has(size)) return tally.times.get(size);
+      if (tally.start === null) return tally.to;
+      return size <= manifest.first ? tally.start.at : tally.lastAt;
     }
-    /** Adds the keys that a key of these has handed over to, by the bundle's key leaves. */
-    async follow(keys) {
+    /** Adds the keys that a trusted key has handed over to, by the bundle's key leaves. */
+    async follow(trusted) {
       for (const leaf of this.tally.keys) {
         try {
           const [old, next] = [verifierKey(leaf.old), verifierKey(leaf.new)];
-          const isKnown = keys.some(({ text }) => text === old.text);
-          if (!isKnown || next.kind !== 1) continue;
-          const message = utf8(`lineside key change\n${old.name}\n${leaf.old}\n${leaf.new}\n`);
+          if (next.kind !== 1 || old.kind !== 1 || !trusted.some(({ key }) => key.text === old.text)) continue;
+          const message = utf8(`lineside key change\n${this.manifest.origin}\n${old.text}\n${next.text}\n`);
           const [first, second] = [unbase64(leaf.old_signature), unbase64(leaf.new_signature)];
-          if (first && second && await verifySignature(old.key, first, message) && await verifySignature(next.key, second, message)) keys.push(next);
+          if (first && second && await verifySignature(old.key, first, message) && await verifySignature(next.key, second, message)) trusted.push({ key: next, from: -Infinity, to: Infinity });
         } catch (error) {
           if (!(error instanceof Fault)) throw error;
         }
@@ -378,35 +391,32 @@
       const { findings, range, head, manifest } = this;
       if (head === null) findings.skip("tree");
       else if (range === null) findings.fail("tree", "proof/range.json is missing, or is not of these leaves", "proof/range.json 缺失，或与这些记录不符");
-      else if (this.isWhole && !checkConsistency(manifest.end, manifest.size, hashesOf(range.right), this.leafRange.root(), head.root)) {
+      else if (!checkConsistency(manifest.end, manifest.size, hashesOf(range.right), this.leafRange.root(), head.root)) {
         findings.fail("tree", "the leaves are not those that the checkpoint commits to: one was changed, left out or added", "记录与存证点承诺的不符：有改动、遗漏或增加");
       }
     }
     checkConsistency() {
       const { findings, manifest, head } = this;
       const start = this.notes.find(({ path }) => path === "checkpoint/start");
-      if (head === null) { findings.skip("consistency"); return; }
       const size = manifest.start_size;
       if (size === 0) {
-        if (this.bundle.has("checkpoint/start") || this.bundle.has("proof/consistency.json")) findings.fail("consistency", "there is a start though start_size is 0", "start_size 为 0 却有起始存证点");
-        else findings.note("consistency", "there is no older checkpoint to compare with", "没有可比较的较早存证点");
-      } else if (!start) {
-        findings.fail("consistency", "checkpoint/start is missing, or can't be read", "checkpoint/start 缺失或无法读取");
+        findings.note("consistency", "there is no older checkpoint to compare with", "没有可比较的较早存证点");
+      } else if (!start || head === null) {
+        findings.fail("consistency", "checkpoint/start or checkpoint/end is missing, or can't be read", "checkpoint/start 或 checkpoint/end 缺失或无法读取");
       } else {
-        const proof = this.bundle.has("proof/consistency.json") ? this.consistency : { from: size, to: size, hashes: [] };
+        const proof = size < manifest.size ? this.consistency : { from: size, to: size, hashes: [] };
         const fits = proof !== null && proof.from === size && proof.to === manifest.size
           && checkConsistency(size, manifest.size, hashesOf(proof.hashes), start.head.root, head.root);
         if (!fits) findings.fail("consistency", "checkpoint/start is not proven to be the beginning of checkpoint/end: this is another history", "无法证明 checkpoint/start 是 checkpoint/end 的开头：历史不同");
       }
       for (const { path, head: cosigned, isCosigned } of this.notes) {
         if (!isCosigned) continue;
-        const root = this.roots.get(cosigned.size);
+        const root = this.range === null ? null : this.roots.get(cosigned.size);
         if (!root || !same(root, cosigned.root)) findings.fail("consistency", `${path}: the leaves give another root at this size`, `${path}：记录在此大小处的根散列不同`);
       }
     }
     checkTiles() {
       const { findings, expected, tiles, manifest, head } = this;
-      if (head === null || !this.isWhole) { findings.skip("tiles"); return; }
       for (const [name, { level, index, width, path }] of expected) {
         const bytes = tiles.get(name);
         if (!bytes) { if (findings.isSound("tiles")) findings.fail("tiles", `${path} can't be read`, `${path} 无法读取`); continue; }
@@ -415,8 +425,8 @@
         const at = index % 256 * 32;
         if (!parent || !same(parent.subarray(at, at + 32), rootOfTile(bytes, 0, 256))) findings.fail("tiles", `${path} is not the tile that the one above it commits to`, `${path} 与上层树块的承诺不符`);
       }
-      if (!findings.isSound("tiles")) return;
-      const tailPeaks = this.leafRange.peaks.slice();
+      if (!findings.isSound("tiles") || head === null) return;
+      const tailPeaks = this.range === null ? [] : this.leafRange.peaks;
       const low = peaksOf(manifest.size).filter(([level]) => level < 8).length;
       const peaks = peaksOf(manifest.size).map(([level, index], place, all) => {
         if (level < 8 && manifest.end === manifest.size) return tailPeaks[tailPeaks.length - (all.length - place)];
@@ -438,7 +448,6 @@
     }
     checkProofs() {
       const { findings, proofs, manifest, head } = this;
-      if (head === null) { findings.skip("sessions"); return; }
       const bad = (en, zh) => findings.fail("sessions", `proof/sessions.json: ${en}`, `proof/sessions.json：${zh}`);
       if (proofs === null || proofs.size !== manifest.size) { bad("it is missing, or is not of this tree", "缺失，或不属于此树"); return; }
       const proven = new Set();
@@ -448,8 +457,10 @@
         if (index <= before) bad(`leaf ${index} is out of order`, `记录 ${index} 顺序不对`);
         before = index;
         if (!hash || this.sessionLeaves.get(index) !== session) bad(`leaf ${index} does not begin or end session ${named(session)}`, `记录 ${index} 不是上机记录 ${named(session)} 的开始或结束`);
-        else if (!checkInclusion(hash, index, manifest.size, hashesOf(hashes), head.root)) bad(`leaf ${index} of session ${named(session)} is not proven to be in the tree`, `无法证明上机记录 ${named(session)} 的记录 ${index} 在树中`);
-        else proven.add(index);
+        else {
+          if (head !== null && !checkInclusion(hash, index, manifest.size, hashesOf(hashes), head.root)) bad(`leaf ${index} of session ${named(session)} is not proven to be in the tree`, `无法证明上机记录 ${named(session)} 的记录 ${index} 在树中`);
+          proven.add(index);
+        }
       }
       for (const { session } of this.tally.listed()) {
         const index = session.close === null ? session.open : session.close;
@@ -498,8 +509,8 @@
       };
       const proven = await this.checkTokens(claims);
       const alone = totalsOf(tally, head, { isProven: () => false, witnessed: [], isApproved: () => false, claimsOf });
-      const place = report === null ? "" : difference(parseJson(report), JSON.parse(JSON.stringify(alone)), "");
-      if (report === null) findings.fail("totals", "report.json is missing, or is not what the manifest says", "report.json 缺失，或与清单不符");
+      const place = report === null || head === null ? "" : difference(parseJson(report), JSON.parse(JSON.stringify(alone)), "");
+      if (report === null || head === null) findings.fail("totals", "report.json or the checkpoint is missing, or is not what the manifest says", "report.json 缺失，或与清单不符");
       else if (place !== null) findings.fail("totals", `report.json says something else than the leaves${place === "" ? "" : ` at ${place}`}`, `report.json 与记录不符${place === "" ? "" : `：${place}`}`);
       return totalsOf(tally, head, {
         isProven: (machine, session) => proven.has(session), witnessed: this.witnessed,

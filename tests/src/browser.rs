@@ -2,14 +2,12 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-use crate::http;
 
 /// Where Debian puts the browser.
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -242,15 +240,36 @@ fn port(driver: &mut Child) -> Result<u16> {
     bail!("chromedriver ended before it named its port")
 }
 
+/// Asks the driver, which leaves the connection open after its answer, whatever it is asked.
 fn call(server: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
     let body = body.map(Value::to_string).unwrap_or_default();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+    let mut stream = TcpStream::connect(server)?;
+    stream.set_read_timeout(Some(WAIT))?;
+    stream.set_write_timeout(Some(WAIT))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
-    );
-    let answer = http::send(server, &head, &body)?;
-    let said: Value = serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
+    )?;
+    let mut answer = BufReader::new(stream);
+    let mut status = String::new();
+    answer.read_line(&mut status)?;
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        answer.read_line(&mut line)?;
+        let Some((name, value)) = line.split_once(':') else {
+            break;
+        };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse()?;
+        }
+    }
+    let mut said = vec![0; length];
+    answer.read_exact(&mut said)?;
+    let said: Value = serde_json::from_slice(&said)?;
     let value = said.get("value").cloned().unwrap_or_default();
-    ensure!(answer.status == 200, "{method} {path}: {value}");
+    let why = value.get("message").unwrap_or(&Value::Null);
+    ensure!(status.contains(" 200 "), "{method} {path}: {why}");
     Ok(value)
 }
