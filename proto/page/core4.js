@@ -489,6 +489,7 @@
       else if (last !== null && newest <= last.index) findings.note("witness", `the last cosigned head has ${newest} leaves and does not reach the period's last leaf ${last.index}`, `最后联署的存证点有 ${newest} 条记录，未及时段最后一条记录 ${last.index}`);
     }
     cosigned() {
+      if (!this.isWhole || this.isBroken) return null;
       const newest = this.witnessed.reduce((most, { size }) => Math.max(most, size), 0);
       const times = this.witnessed.filter(({ size }) => size === newest).map(({ at }) => at);
       return times.length === 0 ? null : said(Math.min(...times));

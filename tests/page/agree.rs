@@ -13,6 +13,9 @@ use crate::mutants::mutants;
 /// How many bundles of chance are tried; more with `LINESIDE_PAGE_MUTANTS`, others with `LINESIDE_PAGE_SEED`.
 const MUTANTS: usize = 100;
 
+/// How many bundles are handed in together.
+const AT_ONCE: usize = 20;
+
 fn number(name: &str, otherwise: usize) -> usize {
     let said = std::env::var(name).ok().and_then(|text| text.parse().ok());
     said.unwrap_or(otherwise)
@@ -40,12 +43,16 @@ fn bundles() -> Result<Vec<PathBuf>> {
 /// Hands bundles in, with the trust file or without, and compares.
 fn compare(language: &str, named: &[(String, PathBuf)], trust: Option<&str>) -> Result<()> {
     let browser = open(language)?;
-    let mut files: Vec<PathBuf> = named.iter().map(|(_, path)| path.clone()).collect();
     let trusted = trust.map(Trust::parse).transpose()?;
     if trust.is_some() {
-        files.push(golden("trust.toml"));
+        hand_in(&browser, &[golden("trust.toml")], 0)?;
     }
-    let results = hand_in(&browser, &files, named.len())?;
+    let mut results = Vec::new();
+    for some in named.chunks(AT_ONCE) {
+        let files: Vec<PathBuf> = some.iter().map(|(_, path)| path.clone()).collect();
+        let count = results.len() + some.len();
+        results = hand_in(&browser, &files, count)?;
+    }
     ensure!(browser.run("return Page.hasWorker();")? == json!(true), "no worker");
     let mut wrong = Vec::new();
     for ((name, path), said) in named.iter().zip(&results) {

@@ -64,6 +64,8 @@ impl Browser {
         let path = browser.profile.path().display();
         arguments.push(format!("--user-data-dir={path}/profile"));
         arguments.push(format!("--log-net-log={path}/net.json"));
+        // Whatever the browser itself would look up: nothing of it is found.
+        arguments.push("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1".to_owned());
         arguments.push(format!("--lang={language}"));
         arguments.push(format!("--window-size={width},{height}"));
         let wanted = json!({ "capabilities": { "alwaysMatch": {
