@@ -1,8 +1,11 @@
 //! What is to be seen: the verdict in words, in both languages, with names as mere text; a trust file that is pasted
 //! or wrong; files that are no bundles.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lineside_proto::evidence::sample::{Sample, zip};
+use lineside_tests::browser::Browser;
 use lineside_tests::subscriber::root;
 use serde_json::json;
 use std::fs;
@@ -12,6 +15,19 @@ use crate::golden;
 
 const HOSTILE: &str = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>";
 
+/// The page down to its first sessions, as a picture for the READMEs, where somebody asks for it.
+fn picture(browser: &Browser, language: &str) -> Result<()> {
+    if std::env::var_os("LINESIDE_PICTURES").is_none() {
+        return Ok(());
+    }
+    let to = "return Math.ceil(document.querySelector('[data-session]:nth-child(4)').getBoundingClientRect().top + scrollY);";
+    let height = browser.run(to)?.as_u64().context("no sessions")?;
+    let png = STANDARD.decode(browser.picture((1200, u32::try_from(height)?))?)?;
+    let name = if language == "zh-CN" { "verify.zh-CN.png" } else { "verify.png" };
+    fs::write(root().join("deploy/pictures").join(name), png)?;
+    Ok(())
+}
+
 #[test]
 fn the_verdict_and_the_report_are_shown_in_the_readers_language() -> Result<()> {
     for (language, title, verdict, other) in [
@@ -19,7 +35,8 @@ fn the_verdict_and_the_report_are_shown_in_the_readers_language() -> Result<()> 
         ("zh-CN", "线边 Lineside · 核验机时证据", "已核实", "Verified"),
     ] {
         let browser = open(language)?;
-        hand_in(&browser, &["middle.zip", "trust.toml"].map(golden), 1)?;
+        hand_in(&browser, &["honest.zip", "trust.toml"].map(golden), 1)?;
+        picture(&browser, language)?;
         let shown = browser.run(
             "const all = (selector) => [...document.querySelectorAll(selector)]; return {
                title: document.querySelector('h1').textContent, verdict: document.querySelector('.verdict h2').textContent,
@@ -33,7 +50,7 @@ fn the_verdict_and_the_report_are_shown_in_the_readers_language() -> Result<()> 
         assert_eq!(shown["checks"].as_array().map(Vec::len), Some(13));
         assert_eq!(shown["machines"], json!(["extruder-01", "mixer-01", "press-01"]));
         assert!(shown["sessions"].as_u64() > Some(3), "{shown}");
-        assert_eq!(shown["alive"], format!("middle.zip: {verdict}"));
+        assert_eq!(shown["alive"], format!("honest.zip: {verdict}"));
         let button = if language == "en-US" { "#zh" } else { "#en" };
         browser.click(button)?;
         assert_eq!(browser.run("return document.querySelector('.verdict h2').textContent;")?, other);
