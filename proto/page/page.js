@@ -138,8 +138,8 @@ const Page = (() => {
         h("tr", null, h("th", { scope: "row" }, T("All", "合计")), GRADES.map((grade) => cell(total(classes.map((name) => of(name, grade))))), cell(total(classes.flatMap((name) => GRADES.map((grade) => of(name, grade)))))))));
   }
   function sessionRow(session) {
-    return h("tr", { "data-session": session.session }, h("td", { class: "at" }, span(session.from, session.to)), h("td", null, t(CLASS[session.class])), h("td", { class: "id" }, session.booking === null ? "–" : session.booking), h("td", { class: "id" }, session.org === null ? "–" : session.org),
-      h("td", { class: "n" }, hours(session.active_ms)), h("td", { class: "n" }, session.energy_mwh === null ? "–" : kwh(session.energy_mwh)), h("td", null, session.reason === null ? "–" : t(REASON[session.reason])),
+    return h("tr", { "data-session": session.session }, h("td", { class: "at" }, span(session.from, session.to)), h("td", { class: "at" }, t(CLASS[session.class])), h("td", { class: "id" }, session.booking === null ? "–" : session.booking), h("td", { class: "id" }, session.org === null ? "–" : session.org),
+      h("td", { class: "n" }, hours(session.active_ms)), h("td", { class: "n" }, session.energy_mwh === null ? "–" : kwh(session.energy_mwh)), h("td", { class: "at" }, session.reason === null ? "–" : t(REASON[session.reason])),
       h("td", null, h("span", { class: `grade ${session.grade}` }, session.grade)), h("td", null, session.why.map((word) => t(WHY[word])).join(T(", ", "，")) || "–"), h("td", { class: "id session" }, session.session));
   }
   function sessionTable(machine) {

@@ -11,7 +11,7 @@ use crate::golden;
 use crate::mutants::mutants;
 
 /// How many bundles of chance are tried; more with `LINESIDE_PAGE_MUTANTS`, others with `LINESIDE_PAGE_SEED`.
-const MUTANTS: usize = 100;
+const MUTANTS: usize = 60;
 
 /// How many bundles are handed in together.
 const AT_ONCE: usize = 20;

@@ -16,9 +16,12 @@ fn is_done(count: usize) -> String {
     )
 }
 
+/// The window's width: as much as the report takes.
+pub(crate) const WIDTH: u32 = 1080;
+
 /// A browser that shows the page.
 pub(crate) fn open(language: &str) -> Result<Browser> {
-    let browser = Browser::start(language, (1200, 1000))?;
+    let browser = Browser::start(language, (WIDTH, 1000))?;
     browser.open(&page_path())?;
     Ok(browser)
 }

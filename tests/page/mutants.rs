@@ -98,7 +98,8 @@ fn leaf(plan: &Plan, chance: &mut fastrand::Rng) -> Result<Option<Mutant>> {
         }
     };
     let (manifest, files) = sample.seal(plan)?;
-    Ok(Some(Mutant { name, bytes: zip(&manifest, &files)? }))
+    // What no writer would write is no bundle.
+    Ok(zip(&manifest, &files).ok().map(|bytes| Mutant { name, bytes }))
 }
 
 fn entry(manifest: &lineside_proto::evidence::Manifest, files: &Files, chance: &mut fastrand::Rng) -> Result<Option<Mutant>> {
@@ -153,7 +154,8 @@ fn entry(manifest: &lineside_proto::evidence::Manifest, files: &Files, chance: &
             }
         }
     };
-    Ok(Some(Mutant { name, bytes: zip(&manifest, &files)? }))
+    // What no writer would write is no bundle.
+    Ok(zip(&manifest, &files).ok().map(|bytes| Mutant { name, bytes }))
 }
 
 fn file(bytes: &[u8], chance: &mut fastrand::Rng) -> Mutant {

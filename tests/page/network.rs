@@ -111,7 +111,7 @@ fn arrived(listener: &TcpListener) -> Result<Vec<u8>> {
     }
 }
 
-/// Without the policy the same attempts arrive, so that both ways of looking see what there is to be seen.
+/// Without the policy an attempt arrives, so that both ways of looking see what there is to be seen.
 #[test]
 fn from_a_page_without_the_policy_something_would_leave() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -122,7 +122,8 @@ fn from_a_page_without_the_policy_something_would_leave() -> Result<()> {
     fs::write(&page, "<!doctype html><title>open</title>")?;
     let browser = open("en-US")?;
     browser.open(&page)?;
-    browser.run(&ATTEMPTS.replace("PORT", &port.to_string()))?;
+    let attempt = "fetch('http://127.0.0.1:PORT/', { mode: 'no-cors' }).catch(() => {}); return null;";
+    browser.run(&attempt.replace("PORT", &port.to_string()))?;
     let end = Instant::now() + Duration::from_secs(60);
     let mut bytes = Vec::new();
     while bytes.is_empty() {

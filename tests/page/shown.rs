@@ -10,7 +10,7 @@ use lineside_tests::subscriber::root;
 use serde_json::json;
 use std::fs;
 
-use crate::desk::{hand_in, open};
+use crate::desk::{WIDTH, hand_in, open};
 use crate::golden;
 
 const HOSTILE: &str = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>";
@@ -20,9 +20,10 @@ fn picture(browser: &Browser, language: &str) -> Result<()> {
     if std::env::var_os("LINESIDE_PICTURES").is_none() {
         return Ok(());
     }
-    let to = "return Math.ceil(document.querySelector('[data-session]:nth-child(4)').getBoundingClientRect().top + scrollY);";
+    let to = "return Math.ceil(document.querySelector('[data-session]:nth-child(2)').getBoundingClientRect().top + scrollY);";
     let height = browser.run(to)?.as_u64().context("no sessions")?;
-    let png = STANDARD.decode(browser.picture((1200, u32::try_from(height)?))?)?;
+    let png = STANDARD.decode(browser.picture((WIDTH, u32::try_from(height)?))?)?;
+    assert!(png.len() < 300_000, "a picture of {} bytes", png.len());
     let name = if language == "zh-CN" { "verify.zh-CN.png" } else { "verify.png" };
     fs::write(root().join("deploy/pictures").join(name), png)?;
     Ok(())
