@@ -53,7 +53,10 @@ fn compare(language: &str, named: &[(String, PathBuf)], trust: Option<&str>) -> 
         let count = results.len() + some.len();
         results = hand_in(&browser, &files, count)?;
     }
-    ensure!(browser.run("return Page.hasWorker();")? == json!(true), "no worker");
+    ensure!(
+        browser.run("return Page.hasWorker();")? == json!(true),
+        "no worker"
+    );
     let mut wrong = Vec::new();
     for ((name, path), said) in named.iter().zip(&results) {
         let mine = gist(&serde_json::to_value(ours(path, trusted.as_ref())?)?);
@@ -62,7 +65,13 @@ fn compare(language: &str, named: &[(String, PathBuf)], trust: Option<&str>) -> 
             wrong.push(format!("{name}: {}", difference(&mine, &page)));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), named.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ:\n{}",
+        wrong.len(),
+        named.len(),
+        wrong.join("\n")
+    );
     assert_eq!(browser.console()?, Vec::<String>::new());
     Ok(())
 }
@@ -71,8 +80,12 @@ fn compare(language: &str, named: &[(String, PathBuf)], trust: Option<&str>) -> 
 fn difference(mine: &Value, page: &Value) -> String {
     match (mine, page) {
         (Value::Object(mine), Value::Object(page)) => {
-            let names = mine.keys().chain(page.keys().filter(|name| !mine.contains_key(*name)));
-            let of = |all: &serde_json::Map<String, Value>, name: &String| all.get(name).cloned().unwrap_or_default();
+            let names = mine
+                .keys()
+                .chain(page.keys().filter(|name| !mine.contains_key(*name)));
+            let of = |all: &serde_json::Map<String, Value>, name: &String| {
+                all.get(name).cloned().unwrap_or_default()
+            };
             names
                 .filter(|name| of(mine, name) != of(page, name))
                 .map(|name| format!("{name}: {}", difference(&of(mine, name), &of(page, name))))
@@ -81,7 +94,10 @@ fn difference(mine: &Value, page: &Value) -> String {
         }
         (Value::Array(mine), Value::Array(page)) if mine.len() == page.len() => {
             let pairs = mine.iter().zip(page).filter(|(mine, page)| mine != page);
-            pairs.map(|(mine, page)| difference(mine, page)).collect::<Vec<_>>().join("; ")
+            pairs
+                .map(|(mine, page)| difference(mine, page))
+                .collect::<Vec<_>>()
+                .join("; ")
         }
         _ => {
             let short = |value: &Value| value.to_string().chars().take(80).collect::<String>();
@@ -92,7 +108,10 @@ fn difference(mine: &Value, page: &Value) -> String {
 
 #[test]
 fn golden_bundles_are_judged_alike_in_both_languages() -> Result<()> {
-    let named: Vec<_> = bundles()?.into_iter().map(|path| (path.display().to_string(), path)).collect();
+    let named: Vec<_> = bundles()?
+        .into_iter()
+        .map(|path| (path.display().to_string(), path))
+        .collect();
     let trust = fs::read_to_string(golden("trust.toml"))?;
     compare("en-US", &named, Some(&trust))?;
     compare("zh-CN", &named, None)

@@ -29,7 +29,9 @@ pub(crate) fn open(language: &str) -> Result<Browser> {
 /// Hands in files by the page's own input, and waits until so many bundles are judged.
 pub(crate) fn hand_in(browser: &Browser, files: &[PathBuf], count: usize) -> Result<Vec<Value>> {
     // The driver takes none that could be written otherwise.
-    let paths = files.iter().map(|path| Ok(path.canonicalize()?.display().to_string()));
+    let paths = files
+        .iter()
+        .map(|path| Ok(path.canonicalize()?.display().to_string()));
     let paths = paths.collect::<Result<Vec<String>>>()?;
     browser.type_into("#pick", &paths.join("\n"))?;
     browser.wait(&is_done(count))?;

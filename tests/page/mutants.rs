@@ -35,7 +35,9 @@ fn change(value: &mut Value, chance: &mut fastrand::Rng) {
     let changed = match &*value {
         Value::Number(number) => {
             let step = *chance.choice(&[1, -1, 3_600_000]).unwrap_or(&1);
-            number.as_i64().map(|number| Value::from((number + step).max(0)))
+            number
+                .as_i64()
+                .map(|number| Value::from((number + step).max(0)))
         }
         Value::String(text) => Some(Value::String(match text.len() {
             0 => "x".to_owned(),
@@ -46,7 +48,9 @@ fn change(value: &mut Value, chance: &mut fastrand::Rng) {
                     '0'..='8' | 'a'..='y' | 'A'..='Y' => char::from(letter as u8 + 1),
                     other => other,
                 };
-                text.char_indices().map(|(place, letter)| if place == at { next(letter) } else { letter }).collect()
+                text.char_indices()
+                    .map(|(place, letter)| if place == at { next(letter) } else { letter })
+                    .collect()
             }
         })),
         Value::Null => Some(Value::String("OWN".to_owned())),
@@ -72,11 +76,27 @@ fn other(leaf: &Leaf, chance: &mut fastrand::Rng) -> Option<(String, Leaf)> {
 fn leaf(plan: &Plan, chance: &mut fastrand::Rng) -> Result<Option<Mutant>> {
     let mut sample = Sample::new();
     // As many of the rare kinds as of the others.
-    let kinds = ["session", "usage", "state", "gap", "booking", "bind", "clock", "boot", "config", "correction", "genesis"];
+    let kinds = [
+        "session",
+        "usage",
+        "state",
+        "gap",
+        "booking",
+        "bind",
+        "clock",
+        "boot",
+        "config",
+        "correction",
+        "genesis",
+    ];
     let kind = *chance.choice(&kinds).unwrap_or(&"usage");
     let is_of = |leaf: &Leaf| serde_json::to_value(leaf).is_ok_and(|value| value["type"] == kind);
-    let places: Vec<usize> = (0..sample.leaves.len()).filter(|place| is_of(&sample.leaves[*place])).collect();
-    let Some(place) = chance.choice(&places).copied() else { return Ok(None) };
+    let places: Vec<usize> = (0..sample.leaves.len())
+        .filter(|place| is_of(&sample.leaves[*place]))
+        .collect();
+    let Some(place) = chance.choice(&places).copied() else {
+        return Ok(None);
+    };
     let name = match chance.u8(0..10) {
         0 => {
             let copied = sample.leaves[place].clone();
@@ -92,23 +112,36 @@ fn leaf(plan: &Plan, chance: &mut fastrand::Rng) -> Result<Option<Mutant>> {
             format!("the bodies of leaves {place}, a {kind}, and {next}, swapped")
         }
         _ => {
-            let Some((path, changed)) = other(&sample.leaves[place], chance) else { return Ok(None) };
+            let Some((path, changed)) = other(&sample.leaves[place], chance) else {
+                return Ok(None);
+            };
             sample.leaves[place] = changed;
             format!("{path} of leaf {place}, a {kind}")
         }
     };
     let (manifest, files) = sample.seal(plan)?;
     // What no writer would write is no bundle.
-    Ok(zip(&manifest, &files).ok().map(|bytes| Mutant { name, bytes }))
+    Ok(zip(&manifest, &files)
+        .ok()
+        .map(|bytes| Mutant { name, bytes }))
 }
 
-fn entry(manifest: &lineside_proto::evidence::Manifest, files: &Files, chance: &mut fastrand::Rng) -> Result<Option<Mutant>> {
+fn entry(
+    manifest: &lineside_proto::evidence::Manifest,
+    files: &Files,
+    chance: &mut fastrand::Rng,
+) -> Result<Option<Mutant>> {
     let mut files = files.clone();
     let mut manifest = manifest.clone();
     let paths: Vec<String> = files.keys().cloned().collect();
     // Maps and tokens are many; the others are to have their turn, too.
-    let few: Vec<&String> = paths.iter().filter(|path| !path.starts_with("tokens/") || chance.u8(0..8) == 0).collect();
-    let Some(path) = chance.choice(&few).map(|path| (*path).clone()) else { return Ok(None) };
+    let few: Vec<&String> = paths
+        .iter()
+        .filter(|path| !path.starts_with("tokens/") || chance.u8(0..8) == 0)
+        .collect();
+    let Some(path) = chance.choice(&few).map(|path| (*path).clone()) else {
+        return Ok(None);
+    };
     let name = match chance.u8(0..8) {
         0 => {
             files.remove(&path);
@@ -116,7 +149,8 @@ fn entry(manifest: &lineside_proto::evidence::Manifest, files: &Files, chance: &
         }
         1 => {
             let other = chance.choice(&paths).cloned().unwrap_or_default();
-            let [one, two] = [&path, &other].map(|path| files.get(path).cloned().unwrap_or_default());
+            let [one, two] =
+                [&path, &other].map(|path| files.get(path).cloned().unwrap_or_default());
             files.insert(path.clone(), two);
             files.insert(other.clone(), one);
             format!("{path} and {other} swapped")
@@ -129,7 +163,9 @@ fn entry(manifest: &lineside_proto::evidence::Manifest, files: &Files, chance: &
             if let Some(at) = value.pointer_mut(&place) {
                 change(at, chance);
             }
-            let Ok(changed) = serde_json::from_value(value) else { return Ok(None) };
+            let Ok(changed) = serde_json::from_value(value) else {
+                return Ok(None);
+            };
             manifest = changed;
             format!("{place} of the manifest")
         }
@@ -155,7 +191,9 @@ fn entry(manifest: &lineside_proto::evidence::Manifest, files: &Files, chance: &
         }
     };
     // What no writer would write is no bundle.
-    Ok(zip(&manifest, &files).ok().map(|bytes| Mutant { name, bytes }))
+    Ok(zip(&manifest, &files)
+        .ok()
+        .map(|bytes| Mutant { name, bytes }))
 }
 
 fn file(bytes: &[u8], chance: &mut fastrand::Rng) -> Mutant {
@@ -166,7 +204,11 @@ fn file(bytes: &[u8], chance: &mut fastrand::Rng) -> Mutant {
         format!("cut off at byte {at}")
     } else {
         // The directory takes a tenth of the file, and decides what the rest is.
-        let at = if chance.bool() { at } else { bytes.len() - 1 - at / 10 };
+        let at = if chance.bool() {
+            at
+        } else {
+            bytes.len() - 1 - at / 10
+        };
         bytes[at] ^= 1 << chance.u8(0..8);
         format!("byte {at} of the file")
     };

@@ -52,7 +52,10 @@ fn without_the_browsers_ed25519_and_without_workers_it_says_the_same() -> Result
         assert_eq!(has_worker, json!(!script.contains(NO_WORKER)));
         if has_worker == json!(false) {
             let asked = browser.run("return self.asked;")?;
-            assert!(asked.as_u64() >= Some(1), "the page never asked for Ed25519: {asked}");
+            assert!(
+                asked.as_u64() >= Some(1),
+                "the page never asked for Ed25519: {asked}"
+            );
         }
     }
     Ok(())
@@ -87,9 +90,16 @@ fn requests(log: &str) -> Result<Vec<String>> {
         let said = event.get("params")?;
         let origin = said.get("initiator")?.as_str()?;
         let url = said.get("url")?.as_str()?;
-        let is_outside = !["file:", "blob:", "data:", "chrome:", "chrome-extension:", "devtools:"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme));
+        let is_outside = ![
+            "file:",
+            "blob:",
+            "data:",
+            "chrome:",
+            "chrome-extension:",
+            "devtools:",
+        ]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
         (origin != "not an origin" && is_outside).then(|| format!("{origin}: {url}"))
     });
     Ok(by_pages.collect())
@@ -122,7 +132,8 @@ fn from_a_page_without_the_policy_something_would_leave() -> Result<()> {
     fs::write(&page, "<!doctype html><title>open</title>")?;
     let browser = open("en-US")?;
     browser.open(&page)?;
-    let attempt = "fetch('http://127.0.0.1:PORT/', { mode: 'no-cors' }).catch(() => {}); return null;";
+    let attempt =
+        "fetch('http://127.0.0.1:PORT/', { mode: 'no-cors' }).catch(() => {}); return null;";
     browser.run(&attempt.replace("PORT", &port.to_string()))?;
     let end = Instant::now() + Duration::from_secs(60);
     let mut bytes = Vec::new();
@@ -159,7 +170,10 @@ fn nothing_leaves_the_page() -> Result<()> {
         }
         browser.wait("return document.readyState === \"complete\";")?;
     }
-    let refused = console.iter().filter(|line| line.contains("Content Security Policy")).count();
+    let refused = console
+        .iter()
+        .filter(|line| line.contains("Content Security Policy"))
+        .count();
     assert!(refused >= 10, "{console:#?}");
     let outside = requests(&browser.end()?)?;
     assert!(outside.is_empty(), "{outside:?}");

@@ -24,7 +24,11 @@ fn the_policy_is_that_of_the_scripts_and_the_style() -> Result<()> {
     let expected = format!(
         "default-src 'none'; script-src {core} {page}; style-src {style}; worker-src blob:; img-src data:; base-uri 'none'; form-action 'none'"
     );
-    let policy = between(PAGE, "<meta http-equiv=\"Content-Security-Policy\" content=\"", "\"")?;
+    let policy = between(
+        PAGE,
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"",
+        "\"",
+    )?;
     assert_eq!(policy, expected, "put the new hashes into the page");
     Ok(())
 }
@@ -33,12 +37,33 @@ fn the_policy_is_that_of_the_scripts_and_the_style() -> Result<()> {
 #[test]
 fn nothing_in_the_page_makes_markup_of_texts_or_asks_the_network() {
     for word in [
-        "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "createContextualFragment", "srcdoc", "eval(",
-        "setTimeout(\"", "fetch(", "XMLHttpRequest", "WebSocket", "EventSource", "sendBeacon", "importScripts", "import(", "http://www.w3.org/1999",
-        "https://", "localStorage", "indexedDB", "document.cookie",
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "DOMParser",
+        "createContextualFragment",
+        "srcdoc",
+        "eval(",
+        "setTimeout(\"",
+        "fetch(",
+        "XMLHttpRequest",
+        "WebSocket",
+        "EventSource",
+        "sendBeacon",
+        "importScripts",
+        "import(",
+        "http://www.w3.org/1999",
+        "https://",
+        "localStorage",
+        "indexedDB",
+        "document.cookie",
     ] {
         assert!(!PAGE.contains(word), "{word}");
     }
     // The name of SVG's elements; nobody asks for it.
-    assert_eq!(PAGE.matches("http://").count(), PAGE.matches("http://www.w3.org/2000/svg").count());
+    assert_eq!(
+        PAGE.matches("http://").count(),
+        PAGE.matches("http://www.w3.org/2000/svg").count()
+    );
 }

@@ -13,7 +13,8 @@ use std::fs;
 use crate::desk::{WIDTH, hand_in, open};
 use crate::golden;
 
-const HOSTILE: &str = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>";
+const HOSTILE: &str =
+    "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>";
 
 /// The page down to its first sessions, as a picture for the READMEs, where somebody asks for it.
 fn picture(browser: &Browser, language: &str) -> Result<()> {
@@ -24,7 +25,11 @@ fn picture(browser: &Browser, language: &str) -> Result<()> {
     let height = browser.run(to)?.as_u64().context("no sessions")?;
     let png = STANDARD.decode(browser.picture((WIDTH, u32::try_from(height)?))?)?;
     assert!(png.len() < 300_000, "a picture of {} bytes", png.len());
-    let name = if language == "zh-CN" { "verify.zh-CN.png" } else { "verify.png" };
+    let name = if language == "zh-CN" {
+        "verify.zh-CN.png"
+    } else {
+        "verify.png"
+    };
     fs::write(root().join("deploy/pictures").join(name), png)?;
     Ok(())
 }
@@ -32,8 +37,18 @@ fn picture(browser: &Browser, language: &str) -> Result<()> {
 #[test]
 fn the_verdict_and_the_report_are_shown_in_the_readers_language() -> Result<()> {
     for (language, title, verdict, other) in [
-        ("en-US", "Lineside · Verify usage evidence", "Verified", "已核实"),
-        ("zh-CN", "线边 Lineside · 核验机时证据", "已核实", "Verified"),
+        (
+            "en-US",
+            "Lineside · Verify usage evidence",
+            "Verified",
+            "已核实",
+        ),
+        (
+            "zh-CN",
+            "线边 Lineside · 核验机时证据",
+            "已核实",
+            "Verified",
+        ),
     ] {
         let browser = open(language)?;
         hand_in(&browser, &["honest.zip", "trust.toml"].map(golden), 1)?;
@@ -49,12 +64,18 @@ fn the_verdict_and_the_report_are_shown_in_the_readers_language() -> Result<()> 
         assert_eq!(shown["title"], title);
         assert_eq!(shown["verdict"], verdict);
         assert_eq!(shown["checks"].as_array().map(Vec::len), Some(13));
-        assert_eq!(shown["machines"], json!(["extruder-01", "mixer-01", "press-01"]));
+        assert_eq!(
+            shown["machines"],
+            json!(["extruder-01", "mixer-01", "press-01"])
+        );
         assert!(shown["sessions"].as_u64() > Some(3), "{shown}");
         assert_eq!(shown["alive"], format!("honest.zip: {verdict}"));
         let button = if language == "en-US" { "#zh" } else { "#en" };
         browser.click(button)?;
-        assert_eq!(browser.run("return document.querySelector('.verdict h2').textContent;")?, other);
+        assert_eq!(
+            browser.run("return document.querySelector('.verdict h2').textContent;")?,
+            other
+        );
         assert_eq!(browser.console()?, Vec::<String>::new());
     }
     Ok(())
@@ -77,8 +98,16 @@ fn names_out_of_bundles_are_mere_text() -> Result<()> {
         "return { text: document.querySelector('article').textContent, title: document.title,
            markup: document.querySelectorAll('article img, article script, article b').length };",
     )?;
-    assert!(shown["text"].as_str().is_some_and(|text| text.contains(HOSTILE.get(..60).unwrap_or(""))), "{shown}");
-    assert_eq!((&shown["markup"], &shown["title"]), (&json!(0), &json!("Lineside: verify usage evidence")));
+    assert!(
+        shown["text"]
+            .as_str()
+            .is_some_and(|text| text.contains(HOSTILE.get(..60).unwrap_or(""))),
+        "{shown}"
+    );
+    assert_eq!(
+        (&shown["markup"], &shown["title"]),
+        (&json!(0), &json!("Lineside: verify usage evidence"))
+    );
     assert_eq!(browser.console()?, Vec::<String>::new());
     Ok(())
 }
@@ -92,7 +121,11 @@ fn a_trust_file_may_be_pasted_and_what_is_wrong_is_said() -> Result<()> {
     let results = hand_in(&browser, &[golden("honest.zip"), wrong], 1)?;
     assert_eq!(results[0]["result"]["verdict"], "self-consistent");
     let line = browser.run("return document.getElementById('trust-line').textContent;")?;
-    assert!(line.as_str().is_some_and(|line| line.contains("line 2") && line.contains("[gatway]")), "{line}");
+    assert!(
+        line.as_str()
+            .is_some_and(|line| line.contains("line 2") && line.contains("[gatway]")),
+        "{line}"
+    );
     let text = fs::read_to_string(golden("trust.toml"))?;
     browser.run("document.getElementById('trust-text').value = ''; return null;")?;
     browser.type_into("#trust-text", &text)?;
@@ -113,14 +146,23 @@ fn files_that_are_no_bundles_are_refused_in_words() -> Result<()> {
     let files = [
         write("empty.zip", b"")?,
         write("text.zip", b"not a zip file at all")?,
-        write("half.zip", honest.get(..honest.len() / 2).unwrap_or_default())?,
+        write(
+            "half.zip",
+            honest.get(..honest.len() / 2).unwrap_or_default(),
+        )?,
         root().join("README.md"),
     ];
     let browser = open("en-US")?;
     for said in hand_in(&browser, &files, files.len())? {
         assert_eq!(said["result"]["verdict"], "failed", "{said}");
-        let words = said["result"]["checks"][0]["said"][0]["en"].as_str().unwrap_or_default().to_owned();
-        assert!(words.starts_with("no zip file, or a damaged one"), "{words}");
+        let words = said["result"]["checks"][0]["said"][0]["en"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(
+            words.starts_with("no zip file, or a damaged one"),
+            "{words}"
+        );
         assert_eq!(said["result"]["checks"][12]["said"][0]["en"], "not run");
     }
     Ok(())

@@ -25,7 +25,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn hashes() -> Value {
-    let lengths = [0, 1, 3, 54, 55, 56, 57, 63, 64, 65, 111, 112, 113, 127, 128, 129, 255, 4097];
+    let lengths = [
+        0, 1, 3, 54, 55, 56, 57, 63, 64, 65, 111, 112, 113, 127, 128, 129, 255, 4097,
+    ];
     let cases = lengths.map(|length| {
         let message: Vec<u8> = (0..length).map(|at| (at * 7 % 251) as u8).collect();
         json!({ "message": hex(&message), "sha256": hex(&Sha256::digest(&message)), "sha512": hex(&Sha512::digest(&message)) })
@@ -63,12 +65,41 @@ fn signatures() -> Result<Value> {
 fn canonical() -> Result<Value> {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let mut texts: Vec<String> = [
-        r#"{"a":1,"b":[null,"x"]}"#, r#"{"b":1,"a":2}"#, r#"{"a":1,"a":1}"#, r#"{"a":1.0}"#, r#"{"a":1e2}"#, r#"{"a":-0}"#,
-        r#"{"a":-1}"#, r#"{"a":true}"#, r#"{"a": 1}"#, r#"{"a":9007199254740991}"#, r#"{"a":9007199254740992}"#,
-        r#"{"a":-9007199254740991}"#, r#"{"10":1,"9":2}"#, r#"{"9":1,"10":2}"#, r#"{"a":"\u0001\b\f\n\r\t\"\\"}"#,
-        r#"{"a":"\u0008"}"#, r#"{"a":"\/"}"#, r#"{"a":"é温😀"}"#, r#"{"a":"\u00e9"}"#, r#"{"a":"\ud83d\ude00"}"#,
-        r#"{"a":"\ud83d"}"#, r#"{"a":"\\ud83d"}"#, "{\"\u{ff5e}\":1,\"😀\":2}", "{\"😀\":1,\"\u{ff5e}\":2}", r#"{"__proto__":1}"#,
-        r#"{"a":{"__proto__":{"b":1}}}"#, "\u{feff}{}", "{} ", "", "null", "1", "\"a\"", "[01]", "[1,]", "{\"a\":\"\u{7f}\u{2028}\"}",
+        r#"{"a":1,"b":[null,"x"]}"#,
+        r#"{"b":1,"a":2}"#,
+        r#"{"a":1,"a":1}"#,
+        r#"{"a":1.0}"#,
+        r#"{"a":1e2}"#,
+        r#"{"a":-0}"#,
+        r#"{"a":-1}"#,
+        r#"{"a":true}"#,
+        r#"{"a": 1}"#,
+        r#"{"a":9007199254740991}"#,
+        r#"{"a":9007199254740992}"#,
+        r#"{"a":-9007199254740991}"#,
+        r#"{"10":1,"9":2}"#,
+        r#"{"9":1,"10":2}"#,
+        r#"{"a":"\u0001\b\f\n\r\t\"\\"}"#,
+        r#"{"a":"\u0008"}"#,
+        r#"{"a":"\/"}"#,
+        r#"{"a":"é温😀"}"#,
+        r#"{"a":"\u00e9"}"#,
+        r#"{"a":"\ud83d\ude00"}"#,
+        r#"{"a":"\ud83d"}"#,
+        r#"{"a":"\\ud83d"}"#,
+        "{\"\u{ff5e}\":1,\"😀\":2}",
+        "{\"😀\":1,\"\u{ff5e}\":2}",
+        r#"{"__proto__":1}"#,
+        r#"{"a":{"__proto__":{"b":1}}}"#,
+        "\u{feff}{}",
+        "{} ",
+        "",
+        "null",
+        "1",
+        "\"a\"",
+        "[01]",
+        "[1,]",
+        "{\"a\":\"\u{7f}\u{2028}\"}",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -85,31 +116,72 @@ fn canonical() -> Result<Value> {
 
 fn times() -> Value {
     let texts = [
-        "2026-11-29T08:00:00.000Z", "1969-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z", "9999-12-30T22:00:00.000Z",
-        "2024-02-29T00:00:00.001Z", "2000-02-29T12:34:56.789Z",
+        "2026-11-29T08:00:00.000Z",
+        "1969-12-31T23:59:59.999Z",
+        "0001-01-01T00:00:00.000Z",
+        "9999-12-30T22:00:00.000Z",
+        "2024-02-29T00:00:00.001Z",
+        "2000-02-29T12:34:56.789Z",
     ];
-    let good = texts.map(|text| json!({ "text": text, "millis": text.parse::<Time>().ok().map(Time::as_millis) }));
+    let good = texts.map(
+        |text| json!({ "text": text, "millis": text.parse::<Time>().ok().map(Time::as_millis) }),
+    );
     let bad = [
-        "2026-11-29T08:00:00Z", "2026-11-29T08:00:00.000+00:00", "2026-02-29T00:00:00.000Z", "2026-13-01T00:00:00.000Z",
-        "2026-11-29T24:00:00.000Z", "2026-11-29 08:00:00.000Z", "1900-02-29T00:00:00.000Z", "0000-01-01T00:00:00.000Z", "",
+        "2026-11-29T08:00:00Z",
+        "2026-11-29T08:00:00.000+00:00",
+        "2026-02-29T00:00:00.000Z",
+        "2026-13-01T00:00:00.000Z",
+        "2026-11-29T24:00:00.000Z",
+        "2026-11-29 08:00:00.000Z",
+        "1900-02-29T00:00:00.000Z",
+        "0000-01-01T00:00:00.000Z",
+        "",
     ];
     let bad = bad.map(|text| json!({ "text": text, "millis": null }));
     good.into_iter().chain(bad).collect()
 }
 
 fn base64() -> Value {
-    let texts = ["", "AA==", "AQ==", "AR==", "AAA=", "AAB=", "AAAA", "AAA", "A===", "AA=A", "AA==AA==", "-_==", " AA=", "====", "AAAA===="];
-    texts.map(|text| json!({ "text": text, "fits": STANDARD.decode(text).is_ok() })).into_iter().collect()
+    let texts = [
+        "", "AA==", "AQ==", "AR==", "AAA=", "AAB=", "AAAA", "AAA", "A===", "AA=A", "AA==AA==",
+        "-_==", " AA=", "====", "AAAA====",
+    ];
+    texts
+        .map(|text| json!({ "text": text, "fits": STANDARD.decode(text).is_ok() }))
+        .into_iter()
+        .collect()
 }
 
 fn shapes() -> (Value, Value) {
-    let paths = [(1, 0, 256), (1, 999, 3), (2, 1_234_067, 256), (3, 1_000, 255)].map(|(level, index, width)| {
-        let tile = Tile { kind: Kind::Hashes(level), index, width };
+    let paths = [
+        (1, 0, 256),
+        (1, 999, 3),
+        (2, 1_234_067, 256),
+        (3, 1_000, 255),
+    ]
+    .map(|(level, index, width)| {
+        let tile = Tile {
+            kind: Kind::Hashes(level),
+            index,
+            width,
+        };
         json!({ "level": level, "index": index, "width": width, "path": tile.to_string() })
     });
-    let spans = [(0, 0, 0), (0, 200, 200), (0, 700, 700), (0, 512, 700), (256, 768, 1143), (65_536, 65_792, 200_000), (0, 65_536, 65_536), (131_072, 16_900_000, 16_900_001)];
+    let spans = [
+        (0, 0, 0),
+        (0, 200, 200),
+        (0, 700, 700),
+        (0, 512, 700),
+        (256, 768, 1143),
+        (65_536, 65_792, 200_000),
+        (0, 65_536, 65_536),
+        (131_072, 16_900_000, 16_900_001),
+    ];
     let edges = spans.map(|(first, end, size)| {
-        let paths: Vec<String> = tiles(first, end, size).iter().map(Tile::to_string).collect();
+        let paths: Vec<String> = tiles(first, end, size)
+            .iter()
+            .map(Tile::to_string)
+            .collect();
         json!({ "first": first, "end": end, "size": size, "paths": paths })
     });
     (json!(paths), json!(edges))
@@ -120,11 +192,18 @@ fn proofs() -> (Value, Value) {
     fn node(leaves: &[Hash], level: u8, index: u64) -> Hash {
         match level {
             0 => leaves[index as usize],
-            _ => Hash::of_node(&node(leaves, level - 1, 2 * index), &node(leaves, level - 1, 2 * index + 1)),
+            _ => Hash::of_node(
+                &node(leaves, level - 1, 2 * index),
+                &node(leaves, level - 1, 2 * index + 1),
+            ),
         }
     }
     let read = |level, index| Ok::<Hash, std::convert::Infallible>(node(&leaves, level, index));
-    let root = |size| tree::root(size, read).map(|hash| hex(&hash.0)).unwrap_or_default();
+    let root = |size| {
+        tree::root(size, read)
+            .map(|hash| hex(&hash.0))
+            .unwrap_or_default()
+    };
     let proof = |hashes: Vec<Hash>| hashes.iter().map(|hash| hex(&hash.0)).collect::<Vec<_>>();
     let (mut inclusion, mut consistency) = (Vec::new(), Vec::new());
     for size in [1_u64, 2, 3, 7, 8, 9, 31, 64, 65, 70] {
@@ -143,20 +222,53 @@ fn proofs() -> (Value, Value) {
 /// Trust files; judged by our own reader.
 fn trust(gateway: &str) -> Value {
     let whole = Sample::new().trust();
-    let mut texts = vec![whole.clone(), String::new(), "# nothing\n".to_owned(), whole.replace('\n', "\r\n"), gateway.to_owned()];
+    let mut texts = vec![
+        whole.clone(),
+        String::new(),
+        "# nothing\n".to_owned(),
+        whole.replace('\n', "\r\n"),
+        gateway.to_owned(),
+    ];
     for (from, to) in [
-        ("[[gateway]]", "[gateway]"), ("[organisations]", "[[organisations]]"), ("site = \"site-01\"\n", ""), ("origin = ", "origins = "),
-        ("\"site-01\"", "'site-01'"), ("\"site-01\"", "site-01"), ("\"site-01\"", "\"Site 01\""), ("\"site-01\"", "\"site\\u002d01\""),
-        ("from = 2026-01-01\nto", "from = 2026-13-01\nto"), ("from = 2026-01-01\nto", "from = 2028-01-01\nto"),
-        ("from = 2026-01-01\nto", "from = 2026-01-01T08:00:00+08:00\nto"), ("from = 2026-01-01\nto", "from = \"2026-01-01\"\nto"),
-        ("from = 2026-01-01\nto", "from = 1\nto"), ("from = 2026-01-01\nto", "from = 2026-01-01\nfrom = 2026-01-02\nto"),
-        ("sha256:", "sha256-"), ("[\"org-own\"]", "[\"org-own\", ]"), ("[\"org-own\"]", "\"org-own\""), ("[\"org-own\"]", "[1]"), ("[\"org-own\"]", "[]"),
-        ("\"OKP\"", "\"RSA\""), ("\"use\":\"sig\"", "\"use\":\"enc\""), ("\"use\":\"sig\"", "\"d\":\"AAAA\""), ("machine = \"mixer-01\"\n", ""),
-        ("[[witness]]\n", "[[witness]]\n[[witness]]\n"), ("key = \"archive.example+", "key = \"archive+"), ("'{\"kty\"", "'''{\"kty\""),
+        ("[[gateway]]", "[gateway]"),
+        ("[organisations]", "[[organisations]]"),
+        ("site = \"site-01\"\n", ""),
+        ("origin = ", "origins = "),
+        ("\"site-01\"", "'site-01'"),
+        ("\"site-01\"", "site-01"),
+        ("\"site-01\"", "\"Site 01\""),
+        ("\"site-01\"", "\"site\\u002d01\""),
+        ("from = 2026-01-01\nto", "from = 2026-13-01\nto"),
+        ("from = 2026-01-01\nto", "from = 2028-01-01\nto"),
+        (
+            "from = 2026-01-01\nto",
+            "from = 2026-01-01T08:00:00+08:00\nto",
+        ),
+        ("from = 2026-01-01\nto", "from = \"2026-01-01\"\nto"),
+        ("from = 2026-01-01\nto", "from = 1\nto"),
+        (
+            "from = 2026-01-01\nto",
+            "from = 2026-01-01\nfrom = 2026-01-02\nto",
+        ),
+        ("sha256:", "sha256-"),
+        ("[\"org-own\"]", "[\"org-own\", ]"),
+        ("[\"org-own\"]", "\"org-own\""),
+        ("[\"org-own\"]", "[1]"),
+        ("[\"org-own\"]", "[]"),
+        ("\"OKP\"", "\"RSA\""),
+        ("\"use\":\"sig\"", "\"use\":\"enc\""),
+        ("\"use\":\"sig\"", "\"d\":\"AAAA\""),
+        ("machine = \"mixer-01\"\n", ""),
+        ("[[witness]]\n", "[[witness]]\n[[witness]]\n"),
+        ("key = \"archive.example+", "key = \"archive+"),
+        ("'{\"kty\"", "'''{\"kty\""),
     ] {
         texts.push(whole.replacen(from, to, 1));
     }
-    texts.iter().map(|text| json!({ "text": text, "fits": Trust::parse(text).is_ok() })).collect()
+    texts
+        .iter()
+        .map(|text| json!({ "text": text, "fits": Trust::parse(text).is_ok() }))
+        .collect()
 }
 
 #[test]
@@ -173,7 +285,10 @@ fn what_the_page_computes_is_what_others_compute() -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .context("node: tests/setup.sh installs it")?;
-    node.stdin.take().context("no input")?.write_all(cases.to_string().as_bytes())?;
+    node.stdin
+        .take()
+        .context("no input")?
+        .write_all(cases.to_string().as_bytes())?;
     let out = node.wait_with_output()?;
     ensure!(out.status.success(), "node failed");
     let said: Value = serde_json::from_slice(&out.stdout)?;
