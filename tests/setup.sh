@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # program:package
-needed=(mosquitto:mosquitto socat:socat python3:python3 cc:gcc node:nodejs npm:npm go:golang-go unzip:unzip)
+needed=(mosquitto:mosquitto socat:socat python3:python3 cc:gcc node:nodejs npm:npm go:golang-go unzip:unzip
+  chromium:chromium chromedriver:chromium-driver)
 missing=()
 for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair##*:}")

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod broker;
+pub mod browser;
 pub mod counting;
 pub mod device;
 pub mod evidence;

@@ -9,6 +9,7 @@ mod entry;
 mod findings;
 mod grade;
 mod manifest;
+mod page;
 mod read;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
@@ -31,6 +32,7 @@ pub use findings::{FINDINGS_TOLD_MAX, Findings};
 pub use grade::{Grade, Why};
 pub use manifest::{ConsistencyProof, RangeProof, SessionProof, SessionProofs};
 pub use manifest::{FileEntry, MANIFEST_KIND, Manifest, PART_LEAVES};
+pub use page::PAGE;
 pub use read::{Bundle, BundleError, EntryFault, ManifestError, read_manifest};
 pub use say::{Language, Said, UnknownLanguage};
 pub use tally::{Scope, SessionPlace, Sight, Tallied, Tally, TreeEnd, Witnessed};

@@ -19,6 +19,9 @@ mod tiles;
 
 use std::io::{Cursor, Read, Seek};
 
+use sha2::{Digest, Sha256};
+
+use super::entry::hex;
 use super::say::said;
 use super::{
     Bundle, Check, Entry, Language, Manifest, Sight, Tallied, Totals, TreeEnd, Trust, Verification,
@@ -140,9 +143,20 @@ fn leaves<R: Read + Seek>(
         checks.entry_if(bundle, &entry);
     }
     let mut reading = Reading::new(manifest, &notes, proofs, tiles, checks);
-    for path in tokens(bundle) {
-        if let Some(text) = checks.entry(bundle, &path) {
+    for (digest, path) in tokens(bundle) {
+        let Some(text) = checks.entry(bundle, &path) else {
+            continue;
+        };
+        let found = hex(&Sha256::digest(&text));
+        if found == digest {
             reading.tally.take_token(&text);
+        } else {
+            checks.fail(Check::Tokens, || {
+                said!(
+                    "{path} has the SHA-256 {found}: it is another token than its name says",
+                    "{path} 的 SHA-256 是 {found},与名称不符"
+                )
+            });
         }
     }
     let is_whole = parts::read(bundle, manifest, checks, |part, checks| {
@@ -207,9 +221,13 @@ const AFTER_EACH_LEAF: [Check; 7] = [
     Check::Totals,
 ];
 
-fn tokens<R: Read + Seek>(bundle: &Bundle<R>) -> Vec<Entry> {
+/// The tokens' names, each with the digest in it.
+fn tokens<R: Read + Seek>(bundle: &Bundle<R>) -> Vec<(String, Entry)> {
     let entries = bundle.paths().filter_map(Entry::from_path);
-    let tokens = entries.filter(|entry| matches!(entry, Entry::Token(_)));
+    let tokens = entries.filter_map(|entry| match &entry {
+        Entry::Token(digest) => Some((digest.clone(), entry)),
+        _ => None,
+    });
     tokens.collect()
 }
 
