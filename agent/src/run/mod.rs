@@ -40,7 +40,7 @@ use crate::outbox::{Outbox, StoreError};
 use crate::uplink;
 use crate::uplink::board::{Board, Place, Retained};
 use crate::uplink::commands::{self, Inbound};
-use progress::Progress;
+pub(crate) use progress::{Extent, Progress};
 use recording::{Intake, Outlet, Recording};
 use supervisor::Supervisor;
 
