@@ -83,7 +83,10 @@ pub(super) fn events(days: &[Day], schedule: Schedule) -> Vec<(i64, Event)> {
         events.push((day.at(11, 50), Event::Start { is_boot: true }));
     }
     if let Some(day) = schedule.workday(days, LOWERED_PM) {
-        events.push((day.start + 6 * HOUR_MS - 10 * MINUTE_MS, Event::LowerThreshold));
+        events.push((
+            day.start + 6 * HOUR_MS - 10 * MINUTE_MS,
+            Event::LowerThreshold,
+        ));
     }
     events.sort_by_key(|(at, _)| *at);
     events

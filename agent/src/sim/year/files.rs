@@ -80,19 +80,25 @@ pub(super) fn configure(
         write(machine, false)?;
     }
     let begin = load(&path)?;
-    let first = machines.iter().find(|machine| machine.kind == Kind::Extruder);
+    let first = machines
+        .iter()
+        .find(|machine| machine.kind == Kind::Extruder);
     let Some(first) = first else {
         return Ok((begin, None));
     };
     write(first, true)?;
     let end = load(&path)?;
-    let lowered = end.machines.into_iter().find(|map| map.machine == first.name);
+    let lowered = end
+        .machines
+        .into_iter()
+        .find(|map| map.machine == first.name);
     Ok((begin, lowered))
 }
 
 fn load(path: &Path) -> anyhow::Result<Config> {
     let loaded = config::load(path);
-    let loaded = loaded.map_err(|faults| anyhow::anyhow!(faults.render(Language::En, false, 100)))?;
+    let loaded =
+        loaded.map_err(|faults| anyhow::anyhow!(faults.render(Language::En, false, 100)))?;
     Ok(loaded.config)
 }
 
@@ -141,7 +147,10 @@ fn trust(config: &Config, keys: &Keys) -> anyhow::Result<String> {
     text += "\n# The maps as they were approved.\n";
     for map in &config.machines {
         let (machine, hash) = (&map.machine, &map.hash);
-        writeln!(text, "[[map]]\nmachine = \"{machine}\"\nhash = \"{hash}\"\n")?;
+        writeln!(
+            text,
+            "[[map]]\nmachine = \"{machine}\"\nhash = \"{hash}\"\n"
+        )?;
     }
     Ok(text)
 }
@@ -150,7 +159,9 @@ fn trust(config: &Config, keys: &Keys) -> anyhow::Result<String> {
 const BOM: &str = "\u{feff}";
 
 fn assets(world: &World, year: &Year) -> String {
-    let mut text = format!("{BOM}machine,number,name,unit,credit_code,original_value,quota,start_date,tags,line\r\n");
+    let mut text = format!(
+        "{BOM}machine,number,name,unit,credit_code,original_value,quota,start_date,tags,line\r\n"
+    );
     let start = date(year.from);
     for (place, (machine, _)) in (1..).zip(world.scripts()) {
         let (name, value, category, tag) = match machine.kind {
@@ -180,9 +191,15 @@ fn bookings(world: &World) -> String {
 fn booked(machine: &Machine, script: &Script) -> String {
     let mut text = String::new();
     for booked in &script.booked {
-        let (start, end) = (Time::from_millis(booked.start), Time::from_millis(booked.end));
+        let (start, end) = (
+            Time::from_millis(booked.start),
+            Time::from_millis(booked.end),
+        );
         let (name, id, class, org) = (&machine.name, &booked.id, booked.class, booked.org);
-        text += &format!("{name},{id},{start},{end},{class},{},{}\r\n", org.id, org.kind);
+        text += &format!(
+            "{name},{id},{start},{end},{class},{},{}\r\n",
+            org.id, org.kind
+        );
     }
     text
 }

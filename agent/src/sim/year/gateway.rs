@@ -195,7 +195,9 @@ impl Gateway {
         let folded = Folded::new(progress.recalled(extent));
         self.life = Some(Life { recorder, progress });
         if self.size() == 0 {
-            let genesis = self.genesis.genesis(&self.origin.site, &self.origin.gateway);
+            let genesis = self
+                .genesis
+                .genesis(&self.origin.site, &self.origin.gateway);
             self.write(at, genesis)?;
         }
         let boot = LeafBody::Boot(Boot {
@@ -398,7 +400,12 @@ impl Gateway {
     }
 
     /// Somebody at a machine checks in or out.
-    pub(super) fn visit(&mut self, at: i64, machine: &Identifier, deed: Deed) -> anyhow::Result<()> {
+    pub(super) fn visit(
+        &mut self,
+        at: i64,
+        machine: &Identifier,
+        deed: Deed,
+    ) -> anyhow::Result<()> {
         let machine = machine.clone();
         let now = self.clocks.stamp(at);
         let by = Some("keeper-1".to_owned());

@@ -129,7 +129,11 @@ pub(super) fn samples(
     let points = (0..count).zip(&map.points);
     let samples = points.map(|(point, said)| {
         let value = value(said.name.as_str(), phase, counted);
-        let reading = if is_linked { Ok(value) } else { Err(Bad::Timeout) };
+        let reading = if is_linked {
+            Ok(value)
+        } else {
+            Err(Bad::Timeout)
+        };
         Sample { point, reading }
     });
     samples.collect()

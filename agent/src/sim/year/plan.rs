@@ -11,11 +11,7 @@ use super::script::{
 };
 
 /// The slots of a day: begin and end as hours and minutes. Far enough apart that no window touches another.
-const SLOTS: [[(i64, i64); 2]; 3] = [
-    [(8, 30), (11, 30)],
-    [(13, 0), (15, 30)],
-    [(17, 0), (19, 0)],
-];
+const SLOTS: [[(i64, i64); 2]; 3] = [[(8, 30), (11, 30)], [(13, 0), (15, 30)], [(17, 0), (19, 0)]];
 
 /// How much of RUN an hour counter counts that somebody has tampered with, in thousandths.
 const COUNTS_HALF_PM: i64 = 500;
@@ -112,10 +108,7 @@ impl Planner<'_> {
     fn slots(&mut self, day: &Day, trick: Option<Trick>) {
         for (place, [begin, end]) in SLOTS.into_iter().enumerate() {
             let late = self.writer.rng.i64(0..3) * 5;
-            let (start, end) = (
-                day.at(begin.0, begin.1 + late),
-                day.at(end.0, end.1 - late),
-            );
+            let (start, end) = (day.at(begin.0, begin.1 + late), day.at(end.0, end.1 - late));
             if place == 0 && day.is_service() {
                 self.service(day);
             } else if place == 1 && day.kind == Kind::Work && self.writer.rng.u8(..12) == 0 {
@@ -217,7 +210,12 @@ impl Planner<'_> {
                 let (start, end) = (day.at(20, 30), day.at(22, 45));
                 self.book_own(start, end);
                 self.plant(Trick::LoweredThreshold, start, end);
-                self.pretend(from + 20 * MINUTE_MS, end - 10 * MINUTE_MS, 1_100, VALUE_TURNING);
+                self.pretend(
+                    from + 20 * MINUTE_MS,
+                    end - 10 * MINUTE_MS,
+                    1_100,
+                    VALUE_TURNING,
+                );
             }
             Some(_) | None if day.kind == Kind::Work && self.writer.rng.u8(..100) < 12 => {
                 let until = self.writer.near(day.at(21, 20), 40);

@@ -59,10 +59,7 @@ impl Trick {
                 "the agent was unplugged while bookings ran",
                 "预约进行期间程序被断开"
             ),
-            Self::ShortSessions => text!(
-                "many sessions of five minutes",
-                "大量五分钟的短时上机"
-            ),
+            Self::ShortSessions => text!("many sessions of five minutes", "大量五分钟的短时上机"),
             Self::HourCounter => text!(
                 "the machine's own hour counter counts half of what its RUN signal says",
                 "设备自带计时器只计到运行信号的一半"

@@ -74,7 +74,10 @@ impl Portal {
             iat: booked.issued / 1_000,
             exp: booked.end / 1_000 + PRESENTED_S,
         };
-        sign(&self.secret, &serde_json::to_vec(&claims).unwrap_or_default())
+        sign(
+            &self.secret,
+            &serde_json::to_vec(&claims).unwrap_or_default(),
+        )
     }
 
     /// What the portal has to say of a machine's bookings now.

@@ -41,7 +41,15 @@ fn leaves(dir: &Path) -> Vec<Leaf> {
             Some(_) => {
                 let mut widths: Vec<u64> = fs::read_dir(&path)
                     .unwrap()
-                    .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+                    .map(|entry| {
+                        entry
+                            .unwrap()
+                            .file_name()
+                            .to_str()
+                            .unwrap()
+                            .parse()
+                            .unwrap()
+                    })
                     .collect();
                 widths.sort_unstable();
                 let width = *widths.last().unwrap();
@@ -76,7 +84,10 @@ fn told(leaves: &[Leaf]) -> BTreeMap<Identifier, BTreeMap<Class, u64>> {
         let of = |state| said.ms.get(&state).copied().unwrap_or(0);
         let active = of(State::Run) + of(State::Setup) + of(State::Hold) - said.hold_over_ms;
         if active > 0 {
-            let class = classes[said.session.as_deref().expect("activity outside of sessions")];
+            let class = classes[said
+                .session
+                .as_deref()
+                .expect("activity outside of sessions")];
             let machine = told.entry(said.machine.clone()).or_default();
             *machine.entry(class).or_default() += active;
         }

@@ -83,7 +83,12 @@ impl Witness {
             let signatures = vec![self.gateway.sign(&text, at), self.key.sign(&text, at)];
             let note = Note { text, signatures }.to_string();
             let json = json!({"at": seen.wall, "note": note}).to_string();
-            let month = seen.wall.to_string().get(..7).unwrap_or_default().to_owned();
+            let month = seen
+                .wall
+                .to_string()
+                .get(..7)
+                .unwrap_or_default()
+                .to_owned();
             let mark = crc32fast::hash(json.as_bytes());
             *months.entry(month).or_default() += &format!("{mark:08x} {json}\n");
         }

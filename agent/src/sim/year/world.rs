@@ -27,7 +27,10 @@ const TOLD_EVERY: i64 = 1_440;
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Act {
     /// The machine changes, or the minute is full: it is read.
-    Read { machine: usize, is_change: bool },
+    Read {
+        machine: usize,
+        is_change: bool,
+    },
     Event(Event),
     /// The portal tells of bookings.
     Tell(usize),
@@ -62,7 +65,10 @@ impl World {
         let mut portal = Portal::new(site, id, keys.portal.clone());
         let mut machines = Vec::new();
         for (machine, script) in scripts {
-            let map = config.machines.iter().find(|map| map.machine == machine.name);
+            let map = config
+                .machines
+                .iter()
+                .find(|map| map.machine == machine.name);
             let Some(map) = map.cloned() else { continue };
             if machine.kind != Kind::Press {
                 portal.book(&machine.name, &script.booked);
@@ -278,7 +284,8 @@ impl World {
         ledger.sign()?;
         self.witness.cosign(ledger)?;
         let active = self.machines.iter();
-        let active = active.map(|(machine, _, watch)| (machine.name.clone(), watch.active_ms.clone()));
+        let active =
+            active.map(|(machine, _, watch)| (machine.name.clone(), watch.active_ms.clone()));
         Ok((ledger.size(), active.collect()))
     }
 
