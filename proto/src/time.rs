@@ -47,9 +47,64 @@ impl std::str::FromStr for Time {
     type Err = jiff::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(time) = written(text) {
+            return Ok(time);
+        }
         text.parse::<Timestamp>()
             .map(|stamp| Self::from_millis(stamp.as_millisecond()))
     }
+}
+
+/// A time as it is written here; none for whatever RFC 3339 allows beside that.
+fn written(text: &str) -> Option<Time> {
+    let number = |from: usize, to: usize| {
+        let digits = text.as_bytes().get(from..to)?;
+        digits.iter().try_fold(0_i64, |sum, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| sum * 10 + i64::from(digit - b'0'))
+        })
+    };
+    let marks = [
+        (4, b'-'),
+        (7, b'-'),
+        (10, b'T'),
+        (13, b':'),
+        (16, b':'),
+        (19, b'.'),
+        (23, b'Z'),
+    ];
+    let stands = |(place, mark): (usize, u8)| text.as_bytes().get(place) == Some(&mark);
+    if text.len() != 24 || !marks.into_iter().all(stands) {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    let fits = (1..=9998).contains(&year)
+        && (1..=days).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    if !fits {
+        return None;
+    }
+    // Years that begin in March, so that the day of a leap year comes last.
+    let (years, months) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let leaps = years / 4 - years / 100 + years / 400;
+    let days = years * 365 + leaps + (months * 153 + 2) / 5 + day - 1 - 719_468;
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    Some(Time::from_millis(seconds * 1000 + number(20, 23)?))
 }
 
 impl Serialize for Time {
@@ -81,7 +136,28 @@ impl JsonSchema for Time {
 
 #[cfg(test)]
 mod tests {
-    use super::Time;
+    use super::{Time, written};
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_the_same_both_ways(
+            millis in Time::MIN.as_millis()..Time::MAX.as_millis(),
+            place in 0..24_usize,
+            digit in prop::sample::select(b"0123456789-T:.Z ".to_vec()),
+        ) {
+            let mut text = Time::from_millis(millis).to_string();
+            if !text.starts_with("9999") {
+                prop_assert_eq!(written(&text), Some(Time::from_millis(millis)));
+            }
+            text.replace_range(place..=place, char::from(digit).encode_utf8(&mut [0; 4]));
+            if let Some(time) = written(&text) {
+                let other = text.parse::<Timestamp>().unwrap();
+                prop_assert_eq!(time.as_millis(), other.as_millisecond(), "{}", text);
+            }
+        }
+    }
 
     #[test]
     fn is_written_with_three_decimals_and_read_back() {

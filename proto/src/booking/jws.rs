@@ -143,6 +143,20 @@ pub(super) fn unverified(token: &str) -> Option<Vec<u8>> {
     decode(parts.payload)
 }
 
+/// The key that a token names, and what it says, whoever signed it.
+///
+/// # Errors
+///
+/// Whatever has not exactly the form of a compact JWS with EdDSA.
+pub(crate) fn said(token: &str, bytes_max: usize) -> Result<(String, Vec<u8>), JwsError> {
+    let parts = Parts::of(token, bytes_max)?;
+    let header = decode(parts.header).ok_or(JwsError::Form)?;
+    let header = read_header(&header)?;
+    let payload = decode(parts.payload).ok_or(JwsError::Form)?;
+    decode(parts.signature).ok_or(JwsError::Form)?;
+    Ok((header.kid, payload))
+}
+
 struct Parts<'a> {
     /// Header and payload, as they are signed.
     signed: &'a str,
@@ -179,7 +193,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Whether JSON is an object: a list would be read as the fields of one in their order.
-pub(super) fn is_object(json: &[u8]) -> bool {
+pub(crate) fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().first() == Some(&b'{')
 }
 

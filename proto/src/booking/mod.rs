@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 pub use book::{Book, BookRecord, Received};
 pub use jwk::{IssuerKey, IssuerSecret, JwkError, KID_CHARS_MAX, thumbprint};
 pub use jws::{JwsError, MESSAGE_BYTES_MAX, TOKEN_BYTES_MAX, Verified, sign, verify};
+pub(crate) use jws::{is_object, said};
 pub use organisations::{ORGANISATIONS_MAX, Organisations, OrganisationsError};
 pub use page::BOOKINGS_MAX;
 pub use token::{AHEAD_MS_MAX, DURATION_MS_MAX, TEXT_CHARS_MAX};

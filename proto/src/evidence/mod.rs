@@ -2,13 +2,35 @@
 //!
 //! `proto/EVIDENCE.md` says all of it for whoever writes another verifier.
 
+mod archive;
+mod differences;
+mod entry;
+mod findings;
 mod grade;
 mod manifest;
+mod read;
+#[cfg(any(test, feature = "sample"))]
+pub mod sample;
+mod say;
+mod tally;
 mod totals;
+mod trust;
 mod verdict;
+mod write;
 
+pub use archive::ArchiveError;
+pub use differences::differences;
+pub use entry::{BUNDLE_BYTES_MAX, ENTRIES_MAX, Entry, tiles};
+pub use findings::{FINDINGS_TOLD_MAX, Findings};
 pub use grade::{Grade, Why};
 pub use manifest::{ConsistencyProof, RangeProof, SessionProof, SessionProofs};
 pub use manifest::{FileEntry, MANIFEST_KIND, Manifest, PART_LEAVES};
+pub use read::{Bundle, BundleError, EntryFault, ManifestError, read_manifest};
+pub use say::{Language, Said, UnknownLanguage};
+pub use tally::{Scope, SessionPlace, Sight, Tallied, Tally, TreeEnd, Witnessed};
+pub use tally::{TALLY_BYTES_MAX, TALLY_TOKEN_BYTES_MAX};
 pub use totals::{MachineTotals, SessionTotals, TOTALS_KIND, Totals};
+pub use trust::{ApprovedMap, Trust, TrustError, TrustedGateway, TrustedIssuer, TrustedWitness};
+pub use trust::{TRUST_BYTES_MAX, Validity};
 pub use verdict::{Check, CheckResult, Status, Verdict, Verification};
+pub use write::{WriteError, Writer};

@@ -4,6 +4,10 @@
 //! what each usage leaf says by state is what the state leaves say, to the millisecond; every session begins
 //! once, ends once, and contains its usage. Leaves come in the order of their indexes and are not kept: memory
 //! follows the machines, the sessions that run, and the state changes that no usage leaf covers yet.
+//!
+//! A check that begins in the middle of a ledger does not know what came before: a machine's time begins with its
+//! first usage or gap leaf then, and what usage leaves say by state is held against the state leaves from the
+//! onset of the first of these on.
 
 mod fault;
 mod machine;
@@ -23,9 +27,25 @@ const TOLD_MAX: usize = 100;
 /// Boots whose clock's last letter is remembered.
 const BOOTS_MAX: usize = 64;
 
+/// Machines of a ledger at most: as many as a gateway can be configured with.
+const MACHINES_MAX: usize = 10_000;
+
+/// What is checked, and from where on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Part {
+    /// Everything, from the ledger's first leaf on.
+    #[default]
+    Whole,
+    /// Time alone, from the ledger's first leaf on: sessions and bookings are somebody else's to check.
+    Time,
+    /// Time alone, from a later leaf on.
+    TimeSince,
+}
+
 /// The check, leaf by leaf.
 #[derive(Clone, Debug, Default)]
 pub struct Conservation {
+    part: Part,
     machines: BTreeMap<Identifier, Machine>,
     boots: VecDeque<(String, ClockStatus)>,
     report: Report,
@@ -57,6 +77,14 @@ impl Report {
 }
 
 impl Conservation {
+    /// A check of time alone, from this leaf on. Sessions and bookings are not looked at.
+    pub fn of_time(first: u64) -> Self {
+        Self {
+            part: if first == 0 { Part::Time } else { Part::TimeSince },
+            ..Self::default()
+        }
+    }
+
     /// Takes in the next leaf.
     pub fn take(&mut self, leaf: &Leaf) {
         let Leaf { head, body } = leaf;
@@ -71,7 +99,15 @@ impl Conservation {
             self.letter(&head.boot, said.status);
         }
         let Some(name) = body.machine() else { return };
-        let machine = self.machines.entry(name.clone()).or_default();
+        if !self.machines.contains_key(name) {
+            if self.machines.len() >= MACHINES_MAX {
+                let (index, machine) = (head.index, name.clone());
+                let fault = Fault::Machines(MACHINES_MAX);
+                return self.report.tell(Violation { index, machine, fault });
+            }
+            self.machines.insert(name.clone(), Machine::new(self.part));
+        }
+        let Some(machine) = self.machines.get_mut(name) else { return };
         let boots = &self.boots;
         let clock_of = |boot: &str| {
             let mut known = boots.iter().rev();

@@ -92,6 +92,9 @@ pub enum Fault {
     /// More changes than a check can keep that no usage leaf covers.
     #[error("more than {0} changes of state that no usage leaf covers")]
     Changes(usize),
+    /// More machines than a gateway has.
+    #[error("more than {0} machines")]
+    Machines(usize),
     /// A session that begins again.
     #[error("session {0} begins a second time")]
     Again(String),

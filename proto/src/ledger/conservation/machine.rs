@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::Part;
 use super::fault::Fault;
 use crate::ledger::{GapLeaf, LeafBody, LeafHead, SessionEvent, SessionLeaf, StateLeaf, UsageLeaf};
 use crate::{ClockStatus, State};
 
-/// Changes of state that no usage leaf covers, kept at most: a day of ten a second.
-const CHANGES_MAX: usize = 1 << 20;
+/// Changes of state that no usage leaf covers, kept at most: an hour of eighteen a second, and usage is written
+/// each hour.
+const CHANGES_MAX: usize = 1 << 16;
+
+/// Gaps whose length is not known yet, kept at most.
+const OPEN_GAPS_MAX: usize = 1 << 12;
 
 /// Ids of sessions and bookings that are over, kept at most: years of them.
 const OVER_MAX: usize = 1 << 16;
@@ -34,6 +39,10 @@ pub struct Totals {
 /// What is known of one machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Machine {
+    part: Part,
+    /// Where the check began later than the machine: the onset of the first change that was seen. What came
+    /// before it is not known.
+    known_since: Option<i64>,
     /// Up to when time is accounted for, and on which boot's clock.
     cursor: Option<(String, u64)>,
     /// Changes of state on that clock, the last one before the cursor and those after it.
@@ -87,6 +96,13 @@ impl Over {
 }
 
 impl Machine {
+    pub(super) fn new(part: Part) -> Self {
+        Self {
+            part,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn totals(mut self) -> Totals {
         self.totals.gaps_open = u64::try_from(self.open_gaps.len()).unwrap_or(u64::MAX);
         self.totals
@@ -102,7 +118,8 @@ impl Machine {
             let since = i64::try_from(head.mono_ms.saturating_sub(gap.end_ms)).unwrap_or(i64::MAX);
             let end = head.at.as_millis().saturating_sub(since);
             let length_ms = end.saturating_sub(gap.from_wall_ms);
-            self.totals.gap_ms += u64::try_from(length_ms).unwrap_or(0);
+            let length_ms = u64::try_from(length_ms).unwrap_or(0);
+            self.totals.gap_ms = self.totals.gap_ms.saturating_add(length_ms);
         }
     }
 
@@ -117,6 +134,7 @@ impl Machine {
             LeafBody::State(leaf) => self.take_state(head, leaf, faults),
             LeafBody::Usage(leaf) => self.take_usage(head, leaf, faults),
             LeafBody::Gap(leaf) => self.take_gap(head, leaf, clock_of, faults),
+            LeafBody::Session(_) | LeafBody::Booking(_) if self.part != Part::Whole => {}
             LeafBody::Session(leaf) => self.take_session(head, leaf, faults),
             LeafBody::Booking(leaf) => {
                 self.totals.outcomes += 1;
@@ -142,15 +160,21 @@ impl Machine {
             let said = leaf.from;
             faults.push(Fault::Chain { said, known });
         }
-        self.state = Some(leaf.to);
-        let Some((boot, cursor_ms)) = &self.cursor else {
+        let is_first = self.state.replace(leaf.to).is_none();
+        if is_first && self.part == Part::TimeSince {
+            self.known_since = Some(leaf.since_ms);
+        }
+        if self.cursor.is_none() && self.part != Part::TimeSince {
             // The machine's time begins with its first state.
             let begin_ms = u64::try_from(leaf.since_ms).unwrap_or(0);
             self.cursor = Some((head.boot.clone(), begin_ms));
             self.changes.push_back((leaf.since_ms, leaf.to));
             return;
+        }
+        let (boot, cursor_ms) = match &self.cursor {
+            Some((boot, cursor_ms)) => (boot, i64::try_from(*cursor_ms).unwrap_or(i64::MAX)),
+            None => (&head.boot, i64::MIN),
         };
-        let cursor_ms = i64::try_from(*cursor_ms).unwrap_or(i64::MAX);
         let newest_ms = self
             .changes
             .back()
@@ -178,7 +202,7 @@ impl Machine {
         let (from_ms, to_ms) = (leaf.mono_from_ms, leaf.mono_to_ms);
         self.follow(boot, from_ms, to_ms, faults);
         let length_ms = to_ms.saturating_sub(from_ms);
-        let sum_ms = leaf.ms.values().sum();
+        let sum_ms = leaf.ms.values().fold(0_u64, |sum, ms| sum.saturating_add(*ms));
         if sum_ms != length_ms {
             faults.push(Fault::Sum { sum_ms, length_ms });
         }
@@ -189,12 +213,14 @@ impl Machine {
         if leaf.hold_over_ms > leaf.ms.get(&State::Hold).copied().unwrap_or(0) {
             faults.push(Fault::Hold);
         }
+        let is_known = self.knows(from_ms);
         let known = self.states(from_ms, to_ms);
         for state in State::ALL {
             let said_ms = leaf.ms.get(&state).copied().unwrap_or(0);
             let known_ms = known.get(&state).copied().unwrap_or(0);
-            *self.totals.ms.entry(state).or_default() += said_ms;
-            if said_ms != known_ms {
+            let total = self.totals.ms.entry(state).or_default();
+            *total = total.saturating_add(said_ms);
+            if said_ms < known_ms || (is_known && said_ms > known_ms) {
                 faults.push(Fault::States {
                     state,
                     said_ms,
@@ -202,9 +228,26 @@ impl Machine {
                 });
             }
         }
-        if let Some(id) = &leaf.session {
+        if let Some(id) = leaf.session.as_ref().filter(|_| self.part == Part::Whole) {
             self.use_session(id, boot, from_ms, to_ms, faults);
         }
+    }
+
+    /// Whether all changes after this moment were seen.
+    fn knows(&self, from_ms: u64) -> bool {
+        match (self.part, self.known_since) {
+            (Part::Whole | Part::Time, _) => true,
+            (Part::TimeSince, None) => self.state.is_some(),
+            (Part::TimeSince, Some(since_ms)) => {
+                i64::try_from(from_ms).is_ok_and(|from_ms| from_ms >= since_ms)
+            }
+        }
+    }
+
+    /// Another boot's clock: the changes on the one before mean nothing on it.
+    fn forget_changes(&mut self) {
+        self.changes.clear();
+        self.known_since = None;
     }
 
     /// Checks that a span follows what is accounted for, and goes on to its end.
@@ -271,22 +314,24 @@ impl Machine {
                 let said_ms = leaf.ms;
                 faults.push(Fault::Gap { said_ms, length_ms });
             }
-            self.totals.gap_ms += length_ms;
+            self.totals.gap_ms = self.totals.gap_ms.saturating_add(length_ms);
         } else if let Some(ms) = leaf.ms {
-            self.totals.gap_ms += ms;
-            self.changes.clear();
+            self.totals.gap_ms = self.totals.gap_ms.saturating_add(ms);
+            self.forget_changes();
         } else {
             let was_trusted =
                 clock_of(&leaf.from_boot).is_some_and(|clock| clock != ClockStatus::U);
             if leaf.clock != ClockStatus::U && was_trusted {
                 faults.push(Fault::Untold);
             }
-            self.open_gaps.push(OpenGap {
-                boot: head.boot.clone(),
-                from_wall_ms: leaf.from.as_millis(),
-                end_ms: to_ms,
-            });
-            self.changes.clear();
+            if self.open_gaps.len() < OPEN_GAPS_MAX {
+                self.open_gaps.push(OpenGap {
+                    boot: head.boot.clone(),
+                    from_wall_ms: leaf.from.as_millis(),
+                    end_ms: to_ms,
+                });
+            }
+            self.forget_changes();
         }
         self.cursor = Some((head.boot.clone(), to_ms));
     }

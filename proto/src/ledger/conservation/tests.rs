@@ -267,3 +267,55 @@ fn sessions_and_gaps_that_do_not_add_up_are_named() {
         "beyond the full UTC hour",
     );
 }
+
+/// What a check that begins at a leaf says of the leaves from there on.
+fn since(leaves: &[Leaf], first: usize) -> Report {
+    let mut check = Conservation::of_time(first as u64);
+    for leaf in &leaves[first..] {
+        check.take(leaf);
+    }
+    check.report()
+}
+
+#[test]
+fn a_check_may_begin_anywhere_in_a_sound_ledger() {
+    let leaves = sound();
+    for first in 0..leaves.len() {
+        assert_eq!(since(&leaves, first).violations, [], "from leaf {first} on");
+    }
+    let leaves = crate::evidence::sample::Sample::new().leaves;
+    for first in (0..leaves.len()).step_by(64) {
+        assert_eq!(since(&leaves, first).violations, [], "from leaf {first} on");
+    }
+}
+
+#[test]
+fn what_is_wrong_after_the_begin_is_found_wherever_the_check_began() {
+    let leaves = crate::evidence::sample::Sample::new().leaves;
+    let is_long = |leaf: &&Leaf| {
+        matches!(&leaf.body, LeafBody::Usage(usage) if usage.ms.len() > 1 && leaf.head.index > 600)
+    };
+    let at = leaves.iter().find(is_long).unwrap().head.index as usize;
+    let check = |name: &str, change: fn(&mut UsageLeaf)| {
+        let mut leaves = leaves.clone();
+        if let LeafBody::Usage(usage) = &mut leaves[at].body {
+            change(usage);
+        }
+        for first in [0, 256, 512] {
+            let report = since(&leaves, first);
+            assert_ne!(report.violations_count, 0, "{name} from leaf {first} on");
+            assert!(report.violations[0].index >= at as u64, "{name}: {report:?}");
+        }
+    };
+    check("a span that begins later", |usage| usage.mono_from_ms += 1);
+    check("a span that ends later", |usage| usage.mono_to_ms += 1);
+    check("time of another state", |usage| {
+        let [(one, _), (other, _)] = [usage.ms.first_key_value(), usage.ms.last_key_value()]
+            .map(|entry| entry.map(|(state, ms)| (*state, *ms)).unwrap());
+        *usage.ms.get_mut(&one).unwrap() -= 1;
+        *usage.ms.get_mut(&other).unwrap() += 1;
+    });
+    check("more time than passed", |usage| {
+        *usage.ms.values_mut().next().unwrap() += 1;
+    });
+}

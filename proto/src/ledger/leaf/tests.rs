@@ -86,3 +86,81 @@ fn what_is_no_leaf_is_refused() {
         LeafError::TooLong(_)
     ));
 }
+
+mod both_ways {
+    use proptest::prelude::*;
+
+    use super::super::{Leaf, read};
+    use crate::evidence::sample::Sample;
+    use crate::ledger::jcs;
+
+    fn other(bytes: &[u8]) -> Option<Leaf> {
+        jcs::check(bytes).ok()?;
+        serde_json::from_slice(bytes).ok()
+    }
+
+    #[test]
+    fn every_leaf_of_a_ledger_is_read_fast_and_the_same() {
+        for leaf in Sample::new().leaves {
+            let bytes = leaf.to_bytes().unwrap();
+            assert_eq!(read::fast(&bytes).as_ref(), Some(&leaf));
+            assert_eq!(other(&bytes).as_ref(), Some(&leaf));
+        }
+    }
+
+    fn changed() -> impl Strategy<Value = Vec<u8>> {
+        let leaves: Vec<Vec<u8>> = {
+            let leaves = Sample::new().leaves;
+            leaves.iter().map(|leaf| leaf.to_bytes().unwrap()).collect()
+        };
+        let word = prop::sample::select(vec![
+            "null",
+            "0",
+            "-1",
+            "9007199254740991",
+            "9007199254740992",
+            "\"\"",
+            "\"x\"",
+            "[]",
+            "{}",
+            "{\"RUN\":1}",
+            "\"RUN\"",
+            "{\"RUN\":null}",
+            "[\"1\",\"2\",\"1\",0]",
+            "256",
+            "\"EXT\"",
+            "\"2026-03-02T00:00:00Z\"",
+        ]);
+        let place = any::<prop::sample::Index>();
+        (any::<prop::sample::Index>(), place, word, 0..3).prop_map(
+            move |(leaf, place, word, kind)| {
+                let text = String::from_utf8(leaves[leaf.index(leaves.len())].clone()).unwrap();
+                let mut value: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(&text).unwrap();
+                let keys: Vec<String> = value.keys().cloned().collect();
+                let key = &keys[place.index(keys.len())];
+                let word = serde_json::from_str(word).unwrap();
+                match kind {
+                    0 => drop(value.insert(key.clone(), word)),
+                    1 => drop(value.remove(key)),
+                    _ => drop(value.insert(format!("{key}x"), word)),
+                }
+                let value = serde_json::Value::Object(value);
+                jcs::canonical(&value).unwrap_or_else(|_| value.to_string().into_bytes())
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_changed_is_read_alike_or_not_at_all(bytes in changed()) {
+            let (fast, other) = (read::fast(&bytes), other(&bytes));
+            if fast.is_some() {
+                prop_assert_eq!(fast, other);
+            } else if let Some(leaf) = other {
+                // Only a type that is told by its number is left to the other way.
+                prop_assert!(!String::from_utf8_lossy(&bytes).contains("\"type\":\""), "{:?}", leaf);
+            }
+        }
+    }
+}
