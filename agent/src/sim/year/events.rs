@@ -78,8 +78,10 @@ pub(super) fn events(days: &[Day], schedule: Schedule) -> Vec<(i64, Event)> {
         events.push((day.at(7, 10), lost));
         events.push((day.at(7, 10) + 2 * DAY_MS, set(ClockStatus::S)));
     }
-    for day in schedule.unplugged(days) {
-        events.push((day.at(9, 0), Event::Cut));
+    for (place, day) in schedule.unplugged(days).iter().enumerate() {
+        // Before anybody comes, or while they work.
+        let minute = if place % 2 == 0 { 8 } else { 52 };
+        events.push((day.at(8, minute), Event::Cut));
         events.push((day.at(11, 50), Event::Start { is_boot: true }));
     }
     if let Some(day) = schedule.workday(days, LOWERED_PM) {

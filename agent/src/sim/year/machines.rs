@@ -93,7 +93,7 @@ impl Machine {
         all.get(place).copied().unwrap_or(0)
     }
 
-    /// Its state between two uses on a working day, and at night.
+    /// Its state at night and on days of rest.
     pub(super) fn night(&self) -> State {
         match self.kind {
             Kind::Furnace => State::Idle,

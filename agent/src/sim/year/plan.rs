@@ -75,9 +75,9 @@ impl Planner<'_> {
             self.writer.counts_pm = COUNTS_HALF_PM;
         }
         match day.kind {
-            Kind::Rest => return self.writer.put(day.at(0, 30), State::Off, None),
+            Kind::Rest => return self.writer.put(day.at(0, 30), machine.night(), None),
             Kind::Half if self.writer.rng.u8(..10) >= 4 => {
-                return self.writer.put(day.at(0, 30), State::Off, None);
+                return self.writer.put(day.at(0, 30), machine.night(), None);
             }
             Kind::Half | Kind::Work => {}
         }
@@ -150,7 +150,8 @@ impl Planner<'_> {
             0..72 => Course::Usual,
             72..80 => Course::Over,
             80..87 => Course::Early,
-            87..93 => Course::Fault,
+            87..91 => Course::Fault,
+            91..93 => Course::LongFault,
             _ => Course::Absent,
         };
         let (is_portal, is_late) = (rng.u8(..5) == 0, rng.u8(..40) == 0);

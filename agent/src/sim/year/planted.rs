@@ -148,7 +148,7 @@ impl Schedule {
         is_press && self.is_within(day, 500, 1_000)
     }
 
-    /// Days on which the agent is unplugged from nine to noon.
+    /// Days on which the agent is unplugged in the morning, until noon.
     pub(super) fn unplugged(self, days: &[Day]) -> Vec<Day> {
         let parts = [150, 340, 560, 760];
         let mut found: Vec<Day> = Vec::new();

@@ -102,6 +102,8 @@ pub(super) enum Course {
     Early,
     /// The machine breaks down.
     Fault,
+    /// The machine breaks down, for the most of it.
+    LongFault,
     /// Nobody comes.
     Absent,
 }
@@ -176,15 +178,21 @@ impl Writer<'_> {
         let ready = start + self.rng.i64(-20 * MINUTE_MS..10 * MINUTE_MS);
         let until = match course {
             Course::Absent => return,
-            Course::Usual | Course::Fault => end - self.rng.i64(MINUTE_MS..12 * MINUTE_MS),
+            Course::Usual | Course::Fault | Course::LongFault => {
+                end - self.rng.i64(MINUTE_MS..12 * MINUTE_MS)
+            }
             Course::Over => end - 3 * MINUTE_MS,
             Course::Early => start + (end - start) * self.rng.i64(30..55) / 100,
         };
-        if course == Course::Fault {
+        if matches!(course, Course::Fault | Course::LongFault) {
             let broken = start + (end - start) / 4 + self.rng.i64(0..10 * MINUTE_MS);
             self.work(ready, broken, class);
             self.put(broken, State::Down, None);
-            let mended = broken + self.rng.i64(25 * MINUTE_MS..70 * MINUTE_MS);
+            let mended = if course == Course::Fault {
+                broken + self.rng.i64(20 * MINUTE_MS..45 * MINUTE_MS)
+            } else {
+                until
+            };
             let mended = mended.min(until - 5 * MINUTE_MS);
             self.put(mended, State::Idle, None);
             self.work(mended + 4 * MINUTE_MS, until, class);
