@@ -72,3 +72,66 @@ fn shown(value: &Value) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::differences;
+    use crate::evidence::{Check, Language, Status, Totals, say::said};
+
+    #[test]
+    fn each_value_that_differs_is_named() {
+        let text = include_str!("tally/tests/golden.json");
+        let made: Totals = serde_json::from_str(text).unwrap();
+        assert_eq!(differences(&made, &made).status(), Status::Ok);
+        let check = |from: &str, to: &str, expected: &[&str]| {
+            let changed = text.replacen(from, to, 1);
+            assert_ne!(changed, text, "{from}");
+            let said: Totals = serde_json::from_str(&changed).unwrap();
+            let found = differences(&said, &made);
+            let result = found.result(Check::Totals, Language::En, || said!("", ""));
+            assert_eq!(result.status, Status::Failed);
+            assert_eq!(result.said, expected);
+        };
+        check(
+            r#""active_ms": 6900000"#,
+            r#""active_ms": 9900000"#,
+            &["report.json/machines/m/active_ms: the report says 9900000, the leaves give 6900000"],
+        );
+        check(
+            r#""D": 6300000"#,
+            r#""A": 6300000"#,
+            &[
+                "report.json/machines/m/hours/EXT/D: the report says null, the leaves give 6300000",
+                "report.json/machines/m/hours/EXT/A: the report says 6300000, the leaves give null",
+            ],
+        );
+        check(
+            r#""late","#,
+            "",
+            &[
+                "report.json/machines/m/sessions/x/why/1: the report says \"map\", the leaves give \"late\"",
+                "report.json/machines/m/sessions/x/why/2: the report says null, the leaves give \"map\"",
+            ],
+        );
+        check(
+            r#""org": null"#,
+            r#""org": "org-1""#,
+            &[
+                "report.json/machines/n/sessions/y/org: the report says \"org-1\", the leaves give null",
+            ],
+        );
+        check(
+            r#""first": 0"#,
+            r#""first": 256"#,
+            &["report.json/first: the report says 256, the leaves give 0"],
+        );
+        let mut said = made.clone();
+        said.machines.pop();
+        let found = differences(&said, &made);
+        let result = found.result(Check::Totals, Language::ZhCn, || said!("", ""));
+        assert_eq!(
+            result.said,
+            ["report.json/machines/n：报告为 null，而台账记录得出 {…20…}"]
+        );
+    }
+}

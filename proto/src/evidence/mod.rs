@@ -16,6 +16,7 @@ mod tally;
 mod totals;
 mod trust;
 mod verdict;
+mod verify;
 mod write;
 
 pub use archive::ArchiveError;
@@ -33,4 +34,5 @@ pub use totals::{MachineTotals, SessionTotals, TOTALS_KIND, Totals};
 pub use trust::{ApprovedMap, Trust, TrustError, TrustedGateway, TrustedIssuer, TrustedWitness};
 pub use trust::{TRUST_BYTES_MAX, Validity};
 pub use verdict::{Check, CheckResult, Status, Verdict, Verification};
+pub use verify::{verify, verify_bytes};
 pub use write::{WriteError, Writer};

@@ -281,18 +281,38 @@ impl Sealed {
     /// Inflates it whole and compares length and hash.
     pub(super) fn open(&self) -> Result<Vec<u8>, EntryFault> {
         let bytes = inflate(&self.packed, self.file.bytes)?;
-        self.compare(&Sha256::digest(&bytes))?;
-        Ok(bytes)
+        let hash = Sha256::digest(&bytes);
+        let fault = self.compare(false, self.file.bytes, &hash);
+        fault.map_or(Ok(bytes), Err)
     }
 
-    fn compare(&self, hash: &[u8]) -> Result<(), EntryFault> {
+    /// Inflates it piece by piece, not further than one byte beyond what the manifest says.
+    pub(super) fn reader(&self) -> Box<dyn Read + '_> {
+        Box::new(self.packed.reader().take(self.file.bytes.saturating_add(1)))
+    }
+
+    /// What is wrong with what was read: nothing, if it has the length and the hash of the manifest.
+    pub(super) fn compare(&self, is_bad: bool, found: u64, hash: &[u8]) -> Option<EntryFault> {
+        let said = self.file.bytes;
+        if is_bad {
+            return Some(EntryFault::Inflate);
+        }
+        if found != said {
+            return Some(EntryFault::Length { found, said });
+        }
         let found = hex(hash);
         let said = &self.file.sha256;
-        if found == *said {
-            return Ok(());
-        }
-        let said = said.chars().take(64).collect();
-        Err(EntryFault::Hash { found, said })
+        let said: String = said.chars().take(64).collect();
+        (found != said).then_some(EntryFault::Hash { found, said })
+    }
+
+    /// Reads it through and gives its hash: for entries of which nothing else is asked.
+    pub(super) fn digest(&self) -> Result<[u8; 32], EntryFault> {
+        let mut hash = Sha256::new();
+        let copied = std::io::copy(&mut self.reader(), &mut hash);
+        let digest: [u8; 32] = hash.finalize().into();
+        let (is_bad, found) = (copied.is_err(), copied.unwrap_or(0));
+        self.compare(is_bad, found, &digest).map_or(Ok(digest), Err)
     }
 }
 

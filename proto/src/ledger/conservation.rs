@@ -80,7 +80,11 @@ impl Conservation {
     /// A check of time alone, from this leaf on. Sessions and bookings are not looked at.
     pub fn of_time(first: u64) -> Self {
         Self {
-            part: if first == 0 { Part::Time } else { Part::TimeSince },
+            part: if first == 0 {
+                Part::Time
+            } else {
+                Part::TimeSince
+            },
             ..Self::default()
         }
     }
@@ -103,11 +107,17 @@ impl Conservation {
             if self.machines.len() >= MACHINES_MAX {
                 let (index, machine) = (head.index, name.clone());
                 let fault = Fault::Machines(MACHINES_MAX);
-                return self.report.tell(Violation { index, machine, fault });
+                return self.report.tell(Violation {
+                    index,
+                    machine,
+                    fault,
+                });
             }
             self.machines.insert(name.clone(), Machine::new(self.part));
         }
-        let Some(machine) = self.machines.get_mut(name) else { return };
+        let Some(machine) = self.machines.get_mut(name) else {
+            return;
+        };
         let boots = &self.boots;
         let clock_of = |boot: &str| {
             let mut known = boots.iter().rev();

@@ -152,6 +152,11 @@ impl VerifierKey {
     }
 }
 
+/// What both keys sign when one follows the other: four lines.
+pub fn change_text(origin: &str, old: &VerifierKey, new: &VerifierKey) -> String {
+    format!("lineside key change\n{origin}\n{old}\n{new}\n")
+}
+
 fn cosigned_text(seconds: u64, text: &str) -> String {
     format!("cosignature/v1\ntime {seconds}\n{text}")
 }

@@ -89,8 +89,24 @@ impl Range {
     }
 
     /// Appends a leaf by its hash. `seen` is told of each node that is complete now, the leaf's own first.
-    pub fn push(&mut self, leaf: Hash, mut seen: impl FnMut(u8, u64, Hash)) {
-        let (mut level, mut index, mut node) = (0_u8, self.size, leaf);
+    pub fn push(&mut self, leaf: Hash, seen: impl FnMut(u8, u64, Hash)) {
+        self.push_node(0, leaf, seen);
+    }
+
+    /// Appends the leaves of a perfect subtree by its root; says whether it can stand here: the size must be a
+    /// multiple of its leaves. `seen` is told of each node that is complete now, the subtree's own first.
+    pub fn push_node(
+        &mut self,
+        level: u8,
+        node: Hash,
+        mut seen: impl FnMut(u8, u64, Hash),
+    ) -> bool {
+        let leaves = 1_u64.checked_shl(u32::from(level)).unwrap_or(0);
+        let fits = leaves > 0 && self.size % leaves == 0;
+        let Some(size) = self.size.checked_add(leaves).filter(|_| fits) else {
+            return false;
+        };
+        let (mut level, mut index, mut node) = (level, self.size / leaves, node);
         seen(level, index, node);
         while index % 2 == 1 {
             let Some(left) = self.peaks.pop() else { break };
@@ -100,7 +116,8 @@ impl Range {
             seen(level, index, node);
         }
         self.peaks.push(node);
-        self.size += 1;
+        self.size = size;
+        true
     }
 
     /// The root.

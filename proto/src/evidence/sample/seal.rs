@@ -7,8 +7,8 @@ use std::io::Cursor;
 use super::Sample;
 use super::city::{MAP, ORIGIN, map_text, named};
 use crate::evidence::{
-    ConsistencyProof, MANIFEST_KIND, Manifest, PART_LEAVES, RangeProof, SessionProof,
-    SessionProofs, TOTALS_KIND, Totals, WriteError, Writer, tiles,
+    ConsistencyProof, MANIFEST_KIND, Manifest, PART_LEAVES, RangeProof, Scope, SessionProof,
+    SessionProofs, Sight, Tally, Totals, TreeEnd, WriteError, Writer, tiles,
 };
 use crate::ledger::note::Note;
 use crate::ledger::tile::{HEIGHT, Kind, WIDTH};
@@ -136,7 +136,7 @@ impl Sample {
             let nodes = (from..from + tile.width).map(|at| tree.node(HEIGHT * level, at));
             files.insert(tile.to_string(), nodes.flat_map(|hash| hash.0).collect());
         }
-        let report = self.report(plan, &tree);
+        let report = self.report(plan, &tree, &files);
         files.insert("report.json".to_owned(), serde_json::to_vec(&report)?);
         Ok((self.manifest(plan), files))
     }
@@ -251,22 +251,32 @@ impl Sample {
         files.insert("HOW-TO-VERIFY.zh-CN.txt".to_owned(), how.into());
     }
 
-    fn report(&self, plan: &Plan, tree: &Tree) -> Totals {
+    fn report(&self, plan: &Plan, tree: &Tree, files: &Files) -> Totals {
         let (site, gateway) = place();
-        Totals {
-            v: 1,
-            kind: TOTALS_KIND.to_owned(),
+        let mut tally = Tally::new(Scope {
             site,
             gateway,
             origin: ORIGIN.to_owned(),
             from: plan.from,
             to: plan.to,
             first: plan.first,
+        });
+        for (path, text) in files {
+            if path.starts_with("tokens/") {
+                tally.take_token(text);
+            }
+        }
+        for leaf in &self.leaves {
+            if (plan.first..plan.end).contains(&leaf.head.index) {
+                tally.take(leaf);
+            }
+        }
+        let end = TreeEnd {
             end: plan.end,
             size: plan.size,
-            root: tree.root(plan.size).to_string(),
-            machines: Vec::new(),
-        }
+            root: tree.root(plan.size),
+        };
+        tally.finish(&end, &Sight::default()).totals
     }
 }
 

@@ -125,13 +125,13 @@ impl Scene<'_> {
     pub(super) fn closes(&mut self, machine: &mut Machine, leaf: &SessionLeaf) {
         let id = &leaf.session;
         let runs = machine.running.as_ref() == Some(id);
-        let is_over = machine.get(id).is_some_and(|known| known.end.is_some());
-        if is_over {
-            self.breaks(said!(
+        if machine.get(id).is_some_and(|known| known.end.is_some()) {
+            return self.breaks(said!(
                 "session {id} ends a second time",
                 "上机记录 {id} 第二次结束"
             ));
-        } else if !runs && !self.may_run(machine) {
+        }
+        if !runs && !self.may_run(machine) {
             self.breaks(said!(
                 "session {id} ends and does not run",
                 "上机记录 {id} 未在进行，却结束"
@@ -153,7 +153,7 @@ impl Scene<'_> {
         let Some(session) = machine.session(id, self.room) else {
             return;
         };
-        if !is_over && self.room.take(room) {
+        if self.room.take(room) {
             session.begin = session.begin.take().or(Some(begin));
             session.end = Some(end);
             if !session.is_bound {

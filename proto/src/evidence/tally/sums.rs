@@ -90,14 +90,15 @@ impl Sums {
             None => &mut energy.idle,
         };
         add(of, rises);
-        let length_ms = length(span.leaf);
-        if run_ms > 0 && run_ms == length_ms {
+        let mut others = span.leaf.ms.iter();
+        let is_run = others.all(|(state, ms)| *state == State::Run || *ms == 0);
+        if is_run && run_ms > 0 {
             add(&mut energy.run, rises);
             add(&mut energy.run_ms, run_ms);
         }
         if span.active_ms == 0 {
             add(&mut self.base.rises_mwh, rises);
-            add(&mut self.base.ms, length_ms);
+            add(&mut self.base.ms, length(span.leaf));
         }
     }
 

@@ -202,7 +202,10 @@ impl Machine {
         let (from_ms, to_ms) = (leaf.mono_from_ms, leaf.mono_to_ms);
         self.follow(boot, from_ms, to_ms, faults);
         let length_ms = to_ms.saturating_sub(from_ms);
-        let sum_ms = leaf.ms.values().fold(0_u64, |sum, ms| sum.saturating_add(*ms));
+        let sum_ms = leaf
+            .ms
+            .values()
+            .fold(0_u64, |sum, ms| sum.saturating_add(*ms));
         if sum_ms != length_ms {
             faults.push(Fault::Sum { sum_ms, length_ms });
         }

@@ -292,9 +292,7 @@ fn a_check_may_begin_anywhere_in_a_sound_ledger() {
 #[test]
 fn what_is_wrong_after_the_begin_is_found_wherever_the_check_began() {
     let leaves = crate::evidence::sample::Sample::new().leaves;
-    let is_long = |leaf: &&Leaf| {
-        matches!(&leaf.body, LeafBody::Usage(usage) if usage.ms.len() > 1 && leaf.head.index > 600)
-    };
+    let is_long = |leaf: &&Leaf| matches!(&leaf.body, LeafBody::Usage(usage) if usage.ms.len() > 1 && leaf.head.index > 600);
     let at = leaves.iter().find(is_long).unwrap().head.index as usize;
     let check = |name: &str, change: fn(&mut UsageLeaf)| {
         let mut leaves = leaves.clone();
@@ -304,7 +302,10 @@ fn what_is_wrong_after_the_begin_is_found_wherever_the_check_began() {
         for first in [0, 256, 512] {
             let report = since(&leaves, first);
             assert_ne!(report.violations_count, 0, "{name} from leaf {first} on");
-            assert!(report.violations[0].index >= at as u64, "{name}: {report:?}");
+            assert!(
+                report.violations[0].index >= at as u64,
+                "{name}: {report:?}"
+            );
         }
     };
     check("a span that begins later", |usage| usage.mono_from_ms += 1);

@@ -1,0 +1,189 @@
+//! What the checks found, on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::io::{Read, Seek};
+
+use crate::Time;
+use crate::evidence::say::{Said, said};
+use crate::evidence::{
+    Bundle, Check, CheckResult, Entry, Findings, Language, Manifest, Status, Totals, Verdict,
+    Verification,
+};
+
+/// An error with what it rests on, as one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The checks, as far as they have got.
+pub(super) struct Checks {
+    language: Language,
+    found: BTreeMap<Check, Findings>,
+    skipped: BTreeSet<Check>,
+    /// Whether trusted keys signed every note.
+    pub(super) is_trusted: bool,
+    /// When a trusted witness cosigned the newest head.
+    pub(super) cosigned: Option<Time>,
+    /// Whether anything could be looked into.
+    has_begun: bool,
+}
+
+impl Checks {
+    pub(super) fn new(language: Language) -> Self {
+        Self {
+            language,
+            found: BTreeMap::new(),
+            skipped: BTreeSet::new(),
+            is_trusted: false,
+            cosigned: None,
+            has_begun: false,
+        }
+    }
+
+    fn at(&mut self, check: Check) -> &mut Findings {
+        self.found.entry(check).or_default()
+    }
+
+    /// Something does not hold.
+    pub(super) fn fail(&mut self, check: Check, text: impl FnOnce() -> Said) {
+        self.at(check).fail(text);
+    }
+
+    /// Something holds, and is to be known.
+    pub(super) fn note(&mut self, check: Check, text: impl FnOnce() -> Said) {
+        self.at(check).note(text);
+    }
+
+    /// What was found elsewhere.
+    pub(super) fn add(&mut self, check: Check, found: Findings) {
+        self.at(check).join(found);
+    }
+
+    /// These could not be done.
+    pub(super) fn skip(&mut self, checks: &[Check]) {
+        self.skipped.extend(checks);
+    }
+
+    /// The bytes of an entry that must be there; what is wrong with it fails `bundle`.
+    pub(super) fn entry<R: Read + Seek>(
+        &mut self,
+        bundle: &mut Bundle<R>,
+        entry: &Entry,
+    ) -> Option<Vec<u8>> {
+        self.has_begun = true;
+        match bundle.read(&entry.to_string()) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                let why = chain(&error);
+                self.fail(Check::Bundle, || said!("entry {why}", "条目 {why}"));
+                None
+            }
+        }
+    }
+
+    /// The same of an entry that may be missing.
+    pub(super) fn entry_if<R: Read + Seek>(
+        &mut self,
+        bundle: &mut Bundle<R>,
+        entry: &Entry,
+    ) -> Option<Vec<u8>> {
+        let is_there = bundle.has(&entry.to_string());
+        is_there.then(|| self.entry(bundle, entry)).flatten()
+    }
+
+    /// What there is to say in the end.
+    pub(super) fn end(
+        mut self,
+        manifest: Option<Manifest>,
+        totals: Option<Totals>,
+    ) -> Verification {
+        let results: Vec<CheckResult> = Check::ALL
+            .into_iter()
+            .map(|check| self.result(check))
+            .collect();
+        let failed = results.iter().any(|one| one.status == Status::Failed);
+        Verification {
+            v: 1,
+            verdict: match (failed, self.is_trusted) {
+                (true, _) => Verdict::Failed,
+                (false, false) => Verdict::SelfConsistent,
+                (false, true) => Verdict::Verified,
+            },
+            checks: results,
+            manifest: manifest.map(|mut manifest| {
+                manifest.files.clear();
+                manifest
+            }),
+            cosigned: self.cosigned,
+            totals,
+        }
+    }
+
+    fn result(&mut self, check: Check) -> CheckResult {
+        let mut found = self.found.remove(&check).unwrap_or_default();
+        let is_run = check == Check::Bundle || self.has_begun;
+        if !is_run || self.skipped.contains(&check) {
+            found.fail(|| said!("not run", "未执行"));
+        }
+        found.result(check, self.language, || checked(check))
+    }
+}
+
+/// What a check says where nothing was found.
+fn checked(check: Check) -> Said {
+    match check {
+        Check::Bundle => said!(
+            "a zip file within its bounds, and every entry is the one that the manifest names",
+            "压缩包没有超出限制,每个条目都与清单一致"
+        ),
+        Check::Signature => said!(
+            "every checkpoint is signed by a trusted key of this gateway",
+            "每个检查点都由本网关的可信密钥签名"
+        ),
+        Check::Tree => said!(
+            "the leaves are in the tree that was signed",
+            "叶都在签过名的树里"
+        ),
+        Check::Consistency => said!(
+            "older heads are the beginning of the newest one",
+            "较早的树头都是最新树头的前身"
+        ),
+        Check::Tiles => said!("the tiles are those of the leaves", "瓦片与叶一致"),
+        Check::Leaves => said!(
+            "every leaf is well formed and at its place, and none is missing",
+            "每条叶的格式和位置都正确,没有缺失"
+        ),
+        Check::Period => said!("the leaves cover the period", "叶覆盖整个时段"),
+        Check::Time => said!(
+            "every machine's time adds up, and no clock runs backwards",
+            "每台设备的时间都对得上,时钟没有倒走"
+        ),
+        Check::Sessions => said!("sessions follow their rules", "使用时段符合规则"),
+        Check::Tokens => said!(
+            "every external session has a good token",
+            "每个对外使用时段都有有效的预约令牌"
+        ),
+        Check::Maps => said!(
+            "every map is there, and those of the period are approved",
+            "点表齐全,时段内使用的都已批准"
+        ),
+        Check::Witness => said!(
+            "a trusted witness has cosigned what lies in the period",
+            "时段内的内容已由可信见证方会签"
+        ),
+        Check::Totals => said!(
+            "the report's totals are those of the leaves",
+            "报告里的汇总与叶算出的一致"
+        ),
+    }
+}
