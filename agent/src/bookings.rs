@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, SystemClock};
 use crate::config::model;
 use crate::slots::{RECORD_BYTES_MAX, Slots};
+use crate::tokens::Tokens;
 
 const NAME: &str = "bookings";
 
@@ -22,6 +23,7 @@ const NAME: &str = "bookings";
 #[derive(Debug)]
 pub struct Bookings {
     slots: Slots,
+    tokens: Tokens,
     book: Book,
     in_force: BTreeMap<Identifier, Arc<[Booking]>>,
     opened: Time,
@@ -72,6 +74,7 @@ impl Bookings {
             .collect();
         Ok(Self {
             slots,
+            tokens: Tokens::open(dir)?,
             book,
             in_force,
             opened: SystemClock.now().wall,
@@ -81,7 +84,7 @@ impl Bookings {
     }
 
     /// Takes what came on `bookings/{machine}`, for a machine that is configured. When this returns, what the
-    /// acknowledgement says is on disk.
+    /// acknowledgement says is on disk, and so are the tokens themselves, by their hashes.
     ///
     /// # Errors
     ///
@@ -104,6 +107,7 @@ impl Bookings {
             if record.len() > self.record_bytes_max {
                 return Ok(self.book.without_room(machine, now));
             }
+            self.tokens.keep(&received.tokens)?;
             self.slots.write(&record)?;
             self.book = book;
             let in_force = self.book.in_force(machine).into();
@@ -158,7 +162,7 @@ fn set_aside(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::Bookings;
+    use super::{Bookings, Tokens};
     use crate::config::model;
     use lineside_proto::booking::{IssuerSecret, sign};
     use lineside_proto::{ClockStatus, Identifier, RefusalCode, Time};
@@ -217,6 +221,10 @@ mod tests {
         let received = receive(&mut bookings, &message(3));
         let in_force = bookings.in_force(&name("m"));
         assert_eq!(received.changed.as_deref(), Some(&*in_force));
+        let hash = in_force[0].token.clone().unwrap();
+        let token = Tokens::of(dir.path()).text(&hash).unwrap();
+        assert_eq!(received.tokens, [(hash, token.clone())]);
+        assert_eq!(token.split('.').count(), 3);
         drop(bookings);
         let mut bookings = open(dir.path());
         assert_eq!(bookings.ack(&name("m")), received.ack);

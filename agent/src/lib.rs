@@ -5,6 +5,7 @@
 
 pub mod text;
 
+pub mod answers;
 pub mod bookings;
 pub mod cli;
 pub mod clock;
@@ -12,11 +13,14 @@ pub mod config;
 pub mod console;
 pub mod control;
 pub mod entered;
+pub mod evidence;
 pub mod field;
+pub mod hashed;
 pub mod ledger;
 pub mod live;
 pub mod logs;
 pub mod machine;
+pub mod maps;
 pub mod outbox;
 pub mod pseudonym;
 pub mod record;
@@ -24,4 +28,5 @@ pub mod run;
 pub mod sample;
 pub mod sim;
 pub mod slots;
+pub mod tokens;
 pub mod uplink;

@@ -30,7 +30,10 @@ pub use map::{MapDocument, MapGroup, MapPoint, MapRule};
 pub use name::{Identifier, LocalText, NameError, PointName};
 pub use request::{ANSWER_BYTES_MAX, Answer, AnswerError, LeafMessage, Request};
 pub use request::{BundleResult, CheckpointResult, EntriesResult, MapResult, ProofResult};
-pub use request::{LeafPlace, LeafRange, MapWanted, Period};
+pub use request::{CheckpointsResult, KeptCheckpoint, TileResult, TokenResult};
+pub use request::{
+    CheckpointsWanted, LeafPlace, LeafRange, MapWanted, Period, TileWanted, TokenWanted,
+};
 pub use session::{BookingsAck, RefusalCode, RefusedBooking, SessionDocument, SessionNews};
 pub use state::{OpcItem, OpcMode, OpcState, State};
 pub use status::{

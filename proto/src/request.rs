@@ -82,6 +82,45 @@ pub struct MapWanted {
     pub hash: String,
 }
 
+/// What `ledger.checkpoints` is asked for: kept notes over trees of at least `from` leaves and fewer than `to`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointsWanted {
+    /// The smallest size.
+    pub from: u64,
+    /// The first size that is not wanted any more.
+    pub to: u64,
+    /// How many notes at most, from 1; none: as many as there is room for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Whether `limit` means the newest of them rather than the oldest. They come oldest first in any case.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub newest: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// What `ledger.tile` is asked for: a hash tile of the log (C2SP tlog-tiles).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TileWanted {
+    /// Its level, 0 to 7: it holds hashes of the tree's level 8 × `level`.
+    pub level: u8,
+    /// Its place in its level.
+    pub index: u64,
+    /// How many hashes, from the left, 1 to 256. As many as the ledger has, whether or not it was ever signed at
+    /// just that size.
+    pub width: u16,
+}
+
+/// What `token.get` is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TokenWanted {
+    /// `sha256:` and the hash of the booking's token, as leaves name it.
+    pub hash: String,
+}
+
 /// What `usage.bundle` is asked for: a period, its end not in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Period {
@@ -96,6 +135,47 @@ pub struct Period {
 pub struct CheckpointResult {
     /// The newest signed note.
     pub checkpoint: String,
+    /// The verifier keys (C2SP vkey) that the log signs with now: a help for whoever lacks them, and proof of nothing.
+    /// Absent in answers of older gateways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+}
+
+/// The result of `ledger.checkpoints`, in each of its parts. Whoever asked goes on with the last part's `next`
+/// as `from` until that is the `to` that they asked for, or they have as many as they wanted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointsResult {
+    /// The kept notes, oldest first. The gateway keeps the first that it signs in each hour (UTC).
+    pub checkpoints: Vec<KeptCheckpoint>,
+    /// The size to go on with; `to` where there are no more.
+    pub next: u64,
+}
+
+/// A signed note that the gateway has kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct KeptCheckpoint {
+    /// When it was signed, by the gateway's clock: a help for choosing, and part of no signature.
+    pub at: Time,
+    /// Leaves that it speaks for.
+    pub size: u64,
+    /// The note, with the cosignatures that the gateway has of it.
+    pub checkpoint: String,
+}
+
+/// The result of `ledger.tile`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TileResult {
+    /// Its hashes of 32 bytes each, one after the other, in base64.
+    pub bytes: String,
+}
+
+/// The result of `token.get`, in each of its parts: the text is what these together are, in their order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TokenResult {
+    /// The hash that was asked for, which is the whole text's.
+    pub hash: String,
+    /// A piece of the token as it was presented.
+    pub text: String,
 }
 
 /// The result of `ledger.entries`, in each of its parts. Whoever asked goes on with the last part's `next`

@@ -98,6 +98,28 @@ pub enum ClockStatus {
     R,
 }
 
+impl ClockStatus {
+    /// The worse of two: S is better than I, and I than R, since a wall time that was set once says more than none;
+    /// U is the worst.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        if other.rank() > self.rank() {
+            other
+        } else {
+            self
+        }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::S => 0,
+            Self::I => 1,
+            Self::R => 2,
+            Self::U => 3,
+        }
+    }
+}
+
 /// How many machines answer, and how many don't.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MachineCount {

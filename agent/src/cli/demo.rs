@@ -250,7 +250,7 @@ async fn show(args: &Args, context: &Context, port: u16, dir: &Path) -> Result<(
         .map_err(start_failure)?;
     // So that `status`, `session` and the others work here, too.
     control::serve(&gateway.state_dir, agent.asks())?;
-    let desk = Desk::new(&gateway, context.language, agent.asks());
+    let desk = Desk::new(&gateway, context.language, agent.asks(), agent.known());
     let console = console::serve(desk).await.map_err(|error| {
         let port = args.console_port;
         Failure::Unreachable(text!(

@@ -21,6 +21,7 @@ pub mod sim;
 pub mod status;
 pub mod table;
 pub mod trust;
+pub mod usage;
 pub mod watch;
 mod words;
 
@@ -90,6 +91,8 @@ enum Command {
     Keys(keys::Args),
     /// Verifies the ledger on disk; begins a new epoch where it can't be continued
     Ledger(ledger::Args),
+    /// An evaluator's steps: a period's evidence fetched, verified, and counted
+    Usage(usage::Args),
     /// Live availability of a whole site, as a portal sees it
     Watch(watch::Args),
     /// JSON Schemas, the AsyncAPI and the OpenAPI document of everything that Lineside sends
@@ -166,6 +169,7 @@ where
         Command::Correct(args) => correct::run(args, &context),
         Command::Keys(args) => keys::run(args, &context),
         Command::Ledger(args) => ledger::run(args, &context),
+        Command::Usage(args) => usage::run(args, &context),
         Command::Watch(args) => watch::run(args, &context),
         Command::Schema(args) => schema::run(args, &context),
         Command::Booking(args) => booking::run(args, &context),

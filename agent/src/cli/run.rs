@@ -47,7 +47,8 @@ pub fn run(_args: &Args, context: &Context) -> Result<Outcome, Failure> {
             tracing::warn!(%error, "no local socket: commands can't reach this agent");
         }
         let listen = gateway.console.listen;
-        match console::serve(Desk::new(&gateway, context.language, agent.asks())).await {
+        let desk = Desk::new(&gateway, context.language, agent.asks(), agent.known());
+        match console::serve(desk).await {
             Ok(address) => tracing::info!(%address, "the console listens"),
             Err(error) => {
                 tracing::warn!(%listen, %error, "no console: its port can't be listened on")

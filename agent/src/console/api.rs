@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 use super::desk::Desk;
-use super::problem::{Problem, json};
+use super::problem::{Problem, json, too_long};
 use super::{BODY_BYTES_MAX, openapi};
 use crate::live::{Live, LiveMachine, LiveSession};
 use crate::run::{Arrival, Ask, Departure, PastSession, put};
@@ -160,13 +160,9 @@ fn unknown(machine: &str) -> Problem {
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
-    let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
-        let text = text!(
-            "the body broke off, or has more than {BODY_BYTES_MAX} bytes",
-            "请求体中断，或超过 {BODY_BYTES_MAX} 字节"
-        );
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", text)
-    })?;
+    let bytes = to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|_| too_long())?;
     // A list would be taken for an object by the order of its fields.
     let object = serde_json::from_slice::<Map<String, Value>>(&bytes);
     let said = object.and_then(|object| serde_json::from_value(Value::Object(object)));

@@ -3,9 +3,12 @@
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 
+use super::requests::Requests;
+use crate::answers::Answers;
 use crate::config::model::{self, Gateway};
 use crate::pseudonym::Pseudonyms;
 use crate::run::Ask;
@@ -16,6 +19,7 @@ use crate::text::Language;
 pub struct Desk {
     pub(super) asks: mpsc::Sender<Ask>,
     pub(super) pseudonyms: Pseudonyms,
+    pub(super) requests: Requests,
     pub(super) ledger: PathBuf,
     pub(super) language: Language,
     pub(super) title: String,
@@ -25,20 +29,27 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// The console of a gateway.
-    pub fn new(gateway: &Gateway, language: Language, asks: mpsc::Sender<Ask>) -> Self {
+    /// The console of a gateway; requests are answered with `known`.
+    pub fn new(
+        gateway: &Gateway,
+        language: Language,
+        asks: mpsc::Sender<Ask>,
+        known: Arc<Answers>,
+    ) -> Self {
         let title = format!("{}/{}", gateway.site, gateway.id);
-        Self::of(&gateway.console, &gateway.state_dir, language, title, asks)
+        let (console, state_dir) = (&gateway.console, &gateway.state_dir);
+        Self::of(console, state_dir, (language, title), asks, known)
     }
 
     pub(super) fn of(
         console: &model::Console,
         state_dir: &Path,
-        language: Language,
-        title: String,
+        (language, title): (Language, String),
         asks: mpsc::Sender<Ask>,
+        known: Arc<Answers>,
     ) -> Self {
         Self {
+            requests: Requests::new(known),
             asks,
             pseudonyms: Pseudonyms::new(state_dir),
             ledger: state_dir.join("ledger"),

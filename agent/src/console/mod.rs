@@ -1,6 +1,6 @@
 //! The console: the local API over HTTP on one port of the gateway, and the ledger as static files.
 //!
-//! It reads, and takes down who uses a machine; nothing here changes a machine or the configuration. It
+//! It reads, answers the requests that come over MQTT, too, and takes down who uses a machine; nothing here changes a machine or the configuration. It
 //! listens on loopback, or behind a password. A browser that somebody else's page runs in is kept out:
 //! requests must name this gateway (`guard`), and a POST must come from our own page or from no page.
 //!
@@ -14,6 +14,7 @@ mod ledger;
 mod openapi;
 mod page;
 mod problem;
+mod requests;
 
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of a request's body: a check-in has a few hundred.
+/// Bytes of a request's body: a check-in has a few hundred, and so has a request to the ledger.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// How long a peer may take.
@@ -122,6 +123,7 @@ fn router(desk: Arc<Desk>, patience: Patience) -> Router {
         .route("/api/v1/machines/:machine/sessions", get(api::sessions))
         .route("/api/v1/machines/:machine/session/start", post(api::start))
         .route("/api/v1/machines/:machine/session/stop", post(api::stop))
+        .route("/api/v1/request", post(requests::request))
         .route("/api/v1/openapi.json", get(api::described))
         .route("/ledger/*path", get(ledger::file))
         .fallback(problem::nothing)

@@ -1,16 +1,20 @@
 //! The published description of the API, generated from the types that it sends and takes.
 
+use lineside_proto::{Answer, Request};
 use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::api::{SessionStart, SessionStop, Sessions};
 use super::problem::ProblemDocument;
+use super::requests::LINES;
 use crate::live::{Live, LiveMachine, LiveSession};
 
 /// What an endpoint takes or gives: a document by its schema, or something else by its media type.
 enum Content {
     Json(fn(&mut SchemaGenerator) -> Schema),
+    /// A document a line.
+    Lines(fn(&mut SchemaGenerator) -> Schema),
     Other(&'static str),
 }
 
@@ -30,7 +34,7 @@ const TEXT: Content = Content::Other("text/plain");
 const BYTES: Content = Content::Other("application/octet-stream");
 
 /// All endpoints, in the order of the page.
-pub(super) const ENDPOINTS: [Endpoint; 12] = [
+pub(super) const ENDPOINTS: [Endpoint; 13] = [
     get(
         "/api/v1/status",
         "The whole agent as it stands",
@@ -67,6 +71,15 @@ pub(super) const ENDPOINTS: [Endpoint; 12] = [
         "现场签退：结束设备的上机记录",
         SchemaGenerator::subschema_for::<SessionStop>,
     ),
+    Endpoint {
+        method: "post",
+        path: "/api/v1/request",
+        summary: "A request as over MQTT: leaves, proofs, checkpoints, tiles, maps, tokens, status; a line for each part of the answer",
+        summary_zh: "与 MQTT 相同的请求：记录、证明、存证点、分块、设备点表、预约令牌、状态；应答的每一部分一行",
+        takes: Some(SchemaGenerator::subschema_for::<Request>),
+        gives: Content::Lines(SchemaGenerator::subschema_for::<Answer>),
+        refuses: &["403", "413", "415", "503"],
+    },
     get(
         "/api/v1/openapi.json",
         "This description",
@@ -188,6 +201,7 @@ fn operation(
 ) -> Value {
     let gives = match endpoint.gives {
         Content::Json(schema) => json!({"application/json": {"schema": schema(sent)}}),
+        Content::Lines(schema) => json!({LINES: {"schema": schema(sent)}}),
         Content::Other(kind) => json!({kind: {}}),
     };
     let mut responses = Map::new();

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::BODY_BYTES_MAX;
 use crate::run::Refused;
 use crate::text;
 use crate::text::Text;
@@ -88,6 +89,15 @@ pub(super) fn json(document: &impl Serialize) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// A body that is too long, or broke off.
+pub(super) fn too_long() -> Problem {
+    let text = text!(
+        "the body broke off, or has more than {BODY_BYTES_MAX} bytes",
+        "请求体中断，或超过 {BODY_BYTES_MAX} 字节"
+    );
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", text)
 }
 
 /// Answers what nothing else does.

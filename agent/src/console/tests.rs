@@ -1,9 +1,12 @@
 mod hostile;
+mod requests;
 
 use super::desk::Desk;
 use super::openapi::{ENDPOINTS, document};
 use super::{PATIENCE, router};
+use crate::answers::{Answers, Gateway};
 use crate::config::model::{Console, Secret};
+use crate::ledger::Ledger;
 use crate::live::{Live, LiveMachine, LiveSession, UplinkFigures};
 use crate::run::{Ask, PastSession, Refused};
 use crate::text;
@@ -19,6 +22,7 @@ use std::fs;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 fn time() -> Time {
@@ -119,6 +123,7 @@ async fn agent(mut asks: mpsc::Receiver<Ask>) {
 struct Stand {
     dir: TempDir,
     console: Console,
+    ledger: Ledger,
 }
 
 impl Stand {
@@ -141,21 +146,39 @@ impl Stand {
             listen: listen.parse().unwrap(),
             password: password.map(|password| Secret(password.to_owned())),
         };
-        Self { dir, console }
+        let key = dir.path().join("key/ledger.key");
+        let own = dir.path().join("own");
+        let (ledger, _) = Ledger::open(&own, &key, "lineside/site/gw").unwrap();
+        Self {
+            dir,
+            console,
+            ledger,
+        }
+    }
+
+    /// What requests are answered from.
+    fn known(&self) -> Arc<Answers> {
+        let source = Gateway {
+            ledger: self.ledger.clone(),
+            maps: Arc::new(|_| None),
+            tokens: Arc::new(|_| Some("a.b.c".to_owned())),
+            status: Arc::new(|| Some(json!({"v": 1}))),
+        };
+        Arc::new(Answers::new(source, CancellationToken::new()))
     }
 
     fn desk(&self) -> Desk {
         let (asks, taken) = mpsc::channel(4);
         tokio::spawn(agent(taken));
-        let title = "site/gw".to_owned();
-        Desk::of(&self.console, self.dir.path(), Language::En, title, asks)
+        let named = (Language::En, "site/gw".to_owned());
+        Desk::of(&self.console, self.dir.path(), named, asks, self.known())
     }
 
     async fn ask(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
         let router = router(Arc::new(self.desk()), PATIENCE);
         let response = router.oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
-        let body = to_bytes(body, 1 << 20).await.unwrap().to_vec();
+        let body = to_bytes(body, 4 << 20).await.unwrap().to_vec();
         (head.status, head.headers, body)
     }
 
@@ -226,9 +249,9 @@ async fn an_agent_that_has_ended_is_not_ready_but_its_process_lives() {
     let desk = Desk::of(
         &stand.console,
         stand.dir.path(),
-        Language::En,
-        String::new(),
+        (Language::En, String::new()),
         asks,
+        stand.known(),
     );
     let router = router(Arc::new(desk), PATIENCE);
     for (path, expected) in [("/healthz", 200), ("/readyz", 503), ("/api/v1/status", 503)] {

@@ -19,10 +19,16 @@ pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync(parent)
 }
 
-/// Reads a file; none if it is longer than that.
+/// Reads a file; none if it is longer than that, or something else than a file.
 pub(super) fn read(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
     let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    let about = fs::metadata(path)?;
+    // Whoever opens a pipe waits for the other end.
+    if !about.is_file() || about.len() > most {
+        return Ok(None);
+    }
+    let length = usize::try_from(about.len()).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(length.saturating_add(1));
     let mut part = File::open(path)?.take(most.saturating_add(1));
     part.read_to_end(&mut bytes)?;
     Ok((bytes.len() <= bytes_max).then_some(bytes))

@@ -9,7 +9,7 @@
 //! are in a bundle.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use lineside_proto::ledger::LEAF_BYTES_MAX;
@@ -31,6 +31,9 @@ pub(super) const LOST: &str = "journal.lost";
 
 /// Leaves of a journal at most: all but one of a bundle, and one append on top of them.
 const LEAVES_MAX: usize = 2 * 256 - 1;
+
+/// The highest index of a first leaf: what fits a number of JSON. Whoever made a higher one up gets no further.
+const FIRST_MAX: u64 = 1 << 53;
 
 /// Bytes of a journal at most. Nothing writes a longer one.
 const JOURNAL_BYTES_MAX: usize = HEAD_BYTES + LEAVES_MAX * (FRAME_HEAD_BYTES + LEAF_BYTES_MAX);
@@ -118,13 +121,12 @@ impl Journal {
 /// The index of the first leaf of a journal and its whole leaves, read and left as it is.
 pub(super) fn look(dir: &Path) -> Result<(u64, Vec<Vec<u8>>), LedgerError> {
     let path = dir.join("journal");
-    let file = match File::open(&path) {
+    let bytes = match disk::read(&path, JOURNAL_BYTES_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, Vec::new())),
         other => other.map_err(LedgerError::disk(&path))?,
     };
-    let mut bytes = Vec::new();
-    let read = file.take(JOURNAL_BYTES_MAX as u64).read_to_end(&mut bytes);
-    read.map_err(LedgerError::disk(&path))?;
+    let bytes =
+        bytes.ok_or_else(|| LedgerError::damaged(&path, "it is longer than a journal can be"))?;
     let first = head_of(&bytes)
         .ok_or_else(|| LedgerError::damaged(&path, "its head is not that of a journal"))?;
     let (leaves, used) = frames_of(bytes.get(HEAD_BYTES..).unwrap_or_default(), first);
@@ -190,7 +192,7 @@ fn head(first: u64) -> [u8; HEAD_BYTES] {
 
 fn head_of(bytes: &[u8]) -> Option<u64> {
     let first = u64::from_le_bytes(bytes.get(4..12)?.try_into().ok()?);
-    (bytes.get(..HEAD_BYTES)? == head(first)).then_some(first)
+    (first <= FIRST_MAX && bytes.get(..HEAD_BYTES)? == head(first)).then_some(first)
 }
 
 fn crc_of(index: u64, is_settled: bool, leaf: &[u8]) -> u32 {

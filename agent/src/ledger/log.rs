@@ -7,14 +7,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lineside_proto::ledger::files::BUNDLE_BYTES_MAX;
-use lineside_proto::ledger::tile::{HEIGHT, Kind, LEVELS_MAX, Tile, WIDTH, entries, put_entry};
-use lineside_proto::ledger::tree::{self, Hash, Range};
+use lineside_proto::ledger::tile::{HEIGHT, Kind, LEVELS_MAX, Tile, WIDTH, put_entry};
+use lineside_proto::ledger::tree::{Hash, Range};
 
 use super::LedgerError;
 use super::disk;
 use super::journal::{self, Journal};
-use super::tiles::{self, Tiles};
+use super::tiles::{self, Taken, Tiles, take_tail};
 
 /// Leaves of a bundle, and of one write to the journal at most: so that a journal's length is bounded whatever
 /// is appended at once.
@@ -157,83 +156,24 @@ impl Log {
         tiles::put(&self.dir, tile, &self.bundle()?)
     }
 
-    /// Leaves from an index on, of about so many bytes and at least one if there is one.
-    pub(super) fn read(
-        &self,
-        from: u64,
-        bytes_max: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, LedgerError> {
-        let mut found = Vec::new();
-        let (mut index, mut bytes) = (from, 0);
-        while index < self.size() && (found.is_empty() || bytes < bytes_max) {
-            let skip = usize::try_from(index % WIDTH).unwrap_or(0);
-            let read;
-            let bundle: Vec<&[u8]> = if index / WIDTH == self.size() / WIDTH {
-                self.tail.iter().map(Vec::as_slice).collect()
-            } else {
-                read = self.full(index / WIDTH)?;
-                read.iter().map(Vec::as_slice).collect()
-            };
-            for leaf in bundle.into_iter().skip(skip) {
-                if !found.is_empty() && bytes + leaf.len() > bytes_max {
-                    return Ok(found);
-                }
-                bytes += leaf.len();
-                found.push((index, leaf.to_vec()));
-                index += 1;
-            }
-        }
-        Ok(found)
+    /// Leaves that are in full bundles.
+    pub(super) fn bundled(&self) -> u64 {
+        self.range.size() / WIDTH * WIDTH
     }
 
-    fn full(&self, index: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let tile = Tile {
-            kind: Kind::Entries,
-            index,
-            width: WIDTH,
-        };
-        let path = self.dir.join(tile.to_string());
-        let bytes = tiles::read(&path, BUNDLE_BYTES_MAX)?;
-        let leaves = entries(&bytes, WIDTH);
-        let leaves = leaves.map_err(|error| LedgerError::damaged(&path, error.to_string()))?;
-        Ok(leaves.into_iter().map(<[u8]>::to_vec).collect())
+    /// Takes leaves that are in no full bundle yet.
+    pub(super) fn take_tail(&self, taken: &mut Taken) {
+        take_tail(self.bundled(), &self.tail, taken);
+    }
+
+    /// The tree's nodes as they are now: of what comes later they know nothing.
+    pub(super) fn tiles(&self) -> Tiles {
+        self.tiles.clone()
     }
 
     /// The root over the first `size` leaves.
     pub(super) fn root_at(&self, size: u64) -> Result<Hash, LedgerError> {
-        self.within(size)?;
-        tree::root(size, |level, index| self.tiles.node(level, index))
-    }
-
-    /// The proof that a leaf is among the first `size`.
-    pub(super) fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, LedgerError> {
-        self.within(size)?;
-        if index >= size {
-            return Err(LedgerError::Beyond { place: index, size });
-        }
-        tree::inclusion(index, size, |level, index| self.tiles.node(level, index))
-    }
-
-    /// The proof that the first `old` leaves are still the first of `new`.
-    pub(super) fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LedgerError> {
-        self.within(new)?;
-        if old > new {
-            return Err(LedgerError::Beyond {
-                place: old,
-                size: new,
-            });
-        }
-        tree::consistency(old, new, |level, index| self.tiles.node(level, index))
-    }
-
-    fn within(&self, size: u64) -> Result<(), LedgerError> {
-        if size > self.size() {
-            return Err(LedgerError::Beyond {
-                place: size,
-                size: self.size(),
-            });
-        }
-        Ok(())
+        self.tiles.root_at(size)
     }
 }
 

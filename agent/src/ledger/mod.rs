@@ -2,7 +2,7 @@
 //! checkpoints over it, and the journal of the leaves that fill no bundle yet.
 //!
 //! In `ledger/` below the state directory: `journal`, `tile/…`, `checkpoint` (the newest signed note), `delivered`,
-//! `lock`, `journal.torn` (what a torn journal ended with, for whoever wants to know) and `journal.lost` (what is left
+//! `notes/` (one signed note an hour; see `notes`), `lock`, `journal.torn` (what a torn journal ended with, for whoever wants to know) and `journal.lost` (what is left
 //! behind damage within it; see `journal`). Beside the key, outside:
 //! `{key}.head`, what was signed last, and `{key}.lock`. A leaf is durable before [`Ledger::append`] returns;
 //! a head is signed only after its leaves, its tiles and the record beside the key are durable, so that no
@@ -22,10 +22,13 @@ mod head;
 mod journal;
 mod keys;
 mod log;
+mod notes;
+mod reading;
 mod state;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod view;
 
 use std::fs::File;
 use std::ops::Range;
@@ -44,15 +47,14 @@ pub use epoch::new_epoch;
 pub use error::LedgerError;
 pub use files::verify_files;
 pub use keys::{KeyError, Keys, change_text};
+pub use view::View;
 
 use self::delivered::Delivered;
 use self::head::{Memory, Remembered, Signed};
 use self::log::Log;
+use self::notes::Notes;
 use self::state::{Left, State};
 use crate::record::Entry;
-
-/// Bytes of leaves that are read at once.
-const READ_BYTES_MAX: usize = 1 << 20;
 
 /// The folder below the state directory.
 const FOLDER: &str = "ledger";
@@ -68,6 +70,7 @@ struct Shared {
     dir: PathBuf,
     state: Mutex<State>,
     delivered: Mutex<Delivered>,
+    notes: Mutex<Notes>,
     durable: watch::Sender<u64>,
     checkpoint: watch::Sender<Option<Arc<str>>>,
 }
@@ -139,6 +142,7 @@ impl Ledger {
             log,
             keys,
             memory,
+            newest: None,
             suspended: None,
             _key_lock: key_lock,
         };
@@ -168,10 +172,12 @@ impl Ledger {
         } else {
             state.log.size()
         };
+        let notes = Notes::open(&dir, &state.signed.origin);
         let shared = Shared {
             dir,
             state: Mutex::new(state),
             delivered: Mutex::new(delivered),
+            notes: Mutex::new(notes),
             durable: watch::Sender::new(published),
             checkpoint: watch::Sender::new(note),
         };
@@ -190,6 +196,13 @@ impl Ledger {
     fn marks(&self) -> MutexGuard<'_, Delivered> {
         self.shared
             .delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.shared
+            .notes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -216,6 +229,9 @@ impl Ledger {
             leaves.push(Leaf { head, body }.to_bytes()?);
         }
         state.log.append(leaves)?;
+        if let Some(entry) = entries.last() {
+            state.newest = Some(entry.at.wall);
+        }
         let end = state.log.size();
         if state.suspended.is_none() {
             self.shared.durable.send_replace(end);
@@ -270,7 +286,8 @@ impl Ledger {
     }
 
     /// Signs the present head, unless it is signed or the ledger is suspended. Tiles, the record beside the
-    /// key and the note are durable on return.
+    /// key and the note are durable on return. The first note whose newest leaf is of another hour (UTC) than
+    /// that of the note kept last is kept for good.
     ///
     /// # Errors
     ///
@@ -292,6 +309,9 @@ impl Ledger {
         state.signed = signed;
         written.map_err(LedgerError::disk(path))?;
         let note = state.note(&self.shared.dir)?;
+        if let Some(at) = state.newest {
+            self.notes().keep(at, &note);
+        }
         self.shared.checkpoint.send_replace(Some(note));
         Ok(state.signed.checkpoint())
     }
@@ -323,42 +343,6 @@ impl Ledger {
         Ok(Seen::Conflict)
     }
 
-    /// Leaves from an index on: their indexes and exact bytes; about so many bytes, at least one leaf.
-    ///
-    /// # Errors
-    ///
-    /// The files can't be read.
-    pub fn read(&self, from: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, LedgerError> {
-        self.state().log.read(from, bytes_max)
-    }
-
-    /// The root over the first `size` leaves.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::Beyond`], or the files can't be read.
-    pub fn root_at(&self, size: u64) -> Result<Hash, LedgerError> {
-        self.state().log.root_at(size)
-    }
-
-    /// The proof that a leaf is among the first `size`.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::Beyond`], or the files can't be read.
-    pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, LedgerError> {
-        self.state().log.inclusion(index, size)
-    }
-
-    /// The proof that the first `old` leaves are still the first of `new`.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::Beyond`], or the files can't be read.
-    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LedgerError> {
-        self.state().log.consistency(old, new)
-    }
-
     /// Begins to sign with a new key beside the old one; the fact is to be appended next.
     ///
     /// # Errors
@@ -366,34 +350,6 @@ impl Ledger {
     /// See [`KeyError`].
     pub fn rotate_key(&self) -> Result<KeyLeaf, KeyError> {
         self.state().keys.rotate()
-    }
-
-    /// The leaf of a change of keys that is not in the ledger, because a crash came before it was appended. Reads
-    /// the whole ledger as long as a change is not finished, and nothing otherwise.
-    ///
-    /// # Errors
-    ///
-    /// The files can't be read.
-    pub fn untold_key_change(&self) -> Result<Option<KeyLeaf>, LedgerError> {
-        let Some(change) = self.state().keys.change() else {
-            return Ok(None);
-        };
-        let mut next = 0;
-        loop {
-            let part = self.read(next, READ_BYTES_MAX)?;
-            let Some((last, _)) = part.last() else {
-                return Ok(Some(change));
-            };
-            next = last + 1;
-            let is_told = |bytes: &[u8]| {
-                let text = std::str::from_utf8(bytes).unwrap_or_default();
-                text.contains(&change.new)
-                    && matches!(Leaf::from_bytes(bytes), Ok(Leaf { body: LeafBody::Key(leaf), .. }) if leaf.new == change.new)
-            };
-            if part.iter().any(|(_, bytes)| is_told(bytes)) {
-                return Ok(None);
-            }
-        }
     }
 
     /// Ends a change of keys: only the new one signs from now on.

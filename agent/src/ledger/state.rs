@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use lineside_proto::Time;
 use lineside_proto::ledger::note::{Note, NoteError};
 use lineside_proto::ledger::{Checkpoint, Hash, verify};
 
@@ -17,6 +18,8 @@ pub(super) struct State {
     pub(super) keys: Keys,
     pub(super) memory: Memory,
     pub(super) signed: Signed,
+    /// When the newest leaf was established; none before one was appended since the start.
+    pub(super) newest: Option<Time>,
     pub(super) suspended: Option<Arc<str>>,
     /// Nobody else signs with the key.
     pub(super) _key_lock: File,

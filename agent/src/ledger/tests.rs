@@ -18,18 +18,18 @@ use crate::record::Entry;
 const ORIGIN: &str = "lineside/site/gw";
 
 /// A gateway's two directories.
-struct Place {
-    dir: TempDir,
+pub(super) struct Place {
+    pub(super) dir: TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn state(&self) -> PathBuf {
+    pub(super) fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }
 
@@ -37,12 +37,12 @@ impl Place {
         self.dir.path().join("keys/ledger.key")
     }
 
-    fn open(&self) -> Ledger {
+    pub(super) fn open(&self) -> Ledger {
         Ledger::open(&self.state(), &self.key(), ORIGIN).unwrap().0
     }
 }
 
-fn facts(from: u64, count: u64) -> Vec<Entry> {
+pub(super) fn facts(from: u64, count: u64) -> Vec<Entry> {
     (from..from + count)
         .map(|refers| Entry {
             at: Stamp {
@@ -58,7 +58,7 @@ fn facts(from: u64, count: u64) -> Vec<Entry> {
         .collect()
 }
 
-fn grow(ledger: &Ledger, count: u64) {
+pub(super) fn grow(ledger: &Ledger, count: u64) {
     let size = ledger.size();
     let range = ledger.append("boot", &facts(size, count)).unwrap();
     assert_eq!(range, size..size + count);

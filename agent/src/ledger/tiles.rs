@@ -8,14 +8,15 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use lineside_proto::ledger::edge::{Edge, root_of};
-use lineside_proto::ledger::tile::{HEIGHT, Kind, TILE_BYTES_MAX, Tile, WIDTH, hashes};
-use lineside_proto::ledger::tree::{Hash, peaks};
+use lineside_proto::ledger::files::BUNDLE_BYTES_MAX;
+use lineside_proto::ledger::tile::{HEIGHT, Kind, TILE_BYTES_MAX, Tile, WIDTH, entries, hashes};
+use lineside_proto::ledger::tree::{self, Hash, peaks};
 
 use super::LedgerError;
 use super::disk;
 
 /// The hash tiles of a log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tiles {
     dir: PathBuf,
     edge: Edge,
@@ -70,6 +71,159 @@ impl Tiles {
             .map(|(level, index)| self.node(level, index))
             .collect()
     }
+
+    /// Leaves.
+    pub(super) fn size(&self) -> u64 {
+        self.edge.size()
+    }
+
+    /// The root over the first `size` leaves.
+    pub(super) fn root_at(&self, size: u64) -> Result<Hash, LedgerError> {
+        self.within(size)?;
+        tree::root(size, |level, index| self.node(level, index))
+    }
+
+    /// The proof that a leaf is among the first `size`.
+    pub(super) fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, LedgerError> {
+        self.within(size)?;
+        if index >= size {
+            return Err(LedgerError::Beyond { place: index, size });
+        }
+        tree::inclusion(index, size, |level, index| self.node(level, index))
+    }
+
+    /// The proof that the first `old` leaves are still the first of `new`.
+    pub(super) fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LedgerError> {
+        self.within(new)?;
+        if old > new {
+            return Err(LedgerError::Beyond {
+                place: old,
+                size: new,
+            });
+        }
+        tree::consistency(old, new, |level, index| self.node(level, index))
+    }
+
+    /// The bytes of a hash tile, cut to its width; none where the log has not so many hashes there.
+    pub(super) fn tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, LedgerError> {
+        let Kind::Hashes(level) = tile.kind else {
+            return Ok(None);
+        };
+        let count = self
+            .size()
+            .checked_shr(u32::from(HEIGHT) * u32::from(level));
+        let end = tile.index.checked_mul(WIDTH);
+        let end = end.and_then(|first| first.checked_add(tile.width));
+        let is_there = end.zip(count).is_some_and(|(end, count)| end <= count);
+        if !is_there || tile.width > WIDTH {
+            return Ok(None);
+        }
+        let growing = count.unwrap_or(0) / WIDTH;
+        let width = usize::try_from(tile.width).unwrap_or(usize::MAX);
+        let bytes = |hashes: &[Hash]| hashes.iter().take(width).flat_map(|hash| hash.0).collect();
+        if tile.index == growing {
+            return Ok(Some(bytes(self.edge.level(level))));
+        }
+        Ok(Some(bytes(&full(&self.dir, level, tile.index)?)))
+    }
+
+    fn within(&self, size: u64) -> Result<(), LedgerError> {
+        if size > self.size() {
+            return Err(LedgerError::Beyond {
+                place: size,
+                size: self.size(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Leaves that are read, one after the other, of about so many bytes and at least one.
+#[derive(Debug)]
+pub(super) struct Taken {
+    next: u64,
+    room: usize,
+    found: Vec<(u64, Vec<u8>)>,
+    is_full: bool,
+}
+
+impl Taken {
+    pub(super) fn new(from: u64, bytes_max: usize) -> Self {
+        Self {
+            next: from,
+            room: bytes_max,
+            found: Vec::new(),
+            is_full: false,
+        }
+    }
+
+    /// The leaf that is wanted next.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether no more leaves are wanted.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// What was read.
+    pub(super) fn leaves(self) -> Vec<(u64, Vec<u8>)> {
+        self.found
+    }
+
+    /// Takes in the next leaves, as far as there is room.
+    fn take<'a>(&mut self, leaves: impl Iterator<Item = &'a [u8]>) {
+        for leaf in leaves {
+            if !self.found.is_empty() && leaf.len() > self.room {
+                self.is_full = true;
+                return;
+            }
+            self.room = self.room.saturating_sub(leaf.len());
+            self.found.push((self.next, leaf.to_vec()));
+            self.next += 1;
+        }
+        self.is_full = self.room == 0;
+    }
+}
+
+/// Takes leaves out of full bundles, of which a log has those below `bundled`.
+pub(super) fn take_bundles(dir: &Path, bundled: u64, taken: &mut Taken) -> Result<(), LedgerError> {
+    while taken.next < bundled && !taken.is_full {
+        let tile = Tile {
+            kind: Kind::Entries,
+            index: taken.next / WIDTH,
+            width: WIDTH,
+        };
+        let bytes = bundle(dir, tile)?;
+        let leaves = leaves_of(dir, tile, &bytes)?;
+        let skip = usize::try_from(taken.next % WIDTH).unwrap_or(0);
+        taken.take(leaves.into_iter().skip(skip));
+    }
+    Ok(())
+}
+
+/// Takes leaves of the bundle that grows, the first of which is `first`.
+pub(super) fn take_tail(first: u64, tail: &[Vec<u8>], taken: &mut Taken) {
+    let skip = taken.next.checked_sub(first);
+    if let Some(skip) = skip.and_then(|skip| usize::try_from(skip).ok()) {
+        taken.take(tail.iter().skip(skip).map(Vec::as_slice));
+    }
+}
+
+/// The bytes of a bundle.
+pub(super) fn bundle(dir: &Path, tile: Tile) -> Result<Vec<u8>, LedgerError> {
+    read(&dir.join(tile.to_string()), BUNDLE_BYTES_MAX)
+}
+
+/// The leaves in the bytes of a bundle.
+pub(super) fn leaves_of<'a>(
+    dir: &Path,
+    tile: Tile,
+    bytes: &'a [u8],
+) -> Result<Vec<&'a [u8]>, LedgerError> {
+    entries(bytes, tile.width)
+        .map_err(|error| LedgerError::damaged(dir.join(tile.to_string()), error.to_string()))
 }
 
 fn full(dir: &Path, level: u8, index: u64) -> Result<Vec<Hash>, LedgerError> {

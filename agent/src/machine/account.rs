@@ -88,6 +88,7 @@ impl Account {
         if let Some(latest) = latest {
             running.usage.cut(&Wall::of(latest));
         }
+        running.letters = wall.letters().changes(running.usage.frontier_ms());
         running.held.retain(Held::has_begun);
         Memory {
             running: Some(running),

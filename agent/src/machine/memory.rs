@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::booking::{Held, Stretch};
+use super::letters::Letters;
 use super::session::{Queued, Session};
 use super::summary::Day;
 use super::usage::Usage;
@@ -38,6 +39,9 @@ pub struct Running {
     pub boot: String,
     /// The clock's status letter there.
     pub clock: ClockStatus,
+    /// Its letters since time is not accounted for, where it is not this one alone.
+    #[serde(default, skip_serializing_if = "Letters::is_empty")]
+    pub letters: Letters,
     /// The map's hash.
     pub config: String,
     /// The state that the newest leaf says.
@@ -67,6 +71,7 @@ impl Running {
         Self {
             boot: boot.to_owned(),
             clock,
+            letters: Letters::default(),
             config: config.to_owned(),
             state: State::Unknown,
             usage: Usage::begin(at_ms, wall),
@@ -96,6 +101,7 @@ impl Running {
             boot_ms: head.mono_ms,
             wall: head.at,
         });
+        let wall = wall.trusted(self.trusted());
         if let LeafBody::State(leaf) = body {
             if leaf.since_ms > self.usage.frontier_ms() && head.boot == self.boot {
                 self.extend(leaf.since_ms, &wall);
@@ -126,6 +132,7 @@ impl Running {
             ));
             self.boot.clone_from(&head.boot);
             self.clock = leaf.clock;
+            self.letters = Letters::default();
             self.usage = Usage::begin_at(until_ms, leaf.to, &wall);
         } else if let LeafBody::Session(leaf) = body {
             self.take_session(leaf);
@@ -147,6 +154,9 @@ impl Running {
 
     /// The clock was set, or can be trusted otherwise: what comes next is told by the clock as it then was.
     fn set_clock(&mut self, head: &LeafHead, leaf: &ClockLeaf) {
+        self.letters = self.trusted();
+        let at_ms = i64::try_from(head.mono_ms).unwrap_or(i64::MAX);
+        self.letters.note(at_ms, leaf.status);
         self.clock = leaf.status;
         if leaf.step_ms.is_some() {
             let wall = Wall::of(Stamp {
@@ -155,6 +165,14 @@ impl Running {
             });
             self.usage.cut(&wall);
         }
+    }
+
+    /// How far the clock could be trusted since time is not accounted for.
+    fn trusted(&self) -> Letters {
+        if self.letters.is_empty() {
+            return Letters::always(self.clock);
+        }
+        self.letters.clone()
     }
 
     /// The state that the leaves say lasted up to this moment.

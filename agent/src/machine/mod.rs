@@ -6,6 +6,7 @@ pub mod availability;
 pub mod booking;
 mod counter;
 pub mod frames;
+pub mod letters;
 pub mod memory;
 mod points;
 pub mod recorder;

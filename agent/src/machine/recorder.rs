@@ -382,6 +382,9 @@ impl Recorder {
     /// Takes note of both clocks; a step or another letter becomes a leaf.
     fn observe(&mut self, at: Stamp) {
         let step_ms = self.house.wall.observe(at);
+        if let Some(letter) = self.house.clock {
+            self.house.wall.trust(at.millis(), letter);
+        }
         if step_ms.is_none() && self.letter_before.is_none() {
             return;
         }

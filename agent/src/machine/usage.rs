@@ -5,7 +5,7 @@
 //! tail: time after a session's last activity, of which only the session's end tells whether it was part of it.
 
 use lineside_proto::ledger::UsageLeaf;
-use lineside_proto::{Class, Identifier, State, Time};
+use lineside_proto::{Class, ClockStatus, Identifier, State, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,6 +31,9 @@ pub struct Span {
     pub to: Time,
     /// When, on the boot clock, the hour is full.
     hour_ms: i64,
+    /// The clock's worst letter during it; none of one that an older agent began, and before it has a length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockStatus>,
     ms: BTreeMap<State, u64>,
     #[serde(default, skip_serializing_if = "is_zero")]
     over_ms: u64,
@@ -47,6 +50,11 @@ pub struct Span {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(value: &u64) -> bool {
     *value == 0
+}
+
+/// The worst letter of time of which a part has each; none where one is not known.
+fn worst(one: Option<ClockStatus>, other: Option<ClockStatus>) -> Option<ClockStatus> {
+    one.zip(other).map(|(one, other)| one.worse(other))
 }
 
 /// Whose a span is.
@@ -73,7 +81,7 @@ impl Maker<'_> {
             from: span.from,
             to: span.to,
             span_boot: self.span_boot.map(str::to_owned),
-            clock: None,
+            clock: span.clock,
             mono_from_ms: u64::try_from(span.from_ms).unwrap_or(0),
             mono_to_ms: u64::try_from(span.to_ms).unwrap_or(0),
             ms: span.ms.clone(),
@@ -99,6 +107,7 @@ impl Span {
             from,
             to: from,
             hour_ms: at_ms.saturating_add(left_ms.clamp(1, HOUR_MS + STEP_MS_MIN)),
+            clock: None,
             ms: BTreeMap::new(),
             over_ms: 0,
             good: 0,
@@ -128,6 +137,12 @@ impl Span {
         if is_over {
             self.over_ms += length_ms;
         }
+        let letter = wall.letters().worst(self.to_ms, to_ms);
+        self.clock = if self.is_empty() {
+            letter
+        } else {
+            worst(self.clock, letter)
+        };
         self.to_ms = self.to_ms.max(to_ms);
         let into_hour_ms = self.from.as_millis().rem_euclid(HOUR_MS);
         let hour = self.from.plus_millis(HOUR_MS - into_hour_ms);
@@ -149,6 +164,9 @@ impl Span {
             self.energy = Count::join(energy, self.energy);
             self.hours = Count::join(hours, self.hours);
             return;
+        }
+        if !next.is_empty() {
+            self.clock = worst(self.clock, next.clock);
         }
         for (state, ms) in next.ms {
             *self.ms.entry(state).or_default() += ms;

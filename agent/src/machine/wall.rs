@@ -1,9 +1,10 @@
 //! Wall time of moments on the boot clock: follows the wall clock as it is slewed, and keeps apart what
-//! was before and what is after a step of it. Memory: `MARKS_MAX` steps.
+//! was before and what is after a step of it; and how far it could be trusted when. Memory: `MARKS_MAX` steps.
 
-use lineside_proto::Time;
+use lineside_proto::{ClockStatus, Time};
 use std::collections::VecDeque;
 
+use super::letters::Letters;
 use crate::clock::Stamp;
 
 /// A difference between the two clocks that moves by more than this between two looks is a step; less is
@@ -18,6 +19,7 @@ const MARKS_MAX: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub struct Wall {
     marks: VecDeque<Mark>,
+    letters: Letters,
     latest: Option<Stamp>,
 }
 
@@ -68,6 +70,22 @@ impl Wall {
             offset_ms,
         });
         Some(step_ms)
+    }
+
+    /// The wall clock can be trusted so far from a moment on; the first word counts for what was before it, too.
+    pub fn trust(&mut self, from_ms: i64, letter: ClockStatus) {
+        self.letters.note(from_ms, letter);
+    }
+
+    /// The same with all that is known of it.
+    #[must_use]
+    pub(super) fn trusted(self, letters: Letters) -> Self {
+        Self { letters, ..self }
+    }
+
+    /// How far it could be trusted.
+    pub(super) fn letters(&self) -> &Letters {
+        &self.letters
     }
 
     /// The latest look; none before the first.

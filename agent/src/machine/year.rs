@@ -63,6 +63,7 @@ fn check(world: &World, plan: Plan) {
             "{plan:?}: hardly any session: {totals:?}"
         );
     }
+    world.check_letters(plan);
     check_activity(&world.disk.leaves, plan);
     check_outcomes(world, plan);
     check_summaries(&world.disk.leaves, plan);

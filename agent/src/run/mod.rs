@@ -5,7 +5,6 @@
 
 mod ask;
 mod discipline;
-mod maps;
 mod opening;
 mod probed;
 mod progress;
@@ -24,11 +23,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use ask::{Arrival, Ask, Departure, Refused, Reply, Rotated, put};
-pub use maps::Maps;
 pub use probed::{ProbeFailure, Probed, places, probed};
 pub use sessions::PastSession;
 pub use supervisor::{Difference, ReloadError};
 
+use crate::answers::{self, Answers};
 use crate::clock::{Clock, Discipline, SystemClock, boot_id};
 use crate::config::Config;
 use crate::config::model::Gateway;
@@ -36,9 +35,11 @@ use crate::field::Field;
 use crate::field::opcua::Own;
 use crate::ledger::{Ledger, LedgerError};
 use crate::live::Live;
+use crate::maps::Maps;
 use crate::outbox::{Outbox, StoreError};
+use crate::tokens::Tokens;
 use crate::uplink;
-use crate::uplink::board::{Board, Place, Retained};
+use crate::uplink::board::{Board, Place, Retained, status_of};
 use crate::uplink::commands::{self, Inbound};
 pub(crate) use progress::{Extent, Progress};
 use recording::{Intake, Outlet, Recording};
@@ -100,6 +101,7 @@ pub enum StopError {
 #[derive(Debug)]
 pub struct Agent {
     asks: mpsc::Sender<Ask>,
+    known: Arc<Answers>,
     live: watch::Receiver<Arc<Live>>,
     supervisor: JoinHandle<()>,
     recording: oneshot::Receiver<Result<(), StopError>>,
@@ -139,10 +141,12 @@ impl Agent {
         let (start, outlet) = ((boot, now.wall), Outlet { board, machines });
         let recording = Recording::new(&config, Arc::clone(&clock), start, stores, intake, outlet);
         let recording = spawn_recording(recording).map_err(in_dir(&gateway.state_dir))?;
+        let stop_uplink = CancellationToken::new();
+        let known = known(&gateway, &ledger, maps, &board_seen, &stop_uplink);
         let sources = Sources {
             outbox: outbox.clone(),
             ledger: ledger.clone(),
-            maps,
+            known: Arc::clone(&known),
             board: board_seen,
         };
         let inbound = Inbound {
@@ -150,7 +154,6 @@ impl Agent {
             bookings: mail,
             kept,
         };
-        let stop_uplink = CancellationToken::new();
         let stop_field = CancellationToken::new();
         let uplink = start_uplink(&gateway, sources, inbound, &stop_uplink);
         let own = Own::of(&gateway);
@@ -177,6 +180,7 @@ impl Agent {
         keep_live(asks.clone(), live);
         Ok(Self {
             asks,
+            known,
             live: live_seen,
             supervisor,
             recording,
@@ -194,6 +198,11 @@ impl Agent {
     /// Where questions go: what `status`, `probe` and `apply` ask.
     pub fn asks(&self) -> mpsc::Sender<Ask> {
         self.asks.clone()
+    }
+
+    /// What requests are answered from.
+    pub fn known(&self) -> Arc<Answers> {
+        Arc::clone(&self.known)
     }
 
     /// Waits until a part ends by itself, which none should.
@@ -236,8 +245,26 @@ impl Agent {
 struct Sources {
     outbox: Outbox,
     ledger: Ledger,
-    maps: Maps,
+    known: Arc<Answers>,
     board: watch::Receiver<Board>,
+}
+
+/// What requests are answered from, over MQTT and over the local API.
+fn known(
+    gateway: &Gateway,
+    ledger: &Ledger,
+    maps: Maps,
+    board: &watch::Receiver<Board>,
+    stop: &CancellationToken,
+) -> Arc<Answers> {
+    let state_dir = gateway.state_dir.clone();
+    let source = answers::Gateway {
+        ledger: ledger.clone(),
+        maps: Arc::new(move |hash| maps.text(hash)),
+        tokens: Arc::new(move |hash| Tokens::of(&state_dir).text(hash)),
+        status: status_of(board.clone()),
+    };
+    Arc::new(Answers::new(source, stop.clone()))
 }
 
 fn start_uplink(
@@ -251,14 +278,9 @@ fn start_uplink(
     let Sources {
         outbox,
         ledger,
-        maps,
+        known,
         board,
     } = sources;
-    let known = commands::Sources {
-        ledger: ledger.clone(),
-        maps: Arc::new(move |hash| maps.text(hash)),
-        board: board.clone(),
-    };
     let settings = &gateway.uplink;
     let (settings_of, topics_of) = (settings.clone(), topics.clone());
     let (gateway_of, stop_of) = (offline.clone(), stop.clone());

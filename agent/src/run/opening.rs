@@ -12,7 +12,6 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::discipline::watch_discipline;
-use super::maps::Maps;
 use super::progress::{Extent, Progress};
 use super::{StartError, in_dir};
 use crate::bookings::Bookings;
@@ -21,6 +20,7 @@ use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
 use crate::machine::account;
 use crate::machine::memory::Folded;
+use crate::maps::Maps;
 use crate::outbox::Outbox;
 use crate::record::Entry;
 

@@ -1,9 +1,11 @@
 //! What the city should see now: one retained document a topic, the newest wins.
 
 use lineside_proto::{Identifier, Topics};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// The retained documents of this gateway, in the order in which they go out after a reconnect.
 /// Sent through a `watch`, so that they never queue behind history.
@@ -62,4 +64,13 @@ pub struct Retained {
     pub made: Instant,
     /// For how long after that it may be believed; none: until it is replaced.
     pub max_age: Option<Duration>,
+}
+
+/// Reads the status document off a board; none before it was said for the first time.
+pub fn status_of(board: watch::Receiver<Board>) -> Arc<dyn Fn() -> Option<Value> + Send + Sync> {
+    Arc::new(move || {
+        let board = board.borrow();
+        let status = board.documents.get(&Place::Status)?;
+        serde_json::from_slice(&status.payload).ok()
+    })
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::page::{BOOKINGS_MAX, Page, named, refused};
 use super::token::{Presented, Refusal, Scene, read, seconds, sha256};
@@ -45,6 +45,8 @@ pub struct Received {
     pub check_in: Option<PortalCheckIn>,
     /// Whether the record is another than before.
     pub record_changed: bool,
+    /// The tokens of the message that are in force now, each with `sha256:` and its hash, by which leaves name it.
+    pub tokens: Vec<(String, String)>,
 }
 
 /// What a message says, and whether somebody signed it.
@@ -185,6 +187,7 @@ impl Book {
             changed: None,
             check_in: None,
             record_changed: false,
+            tokens: Vec::new(),
         }
     }
 
@@ -229,6 +232,7 @@ impl Book {
             ..self.blank(machine, now)
         };
         let bookings = next.bookings();
+        let tokens = presented(&message, &bookings);
         let changed = (bookings != page.bookings()).then_some(bookings);
         let next = Page {
             ack: Some(ack.clone()),
@@ -240,6 +244,7 @@ impl Book {
             changed,
             check_in: None,
             record_changed: true,
+            tokens,
         })
     }
 
@@ -313,6 +318,19 @@ impl Book {
             token: opened.token,
         })
     }
+}
+
+/// The tokens of a message by which bookings are in force, with their hashes.
+fn presented(message: &BookingsMessage, bookings: &[Booking]) -> Vec<(String, String)> {
+    let hashes: BTreeSet<&str> = bookings
+        .iter()
+        .filter_map(|booking| booking.token.as_deref())
+        .collect();
+    let tokens = message.bookings.iter().filter_map(Value::as_str);
+    tokens
+        .map(|token| (sha256(token.as_bytes()), token.to_owned()))
+        .filter(|(hash, _)| hashes.contains(hash.as_str()))
+        .collect()
 }
 
 /// Whether a message is for this machine and newer than what is in force.

@@ -9,6 +9,7 @@ use crate::clock::Stamp;
 use crate::config::model::MachineMap;
 use crate::machine::booking::History;
 use crate::machine::counter::Meter;
+use crate::machine::letters::Letters;
 use crate::machine::memory::{Lasting, Memory, Running, shift_ms};
 use crate::machine::usage::{Maker, Usage};
 use crate::record::Entry;
@@ -97,6 +98,7 @@ impl Account {
         self.running.shift(shift_ms);
         self.running.boot.clone_from(boot);
         self.running.clock = context.clock;
+        self.running.letters = Letters::default();
         self.running.usage = Usage::begin(join_ms, context.wall);
         (end_ms.saturating_add(shift_ms), end)
     }

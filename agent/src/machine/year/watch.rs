@@ -6,7 +6,7 @@
 )]
 
 use lineside_proto::ledger::LeafBody;
-use lineside_proto::{Identifier, State};
+use lineside_proto::{ClockStatus, Identifier, State};
 use std::collections::BTreeMap;
 
 use super::Plan;
@@ -26,7 +26,57 @@ pub(super) struct Watch {
     pub(super) remembered_ms: i64,
 }
 
+/// From when on, on a boot's clock, the agent was told how far the wall clock can be trusted.
+#[derive(Clone, Debug)]
+pub(super) struct Trust {
+    boot: String,
+    at_ms: i64,
+    letter: ClockStatus,
+}
+
 impl World {
+    /// The agent hears how far the clock can be trusted.
+    pub(super) fn trust(&mut self) {
+        self.recorder.set_clock(self.letter, None);
+        self.trusts.push(Trust {
+            boot: self.boot_name(),
+            at_ms: self.at_ms(),
+            letter: self.letter,
+        });
+    }
+
+    /// Each usage leaf tells the worst letter of its span.
+    pub(super) fn check_letters(&self, plan: Plan) {
+        let mut boots: BTreeMap<&str, Vec<(i64, ClockStatus)>> = BTreeMap::new();
+        for Trust {
+            boot,
+            at_ms,
+            letter,
+        } in &self.trusts
+        {
+            boots.entry(boot).or_default().push((*at_ms, *letter));
+        }
+        let mut told: BTreeMap<String, u32> = BTreeMap::new();
+        for leaf in &self.disk.leaves {
+            let LeafBody::Usage(said) = &leaf.body else {
+                continue;
+            };
+            let boot = said.span_boot.as_ref().unwrap_or(&leaf.head.boot);
+            let words = &boots[&**boot];
+            let (from_ms, to_ms) = (said.mono_from_ms as i64, said.mono_to_ms as i64);
+            let begun = words.partition_point(|(at_ms, _)| *at_ms <= from_ms);
+            let words = words[begun.saturating_sub(1)..].iter().enumerate();
+            let within = words.take_while(|(place, (at_ms, _))| *place == 0 || *at_ms < to_ms);
+            let letters = within.map(|(_, (_, letter))| *letter);
+            let expected = letters.reduce(ClockStatus::worse);
+            assert_eq!(said.clock, expected, "{plan:?}: {leaf:?}");
+            *told.entry(format!("{:?}", said.clock)).or_default() += 1;
+        }
+        if plan.days >= 300 {
+            assert_eq!(told.len(), 3, "{plan:?}: {told:?}");
+        }
+    }
+
     /// The time that the agent watched is told as it was.
     pub(super) fn check_watched(&self, plan: Plan) {
         for machine in &self.machines {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::booked::Portal;
 use super::disk::Disk;
-use super::watch::Watch;
+use super::watch::{Trust, Watch};
 use super::{Crash, Plan};
 use crate::clock::Stamp;
 use crate::config::model::{CheckInMode, External, MachineMap, Publish, Telemetry};
@@ -53,15 +53,16 @@ pub(super) struct World {
     plan: Plan,
     rng: Rng,
     pub(super) disk: Disk,
+    pub(super) trusts: Vec<Trust>,
     pub(super) machines: Vec<Machine>,
-    recorder: Recorder,
+    pub(super) recorder: Recorder,
     /// True time, in wall milliseconds.
     now: i64,
     booted: i64,
     boot: u32,
     /// What the wall clock shows too much.
     error_ms: i64,
-    letter: ClockStatus,
+    pub(super) letter: ClockStatus,
     set_at: i64,
     slots: u32,
     lives: u32,
@@ -107,6 +108,7 @@ impl World {
             machines: machines.collect(),
             rng: Rng::with_seed(plan.seed),
             disk: Disk::default(),
+            trusts: Vec::new(),
             recorder: recorder("", plan.seed),
             now: START_MS,
             booted: START_MS,
@@ -124,7 +126,7 @@ impl World {
         world
     }
 
-    fn boot_name(&self) -> String {
+    pub(super) fn boot_name(&self) -> String {
         format!("boot-{}", self.boot)
     }
 
@@ -135,7 +137,7 @@ impl World {
         }
     }
 
-    fn at_ms(&self) -> i64 {
+    pub(super) fn at_ms(&self) -> i64 {
         self.now - self.booted
     }
 
@@ -157,7 +159,7 @@ impl World {
     fn start(&mut self) {
         let boot = self.boot_name();
         self.recorder = recorder(&boot, self.plan.seed);
-        self.recorder.set_clock(self.letter, None);
+        self.trust();
         let body = LeafBody::Boot(Boot {
             version: "1".to_owned(),
             build: "sha256:0".to_owned(),
@@ -207,7 +209,7 @@ impl World {
     }
 
     fn handle(&mut self, input: &Input) {
-        self.recorder.set_clock(self.letter, None);
+        self.trust();
         let commit = self.recorder.handle(input);
         self.keep(commit);
     }

@@ -8,10 +8,8 @@ use tokio::task::{self, JoinSet};
 use tokio::time;
 use tracing::debug;
 
-use super::super::mqtt::answers::{Answers, Reply};
-use super::answer::{Knowledge, late};
-use super::part::{Room, documents};
-use super::question::{Code, Failure, Question};
+use super::super::mqtt::answers::{Answers as Outgoing, Reply};
+use crate::answers::{Answers, Code, Failure, Question, Room, documents};
 
 /// Requests answered at once: each may read the ledger, on a gateway of few cores.
 const AT_ONCE: usize = 4;
@@ -40,15 +38,15 @@ struct Asked {
 #[derive(Debug)]
 pub(super) struct Desk {
     queue: mpsc::Sender<Asked>,
-    answers: Answers,
+    answers: Outgoing,
     _clerks: JoinSet<()>,
 }
 
 impl Desk {
     /// Opens on the present tokio runtime. `packet_bytes_max` is what the broker takes now.
     pub(super) fn open(
-        knowledge: Arc<Knowledge>,
-        answers: &Answers,
+        knowledge: Arc<Answers>,
+        answers: &Outgoing,
         packet_bytes_max: &watch::Sender<usize>,
     ) -> Self {
         let (queue, asked) = mpsc::channel(WAITING_MAX);
@@ -101,13 +99,14 @@ fn replies(address: &Address, documents: Vec<Vec<u8>>) -> impl Iterator<Item = R
     documents.into_iter().map(move |payload| Reply {
         topic: address.topic.clone(),
         correlation: address.correlation.clone(),
+        response_topic: None,
         payload,
     })
 }
 
 struct Clerk {
-    knowledge: Arc<Knowledge>,
-    answers: Answers,
+    knowledge: Arc<Answers>,
+    answers: Outgoing,
     packet_bytes_max: watch::Receiver<usize>,
 }
 
@@ -131,13 +130,8 @@ impl Clerk {
         let deadline = received + TIME_MAX;
         let room = Room::of(&id, self.payload_bytes_max(&address));
         let knowledge = Arc::clone(&self.knowledge);
-        // Looks at the deadline itself, so that no more than we are ever read the ledger.
-        let answered = task::spawn_blocking(move || {
-            if Instant::now() >= deadline {
-                return Err(late());
-            }
-            knowledge.answer(&call, room, deadline)
-        });
+        // It looks at the deadline itself, so that no more than we are ever read the ledger.
+        let answered = task::spawn_blocking(move || knowledge.answer(&call, room, deadline));
         let result = answered.await.unwrap_or_else(|_| {
             let broken = "this could not be answered: look into the gateway's log";
             Err(Failure::new(Code::Unavailable, broken))
@@ -159,6 +153,7 @@ impl Clerk {
         let bare = Reply {
             topic: address.topic.clone(),
             correlation: address.correlation.clone(),
+            response_topic: None,
             payload: Vec::new(),
         };
         self.packet_bytes_max

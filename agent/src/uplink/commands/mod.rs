@@ -2,42 +2,33 @@
 //! neither disturbs what is published.
 //!
 //! Bookings wait in a bounded channel, and slow this connection down when it is full: none is dropped.
-//! Requests are answered by `desk`; what they may ask is in `question`, and changes nothing.
+//! Requests are answered at `desk`; what they may ask is in `answers`, and changes nothing.
 
-mod answer;
 mod complaint;
 mod desk;
 mod inbox;
-mod part;
-mod periods;
-mod question;
 #[cfg(test)]
 mod tests;
 
-pub use answer::MapText;
-
 use lineside_proto::{GatewayStatus, Identifier, Topics};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::answer::Knowledge;
 use self::complaint::Complaint;
 use self::desk::{Address, Desk};
 use self::inbox::{Sort, filters, response, sort};
-use self::periods::Periods;
-use super::board::Board;
 use super::feed::changed;
-use super::mqtt::answers::Answers;
+use super::mqtt::answers::Answers as Outgoing;
 use super::mqtt::subscriber::{Granted, Message, News, Subscription};
 use super::outage::Outage;
 use super::{client_id, peer};
+use crate::answers::{Answers, read};
 use crate::config::model;
-use crate::ledger::Ledger;
 use crate::live::CommandFigures;
 
 /// How long after the subscription the broker may take to tell that it keeps our checkpoint.
@@ -69,16 +60,6 @@ pub struct Inbound {
     pub kept: oneshot::Sender<Option<String>>,
 }
 
-/// What requests are answered from.
-pub struct Sources {
-    /// Leaves, proofs and checkpoints.
-    pub ledger: Ledger,
-    /// The kept versions of machine maps.
-    pub maps: MapText,
-    /// The status.
-    pub board: watch::Receiver<Board>,
-}
-
 /// The command connection at work.
 #[derive(Debug)]
 pub struct Running {
@@ -88,27 +69,21 @@ pub struct Running {
     pub task: JoinHandle<()>,
 }
 
-/// Starts the command connection on the present tokio runtime. `gateway` names the gateway.
+/// Starts the command connection on the present tokio runtime. `gateway` names the gateway; requests are answered
+/// with `known`.
 pub fn start(
     settings: &model::Uplink,
     topics: Topics,
     gateway: &GatewayStatus,
     inbound: Inbound,
-    sources: Sources,
+    known: Arc<Answers>,
     cancel: CancellationToken,
 ) -> Running {
     let peer = peer(settings, format!("{}:commands", client_id(gateway)));
     let (subscription, answers) =
         Subscription::with_answers(peer, filters(&topics), settings.ack_timeout);
     let (packet_bytes_max, _) = watch::channel(usize::MAX);
-    let knowledge = Knowledge {
-        ledger: sources.ledger,
-        maps: sources.maps,
-        board: sources.board,
-        periods: Mutex::new(Periods::default()),
-        closed: cancel.clone(),
-    };
-    let desk = Desk::open(Arc::new(knowledge), &answers, &packet_bytes_max);
+    let desk = Desk::open(known, &answers, &packet_bytes_max);
     let (figures, watched) = watch::channel(CommandFigures::default());
     let Inbound {
         machines,
@@ -153,7 +128,7 @@ struct Commands {
     kept: Option<oneshot::Sender<Option<String>>>,
     /// When the broker will have told what it keeps.
     kept_by: Option<Instant>,
-    answers: Answers,
+    answers: Outgoing,
     desk: Desk,
     packet_bytes_max: watch::Sender<usize>,
     figures: watch::Sender<CommandFigures>,
@@ -283,7 +258,7 @@ impl Commands {
             }
         };
         let address = Address { topic, correlation };
-        let heard = match question::read(&message.payload) {
+        let heard = match read(&message.payload) {
             Ok(question) => {
                 self.figures.send_modify(|figures| figures.requests += 1);
                 self.desk.take(question, address, message.received)

@@ -1,7 +1,8 @@
 use super::super::board::Board;
 use super::super::tests::peer::{Listener, PATIENCE, Peer, Publish, Said};
 use super::super::tests::{id, ledger, now};
-use super::{BookingsMessage, Inbound, Running, Sources};
+use super::{BookingsMessage, Inbound, Running};
+use crate::answers::{Answers, Gateway};
 use crate::clock::Stamp;
 use crate::config::model;
 use crate::ledger::Ledger;
@@ -51,6 +52,12 @@ impl Rig {
         let (bookings, bookings_taken) = mpsc::channel(1);
         let (kept, kept_told) = oneshot::channel();
         let (board, board_seen) = watch::channel(Board::default());
+        let known = Gateway {
+            ledger: ledger.clone(),
+            maps: Arc::new(|wanted| (wanted == hash()).then(|| "m = \"试\"\n".repeat(20_000))),
+            tokens: Arc::new(|wanted| (wanted == hash()).then(|| "a.b.c".to_owned())),
+            status: crate::uplink::board::status_of(board_seen),
+        };
         let cancel = CancellationToken::new();
         let settings = model::Uplink {
             host: broker.ip().to_string(),
@@ -71,11 +78,7 @@ impl Rig {
                 bookings,
                 kept,
             },
-            Sources {
-                ledger: ledger.clone(),
-                maps: Arc::new(|wanted| (wanted == hash()).then(|| "m = \"试\"\n".repeat(20_000))),
-                board: board_seen,
-            },
+            Arc::new(Answers::new(known, cancel.clone())),
             cancel.clone(),
         );
         Self {

@@ -18,13 +18,15 @@ pub(super) const ANSWERS_WINDOW: u16 = 4;
 /// Answers that wait for their turn; whoever makes more waits.
 const ANSWERS_WAITING: usize = 2;
 
-/// An answer to who asked.
+/// An answer to who asked, or a request to who answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply {
     /// The response topic.
     pub topic: String,
-    /// The request's correlation data.
+    /// The request's correlation data; of a request, its own.
     pub correlation: Option<Vec<u8>>,
+    /// Where the answer is to go; none for what is an answer itself.
+    pub response_topic: Option<String>,
     /// The document, JSON.
     pub payload: Vec<u8>,
 }
@@ -44,6 +46,7 @@ impl Reply {
     fn properties(&self) -> PublishProperties {
         PublishProperties {
             correlation_data: self.correlation.clone().map(Into::into),
+            response_topic: self.response_topic.clone(),
             content_type: Some(lineside_proto::content_type::JSON.to_owned()),
             ..PublishProperties::default()
         }
@@ -235,6 +238,7 @@ mod tests {
                 let reply = Reply {
                     topic: "r/response/me".to_owned(),
                     correlation,
+                    response_topic: None,
                     payload: vec![b'x'; payload],
                 };
                 let properties = Some(reply.properties());

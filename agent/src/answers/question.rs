@@ -3,9 +3,15 @@
 //! The methods are a closed set, and each only tells something: nothing here changes a machine, the
 //! configuration or the ledger.
 
-use lineside_proto::{AnswerError, LeafPlace, LeafRange, MapWanted, Period, Request};
+use lineside_proto::ledger::tile::{LEVELS_MAX, WIDTH};
+use lineside_proto::{
+    AnswerError, CheckpointsWanted, LeafPlace, LeafRange, MapWanted, Period, Request, TileWanted,
+    TokenWanted,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::hashed::digits;
 
 /// Bytes of a request at most; the longest that makes sense has some hundred.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
@@ -13,38 +19,47 @@ const REQUEST_BYTES_MAX: usize = 16 * 1024;
 const ID_BYTES_MAX: usize = 128;
 
 /// Every method.
-pub(super) const METHODS: [&str; 7] = [
+pub const METHODS: [&str; 10] = [
     "ledger.checkpoint",
+    "ledger.checkpoints",
     "ledger.entries",
     "ledger.consistency",
     "ledger.inclusion",
+    "ledger.tile",
     "config.get",
+    "token.get",
     "usage.bundle",
     "status",
 ];
 
 /// A request that makes sense.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Question {
+pub struct Question {
     /// Chosen by who asks.
-    pub(super) id: String,
+    pub id: String,
     /// What is asked.
-    pub(super) call: Call,
+    pub call: Call,
 }
 
 /// A method with its parameters.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Call {
+pub enum Call {
     /// The newest signed checkpoint.
     Checkpoint,
+    /// Kept signed checkpoints.
+    Checkpoints(CheckpointsWanted),
     /// Leaves.
     Entries(LeafRange),
     /// That a newer tree continues an older.
     Consistency(LeafRange),
     /// That a leaf is in a tree.
     Inclusion(LeafPlace),
+    /// Hashes of the tree.
+    Tile(TileWanted),
     /// The text of a machine map, `sha256:` and hex digits.
     Map(String),
+    /// The text of a booking's token, likewise.
+    Token(String),
     /// The leaves of a period.
     Bundle(Period),
     /// The gateway's status.
@@ -53,24 +68,33 @@ pub(super) enum Call {
 
 /// Why there is no answer, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Failure {
-    pub(super) code: Code,
-    pub(super) text: String,
+pub struct Failure {
+    /// Why, as a kind.
+    pub code: Code,
+    /// Why, and what to do, in words.
+    pub text: String,
 }
 
 /// The kinds of [`Failure`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Code {
+pub enum Code {
+    /// There is no such method.
     UnknownMethod,
+    /// It takes other parameters.
     BadParams,
+    /// It is not here.
     NotFound,
+    /// It is more than an answer may have.
     TooMuch,
+    /// Ask again soon.
     Busy,
+    /// It can't be had, for now or in this way.
     Unavailable,
 }
 
 impl Code {
-    fn word(self) -> &'static str {
+    /// As the wire says it.
+    pub fn word(self) -> &'static str {
         match self {
             Self::UnknownMethod => "unknown-method",
             Self::BadParams => "bad-params",
@@ -83,7 +107,8 @@ impl Code {
 }
 
 impl Failure {
-    pub(super) fn new(code: Code, text: impl Into<String>) -> Self {
+    /// What is told whoever asked.
+    pub fn new(code: Code, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { code, text }
     }
@@ -103,7 +128,7 @@ impl From<Failure> for AnswerError {
 /// # Errors
 ///
 /// The request's id, empty where it can't be read, and why it can't be answered.
-pub(super) fn read(payload: &[u8]) -> Result<Question, (String, Failure)> {
+pub fn read(payload: &[u8]) -> Result<Question, (String, Failure)> {
     let bad = |text: String| (String::new(), Failure::new(Code::BadParams, text));
     if payload.len() > REQUEST_BYTES_MAX {
         let bytes = payload.len();
@@ -128,9 +153,20 @@ pub(super) fn read(payload: &[u8]) -> Result<Question, (String, Failure)> {
     }
 }
 
-fn call(method: &str, params: Value) -> Result<Call, Failure> {
+/// A method with its parameters.
+///
+/// # Errors
+///
+/// There is no such method, or it takes other parameters.
+pub fn call(method: &str, params: Value) -> Result<Call, Failure> {
     match method {
         "ledger.checkpoint" => Ok(Call::Checkpoint),
+        "ledger.checkpoints" => {
+            let wanted: CheckpointsWanted = typed(method, params, NOTES)?;
+            let is_some = wanted.limit.is_none_or(|limit| limit >= 1);
+            ordered(is_some && wanted.from <= wanted.to, method, NOTES)?;
+            Ok(Call::Checkpoints(wanted))
+        }
         "ledger.entries" => {
             let range: LeafRange = typed(method, params, RANGE)?;
             ordered(range.from <= range.to, method, RANGE)?;
@@ -146,10 +182,21 @@ fn call(method: &str, params: Value) -> Result<Call, Failure> {
             ordered(place.index < place.size, method, PLACE)?;
             Ok(Call::Inclusion(place))
         }
+        "ledger.tile" => {
+            let wanted: TileWanted = typed(method, params, TILE)?;
+            let fits = wanted.level < LEVELS_MAX && (1..=WIDTH).contains(&u64::from(wanted.width));
+            ordered(fits, method, TILE)?;
+            Ok(Call::Tile(wanted))
+        }
         "config.get" => {
             let MapWanted { hash } = typed(method, params, HASH)?;
-            ordered(is_hash(&hash), method, HASH)?;
+            ordered(digits(&hash).is_some(), method, HASH)?;
             Ok(Call::Map(hash))
+        }
+        "token.get" => {
+            let TokenWanted { hash } = typed(method, params, HASH)?;
+            ordered(digits(&hash).is_some(), method, HASH)?;
+            Ok(Call::Token(hash))
         }
         "usage.bundle" => {
             let period: Period = typed(method, params, PERIOD)?;
@@ -167,6 +214,8 @@ fn call(method: &str, params: Value) -> Result<Call, Failure> {
 const RANGE: &str =
     r#"{"from":n,"to":n} with from not above to: leaves from `from` on, below `to`"#;
 const SIZES: &str = r#"{"from":n,"to":n} with from at least 1 and not above to: two tree sizes"#;
+const NOTES: &str = r#"{"from":n,"to":n} with from not above to, and perhaps "limit":n from 1 and "newest":true: kept notes of at least `from` and fewer than `to` leaves"#;
+const TILE: &str = r#"{"level":n,"index":n,"width":n} with level 0 to 7 and width 1 to 256"#;
 const PLACE: &str = r#"{"index":n,"size":n} with index below size"#;
 const HASH: &str = r#"{"hash":"sha256:…"} with 64 hexadecimal digits, lower case"#;
 const PERIOD: &str = r#"{"from":time,"to":time} in RFC 3339 with from before to"#;
@@ -190,20 +239,10 @@ fn ordered(is_so: bool, method: &str, shape: &str) -> Result<(), Failure> {
     ))
 }
 
-/// Whether this is `sha256:` and 64 lower-case hexadecimal digits, and so no part of a path.
-fn is_hash(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|digits| {
-        digits.len() == 64
-            && digits
-                .bytes()
-                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Call, Code, METHODS, REQUEST_BYTES_MAX, read};
-    use lineside_proto::{LeafPlace, LeafRange};
+    use lineside_proto::{CheckpointsWanted, LeafPlace, LeafRange, TileWanted};
     use proptest::prelude::*;
 
     fn code(payload: &str) -> Option<(String, Code)> {
@@ -234,6 +273,26 @@ mod tests {
                 Call::Inclusion(LeafPlace { index: 0, size: 1 }),
             ),
             ("config.get", map.as_str(), Call::Map(hash.clone())),
+            ("token.get", map.as_str(), Call::Token(hash.clone())),
+            (
+                "ledger.checkpoints",
+                r#"{"from":0,"to":9,"limit":1,"newest":true}"#,
+                Call::Checkpoints(CheckpointsWanted {
+                    from: 0,
+                    to: 9,
+                    limit: Some(1),
+                    newest: true,
+                }),
+            ),
+            (
+                "ledger.tile",
+                r#"{"level":7,"index":0,"width":256}"#,
+                Call::Tile(TileWanted {
+                    level: 7,
+                    index: 0,
+                    width: 256,
+                }),
+            ),
             ("status", r#"{"anything":1}"#, Call::Status),
         ] {
             let payload = format!(r#"{{"id":"7","method":"{method}","params":{params}}}"#);
@@ -266,6 +325,18 @@ mod tests {
             ("ledger.inclusion", r#"{"index":1,"size":1}"#),
             ("config.get", r#"{"hash":"sha256:../../../etc/passwd"}"#),
             ("config.get", r#"{"hash":"0a"}"#),
+            ("token.get", r#"{"hash":"sha256:../../../etc/passwd"}"#),
+            ("token.get", r#"{"hash":["sha256"]}"#),
+            ("ledger.checkpoints", r#"{"from":2,"to":1}"#),
+            ("ledger.checkpoints", r#"{"from":0,"to":1,"limit":0}"#),
+            ("ledger.checkpoints", r#"{"from":0,"to":1,"limit":-1}"#),
+            ("ledger.checkpoints", r#"{"from":0,"to":1,"newest":1}"#),
+            ("ledger.tile", r#"{"level":8,"index":0,"width":1}"#),
+            ("ledger.tile", r#"{"level":-1,"index":0,"width":1}"#),
+            ("ledger.tile", r#"{"level":0,"index":0,"width":0}"#),
+            ("ledger.tile", r#"{"level":0,"index":0,"width":257}"#),
+            ("ledger.tile", r#"{"level":"entries","index":0,"width":1}"#),
+            ("ledger.tile", r#"{"level":0,"index":0}"#),
             ("usage.bundle", r#"{"from":"yesterday","to":"today"}"#),
             (
                 "usage.bundle",
@@ -327,10 +398,13 @@ mod tests {
             assert_eq!(code(&payload), expected, "{method}");
         }
         let sources = [
-            include_str!("mod.rs"),
             include_str!("answer.rs"),
-            include_str!("desk.rs"),
+            include_str!("copied.rs"),
+            include_str!("gateway.rs"),
             include_str!("question.rs"),
+            include_str!("source.rs"),
+            include_str!("../uplink/commands/desk.rs"),
+            include_str!("../uplink/commands/mod.rs"),
         ];
         let shipped = sources.map(|text| text.split("\nmod tests {").next().unwrap_or_default());
         for word in [

@@ -1,6 +1,7 @@
 //! The parts of an answer: each fits what the standard of our documents and the broker allow. Pure.
 
-use lineside_proto::{ANSWER_BYTES_MAX, Answer, AnswerError, EntriesResult, MapResult};
+use lineside_proto::{ANSWER_BYTES_MAX, Answer, AnswerError, CheckpointsResult, EntriesResult};
+use lineside_proto::{KeptCheckpoint, MapResult, TokenResult};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,11 +16,11 @@ const ROOM_BYTES_MIN: usize = 256;
 
 /// How many bytes a part's result may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Room(usize);
+pub struct Room(usize);
 
 impl Room {
     /// Of an answer to `id`, where the broker takes at most so many bytes of payload.
-    pub(super) fn of(id: &str, payload_bytes_max: usize) -> Self {
+    pub fn of(id: &str, payload_bytes_max: usize) -> Self {
         let bare = Answer {
             id: id.to_owned(),
             part: u32::MAX,
@@ -41,6 +42,16 @@ impl Room {
             .checked_sub(FIELDS_BYTES)
             .filter(|room| *room >= ROOM_BYTES_MIN)
             .ok_or_else(too_small)
+    }
+}
+
+impl Room {
+    /// Refuses where so many bytes have no room.
+    pub(super) fn holds(self, content: usize) -> Result<(), Failure> {
+        if content <= self.for_content()? {
+            return Ok(());
+        }
+        Err(too_small())
     }
 }
 
@@ -88,8 +99,8 @@ impl Entries {
     ///
     /// A leaf that no part has room for.
     pub(super) fn add(&mut self, leaf: String) -> Result<bool, Failure> {
-        // The text, and a comma.
-        let size = bytes(&leaf) + 1;
+        // The text in its quotes, and a comma.
+        let size = text_bytes(&leaf) + 3;
         if size > self.room {
             return Err(too_small());
         }
@@ -119,12 +130,112 @@ impl Entries {
     }
 }
 
+/// Collects kept notes into parts.
+#[derive(Debug)]
+pub(super) struct Noted {
+    room: usize,
+    parts: Vec<Vec<KeptCheckpoint>>,
+    /// What the newest part's notes take.
+    used: usize,
+}
+
+impl Noted {
+    /// Begins without any.
+    ///
+    /// # Errors
+    ///
+    /// Parts too small for anything.
+    pub(super) fn new(room: Room) -> Result<Self, Failure> {
+        Ok(Self {
+            room: room.for_content()?,
+            parts: vec![Vec::new()],
+            used: 0,
+        })
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.parts.iter().map(Vec::len).sum()
+    }
+
+    /// Bytes of notes that have room in whatever order they are added: two parts that follow one another hold more
+    /// than one part's worth.
+    pub(super) fn budget(&self) -> usize {
+        self.room.saturating_mul((PARTS_MAX - 1) / 2)
+    }
+
+    /// What a note takes.
+    pub(super) fn bytes(note: &KeptCheckpoint) -> usize {
+        bytes(note) + 1
+    }
+
+    /// Adds the next note. Returns whether it had room.
+    ///
+    /// # Errors
+    ///
+    /// A note that no part has room for.
+    pub(super) fn add(&mut self, note: KeptCheckpoint) -> Result<bool, Failure> {
+        let size = Self::bytes(&note);
+        if size > self.room {
+            return Err(too_small());
+        }
+        if self.used + size > self.room {
+            if self.parts.len() >= PARTS_MAX {
+                return Ok(false);
+            }
+            self.used = 0;
+            self.parts.push(Vec::new());
+        }
+        self.used += size;
+        if let Some(part) = self.parts.last_mut() {
+            part.push(note);
+        }
+        Ok(true)
+    }
+
+    /// The parts, at least one; whoever asked goes on with `next`.
+    pub(super) fn finish(self, next: u64) -> Vec<Value> {
+        let firsts = self.parts.iter().skip(1);
+        let firsts = firsts.map(|part| part.first().map_or(next, |note| note.size));
+        let nexts: Vec<u64> = firsts.chain([next]).collect();
+        let parts = self.parts.into_iter().zip(nexts);
+        parts
+            .map(|(checkpoints, next)| value(&CheckpointsResult { checkpoints, next }))
+            .collect()
+    }
+}
+
 /// Cuts the text of a map into parts, at least one.
 ///
 /// # Errors
 ///
 /// More than [`PARTS_MAX`], or parts too small for anything.
 pub(super) fn map_parts(room: Room, hash: &str, text: &str) -> Result<Vec<Value>, Failure> {
+    let parts = pieces(room, text)?.into_iter().map(|text| {
+        value(&MapResult {
+            hash: hash.to_owned(),
+            text,
+        })
+    });
+    Ok(parts.collect())
+}
+
+/// Cuts the text of a token into parts, at least one.
+///
+/// # Errors
+///
+/// More than [`PARTS_MAX`], or parts too small for anything.
+pub(super) fn token_parts(room: Room, hash: &str, text: &str) -> Result<Vec<Value>, Failure> {
+    let parts = pieces(room, text)?.into_iter().map(|text| {
+        value(&TokenResult {
+            hash: hash.to_owned(),
+            text,
+        })
+    });
+    Ok(parts.collect())
+}
+
+fn pieces(room: Room, text: &str) -> Result<Vec<String>, Failure> {
     let room = room.for_content()?;
     let mut pieces = vec![String::new()];
     // The quotes.
@@ -143,16 +254,20 @@ pub(super) fn map_parts(room: Room, hash: &str, text: &str) -> Result<Vec<Value>
     if pieces.len() > PARTS_MAX {
         return Err(Failure::new(
             Code::TooMuch,
-            format!("the map makes more than {PARTS_MAX} parts: fetch it at the gateway"),
+            format!("it makes more than {PARTS_MAX} parts: fetch it at the gateway"),
         ));
     }
-    let parts = pieces.into_iter().map(|text| {
-        value(&MapResult {
-            hash: hash.to_owned(),
-            text,
-        })
+    Ok(pieces)
+}
+
+/// Bytes of a text inside a JSON text.
+fn text_bytes(text: &str) -> usize {
+    let more = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 1,
+        0..=31 => 5,
+        _ => 0,
     });
-    Ok(parts.collect())
+    more.sum::<usize>() + text.len()
 }
 
 /// Bytes of a letter inside a JSON text.
@@ -170,7 +285,7 @@ pub(super) fn value(result: &impl Serialize) -> Value {
 }
 
 /// The documents of an answer.
-pub(super) fn documents(id: &str, result: Result<Vec<Value>, Failure>) -> Vec<Vec<u8>> {
+pub fn documents(id: &str, result: Result<Vec<Value>, Failure>) -> Vec<Vec<u8>> {
     let answer = |part: usize, parts: usize, result, error: Option<AnswerError>| {
         let answer = Answer {
             id: id.to_owned(),

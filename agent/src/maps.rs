@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::canonical_text;
 use crate::config::model::MachineMap;
+use crate::hashed::digits;
 
 /// Bytes of a map's text that are read at most: one of twenty thousand points has a few megabytes.
 const TEXT_BYTES_MAX: u64 = 64 << 20;
@@ -27,6 +28,13 @@ impl Maps {
         let dir = state_dir.join("maps");
         fs::create_dir_all(&dir)?;
         Ok(Self { dir })
+    }
+
+    /// The maps of a state directory that may be a copy, to be read only.
+    pub fn of(state_dir: &Path) -> Self {
+        Self {
+            dir: state_dir.join("maps"),
+        }
     }
 
     /// Keeps a map's text; durable on return. One that is kept already is not touched.
@@ -52,15 +60,15 @@ impl Maps {
     /// The text of the map with this hash (`sha256:…`), if it was ever configured here.
     pub fn text(&self, hash: &str) -> Option<String> {
         let path = self.path(hash)?;
-        let fits = fs::metadata(&path).ok()?.len() <= TEXT_BYTES_MAX;
+        let about = fs::metadata(&path).ok()?;
+        let fits = about.is_file() && about.len() <= TEXT_BYTES_MAX;
         fits.then(|| fs::read_to_string(path).ok()).flatten()
     }
 
     /// Only what is a hash names a file.
     fn path(&self, hash: &str) -> Option<PathBuf> {
-        let digits = hash.strip_prefix("sha256:")?;
-        let is_hash = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        is_hash.then(|| self.dir.join(format!("{digits}.json")))
+        let digits = digits(hash)?;
+        Some(self.dir.join(format!("{digits}.json")))
     }
 }
 

@@ -1,0 +1,381 @@
+//! `lineside usage pull`: the evidence of a period, one file a gateway.
+
+use clap::ArgGroup;
+use jiff::tz::Offset;
+use lineside_proto::{Identifier, Period, Time, Topics};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{shown, sources};
+use crate::cli::{Context, Failure, Outcome, runtime};
+use crate::clock::{Clock, SystemClock};
+use crate::evidence::copied::Copied;
+use crate::evidence::fetch::Progress;
+use crate::evidence::inquiry::Rhythm;
+use crate::evidence::period::{self, Moment, PeriodError};
+use crate::evidence::plan::Wanted;
+use crate::evidence::pull::{self, Making};
+use crate::evidence::wire::{Broker, Gateways, Scope, Wire};
+use crate::evidence::{Informant, Inquiry, PullError, plan};
+use crate::text;
+use crate::text::Text;
+
+/// Arguments of `lineside usage pull`.
+#[derive(clap::Args, Clone, Debug)]
+#[command(group(ArgGroup::new("source").required(true).args(["broker", "api", "state"])))]
+#[command(after_help = "Periods are of Asia/Shanghai unless a time says its offset; --to is not in the period.
+
+Examples:
+  lineside usage pull --broker mqtt://mqtt.example:1883 --site zs-polymer --gateway gw-01 --from 2026-01 -o january.zip
+  lineside usage pull --broker mqtt://mqtt.example:1883 --all --from 2026-Q3 -o evidence/
+  lineside usage pull --api http://gw-01:8080 --password-file console.password --from 2026-01-01 --to 2026-02-01
+  lineside usage pull --state /media/stick/lineside --from 2026 -o year.zip
+
+When it was cut off, the same command goes on where it ended.")]
+pub(super) struct Args {
+    /// Where the period begins: 2026, 2026-Q3, 2026-09, 2026-09-01 or a time at a full hour
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    from: Moment,
+    /// Where it ends, itself not in it; without it, the period is all that --from names
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    to: Option<Moment>,
+    /// The file, or a folder in which each gateway's is named by gateway and period
+    #[arg(short, long, value_name = "PATH", default_value = ".")]
+    output: PathBuf,
+    /// Over the city's broker, mqtt://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+    /// From the gateway's own API, http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    api: Option<String>,
+    /// From a copy of the gateway's state directory
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// This site's gateways
+    #[arg(long, requires = "broker")]
+    site: Option<Identifier>,
+    /// This gateway
+    #[arg(long, requires = "broker")]
+    gateway: Option<Identifier>,
+    /// Every gateway that the broker knows of
+    #[arg(long, requires = "broker", conflicts_with_all = ["site", "gateway"])]
+    all: bool,
+    /// User name at the broker
+    #[arg(long, requires = "broker")]
+    user: Option<String>,
+    /// File with the password, of the broker's user or of the API
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    password_file: Option<PathBuf>,
+    /// Topic prefix
+    #[arg(long, default_value = Topics::PREFIX)]
+    prefix: String,
+    /// Requests on their way at once; fewer are gentler
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
+    window: u8,
+    /// Begin anew, and forget what an earlier attempt received
+    #[arg(long)]
+    fresh: bool,
+    /// Print one JSON object a line for each gateway
+    #[arg(long)]
+    json: bool,
+}
+
+fn moment(text: &str) -> Result<Moment, Text> {
+    period::moment(text).map_err(period_words)
+}
+
+fn period_words(error: PeriodError) -> Text {
+    match error {
+        PeriodError::Form(text) => text!(
+            "`{text}` is no time: write 2026, 2026-Q3, 2026-09, 2026-09-01 or 2026-09-01T08:00",
+            "`{text}` 不是有效的时间：请写作 2026、2026-Q3、2026-09、2026-09-01 或 2026-09-01T08:00"
+        ),
+        PeriodError::Hour(time) => text!(
+            "{time} is no full hour: periods begin and end at full hours",
+            "{time} 不是整点：时段须在整点开始和结束"
+        ),
+        PeriodError::End => text!(
+            "say the end, too: --to TIME",
+            "还需指定结束时刻：--to 时间"
+        ),
+        PeriodError::Order { from, to } => text!(
+            "the period ends ({to}) before it has begun ({from}): --to is not in the period; without it, the period is all that --from names",
+            "时段的结束（{to}）不晚于开始（{from}）：--to 不含在时段内；不指定时，时段即 --from 所指的整段"
+        ),
+        PeriodError::Length => text!(
+            "the period is longer than ten years: ask for less",
+            "时段超过十年：请缩短"
+        ),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// [`Failure::Usage`]; [`Failure::Unreachable`] where nobody answers; [`Failure::Negative`] where what was answered
+/// does not hold together; [`Failure::Store`] where it can't be written.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    let period = period::period(args.from, args.to).map_err(period_words).map_err(Failure::Usage)?;
+    let job = Job {
+        args,
+        context,
+        period,
+    };
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        if let Some(url) = &args.broker {
+            return job.broker(url).await;
+        }
+        if let Some(url) = &args.api {
+            let informant = sources::api(url, args.password_file.as_ref())?;
+            return job.single(informant).await;
+        }
+        let Some(dir) = &args.state else {
+            return Err(Failure::Other(anyhow::anyhow!("no source")));
+        };
+        job.single(copied(dir)?).await
+    })
+}
+
+fn copied(dir: &Path) -> Result<Copied, Failure> {
+    Copied::open(dir).map_err(|error| {
+        let dir = dir.display();
+        Failure::Negative(text!(
+            "{dir} holds no ledger that can be read: {error}; say the folder that holds `ledger`",
+            "{dir} 中没有可读取的台账：{error}；请指定包含 `ledger` 的文件夹"
+        ))
+    })
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    context: &'a Context,
+    period: Period,
+}
+
+impl Job<'_> {
+    fn rhythm(&self) -> Rhythm {
+        Rhythm {
+            window: usize::from(self.args.window),
+            ..Rhythm::default()
+        }
+    }
+
+    /// From the one gateway that answers there.
+    async fn single<I: Informant>(&self, informant: I) -> Result<Outcome, Failure> {
+        let inquiry = Inquiry::new(informant, self.rhythm());
+        let gateway = plan::whose(&inquiry).await.map_err(failure)?;
+        let bundle = self.file(&gateway)?;
+        self.make(inquiry, gateway, &bundle).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn broker(&self, url: &str) -> Result<Outcome, Failure> {
+        let args = self.args;
+        let peer = sources::broker(url, args.user.as_deref(), args.password_file.as_ref())?;
+        if args.site.is_none() && args.gateway.is_none() && !args.all {
+            return Err(Failure::Usage(text!(
+                "say whose evidence: --site, --gateway or --all",
+                "请指定取谁的证据：--site、--gateway 或 --all"
+            )));
+        }
+        if args.prefix.is_empty() || args.prefix.contains(['+', '#', '\0']) {
+            let prefix = &args.prefix;
+            return Err(Failure::Usage(text!(
+                "`{prefix}` is no topic prefix: it may not be empty or contain + or #",
+                "`{prefix}` 不是有效的主题前缀：不能为空，也不能含有 + 或 #"
+            )));
+        }
+        let scope = Scope {
+            prefix: args.prefix.clone(),
+            site: args.site.clone(),
+            gateway: args.gateway.clone(),
+        };
+        let broker = Broker::connect(peer, &scope).await.map_err(|fault| {
+            Failure::Unreachable(text!(
+                "can't reach {url}: {fault}; check the address, and that the broker runs",
+                "无法连接 {url}：{fault}；请检查地址以及服务是否在运行"
+            ))
+        })?;
+        let broker = Arc::new(broker);
+        if let (Some(site), Some(gateway)) = (&args.site, &args.gateway) {
+            let gateway = (site.clone(), gateway.clone());
+            let bundle = self.file(&gateway)?;
+            self.over(&broker, gateway, &bundle).await?;
+            return Ok(Outcome::Done);
+        }
+        let gateways = broker.gateways().await;
+        self.several(&broker, gateways).await
+    }
+
+    async fn several(&self, broker: &Arc<Broker>, gateways: Gateways) -> Result<Outcome, Failure> {
+        if gateways.is_empty() {
+            return Err(Failure::Unreachable(text!(
+                "the broker knows of no such gateway: check --site, --gateway and --prefix, and that this user may read `status`",
+                "消息服务器上没有这样的网关：请检查 --site、--gateway 和 --prefix，以及该用户是否可读取 `status`"
+            )));
+        }
+        let alone = gateways.len() == 1;
+        if !alone && !is_folder(&self.args.output) {
+            let (count, path) = (gateways.len(), self.args.output.display());
+            return Err(Failure::Usage(text!(
+                "there are {count} gateways, and `{path}` is one file: say a folder, as `-o {path}/`",
+                "共有 {count} 个网关，而 `{path}` 是单个文件：请指定文件夹，如 `-o {path}/`"
+            )));
+        }
+        let mut worst = None;
+        for (gateway, seen) in gateways {
+            let done = if seen.online || alone {
+                let bundle = self.file(&gateway)?;
+                self.over(broker, gateway.clone(), &bundle).await
+            } else {
+                Err(Failure::Unreachable(text!(
+                    "it is offline: ask again when it is back",
+                    "离线：请待其恢复后再取"
+                )))
+            };
+            match done {
+                Ok(()) => {}
+                Err(failure) if alone => return Err(failure),
+                Err(failure) => {
+                    shown::not_got(&gateway, &failure, self.args.json, self.context.language)?;
+                    worst = worst.or(Some(failure));
+                }
+            }
+        }
+        match worst {
+            None => Ok(Outcome::Done),
+            Some(failure) => Err(summed(failure)),
+        }
+    }
+
+    async fn over(
+        &self,
+        broker: &Arc<Broker>,
+        gateway: (Identifier, Identifier),
+        bundle: &Path,
+    ) -> Result<(), Failure> {
+        let wire = Wire::new(broker, &gateway.0, &gateway.1);
+        let inquiry = Inquiry::new(wire, self.rhythm());
+        self.make(inquiry, gateway, bundle).await
+    }
+
+    async fn make<I: Informant>(
+        &self,
+        inquiry: Inquiry<I>,
+        gateway: (Identifier, Identifier),
+        bundle: &Path,
+    ) -> Result<(), Failure> {
+        let language = self.context.language;
+        let progress = Arc::new(Progress::default());
+        let name = format!("{}/{}", gateway.0, gateway.1);
+        let watch = shown::watch(name, Arc::clone(&progress), language);
+        let wanted = Wanted {
+            gateway,
+            period: self.period,
+        };
+        let making = Making {
+            wanted: &wanted,
+            bundle,
+            fresh: self.args.fresh,
+            made: SystemClock.now().wall,
+            by: concat!("lineside ", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        let pulled = pull::pull(inquiry, making, &progress).await;
+        drop(watch);
+        let pulled = pulled.map_err(failure)?;
+        shown::got(bundle, &pulled, self.args.json, language)
+    }
+
+    /// The file of a gateway's evidence. Makes the folder where one is named.
+    fn file(&self, (site, gateway): &(Identifier, Identifier)) -> Result<PathBuf, Failure> {
+        let output = &self.args.output;
+        if !is_folder(output) {
+            return Ok(output.clone());
+        }
+        std::fs::create_dir_all(output).map_err(|error| {
+            let path = output.display();
+            Failure::Store(text!(
+                "the folder {path} can't be made: {error}",
+                "无法建立文件夹 {path}：{error}"
+            ))
+        })?;
+        let Period { from, to } = self.period;
+        let name = format!("{site}-{gateway}-{}-{}.zip", in_name(from), in_name(to));
+        Ok(output.join(name))
+    }
+}
+
+/// Whether a path is that of a folder: it is one, or ends as one.
+fn is_folder(path: &Path) -> bool {
+    let ends_so = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    ends_so || path == OsStr::new(".") || path.is_dir()
+}
+
+/// A moment of Asia/Shanghai as a part of a file's name.
+fn in_name(time: Time) -> String {
+    let civil = jiff::Timestamp::from_millisecond(time.as_millis())
+        .map(|stamp| Offset::constant(8).to_datetime(stamp));
+    match civil {
+        Ok(civil) if civil.hour() == 0 => civil.strftime("%Y%m%d").to_string(),
+        Ok(civil) => civil.strftime("%Y%m%dT%H").to_string(),
+        Err(_) => time.as_millis().to_string(),
+    }
+}
+
+/// What the first of several failures was, for the exit code.
+fn summed(failure: Failure) -> Failure {
+    let words = text!(
+        "not every gateway's evidence was got: see above; the same command goes on with what is missing",
+        "并非所有网关的证据都已取得：见上文；再次运行同一命令即可继续"
+    );
+    match failure {
+        Failure::Unreachable(_) => Failure::Unreachable(words),
+        Failure::Store(_) => Failure::Store(words),
+        Failure::Usage(_) => Failure::Usage(words),
+        Failure::Negative(_) | Failure::Configuration(_) | Failure::Other(_) => {
+            Failure::Negative(words)
+        }
+    }
+}
+
+fn failure(error: PullError) -> Failure {
+    match error {
+        PullError::Unreachable(why) => Failure::Unreachable(text!(
+            "no answer: {why}; what has come is kept, and the same command goes on with it",
+            "没有应答：{why}；已取得的部分会保留，再次运行同一命令即可继续"
+        )),
+        PullError::Refused { method, code, text } => Failure::Negative(text!(
+            "the gateway refuses {method}: {text} ({code})",
+            "网关拒绝 {method}：{text}（{code}）"
+        )),
+        PullError::Lies(what) => Failure::Negative(Text {
+            en: format!("this source can't be believed: {}", what.en),
+            zh: format!("此来源不可信：{}", what.zh),
+        }),
+        PullError::Nothing => Failure::Negative(text!(
+            "the ledger has no signed leaf of that period",
+            "台账中没有该时段的已签名记录"
+        )),
+        PullError::File { path, source } => {
+            let path = path.display();
+            Failure::Store(text!("{path}: {source}", "{path}：{source}"))
+        }
+        PullError::Other(path) => {
+            let path = path.display();
+            Failure::Usage(text!(
+                "{path} holds what another pull received: take another --output, or begin anew with --fresh",
+                "{path} 中是另一次获取的内容：请改用其他 --output，或以 --fresh 重新开始"
+            ))
+        }
+        PullError::Held(path) => {
+            let path = path.display();
+            Failure::Store(text!(
+                "another process works in {path}: wait for it, or end it",
+                "另一个进程正在使用 {path}：请等待其结束，或将其停止"
+            ))
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What a pull shows: how far it has got, and at the end what was got.
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use jiff::tz::{Offset, TimeZone};
+use lineside_proto::{Identifier, Time};
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::cli::{Failure, write_json};
+use crate::evidence::fetch::Progress;
+use crate::evidence::pull::Pulled;
+use crate::text;
+use crate::text::{Language, Text};
+
+/// How often the bar is drawn.
+const DRAW: Duration = Duration::from_millis(200);
+/// How often a line says how far it is, where there is no terminal.
+const SAY: Duration = Duration::from_secs(10);
+/// Asia/Shanghai, which periods are of.
+const ZONE: &str = "Asia/Shanghai";
+
+/// Shows how far it has got, on standard error, until it is dropped. Must be called in a runtime.
+pub(super) fn watch(name: String, progress: Arc<Progress>, language: Language) -> Watch {
+    let bar = io::stderr().is_terminal().then(|| {
+        let bar = ProgressBar::no_length();
+        let style = "{prefix}  {bar:30} {human_pos}/{human_len}  {per_sec}  {eta}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(name.clone());
+        bar
+    });
+    let shown = bar.clone();
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut tick = time::interval(if shown.is_some() { DRAW } else { SAY });
+        // The first comes at once.
+        tick.tick().await;
+        loop {
+            tick.tick().await;
+            let (leaves, all) = progress.leaves();
+            if all == 0 {
+                continue;
+            }
+            match &shown {
+                Some(bar) => {
+                    bar.set_length(all);
+                    bar.set_position(leaves);
+                }
+                None => {
+                    let (leaves, all) = (HumanCount(leaves), HumanCount(all));
+                    let line = text!(
+                        "{name}: {leaves} of {all} leaves",
+                        "{name}：已取得 {leaves} / {all} 条记录"
+                    );
+                    drop(writeln!(io::stderr(), "{}", line.say(language)));
+                }
+            }
+        }
+    }));
+    Watch { bar, _task: task }
+}
+
+/// A bar on the terminal.
+pub(super) struct Watch {
+    bar: Option<ProgressBar>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What was got, for programs.
+#[derive(Serialize)]
+struct Said<'a> {
+    file: &'a Path,
+    site: &'a Identifier,
+    gateway: &'a Identifier,
+    origin: &'a str,
+    from: Time,
+    to: Time,
+    first: u64,
+    end: u64,
+    size: u64,
+    root: &'a str,
+    first_at: Option<Time>,
+    last_at: Option<Time>,
+    /// The newest head in the bundle that somebody has cosigned, in leaves.
+    cosigned: Option<u64>,
+    maps_missing: &'a [String],
+    tokens_missing: &'a [String],
+    /// What the check of the whole found, beside that nobody vouches for the signer.
+    found: &'a [String],
+}
+
+/// What could not be got, for programs.
+#[derive(Serialize)]
+struct NotGot<'a> {
+    site: &'a Identifier,
+    gateway: &'a Identifier,
+    error: &'a str,
+}
+
+/// Says what was got, as JSON or in words.
+pub(super) fn got(
+    file: &Path,
+    pulled: &Pulled,
+    json: bool,
+    language: Language,
+) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if json {
+        let plan = &pulled.plan;
+        let said = Said {
+            file,
+            site: &plan.site,
+            gateway: &plan.gateway,
+            origin: &plan.origin,
+            from: plan.period.from,
+            to: plan.period.to,
+            first: plan.first,
+            end: plan.end,
+            size: plan.size,
+            root: &plan.root,
+            first_at: pulled.span.map(|(first, _)| first),
+            last_at: pulled.span.map(|(_, last)| last),
+            cosigned: cosigned(pulled),
+            maps_missing: &pulled.maps_missing,
+            tokens_missing: &pulled.tokens_missing,
+            found: &pulled.found,
+        };
+        return write_json(&mut out, &said);
+    }
+    writeln!(out, "{}", words(file, pulled).say(language))?;
+    Ok(())
+}
+
+/// Says that a gateway's evidence could not be got, where others' may.
+pub(super) fn not_got(
+    (site, gateway): &(Identifier, Identifier),
+    failure: &Failure,
+    json: bool,
+    language: Language,
+) -> Result<(), Failure> {
+    let why = match failure {
+        Failure::Usage(text)
+        | Failure::Store(text)
+        | Failure::Unreachable(text)
+        | Failure::Negative(text) => text.clone(),
+        Failure::Configuration(text) => text!("{text}", "{text}"),
+        Failure::Other(error) => text!("{error:#}", "{error:#}"),
+    };
+    if json {
+        let error = why.say(language);
+        let said = NotGot {
+            site,
+            gateway,
+            error,
+        };
+        return write_json(&mut io::stdout().lock(), &said);
+    }
+    writeln!(io::stderr(), "{site}/{gateway}: {}", why.say(language))?;
+    Ok(())
+}
+
+/// The newest head that somebody has cosigned.
+fn cosigned(pulled: &Pulled) -> Option<u64> {
+    pulled.plan.cosigned.iter().map(|(size, _)| *size).max()
+}
+
+fn words(file: &Path, pulled: &Pulled) -> Text {
+    let plan = &pulled.plan;
+    let (site, gateway, origin, root) = (&plan.site, &plan.gateway, &plan.origin, &plan.root);
+    let (from, to) = (here(plan.period.from), here(plan.period.to));
+    let (first_at, last_at) = pulled.span.map_or_else(Default::default, |(first, last)| (here(first), here(last)));
+    let (count, size) = (HumanCount(plan.end - plan.first), HumanCount(plan.size));
+    let (first, last) = (HumanCount(plan.first), HumanCount(plan.end.saturating_sub(1)));
+    let witness = match cosigned(pulled) {
+        Some(size) => {
+            let size = HumanCount(size);
+            text!("cosigned up to {size} leaves", "已见证至第 {size} 条记录")
+        }
+        None => text!("nobody has cosigned it", "尚无见证人共同签名"),
+    };
+    let file = file.display();
+    let (en, zh) = (&witness.en, &witness.zh);
+    let mut said = Text {
+        en: format!(
+            "{file}\n\
+             gateway  {site}/{gateway}\n\
+             ledger   {origin}\n\
+             period   {from} to {to} ({ZONE})\n\
+             leaves   {count}: {first} to {last} of {size}; {first_at} to {last_at}\n\
+             root     {root}\n\
+             witness  {en}"
+        ),
+        zh: format!(
+            "{file}\n\
+             网关    {site}/{gateway}\n\
+             台账    {origin}\n\
+             时段    {from} 至 {to}（{ZONE}）\n\
+             记录    {count} 条：第 {first} 至 {last} 条，共 {size} 条；{first_at} 至 {last_at}\n\
+             根哈希  {root}\n\
+             见证    {zh}"
+        ),
+    };
+    for more in warnings(pulled) {
+        said.en += &format!("\nnote     {}", more.en);
+        said.zh += &format!("\n注意    {}", more.zh);
+    }
+    said.en += &format!(
+        "\nnext:    lineside usage verify {file} --trust trust.toml\n         lineside usage report {file} --trust trust.toml"
+    );
+    said.zh += &format!(
+        "\n下一步  lineside usage verify {file} --trust trust.toml\n        lineside usage report {file} --trust trust.toml"
+    );
+    said
+}
+
+fn warnings(pulled: &Pulled) -> Vec<Text> {
+    let mut all = Vec::new();
+    let (maps, tokens) = (pulled.maps_missing.len(), pulled.tokens_missing.len());
+    if maps > 0 {
+        all.push(text!(
+            "the gateway does not have {maps} of the machine maps that leaves name: verification will fail",
+            "记录所引用的设备点表中有 {maps} 个网关已不存有：核验将不通过"
+        ));
+    }
+    if tokens > 0 {
+        all.push(text!(
+            "the gateway does not have {tokens} of the booking tokens that leaves name: their sessions are not proven to be external",
+            "记录所引用的预约令牌中有 {tokens} 个网关已不存有：相应的上机记录无法证明为对外服务"
+        ));
+    }
+    all.extend(pulled.found.iter().map(|found| text!("{found}", "{found}")));
+    all
+}
+
+/// A moment as people in the city read it.
+fn here(time: Time) -> String {
+    let zone = TimeZone::fixed(Offset::constant(8));
+    jiff::Timestamp::from_millisecond(time.as_millis())
+        .map(|stamp| zone.to_datetime(stamp).strftime("%Y-%m-%d %H:%M").to_string())
+        .unwrap_or_default()
+}

@@ -1,0 +1,124 @@
+//! Asking a gateway's local API: `POST /api/v1/request`, over HTTP/1.1 without encryption.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request as HttpRequest, StatusCode};
+use hyper_util::rt::TokioIo;
+use lineside_proto::{ANSWER_BYTES_MAX, Answer, Request};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::informant::{Informant, PARTS_MAX, Parts, Trouble};
+
+/// Until the gateway has accepted the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the request to the whole answer: half a minute of work, and the way.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Bytes of an answer at most.
+const BODY_BYTES_MAX: usize = ANSWER_BYTES_MAX * (PARTS_MAX as usize + 1);
+
+/// A gateway's local API.
+#[derive(Clone, Debug)]
+pub struct Http {
+    host: String,
+    port: u16,
+    password: Option<String>,
+}
+
+impl Http {
+    /// At this address, with the console's password if it has one.
+    pub fn new(host: String, port: u16, password: Option<String>) -> Self {
+        Self {
+            host,
+            port,
+            password,
+        }
+    }
+
+    /// Asks on a connection of its own, so that none that broke is used again.
+    async fn post(&self, body: Vec<u8>) -> Result<(StatusCode, Bytes), Trouble> {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let connecting = TcpStream::connect((host, self.port));
+        let stream = match time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(lost(&error)),
+            Err(_) => return Err(Trouble::Lost("it does not answer".to_owned())),
+        };
+        let shaken = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = shaken.map_err(|error| lost(&error))?;
+        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+        let mut request = HttpRequest::builder()
+            .method(Method::POST)
+            .uri("/api/v1/request")
+            .header(HOST, format!("{}:{}", self.host, self.port))
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(password) = &self.password {
+            let told = STANDARD.encode(format!("lineside:{password}"));
+            request = request.header(AUTHORIZATION, format!("Basic {told}"));
+        }
+        let request = request.body(Full::new(Bytes::from(body)));
+        let request = request.map_err(|error| Trouble::Refused(error.to_string()))?;
+        let response = sender.send_request(request).await.map_err(|error| lost(&error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| Trouble::Lost(error.to_string()))?;
+        Ok((status, body.to_bytes()))
+    }
+}
+
+impl Informant for Http {
+    async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
+        let request = Request {
+            id: "pull".to_owned(),
+            method: method.to_owned(),
+            params,
+        };
+        let body =
+            serde_json::to_vec(&request).map_err(|error| Trouble::Nonsense(error.to_string()))?;
+        let (status, body) = match time::timeout(ANSWER_TIMEOUT, self.post(body)).await {
+            Ok(answered) => answered?,
+            Err(_) => return Err(Trouble::Lost("it does not answer in time".to_owned())),
+        };
+        read(status, &body)
+    }
+}
+
+fn lost(error: &dyn std::error::Error) -> Trouble {
+    Trouble::Lost(error.to_string())
+}
+
+/// What an answer says.
+fn read(status: StatusCode, body: &[u8]) -> Result<Vec<Value>, Trouble> {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let words = "the gateway wants its console's password: --password-file FILE";
+            return Err(Trouble::Refused(words.to_owned()));
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            return Err(Trouble::Later("the gateway is busy".to_owned()));
+        }
+        _ => {}
+    }
+    let answers: Vec<Answer> = match serde_json::from_slice(body) {
+        Ok(answers) => answers,
+        Err(_) if status != StatusCode::OK => {
+            let words = format!("it answers {status}: is this a gateway's console?");
+            return Err(Trouble::Refused(words));
+        }
+        Err(fault) => return Err(Trouble::Nonsense(fault.to_string())),
+    };
+    let mut parts = Parts::default();
+    for answer in answers {
+        if let Some(whole) = parts.take(answer)? {
+            return Ok(whole);
+        }
+    }
+    Err(Trouble::Nonsense("an answer in which parts are missing".to_owned()))
+}

@@ -1,0 +1,26 @@
+//! Evidence fetched from a gateway: a period's ledger as one file, by whatever way the gateway can be asked.
+//!
+//! Nothing that a source says is believed: each part is checked as it arrives, and the whole before the file
+//! gets its name. The formats and the checks of the finished file are `proto`'s.
+
+pub mod copied;
+pub mod fetch;
+pub mod how;
+pub mod http;
+pub mod informant;
+pub mod inquiry;
+pub mod kept;
+mod node;
+pub mod part;
+pub mod period;
+pub mod plan;
+pub mod pull;
+mod scribe;
+#[cfg(test)]
+mod tests;
+mod whole;
+pub mod wire;
+pub mod work;
+
+pub use informant::{Informant, Trouble};
+pub use inquiry::{Inquiry, PullError};

@@ -1,0 +1,352 @@
+//! Asking over the city's broker: MQTT 5 requests, answered below `{root}/response/`.
+//!
+//! One connection asks all gateways. What it subscribes to is the gateways' status, and answers to this very
+//! connection; when it breaks, another is made, and whoever waits for an answer is told to ask again.
+
+use lineside_proto::{Answer, GatewayStatus, Identifier, Link, Request, Topics};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{self, Instant};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::informant::{Informant, Parts, Trouble};
+use crate::uplink::mqtt::answers::{Answers, Reply};
+use crate::uplink::mqtt::subscriber::{Message, News, Subscription};
+use crate::uplink::mqtt::{Fault, Peer};
+
+/// From one part of an answer to the next at most: a gateway works for half a minute at most, and a slow line
+/// brings a part in less.
+const PART_TIMEOUT: Duration = Duration::from_secs(45);
+/// For how long a broker may leave requests unacknowledged.
+const ACK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a question waits for a connection before it counts as lost.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The broker sends what it keeps without a pause: after so long a silence it was all.
+const KEPT_SILENCE: Duration = Duration::from_millis(500);
+/// How long to wait for a first status at all.
+const KEPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Gateways that are remembered at most: far more than a city has.
+const GATEWAYS_MAX: usize = 10_000;
+
+/// Which gateways are meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Scope {
+    /// The topics' prefix.
+    pub prefix: String,
+    /// This site only.
+    pub site: Option<Identifier>,
+    /// This gateway only.
+    pub gateway: Option<Identifier>,
+}
+
+/// What the broker keeps of a gateway.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Whether it says that it is there.
+    pub online: bool,
+}
+
+/// Gateways by site and name.
+pub type Gateways = BTreeMap<(Identifier, Identifier), Seen>;
+
+/// How the connection is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Reach {
+    /// Nothing is known yet.
+    Begins,
+    Up,
+    Down(Fault),
+}
+
+/// A connection to a broker.
+#[derive(Debug)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    answers: Answers,
+    prefix: String,
+    /// Tells this connection's answers from those of others.
+    name: String,
+    asked: AtomicU64,
+    link: watch::Receiver<Reach>,
+    /// How many messages have come.
+    messages: watch::Receiver<u64>,
+    _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<HashMap<Vec<u8>, Pending>>,
+    gateways: Mutex<Gateways>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// Where its answer must come.
+    topic: String,
+    parts: Parts,
+    heard: watch::Sender<Instant>,
+    done: oneshot::Sender<Result<Vec<Value>, Trouble>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Broker {
+    /// Connects on the present tokio runtime, and waits until that has worked once.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not.
+    pub async fn connect(mut peer: Peer, scope: &Scope) -> Result<Self, Fault> {
+        let name = format!("pull-{:016x}", fastrand::u64(..));
+        peer.client_id = format!("lineside-{name}");
+        let one = |part: &Option<Identifier>| {
+            part.as_ref().map_or_else(|| "+".to_owned(), ToString::to_string)
+        };
+        let (prefix, site, gateway) = (&scope.prefix, one(&scope.site), one(&scope.gateway));
+        let filters = vec![
+            format!("{prefix}/{site}/{gateway}/response/{name}"),
+            format!("{prefix}/{site}/{gateway}/status"),
+        ];
+        let needed = filters.first().cloned();
+        let (subscription, answers) = Subscription::with_answers(peer, filters, ACK_TIMEOUT);
+        let shared = Arc::new(Shared::default());
+        let (link_sender, mut link) = watch::channel(Reach::Begins);
+        let (counter, messages) = watch::channel(0);
+        let desk = Desk {
+            shared: Arc::clone(&shared),
+            prefix: prefix.clone(),
+            needed,
+            link: link_sender,
+            messages: counter,
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(desk.run(subscription)));
+        let begun = link.wait_for(|link| *link != Reach::Begins).await;
+        let begun = begun.map_or_else(|_| Reach::Down(Fault::lost("closed")), |link| link.clone());
+        if let Reach::Down(fault) = begun {
+            return Err(fault);
+        }
+        Ok(Self {
+            shared,
+            answers,
+            prefix: prefix.clone(),
+            name,
+            asked: AtomicU64::new(0),
+            link,
+            messages,
+            _task: task,
+        })
+    }
+
+    /// The gateways whose status the broker keeps.
+    pub async fn gateways(&self) -> Gateways {
+        let mut messages = self.messages.clone();
+        let mut patience = KEPT_TIMEOUT;
+        while let Ok(Ok(())) = time::timeout(patience, messages.changed()).await {
+            patience = KEPT_SILENCE;
+        }
+        locked(&self.shared.gateways).clone()
+    }
+
+    /// Asks a gateway.
+    async fn ask(
+        &self,
+        topics: &Topics,
+        method: &str,
+        params: Value,
+    ) -> Result<Vec<Value>, Trouble> {
+        self.connected().await?;
+        let id = self.asked.fetch_add(1, Ordering::Relaxed).to_string();
+        let request = Request {
+            id: id.clone(),
+            method: method.to_owned(),
+            params,
+        };
+        let payload =
+            serde_json::to_vec(&request).map_err(|error| Trouble::Nonsense(error.to_string()))?;
+        let correlation = id.into_bytes();
+        let topic = format!("{}{}", topics.response(), self.name);
+        let (done, mut answer) = oneshot::channel();
+        let (heard, last) = watch::channel(Instant::now());
+        let pending = Pending {
+            topic: topic.clone(),
+            parts: Parts::default(),
+            heard,
+            done,
+        };
+        let _forget = Forget(&self.shared, correlation.clone());
+        locked(&self.shared.pending).insert(correlation.clone(), pending);
+        let reply = Reply {
+            topic: topics.request(),
+            correlation: Some(correlation),
+            response_topic: Some(topic),
+            payload,
+        };
+        if !self.answers.send(reply).await {
+            return Err(Trouble::Lost("the connection is closed".to_owned()));
+        }
+        loop {
+            let until = *last.borrow() + PART_TIMEOUT;
+            match time::timeout_at(until, &mut answer).await {
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(_)) => return Err(Trouble::Lost("the connection is closed".to_owned())),
+                Err(_) if *last.borrow() + PART_TIMEOUT > Instant::now() => {}
+                Err(_) => {
+                    let words = "the gateway does not answer: is it running, and may this user ask it?";
+                    return Err(Trouble::Lost(words.to_owned()));
+                }
+            }
+        }
+    }
+
+    async fn connected(&self) -> Result<(), Trouble> {
+        let mut link = self.link.clone();
+        let up = time::timeout(CONNECT_TIMEOUT, link.wait_for(|link| *link == Reach::Up)).await;
+        if matches!(up, Ok(Ok(_))) {
+            return Ok(());
+        }
+        let now = self.link.borrow().clone();
+        match now {
+            Reach::Down(Fault::Refused(why)) => Err(Trouble::Refused(why)),
+            Reach::Down(Fault::Lost(why)) => Err(Trouble::Lost(why)),
+            Reach::Begins | Reach::Up => Err(Trouble::Lost("closed".to_owned())),
+        }
+    }
+}
+
+/// Forgets a question that is not waited for any more.
+struct Forget<'a>(&'a Shared, Vec<u8>);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        locked(&self.0.pending).remove(&self.1);
+    }
+}
+
+/// One gateway, over a broker.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    broker: Arc<Broker>,
+    topics: Topics,
+}
+
+impl Wire {
+    /// To this gateway.
+    pub fn new(broker: &Arc<Broker>, site: &Identifier, gateway: &Identifier) -> Self {
+        Self {
+            topics: Topics::new(&broker.prefix, site, gateway),
+            broker: Arc::clone(broker),
+        }
+    }
+}
+
+impl Informant for Wire {
+    async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
+        self.broker.ask(&self.topics, method, params).await
+    }
+}
+
+/// Where what comes is sorted.
+struct Desk {
+    shared: Arc<Shared>,
+    prefix: String,
+    /// The filter without which nothing can be asked.
+    needed: Option<String>,
+    link: watch::Sender<Reach>,
+    messages: watch::Sender<u64>,
+}
+
+impl Desk {
+    async fn run(self, mut subscription: Subscription) {
+        while let Some(news) = subscription.next().await {
+            match news {
+                News::Connected(granted) => {
+                    let refused = self.needed.as_ref().is_some_and(|needed| granted.refused.contains(needed));
+                    let link = if refused {
+                        let words = "it does not let this user hear answers (…/response/…)";
+                        Reach::Down(Fault::Refused(words.to_owned()))
+                    } else {
+                        Reach::Up
+                    };
+                    self.link.send_replace(link);
+                }
+                News::Message(message) => {
+                    self.take(message);
+                    self.messages.send_modify(|count| *count += 1);
+                }
+                News::Refused(why) => self.all(&Trouble::Refused(why)),
+                News::Lost(fault) => {
+                    self.all(&Trouble::Lost(fault.to_string()));
+                    self.link.send_replace(Reach::Down(fault));
+                }
+            }
+        }
+        self.all(&Trouble::Lost("closed".to_owned()));
+    }
+
+    /// Tells everybody who waits.
+    fn all(&self, trouble: &Trouble) {
+        for (_, pending) in locked(&self.shared.pending).drain() {
+            // Who asked may have gone.
+            drop(pending.done.send(Err(trouble.clone())));
+        }
+    }
+
+    fn take(&self, message: Message) {
+        let Some(rest) = message.topic.strip_prefix(&self.prefix) else {
+            return;
+        };
+        if let Some(gateway) = rest.strip_suffix("/status") {
+            self.status(gateway, &message.payload);
+            return;
+        }
+        let Some(correlation) = message.correlation else {
+            return;
+        };
+        let mut waiting = locked(&self.shared.pending);
+        let Some(pending) = waiting.get_mut(&correlation) else {
+            return;
+        };
+        if pending.topic != message.topic {
+            return;
+        }
+        pending.heard.send_replace(Instant::now());
+        let taken = match serde_json::from_slice::<Answer>(&message.payload) {
+            Ok(answer) => pending.parts.take(answer),
+            Err(fault) => Err(Trouble::Nonsense(fault.to_string())),
+        };
+        let done = match taken {
+            Ok(None) => return,
+            Ok(Some(results)) => Ok(results),
+            Err(trouble) => Err(trouble),
+        };
+        if let Some(pending) = waiting.remove(&correlation) {
+            drop(pending.done.send(done));
+        }
+    }
+
+    fn status(&self, path: &str, payload: &[u8]) {
+        let mut names = path.trim_start_matches('/').split('/').map(str::parse);
+        let (Some(Ok(site)), Some(Ok(gateway)), None) = (names.next(), names.next(), names.next())
+        else {
+            return;
+        };
+        let mut gateways = locked(&self.shared.gateways);
+        match serde_json::from_slice::<GatewayStatus>(payload) {
+            Ok(status) if gateways.len() < GATEWAYS_MAX => {
+                let online = status.link == Link::Online;
+                gateways.insert((site, gateway), Seen { online });
+            }
+            Ok(_) => {}
+            // A status that was taken away is empty.
+            Err(_) => {
+                gateways.remove(&(site, gateway));
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Kept notes: of those that are signed often one an hour (UTC) is kept for good, so that a period of long ago has
+//! a signed head near its begin and its end.
+//!
+//! In `notes/` below the ledger's directory, a file a month (`2026-11`), a line a note: CRC-32 of what follows the
+//! blank as eight hexadecimal digits, a blank, and `{"at":…,"note":…}`. Lines are only appended. A line that is torn
+//! or does not fit its CRC is passed over, and takes no other with it. A later line over the same tree takes
+//! the place of the earlier, so that a note can get more signatures. Another epoch begins with an empty folder.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use lineside_proto::Time;
+use lineside_proto::ledger::Checkpoint;
+use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
+use serde::{Deserialize, Serialize};
+
+use super::disk;
+
+/// The folder below the ledger's directory.
+const FOLDER: &str = "notes";
+/// Bytes of a month's file at most: 744 notes with the signatures of some twenty witnesses, each written twice.
+const MONTH_BYTES_MAX: usize = 8 << 20;
+/// Files that are looked at: 50 years. Of more the newest count.
+const MONTHS_MAX: usize = 600;
+/// Notes that are listed at most, so that memory is bounded whatever the files hold: 50 years of hours.
+const NOTES_MAX: usize = 450_000;
+/// Bytes of a line at most: a note in which everything is escaped, and what is around it.
+const LINE_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + 128;
+/// What stands before the JSON of a line.
+const MARK_BYTES: usize = 9;
+
+/// A UTC hour.
+const HOUR_MS: i64 = 3_600_000;
+
+/// A kept note.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// When the newest leaf that it speaks for was established.
+    pub at: Time,
+    /// The signed note.
+    pub note: String,
+}
+
+/// Where a kept note stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    spot: Spot,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Spot {
+    /// The year times 100, and the month.
+    month: u32,
+    offset: u64,
+    length: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    at: Time,
+    note: String,
+}
+
+/// The kept notes of a ledger.
+#[derive(Debug)]
+pub(super) struct Notes {
+    dir: PathBuf,
+    origin: String,
+    spots: BTreeMap<u64, Spot>,
+    /// The hour of the note that was kept last.
+    hour: Option<i64>,
+}
+
+impl Notes {
+    /// The notes of a ledger's directory that are of this origin. What can't be read counts as none.
+    pub(super) fn open(ledger: &Path, origin: &str) -> Self {
+        let mut notes = Self {
+            dir: ledger.join(FOLDER),
+            origin: origin.to_owned(),
+            spots: BTreeMap::new(),
+            hour: None,
+        };
+        let mut months: Vec<u32> = fs::read_dir(&notes.dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| month_of(entry.file_name().to_str()?))
+            .collect();
+        months.sort_unstable();
+        let over = months.len().saturating_sub(MONTHS_MAX);
+        for month in months.into_iter().skip(over) {
+            notes.look(month);
+        }
+        notes
+    }
+
+    /// Takes note of what a month's file holds.
+    fn look(&mut self, month: u32) {
+        let path = self.path(month);
+        let bytes = match disk::read(&path, MONTH_BYTES_MAX) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return unreadable(&path, "it is no file, or longer than one can be"),
+            Err(error) => return unreadable(&path, &error.to_string()),
+        };
+        let mut offset = 0;
+        let mut damaged = 0_u64;
+        for text in bytes.split(|byte| *byte == b'\n') {
+            let spot = Spot {
+                month,
+                offset,
+                length: text.len(),
+            };
+            offset = offset.saturating_add(u64::try_from(text.len()).unwrap_or(0) + 1);
+            if text.is_empty() {
+                continue;
+            }
+            let Some((line, head)) = read(text).filter(|(_, head)| head.origin == self.origin)
+            else {
+                damaged += 1;
+                continue;
+            };
+            self.insert(head.size, spot, line.at);
+        }
+        if damaged > 0 {
+            tracing::warn!(
+                path = %path.display(),
+                damaged,
+                "kept notes can't be read and are left out"
+            );
+        }
+    }
+
+    fn insert(&mut self, size: u64, spot: Spot, at: Time) {
+        self.spots.insert(size, spot);
+        if self.spots.len() > NOTES_MAX {
+            self.spots.pop_first();
+        }
+        self.hour = Some(hour(at));
+    }
+
+    fn path(&self, month: u32) -> PathBuf {
+        let name = format!("{:04}-{:02}", month / 100, month % 100);
+        self.dir.join(name)
+    }
+
+    /// The sizes within a range, smallest first.
+    pub(super) fn sizes(&self, sizes: Range<u64>) -> Vec<u64> {
+        if sizes.is_empty() {
+            return Vec::new();
+        }
+        self.spots.range(sizes).map(|(size, _)| *size).collect()
+    }
+
+    /// Where the note over so many leaves stands.
+    pub(super) fn place(&self, size: u64) -> Option<Place> {
+        let spot = *self.spots.get(&size)?;
+        let path = self.path(spot.month);
+        Some(Place { path, spot })
+    }
+
+    /// Keeps a note, the newest leaf of which was established at this time, if it is the first of its hour. One that
+    /// can't be written is not kept: the newest note stands all the same.
+    pub(super) fn keep(&mut self, at: Time, note: &str) {
+        if self.hour == Some(hour(at)) {
+            return;
+        }
+        if let Err(error) = self.put(at, note) {
+            tracing::warn!(%error, "a signed note can't be kept");
+        }
+    }
+
+    /// Writes a note; durable on return. One over a tree of which a note is kept takes that one's place; it must say
+    /// the same.
+    pub(super) fn put(&mut self, at: Time, note: &str) -> io::Result<()> {
+        let wrong = |what: &'static str| io::Error::new(io::ErrorKind::InvalidInput, what);
+        let head = head(note).filter(|head| head.origin == self.origin);
+        let head = head.ok_or_else(|| wrong("no note of this ledger"))?;
+        let before = self
+            .place(head.size)
+            .and_then(|place| place.read(head.size));
+        let same = before.is_none_or(|before| self::head(&before.note).as_ref() == Some(&head));
+        if !same {
+            return Err(wrong("another tree of that size was signed"));
+        }
+        let month = month_at(at).ok_or_else(|| wrong("a time of no month"))?;
+        let text = written(at, note)?;
+        let path = self.path(month);
+        let offset = append(&path, &text)?;
+        let spot = Spot {
+            month,
+            offset,
+            length: text.len(),
+        };
+        self.insert(head.size, spot, at);
+        Ok(())
+    }
+}
+
+impl Place {
+    /// The note that stands here; none if it is not over so many leaves any more, or damaged.
+    pub(super) fn read(&self, size: u64) -> Option<Kept> {
+        if self.spot.length > LINE_BYTES_MAX || !fs::metadata(&self.path).ok()?.is_file() {
+            return None;
+        }
+        let mut file = File::open(&self.path).ok()?;
+        file.seek(SeekFrom::Start(self.spot.offset)).ok()?;
+        let mut text = vec![0; self.spot.length];
+        file.read_exact(&mut text).ok()?;
+        let (Line { at, note }, head) = read(&text)?;
+        (head.size == size).then_some(Kept { at, note })
+    }
+}
+
+fn unreadable(path: &Path, why: &str) {
+    tracing::warn!(path = %path.display(), why, "kept notes can't be read and are left out");
+}
+
+fn hour(at: Time) -> i64 {
+    at.as_millis().div_euclid(HOUR_MS)
+}
+
+/// The month of a file's name.
+fn month_of(name: &str) -> Option<u32> {
+    let (year, month) = name.split_once('-')?;
+    let is_number = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|digit| digit.is_ascii_digit())
+    };
+    if !is_number(year, 4) || !is_number(month, 2) {
+        return None;
+    }
+    let month = month
+        .parse()
+        .ok()
+        .filter(|month| (1..=12).contains(month))?;
+    year.parse::<u32>()
+        .ok()?
+        .checked_mul(100)?
+        .checked_add(month)
+}
+
+/// The month of a time, UTC.
+fn month_at(at: Time) -> Option<u32> {
+    month_of(at.to_string().get(..7)?)
+}
+
+fn head(note: &str) -> Option<Checkpoint> {
+    Checkpoint::parse(&Note::parse(note).ok()?.text).ok()
+}
+
+fn written(at: Time, note: &str) -> io::Result<Vec<u8>> {
+    let line = Line {
+        at,
+        note: note.to_owned(),
+    };
+    let json = serde_json::to_vec(&line)?;
+    let mut text = format!("{:08x} ", crc32fast::hash(&json)).into_bytes();
+    text.extend_from_slice(&json);
+    if text.len() > LINE_BYTES_MAX {
+        let what = "the note is longer than one can be";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    Ok(text)
+}
+
+fn read(text: &[u8]) -> Option<(Line, Checkpoint)> {
+    let (mark, json) = text.split_at_checked(MARK_BYTES)?;
+    if text.len() > LINE_BYTES_MAX || format!("{:08x} ", crc32fast::hash(json)).as_bytes() != mark {
+        return None;
+    }
+    let line: Line = serde_json::from_slice(json).ok()?;
+    let head = head(&line.note)?;
+    Some((line, head))
+}
+
+/// Appends a line to a file; durable on return. Gives where it begins: behind a torn one, on a line of its own.
+fn append(path: &Path, text: &[u8]) -> io::Result<u64> {
+    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    disk::make_dirs(parent)?;
+    let is_new = !path.exists();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)?;
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    let mut bytes = Vec::with_capacity(text.len() + 2);
+    if last != *b"\n" {
+        bytes.push(b'\n');
+    }
+    let begin = length + u64::try_from(bytes.len()).unwrap_or(0);
+    bytes.extend_from_slice(text);
+    bytes.push(b'\n');
+    let end = length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    if usize::try_from(end).map_or(true, |end| end > MONTH_BYTES_MAX) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    if is_new {
+        disk::sync(parent)?;
+    }
+    Ok(begin)
+}
+
+#[cfg(test)]
+mod tests;
