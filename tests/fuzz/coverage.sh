@@ -1,6 +1,7 @@
 #!/bin/sh
 # Looks for what the targets can't bear, guided by what is reached: libFuzzer, with a stable compiler.
 #   tests/fuzz/coverage.sh TARGET [SECONDS]     fuzzes; findings and new inputs go below target/fuzz
+#   tests/fuzz/coverage.sh seeds                writes the honest inputs that it begins with into the corpus
 #   tests/fuzz/coverage.sh merge TARGET         takes what reaches more into the corpus, if it is small
 # Needs a C++ compiler. The corpus that is kept lies in tests/fuzz/corpus/TARGET.
 set -eu
@@ -16,6 +17,9 @@ export RUSTFLAGS="-C passes=sancov-module -C llvm-args=-sanitizer-coverage-level
 cargo build --quiet --release --target "$host" --manifest-path coverage/Cargo.toml
 fuzz="$work/build/$host/release/fuzz"
 
+if [ "${1:-}" = seeds ]; then
+    FUZZ_SEEDS=corpus exec "$fuzz"
+fi
 if [ "${1:-}" = merge ]; then
     target=$2
     export FUZZ_TARGET="$target"

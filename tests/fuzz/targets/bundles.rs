@@ -56,7 +56,7 @@ fn judge(bytes: &[u8]) {
 
 /// The chunks of an input: a path, a line break, and what the file holds; 0xff stands between them. Tiles are
 /// written as hexadecimal digits. `maps` and `tokens` get the name of their hash.
-pub fn chunks(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+fn chunks(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let chunks = bytes.split(|byte| *byte == 0xff);
     let chunks = chunks.filter_map(|chunk| {
         let end = chunk.iter().position(|byte| *byte == b'\n')?;

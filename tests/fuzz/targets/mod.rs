@@ -9,8 +9,6 @@ mod logs;
 mod texts;
 mod tokens;
 
-pub use bundles::chunks;
-
 /// A decoder under fire.
 #[derive(Clone, Copy)]
 pub struct Target {

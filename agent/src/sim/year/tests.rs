@@ -231,8 +231,8 @@ fn every_grade_and_every_trick_is_there() {
             }
             Trick::IdleRunning => session.is_some_and(|session| {
                 let hours = session.active_ms / 3_600_000;
-                hours >= 8
-                    && session.energy_mwh.unwrap() / hours < 1_000_000
+                session.active_ms > 8 * 3_600_000
+                    && watts < 1_000
                     && session.why.contains(&Why::Meter)
             }),
             Trick::LoweredThreshold => {
