@@ -9,8 +9,8 @@ use lineside::clock::Stamp;
 use lineside::ledger::Ledger;
 use lineside::record::Entry;
 use lineside_proto::ledger::{
-    Boot, CloseReason, ConfigLeaf, Counter, LeafBody, SessionEvent, SessionLeaf, Shutdown, StateLeaf,
-    UsageLeaf,
+    Boot, CloseReason, ConfigLeaf, Counter, LeafBody, SessionEvent, SessionLeaf, Shutdown,
+    StateLeaf, UsageLeaf,
 };
 use lineside_proto::{CheckIn, Class, ClockStatus, Identifier, State, Time};
 use sha2::{Digest, Sha256};
@@ -76,9 +76,13 @@ fn write(dir: &Path, leaves: u64, machines: u32) -> Result<u64> {
     let sessions = 2 * hours_all / SESSION_EVERY;
     let changes = leaves.saturating_sub(hours_all + sessions) / hours_all;
     for hour in 0..HOURS {
+        let mut told = Vec::new();
         for machine in &mut all {
-            live(machine, hour, changes.max(1), &mut out)?;
+            live(machine, hour, changes.max(1), &mut told)?;
         }
+        // As they were established: of one moment in the order in which they were made.
+        told.sort_by_key(|entry| entry.at.boot_ms);
+        out.append(&mut told);
         if out.len() >= AT_ONCE {
             ledger.append(BOOT, &std::mem::take(&mut out))?;
             ledger.sign()?;
@@ -109,7 +113,8 @@ fn boot() -> LeafBody {
 
 fn join(state: &Path, number: u32, out: &mut Vec<Entry>) -> Result<Machine> {
     let name: Identifier = format!("machine-{number:02}").parse()?;
-    let text = format!(r#"{{"machine":"{name}","rules":[{{"state":"RUN","when":"power > 100"}}]}}"#);
+    let text =
+        format!(r#"{{"machine":"{name}","rules":[{{"state":"RUN","when":"power > 100"}}]}}"#);
     let digits = format!("{:x}", Sha256::digest(&text));
     fs::write(state.join(format!("maps/{digits}.json")), text)?;
     let map = format!("sha256:{digits}");
@@ -203,8 +208,15 @@ fn change(machine: &Machine, to: State, at: i64) -> LeafBody {
 
 fn begin(machine: &mut Machine, at: i64, out: &mut Vec<Entry>) {
     let id = Sha256::digest(format!("{} {at}", machine.name));
-    let id: String = id.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    out.push(entry(at, LeafBody::Session(session(machine, &id, at, None))));
+    let id: String = id
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    out.push(entry(
+        at,
+        LeafBody::Session(session(machine, &id, at, None)),
+    ));
     machine.session = Some((id, at));
 }
 
@@ -219,7 +231,11 @@ fn session(machine: &Machine, id: &str, from: i64, to: Option<i64>) -> SessionLe
     SessionLeaf {
         machine: machine.name.clone(),
         session: id.to_owned(),
-        event: if to.is_some() { SessionEvent::Close } else { SessionEvent::Open },
+        event: if to.is_some() {
+            SessionEvent::Close
+        } else {
+            SessionEvent::Open
+        },
         booking: None,
         token: None,
         class: Class::Own,

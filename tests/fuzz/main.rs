@@ -27,7 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MEMORY_KB_MAX: u64 = 400 << 10;
 
 fn corpus(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target.name);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target.name);
     let files = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     let mut files: Vec<_> = files
         .map(|file| {
@@ -49,14 +51,21 @@ fn run(target: &Target, bytes: &[u8], of: &str) {
     if ended.is_err() || took > PATIENCE {
         let path = std::env::temp_dir().join(format!("lineside-fuzz-{}-{of}", target.name));
         fs::write(&path, bytes).unwrap();
-        panic!("{} after {took:?}: the input is {}", target.name, path.display());
+        panic!(
+            "{} after {took:?}: the input is {}",
+            target.name,
+            path.display()
+        );
     }
 }
 
 /// The most memory that this process ever had, in kilobytes.
 fn memory_kb() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 

@@ -8,13 +8,33 @@ pub const BYTES_MAX: usize = 64 << 10;
 
 /// Numbers at which something may turn over.
 const NUMBERS: [&str; 10] = [
-    "0", "1", "-1", "255", "256", "9007199254740991", "9007199254740992", "18446744073709551615",
-    "-9223372036854775808", "1e300",
+    "0",
+    "1",
+    "-1",
+    "255",
+    "256",
+    "9007199254740991",
+    "9007199254740992",
+    "18446744073709551615",
+    "-9223372036854775808",
+    "1e300",
 ];
 
 const WORDS: [&str; 14] = [
-    "", "sha256:", "EXT", "RUN", "UNKNOWN", "usage", "session", "2026-03-02T04:00:00.000Z",
-    "-009999-01-02T01:59:59Z", "9999-12-30T22:00:00.999Z", "..", "\u{0}", "\u{10ffff}", "机",
+    "",
+    "sha256:",
+    "EXT",
+    "RUN",
+    "UNKNOWN",
+    "usage",
+    "session",
+    "2026-03-02T04:00:00.000Z",
+    "-009999-01-02T01:59:59Z",
+    "9999-12-30T22:00:00.999Z",
+    "..",
+    "\u{0}",
+    "\u{10ffff}",
+    "机",
 ];
 
 /// Another input, made of this one and sometimes of another of the same kind.
@@ -34,7 +54,10 @@ pub fn mutate(input: &[u8], other: &[u8], rng: &mut Rng) -> Vec<u8> {
 /// One of the parts that 0xff or a line break divides, changed as JSON where it is some.
 fn chunked(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mark = if bytes.contains(&0xff) { 0xff } else { b'\n' };
-    let mut parts: Vec<Vec<u8>> = bytes.split(|byte| *byte == mark).map(<[u8]>::to_vec).collect();
+    let mut parts: Vec<Vec<u8>> = bytes
+        .split(|byte| *byte == mark)
+        .map(<[u8]>::to_vec)
+        .collect();
     let place = rng.usize(..parts.len());
     match rng.u8(..8) {
         0 => drop(parts.remove(place)),
@@ -50,7 +73,10 @@ fn chunked(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
         _ => {
             let part = std::mem::take(&mut parts[place]);
             // A chunk begins with its name.
-            let head = part.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let head = part
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(0, |end| end + 1);
             let json = serde_json::from_slice::<Value>(&part[head..]);
             parts[place] = match json {
                 Ok(mut value) => {
@@ -132,7 +158,11 @@ fn bitten(mut bytes: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
             bytes.splice(place..place, part);
         }
         2 => {
-            let words = if rng.bool() { WORDS.as_slice() } else { NUMBERS.as_slice() };
+            let words = if rng.bool() {
+                WORDS.as_slice()
+            } else {
+                NUMBERS.as_slice()
+            };
             let word = words[rng.usize(..words.len())].bytes();
             bytes.splice(place..place, word);
         }

@@ -65,9 +65,14 @@ impl Http {
         }
         let request = request.body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| Trouble::Refused(error.to_string()))?;
-        let response = sender.send_request(request).await.map_err(|error| lost(&error))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| lost(&error))?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+        let body = Limited::new(response.into_body(), BODY_BYTES_MAX)
+            .collect()
+            .await;
         let body = body.map_err(|error| Trouble::Lost(error.to_string()))?;
         Ok((status, body.to_bytes()))
     }
@@ -120,5 +125,7 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Vec<Value>, Trouble> {
             return Ok(whole);
         }
     }
-    Err(Trouble::Nonsense("an answer in which parts are missing".to_owned()))
+    Err(Trouble::Nonsense(
+        "an answer in which parts are missing".to_owned(),
+    ))
 }

@@ -134,7 +134,13 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_said_to_be_none() {
-        for wrong in [part(0, 1), part(2, 1), part(1, 0), part(1, PARTS_MAX + 1), part(1, u32::MAX)] {
+        for wrong in [
+            part(0, 1),
+            part(2, 1),
+            part(1, 0),
+            part(1, PARTS_MAX + 1),
+            part(1, u32::MAX),
+        ] {
             let said = Parts::default().take(wrong);
             assert!(matches!(said, Err(Trouble::Nonsense(_))), "{said:?}");
         }
@@ -145,8 +151,16 @@ mod tests {
             result: None,
             ..part(1, 1)
         };
-        assert!(matches!(Parts::default().take(empty), Err(Trouble::Nonsense(_))));
-        for (code, later) in [("busy", true), ("unavailable", true), ("not-found", false), ("x", false)] {
+        assert!(matches!(
+            Parts::default().take(empty),
+            Err(Trouble::Nonsense(_))
+        ));
+        for (code, later) in [
+            ("busy", true),
+            ("unavailable", true),
+            ("not-found", false),
+            ("x", false),
+        ] {
             let answer = Answer {
                 result: None,
                 error: Some(AnswerError {

@@ -238,7 +238,9 @@ mod tests {
         }
     }
 
-    async fn said(script: Vec<Result<Vec<Value>, Trouble>>) -> (Result<Vec<u32>, PullError>, Duration) {
+    async fn said(
+        script: Vec<Result<Vec<Value>, Trouble>>,
+    ) -> (Result<Vec<u32>, PullError>, Duration) {
         let inquiry = Inquiry::new(Script(Mutex::new(script)), RHYTHM);
         let began = tokio::time::Instant::now();
         let said = inquiry.ask("status", json!({})).await;

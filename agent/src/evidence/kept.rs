@@ -1,7 +1,7 @@
 //! The notes that a gateway has kept, and which of them a bundle needs.
 
-use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::Checkpoint;
+use lineside_proto::ledger::note::Note;
 use lineside_proto::{CheckpointsResult, CheckpointsWanted, KeptCheckpoint};
 
 use super::informant::Informant;
@@ -93,7 +93,10 @@ async fn some<I: Informant>(
         other => other?,
     };
     let next = answers.last().map_or(wanted.to, |last| last.next);
-    let checkpoints = answers.into_iter().flat_map(|part| part.checkpoints).collect();
+    let checkpoints = answers
+        .into_iter()
+        .flat_map(|part| part.checkpoints)
+        .collect();
     Ok(Some(CheckpointsResult { checkpoints, next }))
 }
 
@@ -105,5 +108,7 @@ fn is_cosigned(note: &str) -> bool {
     let Ok(head) = Checkpoint::parse(&note.text) else {
         return false;
     };
-    note.signatures.iter().any(|signature| signature.name != head.origin)
+    note.signatures
+        .iter()
+        .any(|signature| signature.name != head.origin)
 }

@@ -115,7 +115,9 @@ mod tests {
                 Ok::<_, Infallible>(inside.then(|| leaves.map(|leaf| all[&(0, leaf)]).collect()))
             });
             for tile in tiles(first, end, size) {
-                let Kind::Hashes(level) = tile.kind else { panic!() };
+                let Kind::Hashes(level) = tile.kind else {
+                    panic!()
+                };
                 let from = tile.index * 256;
                 let hashes = (from..from + tile.width).map(|index| all[&(level * HEIGHT, index)]);
                 nodes.add(tile, hashes.collect());
@@ -136,9 +138,13 @@ mod tests {
     fn the_proof_of_the_last_leaf_is_the_subtrees_before_it() {
         let (all, _) = tree(700);
         for first in [1, 2, 3, 255, 256, 257, 512, 640, 699] {
-            let mut proof = tree::inclusion(first, first + 1, |level, index| known(level, index, &all)).unwrap();
+            let mut proof =
+                tree::inclusion(first, first + 1, |level, index| known(level, index, &all))
+                    .unwrap();
             proof.reverse();
-            let peaks: Vec<Hash> = tree::peaks(first).map(|(level, index)| all[&(level, index)]).collect();
+            let peaks: Vec<Hash> = tree::peaks(first)
+                .map(|(level, index)| all[&(level, index)])
+                .collect();
             assert_eq!(proof, peaks, "{first}");
         }
     }

@@ -36,7 +36,9 @@ impl Part {
     pub fn ranges(first: u64, end: u64) -> impl Iterator<Item = Range<u64>> {
         let mut from = first;
         std::iter::from_fn(move || {
-            let to = (from / PART_LEAVES + 1).saturating_mul(PART_LEAVES).min(end);
+            let to = (from / PART_LEAVES + 1)
+                .saturating_mul(PART_LEAVES)
+                .min(end);
             (from < to).then(|| std::mem::replace(&mut from, to)..to)
         })
     }
@@ -48,7 +50,10 @@ impl Part {
     /// [`PullError::File`].
     pub fn open(path: &Path, range: Range<u64>) -> Result<Self, PullError> {
         // What is too long to be a part was not written by us.
-        let kept = read(path, PART_BYTES_MAX).ok().flatten().unwrap_or_default();
+        let kept = read(path, PART_BYTES_MAX)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         let file = options.open(path).map_err(PullError::file(path))?;
@@ -93,7 +98,8 @@ impl Part {
         let (before, next) = (self.bytes.len(), self.next());
         for entries in answer {
             let (from, said, count) = (self.next(), entries.first, entries.leaves.len() as u64);
-            let fits = said == from && entries.next == from + count && entries.next <= self.range.end;
+            let fits =
+                said == from && entries.next == from + count && entries.next <= self.range.end;
             if !fits {
                 let (to, end) = (entries.next, self.range.end);
                 return Err(PullError::Lies(text!(

@@ -71,7 +71,10 @@ impl Plan {
     /// # Errors
     ///
     /// [`PullError::Nothing`] where the ledger says nothing of the period, and whatever comes of asking.
-    pub async fn make<I: Informant>(inquiry: &Inquiry<I>, wanted: &Wanted) -> Result<Self, PullError> {
+    pub async fn make<I: Informant>(
+        inquiry: &Inquiry<I>,
+        wanted: &Wanted,
+    ) -> Result<Self, PullError> {
         let newest: CheckpointResult = inquiry.ask_one("ledger.checkpoint", ()).await?;
         let birth = Birth::ask(inquiry, &newest, wanted).await?;
         let newest = birth.head(&newest.checkpoint)?;
@@ -84,7 +87,10 @@ impl Plan {
         let size = end_note.size;
         let start = known.start.and_then(|note| birth.head(&note).ok());
         let start = start.filter(|head| head.size > 0 && head.size <= first);
-        let cosigned = known.cosigned.iter().filter_map(|note| birth.head(note).ok());
+        let cosigned = known
+            .cosigned
+            .iter()
+            .filter_map(|note| birth.head(note).ok());
         let cosigned = cosigned
             .filter(|head| head.size > first && head.size <= end)
             .map(|head| (head.size, head.note))
@@ -129,9 +135,8 @@ impl Plan {
     ///
     /// A plan that was changed on the disk.
     pub fn root(&self) -> Result<Hash, PullError> {
-        Hash::from_base64(&self.root).ok_or_else(|| {
-            PullError::Lies(text!("the root is no hash", "根哈希格式不正确"))
-        })
+        Hash::from_base64(&self.root)
+            .ok_or_else(|| PullError::Lies(text!("the root is no hash", "根哈希格式不正确")))
     }
 }
 
@@ -161,7 +166,15 @@ impl Birth {
     ) -> Result<Self, PullError> {
         let head = unverified(&newest.checkpoint)?;
         let leaf = leaf(inquiry, 0).await?;
-        let proof = hashes(inquiry, "ledger.inclusion", LeafPlace { index: 0, size: head.size }).await?;
+        let proof = hashes(
+            inquiry,
+            "ledger.inclusion",
+            LeafPlace {
+                index: 0,
+                size: head.size,
+            },
+        )
+        .await?;
         let shown = check_inclusion(leaf.hash, 0, head.size, &proof, head.root);
         shown.map_err(|fault| {
             PullError::Lies(text!(
@@ -211,7 +224,9 @@ impl Birth {
 }
 
 fn unverified(note: &str) -> Result<Checkpoint, PullError> {
-    let read = Note::parse(note).ok().and_then(|note| Checkpoint::parse(&note.text).ok());
+    let read = Note::parse(note)
+        .ok()
+        .and_then(|note| Checkpoint::parse(&note.text).ok());
     read.ok_or_else(|| {
         PullError::Lies(text!(
             "its checkpoint is no signed note",
@@ -357,7 +372,9 @@ pub(super) async fn consistency<I: Informant>(
     if from == 0 || from == to {
         return Ok(Vec::new());
     }
-    let proof: ProofResult = inquiry.ask_one("ledger.consistency", LeafRange { from, to }).await?;
+    let proof: ProofResult = inquiry
+        .ask_one("ledger.consistency", LeafRange { from, to })
+        .await?;
     Ok(proof.hashes)
 }
 
@@ -396,6 +413,9 @@ async fn hashes<I: Informant>(
 pub(super) fn parsed(hashes: &[String]) -> Result<Vec<Hash>, PullError> {
     let read = hashes.iter().map(|hash| Hash::from_base64(hash));
     read.collect::<Option<_>>().ok_or_else(|| {
-        PullError::Lies(text!("a proof holds what is no hash", "证明中含有非哈希内容"))
+        PullError::Lies(text!(
+            "a proof holds what is no hash",
+            "证明中含有非哈希内容"
+        ))
     })
 }

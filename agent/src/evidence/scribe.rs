@@ -1,11 +1,11 @@
 //! Who writes the bundle: takes the leaves in their order, and adds what proves them.
 
 use lineside_proto::Time;
-use lineside_proto::evidence::{
-    Entry, Manifest, Scope, SessionProof, SessionProofs, Sight, Tally, Totals, TreeEnd,
-    WriteError, Writer,
-};
 use lineside_proto::evidence::MANIFEST_KIND;
+use lineside_proto::evidence::{
+    Entry, Manifest, Scope, SessionProof, SessionProofs, Sight, Tally, Totals, TreeEnd, WriteError,
+    Writer,
+};
 use lineside_proto::ledger::tile::{Tile, WIDTH};
 use lineside_proto::ledger::tree::{Range, check_consistency, check_inclusion, inclusion};
 use lineside_proto::ledger::{Hash, Leaf, LeafBody};
@@ -129,7 +129,9 @@ impl Scribe {
         })?;
         let work = Arc::clone(&self.work);
         let failed = |error| self::failed(&work, error);
-        self.writer.begin(&Entry::Leaves(from).to_string()).map_err(failed)?;
+        self.writer
+            .begin(&Entry::Leaves(from).to_string())
+            .map_err(failed)?;
         self.writer.put(&part.bytes).map_err(failed)?;
         for leaf in &part.leaves {
             self.tally.take(leaf);
@@ -220,12 +222,18 @@ impl Scribe {
         };
         let totals = self.tally.finish(&tree, &Sight::default()).totals;
         self.json(Entry::Report, &totals)?;
-        for (entry, language) in [(Entry::HowTo, Language::En), (Entry::HowToZh, Language::ZhCn)] {
+        for (entry, language) in [
+            (Entry::HowTo, Language::En),
+            (Entry::HowToZh, Language::ZhCn),
+        ] {
             self.add(&entry, how::text(language, &plan).as_bytes())?;
         }
         let manifest = manifest(&plan, rest.made, rest.by);
         let work = Arc::clone(&self.work);
-        let out = self.writer.finish(manifest).map_err(|error| failed(&work, error))?;
+        let out = self
+            .writer
+            .finish(manifest)
+            .map_err(|error| failed(&work, error))?;
         let synced = out.into_inner().map_err(io::IntoInnerError::into_error);
         synced
             .and_then(|file| file.sync_all())

@@ -106,7 +106,8 @@ impl Broker {
         let name = format!("pull-{:016x}", fastrand::u64(..));
         peer.client_id = format!("lineside-{name}");
         let one = |part: &Option<Identifier>| {
-            part.as_ref().map_or_else(|| "+".to_owned(), ToString::to_string)
+            part.as_ref()
+                .map_or_else(|| "+".to_owned(), ToString::to_string)
         };
         let (prefix, site, gateway) = (&scope.prefix, one(&scope.site), one(&scope.gateway));
         let filters = vec![
@@ -197,7 +198,8 @@ impl Broker {
                 Ok(Err(_)) => return Err(Trouble::Lost("the connection is closed".to_owned())),
                 Err(_) if *last.borrow() + PART_TIMEOUT > Instant::now() => {}
                 Err(_) => {
-                    let words = "the gateway does not answer: is it running, and may this user ask it?";
+                    let words =
+                        "the gateway does not answer: is it running, and may this user ask it?";
                     return Err(Trouble::Lost(words.to_owned()));
                 }
             }
@@ -266,7 +268,10 @@ impl Desk {
         while let Some(news) = subscription.next().await {
             match news {
                 News::Connected(granted) => {
-                    let refused = self.needed.as_ref().is_some_and(|needed| granted.refused.contains(needed));
+                    let refused = self
+                        .needed
+                        .as_ref()
+                        .is_some_and(|needed| granted.refused.contains(needed));
                     let link = if refused {
                         let words = "it does not let this user hear answers (…/response/…)";
                         Reach::Down(Fault::Refused(words.to_owned()))

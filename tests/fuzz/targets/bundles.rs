@@ -46,7 +46,10 @@ fn judge(bytes: &[u8]) {
             assert!(checks.any(|check| *check == result.check));
             assert!(result.said.len() <= 100 && result.said.len() as u64 <= result.found);
         }
-        let failed = seen.checks.iter().any(|result| result.status == Status::Failed);
+        let failed = seen
+            .checks
+            .iter()
+            .any(|result| result.status == Status::Failed);
         assert_eq!(failed, seen.verdict == Verdict::Failed);
         assert!(trust.is_some() || seen.verdict != Verdict::Verified);
         let text = serde_json::to_vec(&seen).expect("what was seen can be written");
@@ -80,7 +83,9 @@ fn unhex(digits: &[u8]) -> Vec<u8> {
         _ => 0,
     };
     let pairs = digits.chunks_exact(2);
-    pairs.map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+    pairs
+        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+        .collect()
 }
 
 /// A bundle of the input's chunks, with the right lengths and hashes.
@@ -112,7 +117,10 @@ pub fn trust(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     if let Ok(trust) = Trust::parse(text) {
         assert_eq!(Trust::parse(text).ok(), Some(trust.clone()));
-        let (site, machine) = ("site-01".parse().expect("a name"), "m".parse().expect("a name"));
+        let (site, machine) = (
+            "site-01".parse().expect("a name"),
+            "m".parse().expect("a name"),
+        );
         drop(trust.approves(&site, &site, &machine, "sha256:00"));
     }
 }

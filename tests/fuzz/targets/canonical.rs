@@ -51,7 +51,9 @@ impl Strict<'_> {
         if count == 0 || count > 16 || (digits[0] == b'0' && !is_zero) || (is_zero && is_negative) {
             return None;
         }
-        let number = digits.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+        let number = digits
+            .iter()
+            .fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
         (number < 1 << 53).then_some(())
     }
 
@@ -120,7 +122,9 @@ impl Strict<'_> {
             b'u' => {
                 let (digits, rest) = self.rest.split_at_checked(4)?;
                 self.rest = rest;
-                let is_small = digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+                let is_small = digits
+                    .iter()
+                    .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
                 let digits = std::str::from_utf8(digits).ok().filter(|_| is_small)?;
                 let number = u8::try_from(u16::from_str_radix(digits, 16).ok()?).ok()?;
                 let is_short = matches!(number, 8 | 9 | 10 | 12 | 13);

@@ -116,11 +116,21 @@ pub fn ledger(bytes: &[u8]) {
     };
     let bundle = zip(&manifest, &files).expect("a bundle that we wrote");
     let seen = verify_bytes(&bundle, Some(&SAMPLE.1));
-    for check in [Check::Bundle, Check::Tree, Check::Consistency, Check::Tiles, Check::Leaves, Check::Totals] {
+    for check in [
+        Check::Bundle,
+        Check::Tree,
+        Check::Consistency,
+        Check::Tiles,
+        Check::Leaves,
+        Check::Totals,
+    ] {
         let result = seen.checks.iter().find(|result| result.check == check);
         let result = result.expect("every check is told");
         assert_ne!(result.status, Status::Failed, "{result:?}");
     }
-    let failed = seen.checks.iter().any(|result| result.status == Status::Failed);
+    let failed = seen
+        .checks
+        .iter()
+        .any(|result| result.status == Status::Failed);
     assert_eq!(failed, seen.verdict == Verdict::Failed);
 }

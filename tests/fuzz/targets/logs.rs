@@ -11,7 +11,11 @@ use super::text;
 fn signers() -> [SignerKey; 2] {
     let signer = |name, kind, seed| SignerKey::new(name, kind, &[seed; 32]).expect("a name");
     [
-        signer("lineside.example/site-01/gateway-01/e1", KeyKind::Ed25519, 1),
+        signer(
+            "lineside.example/site-01/gateway-01/e1",
+            KeyKind::Ed25519,
+            1,
+        ),
         signer("archive.example", KeyKind::Cosignature, 2),
     ]
 }
@@ -110,7 +114,9 @@ pub fn proof(bytes: &[u8]) {
     // A small tree, proven and proven again with what was changed.
     let (index, size) = (one % 64, other % 64);
     if index < size {
-        let leaves: Vec<Hash> = (0..size).map(|leaf| Hash::of_leaf(&leaf.to_le_bytes())).collect();
+        let leaves: Vec<Hash> = (0..size)
+            .map(|leaf| Hash::of_leaf(&leaf.to_le_bytes()))
+            .collect();
         honest(&leaves, index, &hashes);
     }
 }

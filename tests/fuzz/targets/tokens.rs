@@ -1,8 +1,8 @@
 //! Tokens, keys, bookings and organisations.
 
 use lineside_proto::booking::{
-    BOOKINGS_MAX, Book, BookRecord, CheckInClaims, Claims, IssuerKey, IssuerSecret, MESSAGE_BYTES_MAX,
-    Organisations, TOKEN_BYTES_MAX, Trust, sign, thumbprint, verify,
+    BOOKINGS_MAX, Book, BookRecord, CheckInClaims, Claims, IssuerKey, IssuerSecret,
+    MESSAGE_BYTES_MAX, Organisations, TOKEN_BYTES_MAX, Trust, sign, thumbprint, verify,
 };
 use lineside_proto::{ClockStatus, Identifier, Time};
 
@@ -46,7 +46,10 @@ pub fn jwk(bytes: &[u8]) {
         assert!(IssuerSecret::from_jwk(text).is_err());
     }
     if let Ok(secret) = IssuerSecret::from_jwk(text) {
-        assert!(IssuerKey::from_jwk(text).is_err(), "a private key was taken for a public one");
+        assert!(
+            IssuerKey::from_jwk(text).is_err(),
+            "a private key was taken for a public one"
+        );
         let again = IssuerSecret::from_jwk(&secret.to_jwk()).expect("our own text");
         assert_eq!(again.public(), secret.public());
     }
@@ -61,7 +64,13 @@ pub fn claims(bytes: &[u8]) {
         "v": 1, "site": "site-01", "gateway": "gateway-01", "machine": "extruder-01", "revision": 1,
         "bookings": [token],
     });
-    receive(true, &[sign(&portal(), message.to_string().as_bytes()).as_bytes(), sign(&portal(), bytes).as_bytes()]);
+    receive(
+        true,
+        &[
+            sign(&portal(), message.to_string().as_bytes()).as_bytes(),
+            sign(&portal(), bytes).as_bytes(),
+        ],
+    );
     if let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes) {
         let message = serde_json::json!({
             "v": 1, "site": "site-01", "gateway": "gateway-01", "machine": "extruder-01", "revision": 1,
@@ -79,7 +88,11 @@ pub fn bookings(bytes: &[u8]) {
 /// Whatever messages come: what is kept can be written and read, and is within its bounds.
 fn receive(is_signed: bool, messages: &[&[u8]]) {
     let trust = Trust {
-        keys: if is_signed { vec![portal().public()] } else { Vec::new() },
+        keys: if is_signed {
+            vec![portal().public()]
+        } else {
+            Vec::new()
+        },
         own: ["org-own".to_owned()].into(),
         affiliates: ["org-aff".to_owned()].into(),
     };
@@ -95,7 +108,10 @@ fn receive(is_signed: bool, messages: &[&[u8]]) {
             for booking in &in_force {
                 assert!(booking.start < booking.end);
                 let is_ext = booking.class == lineside_proto::Class::Ext;
-                assert!(!is_ext || (is_signed && booking.token.is_some()), "{booking:?}");
+                assert!(
+                    !is_ext || (is_signed && booking.token.is_some()),
+                    "{booking:?}"
+                );
             }
             if let Some(check_in) = received.check_in {
                 assert!(in_force.contains(&check_in.booking));

@@ -24,7 +24,8 @@ use crate::text::Text;
 /// Arguments of `lineside usage pull`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(ArgGroup::new("source").required(true).args(["broker", "api", "state"])))]
-#[command(after_help = "Periods are of Asia/Shanghai unless a time says its offset; --to is not in the period.
+#[command(
+    after_help = "Periods are of Asia/Shanghai unless a time says its offset; --to is not in the period.
 
 Examples:
   lineside usage pull --broker mqtt://mqtt.example:1883 --site zs-polymer --gateway gw-01 --from 2026-01 -o january.zip
@@ -32,7 +33,8 @@ Examples:
   lineside usage pull --api http://gw-01:8080 --password-file console.password --from 2026-01-01 --to 2026-02-01
   lineside usage pull --state /media/stick/lineside --from 2026 -o year.zip
 
-When it was cut off, the same command goes on where it ended.")]
+When it was cut off, the same command goes on where it ended."
+)]
 pub(super) struct Args {
     /// Where the period begins: 2026, 2026-Q3, 2026-09, 2026-09-01 or a time at a full hour
     #[arg(long, value_name = "TIME", value_parser = moment)]
@@ -95,10 +97,7 @@ fn period_words(error: PeriodError) -> Text {
             "{time} is no full hour: periods begin and end at full hours",
             "{time} 不是整点：时段须在整点开始和结束"
         ),
-        PeriodError::End => text!(
-            "say the end, too: --to TIME",
-            "还需指定结束时刻：--to 时间"
-        ),
+        PeriodError::End => text!("say the end, too: --to TIME", "还需指定结束时刻：--to 时间"),
         PeriodError::Order { from, to } => text!(
             "the period ends ({to}) before it has begun ({from}): --to is not in the period; without it, the period is all that --from names",
             "时段的结束（{to}）不晚于开始（{from}）：--to 不含在时段内；不指定时，时段即 --from 所指的整段"
@@ -117,7 +116,9 @@ fn period_words(error: PeriodError) -> Text {
 /// [`Failure::Usage`]; [`Failure::Unreachable`] where nobody answers; [`Failure::Negative`] where what was answered
 /// does not hold together; [`Failure::Store`] where it can't be written.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
-    let period = period::period(args.from, args.to).map_err(period_words).map_err(Failure::Usage)?;
+    let period = period::period(args.from, args.to)
+        .map_err(period_words)
+        .map_err(Failure::Usage)?;
     let job = Job {
         args,
         context,

@@ -181,9 +181,14 @@ fn words(file: &Path, pulled: &Pulled) -> Text {
     let plan = &pulled.plan;
     let (site, gateway, origin, root) = (&plan.site, &plan.gateway, &plan.origin, &plan.root);
     let (from, to) = (here(plan.period.from), here(plan.period.to));
-    let (first_at, last_at) = pulled.span.map_or_else(Default::default, |(first, last)| (here(first), here(last)));
+    let (first_at, last_at) = pulled
+        .span
+        .map_or_else(Default::default, |(first, last)| (here(first), here(last)));
     let (count, size) = (HumanCount(plan.end - plan.first), HumanCount(plan.size));
-    let (first, last) = (HumanCount(plan.first), HumanCount(plan.end.saturating_sub(1)));
+    let (first, last) = (
+        HumanCount(plan.first),
+        HumanCount(plan.end.saturating_sub(1)),
+    );
     let witness = match cosigned(pulled) {
         Some(size) => {
             let size = HumanCount(size);
@@ -249,6 +254,10 @@ fn warnings(pulled: &Pulled) -> Vec<Text> {
 fn here(time: Time) -> String {
     let zone = TimeZone::fixed(Offset::constant(8));
     jiff::Timestamp::from_millisecond(time.as_millis())
-        .map(|stamp| zone.to_datetime(stamp).strftime("%Y-%m-%d %H:%M").to_string())
+        .map(|stamp| {
+            zone.to_datetime(stamp)
+                .strftime("%Y-%m-%d %H:%M")
+                .to_string()
+        })
         .unwrap_or_default()
 }

@@ -89,7 +89,17 @@ mod tests {
         check("http://10.0.0.1/", Some(("10.0.0.1", 80)));
         check("http://[::1]:8080", Some(("[::1]", 8080)));
         check("http://[::1]", Some(("[::1]", 80)));
-        for wrong in ["", "http://", "https://a", "a:80", "http://a:0", "http://a:x", "http://a/b", "http://u@a", "http://::1"] {
+        for wrong in [
+            "",
+            "http://",
+            "https://a",
+            "a:80",
+            "http://a:0",
+            "http://a:x",
+            "http://a/b",
+            "http://u@a",
+            "http://::1",
+        ] {
             check(wrong, None);
         }
     }

@@ -48,22 +48,42 @@ async fn lies_are_found_out() {
         ("ledger.entries", 3, |results| {
             results[0]["leaves"].as_array_mut().unwrap().remove(3);
         }),
-        ("ledger.entries", 3, |results| results[0]["leaves"] = json!([])),
-        ("ledger.entries", 3, |results| results[0]["first"] = json!(0)),
-        ("ledger.entries", 3, |results| results[0]["next"] = json!(99_999)),
+        ("ledger.entries", 3, |results| {
+            results[0]["leaves"] = json!([])
+        }),
+        ("ledger.entries", 3, |results| {
+            results[0]["first"] = json!(0)
+        }),
+        ("ledger.entries", 3, |results| {
+            results[0]["next"] = json!(99_999)
+        }),
         ("ledger.entries", 3, |results| {
             results[0]["leaves"].as_array_mut().unwrap().swap(3, 4);
         }),
-        ("ledger.entries", 3, |results| replace(leaf(results), "{", "{ ")),
-        ("ledger.entries", 3, |results| replace(leaf(results), "\"boot\":\"", "\"boot\":\"x")),
+        ("ledger.entries", 3, |results| {
+            replace(leaf(results), "{", "{ ")
+        }),
+        ("ledger.entries", 3, |results| {
+            replace(leaf(results), "\"boot\":\"", "\"boot\":\"x")
+        }),
         ("ledger.entries", 3, |results| *leaf(results) = json!("{}")),
         ("ledger.entries", 3, |results| *leaf(results) = json!(7)),
         ("ledger.entries", 3, |results| results.swap(0, 1)),
-        ("ledger.entries", 0, |results| replace(&mut results[0]["leaves"][0], "site-01", "site-02")),
-        ("ledger.checkpoint", 0, |results| replace(&mut results[0]["checkpoint"], "gateway-01", "gateway-02")),
-        ("ledger.checkpoint", 0, |results| replace(&mut results[0]["checkpoint"], "\n1", "\n2")),
-        ("ledger.checkpoint", 0, |results| results[0]["checkpoint"] = json!("")),
-        ("ledger.inclusion", 0, |results| results[0]["hashes"][0] = results[0]["hashes"][1].clone()),
+        ("ledger.entries", 0, |results| {
+            replace(&mut results[0]["leaves"][0], "site-01", "site-02")
+        }),
+        ("ledger.checkpoint", 0, |results| {
+            replace(&mut results[0]["checkpoint"], "gateway-01", "gateway-02")
+        }),
+        ("ledger.checkpoint", 0, |results| {
+            replace(&mut results[0]["checkpoint"], "\n1", "\n2")
+        }),
+        ("ledger.checkpoint", 0, |results| {
+            results[0]["checkpoint"] = json!("")
+        }),
+        ("ledger.inclusion", 0, |results| {
+            results[0]["hashes"][0] = results[0]["hashes"][1].clone()
+        }),
         ("ledger.inclusion", 1, |results| {
             results[0]["hashes"].as_array_mut().unwrap().pop();
         }),
@@ -73,14 +93,25 @@ async fn lies_are_found_out() {
             hashes[0] = json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
             assert_ne!(hashes[0], first);
         }),
-        ("ledger.consistency", 0, |results| results[0]["hashes"] = json!([])),
-        ("ledger.consistency", 2, |results| results[0]["hashes"][0] = json!("AAAA")),
-        ("ledger.tile", 0, |results| results[0]["bytes"] = json!("AAAA")),
-        ("config.get", 0, |results| replace(&mut results[0]["text"], "{", "[")),
+        ("ledger.consistency", 0, |results| {
+            results[0]["hashes"] = json!([])
+        }),
+        ("ledger.consistency", 2, |results| {
+            results[0]["hashes"][0] = json!("AAAA")
+        }),
+        ("ledger.tile", 0, |results| {
+            results[0]["bytes"] = json!("AAAA")
+        }),
+        ("config.get", 0, |results| {
+            replace(&mut results[0]["text"], "{", "[")
+        }),
     ];
     for (place, (method, nth, lie)) in lies.into_iter().enumerate() {
         let made = told(&truth, method, nth, lie).await;
-        assert!(matches!(made, Err(PullError::Lies(_))), "{place} {method}: {made:?}");
+        assert!(
+            matches!(made, Err(PullError::Lies(_))),
+            "{place} {method}: {made:?}"
+        );
     }
     // The same without a lie holds.
     told(&truth, "ledger.entries", 0, |_| {}).await.unwrap();

@@ -60,9 +60,14 @@ async fn a_bundle_holds_the_leaves_and_what_proves_them() {
     assert!(size > 1000, "{size}");
     for (from, to, starts) in [(4, 6, true), (0, 8, false), (5, 20, true), (-5, 1, false)] {
         let path = dir.path().join(format!("{from}-{to}.zip"));
-        let made = pulled(&Teller::honest(&told), &days(from, to), &path, false).await.unwrap();
+        let made = pulled(&Teller::honest(&told), &days(from, to), &path, false)
+            .await
+            .unwrap();
         let plan = &made.plan;
-        assert!(plan.first % 256 == 0 && (plan.end % 256 == 0 || plan.end == plan.size), "{plan:?}");
+        assert!(
+            plan.first % 256 == 0 && (plan.end % 256 == 0 || plan.end == plan.size),
+            "{plan:?}"
+        );
         let at = |index: u64| told.sample.leaves[usize::try_from(index).unwrap()].head.at;
         let day = |day: i64| Time::from_millis(FIRST_DAY_MS + day * DAY_MS);
         assert!(plan.first == 0 || at(plan.first) <= day(from - 1));
@@ -70,21 +75,36 @@ async fn a_bundle_holds_the_leaves_and_what_proves_them() {
         assert_eq!(made.span, Some((at(plan.first), at(plan.end - 1))));
         assert_eq!(plan.start.is_some(), starts, "{plan:?}");
         // The oldest kept note that holds the end, the newest that holds nothing of the bundle.
-        let newest = told.kept.range(plan.end..).next().copied().unwrap_or(told.signed);
+        let newest = told
+            .kept
+            .range(plan.end..)
+            .next()
+            .copied()
+            .unwrap_or(told.signed);
         assert_eq!(plan.size, newest);
         let oldest = told.kept.range(..=plan.first).next_back().copied();
         assert_eq!(plan.start.as_ref().map(|(size, _)| *size), oldest);
         let seen = told.sample.cosigned.iter().map(|(size, _)| *size);
-        let seen: Vec<u64> = seen.filter(|seen| *seen > plan.first && *seen <= plan.end).collect();
+        let seen: Vec<u64> = seen
+            .filter(|seen| *seen > plan.first && *seen <= plan.end)
+            .collect();
         let ours: Vec<u64> = plan.cosigned.iter().map(|(size, _)| *size).collect();
         assert_eq!(ours, seen);
         let mut expected = Vec::new();
-        for leaf in &told.bytes[usize::try_from(plan.first).unwrap()..usize::try_from(plan.end).unwrap()] {
+        for leaf in
+            &told.bytes[usize::try_from(plan.first).unwrap()..usize::try_from(plan.end).unwrap()]
+        {
             expected.extend_from_slice(leaf);
             expected.push(b'\n');
         }
-        assert_eq!(entry(&path, &format!("leaves/{:010}.jsonl", plan.first)), expected);
-        assert_eq!(entry(&path, "checkpoint/end"), told.note(plan.size).into_bytes());
+        assert_eq!(
+            entry(&path, &format!("leaves/{:010}.jsonl", plan.first)),
+            expected
+        );
+        assert_eq!(
+            entry(&path, "checkpoint/end"),
+            told.note(plan.size).into_bytes()
+        );
         assert!(made.maps_missing.is_empty() && made.tokens_missing.is_empty());
         assert_eq!(made.found, Vec::<String>::new());
         assert!(!made.totals.machines.is_empty());
@@ -98,7 +118,9 @@ async fn a_fetched_bundle_is_that_of_the_samples() {
     let told = Arc::new(Told::new());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bundle.zip");
-    let made = pulled(&Teller::honest(&told), &days(4, 6), &path, false).await.unwrap();
+    let made = pulled(&Teller::honest(&told), &days(4, 6), &path, false)
+        .await
+        .unwrap();
     let mut plan = told.sample.middle();
     plan.first = made.plan.first;
     plan.end = made.plan.end;
@@ -117,7 +139,11 @@ async fn a_fetched_bundle_is_that_of_the_samples() {
     }
     let theirs: Vec<String> = files.into_keys().collect();
     let but = |names: &[String]| -> Vec<String> {
-        names.iter().filter(|name| !name.starts_with("HOW-TO")).cloned().collect()
+        names
+            .iter()
+            .filter(|name| !name.starts_with("HOW-TO"))
+            .cloned()
+            .collect()
     };
     assert_eq!(but(&ours), but(&theirs));
 }
@@ -156,7 +182,10 @@ async fn a_period_of_which_the_ledger_says_nothing_gives_no_file() {
     let mut other = days(0, 8);
     other.gateway.1 = "gateway-02".parse().unwrap();
     let made = pulled(&Teller::honest(&told), &other, &path, false).await;
-    assert!(matches!(&made, Err(PullError::Lies(text)) if text.en.contains("gateway-01")), "{made:?}");
+    assert!(
+        matches!(&made, Err(PullError::Lies(text)) if text.en.contains("gateway-01")),
+        "{made:?}"
+    );
     assert!(!path.exists());
     // A folder of that name that is not ours stays as it is.
     let strange = dir.path().join("strange.zip");

@@ -23,7 +23,10 @@ async fn cut_at_each_request_in_turn_it_makes_the_very_same_file() {
     for after in 0..requests {
         let path = dir.path().join(format!("{after}.zip"));
         let cut = pulled(&Teller::cut(&told, after), &days(4, 6), &path, false).await;
-        assert!(matches!(cut, Err(PullError::Unreachable(_))), "{after}: {cut:?}");
+        assert!(
+            matches!(cut, Err(PullError::Unreachable(_))),
+            "{after}: {cut:?}"
+        );
         assert!(!path.exists());
         let again = Teller::honest(&told);
         pulled(&again, &days(4, 6), &path, false).await.unwrap();
@@ -41,7 +44,9 @@ async fn what_was_kept_is_checked_again() {
     let told = Arc::new(Told::new());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bundle.zip");
-    pulled(&Teller::honest(&told), &days(0, 8), &path, false).await.unwrap();
+    pulled(&Teller::honest(&told), &days(0, 8), &path, false)
+        .await
+        .unwrap();
     let whole = fs::read(&path).unwrap();
     let part = Work::beside(&path).join("leaves/0000000000.jsonl");
     for damage in [
@@ -60,7 +65,9 @@ async fn what_was_kept_is_checked_again() {
         assert!(bytes.len() > 10_000, "{}", bytes.len());
         damage(&mut bytes);
         fs::write(&part, bytes).unwrap();
-        pulled(&Teller::honest(&told), &days(0, 8), &path, false).await.unwrap();
+        pulled(&Teller::honest(&told), &days(0, 8), &path, false)
+            .await
+            .unwrap();
         assert!(fs::read(&path).unwrap() == whole);
     }
     // A leaf that is canonical and at its place, but another: the tree tells.
@@ -71,7 +78,9 @@ async fn what_was_kept_is_checked_again() {
     let made = pulled(&Teller::honest(&told), &days(0, 8), &path, false).await;
     assert!(matches!(made, Err(PullError::Lies(_))), "{made:?}");
     // Begun anew, it is not there any more.
-    pulled(&Teller::honest(&told), &days(0, 8), &path, true).await.unwrap();
+    pulled(&Teller::honest(&told), &days(0, 8), &path, true)
+        .await
+        .unwrap();
     assert!(fs::read(&path).unwrap() == whole);
 }
 
@@ -80,10 +89,16 @@ async fn a_folder_of_another_pull_is_not_mixed_with_this_one() {
     let told = Arc::new(Told::new());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bundle.zip");
-    assert!(pulled(&Teller::cut(&told, 14), &days(4, 6), &path, false).await.is_err());
+    assert!(
+        pulled(&Teller::cut(&told, 14), &days(4, 6), &path, false)
+            .await
+            .is_err()
+    );
     let made = pulled(&Teller::honest(&told), &days(4, 7), &path, false).await;
     assert!(matches!(made, Err(PullError::Other(_))), "{made:?}");
-    pulled(&Teller::honest(&told), &days(4, 7), &path, true).await.unwrap();
+    pulled(&Teller::honest(&told), &days(4, 7), &path, true)
+        .await
+        .unwrap();
     // Two at once would write into each other's parts.
     let held = Work::open(&Work::beside(&path), false).unwrap();
     let made = pulled(&Teller::honest(&told), &days(4, 7), &path, false).await;

@@ -38,7 +38,11 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn new() -> Self {
         let sample = Sample::new();
-        let bytes: Vec<Vec<u8>> = sample.leaves.iter().map(|leaf| leaf.to_bytes().unwrap()).collect();
+        let bytes: Vec<Vec<u8>> = sample
+            .leaves
+            .iter()
+            .map(|leaf| leaf.to_bytes().unwrap())
+            .collect();
         let hashes = bytes.iter().map(|leaf| Hash::of_leaf(leaf)).collect();
         let mut kept: BTreeSet<u64> = sample.cosigned.iter().map(|(size, _)| *size).collect();
         let signed = bytes.len() as u64;
@@ -91,9 +95,15 @@ impl Told {
                 proof(hashes)
             }
             "ledger.tile" => {
-                let TileWanted { level, index, width } = typed(params);
+                let TileWanted {
+                    level,
+                    index,
+                    width,
+                } = typed(params);
                 let nodes = index * 256..index * 256 + u64::from(width);
-                let bytes: Vec<u8> = nodes.flat_map(|node| self.node(level * HEIGHT, node).0).collect();
+                let bytes: Vec<u8> = nodes
+                    .flat_map(|node| self.node(level * HEIGHT, node).0)
+                    .collect();
                 vec![json!({"bytes": STANDARD.encode(bytes)})]
             }
             "config.get" => self.text(&self.sample.maps, &params)?,
@@ -122,13 +132,23 @@ impl Told {
     }
 
     fn entries(&self, range: LeafRange) -> Vec<Value> {
-        let (from, to) = (usize::try_from(range.from).unwrap(), usize::try_from(range.to).unwrap());
+        let (from, to) = (
+            usize::try_from(range.from).unwrap(),
+            usize::try_from(range.to).unwrap(),
+        );
         let parts = self.bytes[from..to].chunks(LEAVES_MAX).take(PARTS_MAX);
         let mut first = range.from;
         let part = |leaves: &[Vec<u8>]| {
             let next = first + leaves.len() as u64;
-            let leaves = leaves.iter().map(|leaf| String::from_utf8(leaf.clone()).unwrap()).collect();
-            let result = EntriesResult { first, next, leaves };
+            let leaves = leaves
+                .iter()
+                .map(|leaf| String::from_utf8(leaf.clone()).unwrap())
+                .collect();
+            let result = EntriesResult {
+                first,
+                next,
+                leaves,
+            };
             first = next;
             serde_json::to_value(result).unwrap()
         };
@@ -143,12 +163,18 @@ impl Told {
         let hash = params["hash"].as_str().unwrap();
         let text = texts.get(hash).ok_or_else(|| no("not-found", hash))?;
         let (one, other) = text.split_at(text.len() / 2);
-        Ok([one, other].map(|text| json!({"hash": hash, "text": text})).to_vec())
+        Ok([one, other]
+            .map(|text| json!({"hash": hash, "text": text}))
+            .to_vec())
     }
 
     fn bundle(&self, period: Period) -> Result<Value, Trouble> {
         let inside = |at: Time| period.from <= at && at < period.to;
-        let leaves = self.sample.leaves.iter().filter(|leaf| inside(leaf.head.at));
+        let leaves = self
+            .sample
+            .leaves
+            .iter()
+            .filter(|leaf| inside(leaf.head.at));
         let indexes: Vec<u64> = leaves.map(|leaf| leaf.head.index).collect();
         let (Some(first), Some(last)) = (indexes.first(), indexes.last()) else {
             return Err(no("not-found", "no leaf"));
@@ -175,7 +201,8 @@ pub(super) fn no(code: &str, text: &str) -> Trouble {
 }
 
 /// What comes between: the number of the request, its method, and the true answer.
-type Between = dyn Fn(u64, &str, Result<Vec<Value>, Trouble>) -> Result<Vec<Value>, Trouble> + Send + Sync;
+type Between =
+    dyn Fn(u64, &str, Result<Vec<Value>, Trouble>) -> Result<Vec<Value>, Trouble> + Send + Sync;
 
 /// Who answers. May be cloned.
 #[derive(Clone)]

@@ -191,8 +191,13 @@ fn a_month_adds_up_and_is_what_the_world_did() {
         assert!(report.is_sound(), "{seed}: {faults:#?}");
         assert_eq!(told(&leaves), year.active_ms, "{seed}");
         assert_eq!(year.active_ms.len(), 3, "{seed}: {year:?}");
-        let checked =
-            verify_files(&dir.path().join("year/state/ledger"), &keys(dir.path()), ORIGIN, &[]).unwrap();
+        let checked = verify_files(
+            &dir.path().join("year/state/ledger"),
+            &keys(dir.path()),
+            ORIGIN,
+            &[],
+        )
+        .unwrap();
         assert_eq!(checked.size, year.leaves);
     }
 }
@@ -230,7 +235,7 @@ fn every_grade_and_every_trick_is_there() {
                 session.is_some_and(|session| session.org.as_deref() == Some("org-own-lab"))
             }
             Trick::IdleRunning => session.is_some_and(|session| {
-                let hours = session.active_ms / 3_600_000;
+                let watts = session.energy_mwh.unwrap() * 3_600 / session.active_ms;
                 session.active_ms > 8 * 3_600_000
                     && watts < 1_000
                     && session.why.contains(&Why::Meter)
