@@ -16,7 +16,9 @@ const RUST_MAX: (u64, u64) = (1, 85);
 /// The agent's modules that know no I/O and no runtime.
 const CORE: [&str; 6] = ["text", "clock", "sample", "live", "config", "machine"];
 /// Those towards machines, disk and city.
-const RIM: [&str; 6] = ["field", "outbox", "slots", "bookings", "uplink", "sim"];
+const RIM: [&str; 9] = [
+    "field", "outbox", "slots", "bookings", "tokens", "maps", "answers", "uplink", "sim",
+];
 /// Those that wire the others.
 const TOP: [&str; 4] = ["run", "control", "console", "cli"];
 
@@ -239,6 +241,9 @@ fn dependencies_point_one_way() -> Result<()> {
             "field" => forbidden.extend(["outbox", "slots", "uplink"]),
             "outbox" | "slots" => forbidden.extend(["field", "uplink", "sim"]),
             "uplink" => forbidden.extend(["field", "sim"]),
+            "answers" => {
+                forbidden.extend(["field", "outbox", "uplink", "sim", "machine", "config"])
+            }
             _ => {}
         }
         let mut words: Vec<String> = forbidden

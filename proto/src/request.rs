@@ -14,9 +14,13 @@ pub const ANSWER_BYTES_MAX: usize = 128 * 1024;
 pub struct Request {
     /// Chosen by who asks; repeated in the answer. At most 128 bytes.
     pub id: String,
-    /// What is asked.
+    /// What is asked: `ledger.checkpoint`, `ledger.checkpoints`, `ledger.entries`, `ledger.consistency`,
+    /// `ledger.inclusion`, `ledger.tile`, `config.get`, `token.get`, `usage.bundle`, `status`.
     pub method: String,
-    /// How it is asked more closely; an object, or nothing.
+    /// How it is asked more closely; an object, or nothing: `{"from":n,"to":n}` of leaves or sizes for
+    /// `ledger.entries`, `ledger.consistency` and `ledger.checkpoints` (there also `"limit":n` and `"newest":true`),
+    /// `{"index":n,"size":n}` for `ledger.inclusion`, `{"level":n,"index":n,"width":n}` for `ledger.tile`,
+    /// `{"hash":"sha256:…"}` for `config.get` and `token.get`, `{"from":time,"to":time}` for `usage.bundle`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub params: Value,
 }
@@ -145,7 +149,8 @@ pub struct CheckpointResult {
 /// as `from` until that is the `to` that they asked for, or they have as many as they wanted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CheckpointsResult {
-    /// The kept notes, oldest first. The gateway keeps the first that it signs in each hour (UTC).
+    /// The kept notes, oldest first. The gateway keeps one for each hour (UTC): the first whose newest
+    /// leaf is of that hour.
     pub checkpoints: Vec<KeptCheckpoint>,
     /// The size to go on with; `to` where there are no more.
     pub next: u64,
@@ -154,7 +159,7 @@ pub struct CheckpointsResult {
 /// A signed note that the gateway has kept.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct KeptCheckpoint {
-    /// When it was signed, by the gateway's clock: a help for choosing, and part of no signature.
+    /// When the newest leaf that it speaks for was established: a help for choosing, and part of no signature.
     pub at: Time,
     /// Leaves that it speaks for.
     pub size: u64,

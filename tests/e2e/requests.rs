@@ -2,11 +2,13 @@
 //! leaves arrive in order through the broker's end and return.
 
 use anyhow::{Context, Result, ensure};
+use lineside::answers;
 use lineside::clock::Stamp;
 use lineside::config::model;
 use lineside::ledger::Ledger;
 use lineside::record::Entry;
-use lineside::uplink::{self, board::Board, commands};
+use lineside::uplink::board::{Board, status_of};
+use lineside::uplink::{self, commands};
 use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::{Audit, Checkpoint, Hash, LeafBody, tree};
 use lineside_proto::{GatewayStatus, Identifier, LeafMessage, Time, Topics};
@@ -75,11 +77,13 @@ impl Gateway {
             bookings,
             kept,
         };
-        let known = commands::Sources {
+        let known = answers::Gateway {
             ledger: ledger.clone(),
             maps: Arc::new(|_| None),
-            board: board_seen.clone(),
+            tokens: Arc::new(|_| None),
+            status: status_of(board_seen.clone()),
         };
+        let known = Arc::new(answers::Answers::new(known, cancel.clone()));
         let stop = cancel.clone();
         let asked = commands::start(&settings, topics.clone(), &offline, inbound, known, stop);
         let sources = uplink::Sources {

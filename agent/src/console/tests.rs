@@ -4,7 +4,6 @@ mod requests;
 use super::desk::Desk;
 use super::openapi::{ENDPOINTS, document};
 use super::{PATIENCE, router};
-use crate::answers::{Answers, Gateway};
 use crate::config::model::{Console, Secret};
 use crate::ledger::Ledger;
 use crate::live::{Live, LiveMachine, LiveSession, UplinkFigures};
@@ -22,7 +21,6 @@ use std::fs;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 fn time() -> Time {
@@ -156,22 +154,17 @@ impl Stand {
         }
     }
 
-    /// What requests are answered from.
-    fn known(&self) -> Arc<Answers> {
-        let source = Gateway {
-            ledger: self.ledger.clone(),
-            maps: Arc::new(|_| None),
-            tokens: Arc::new(|_| Some("a.b.c".to_owned())),
-            status: Arc::new(|| Some(json!({"v": 1}))),
-        };
-        Arc::new(Answers::new(source, CancellationToken::new()))
-    }
-
     fn desk(&self) -> Desk {
         let (asks, taken) = mpsc::channel(4);
         tokio::spawn(agent(taken));
         let named = (Language::En, "site/gw".to_owned());
-        Desk::of(&self.console, self.dir.path(), named, asks, self.known())
+        Desk::of(
+            &self.console,
+            self.dir.path(),
+            named,
+            asks,
+            requests::known(&self.ledger),
+        )
     }
 
     async fn ask(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
@@ -251,7 +244,7 @@ async fn an_agent_that_has_ended_is_not_ready_but_its_process_lives() {
         stand.dir.path(),
         (Language::En, String::new()),
         asks,
-        stand.known(),
+        requests::known(&stand.ledger),
     );
     let router = router(Arc::new(desk), PATIENCE);
     for (path, expected) in [("/healthz", 200), ("/readyz", 503), ("/api/v1/status", 503)] {

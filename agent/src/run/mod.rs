@@ -141,7 +141,7 @@ impl Agent {
         let (start, outlet) = ((boot, now.wall), Outlet { board, machines });
         let recording = Recording::new(&config, Arc::clone(&clock), start, stores, intake, outlet);
         let recording = spawn_recording(recording).map_err(in_dir(&gateway.state_dir))?;
-        let stop_uplink = CancellationToken::new();
+        let (stop_uplink, stop_field) = (CancellationToken::new(), CancellationToken::new());
         let known = known(&gateway, &ledger, maps, &board_seen, &stop_uplink);
         let sources = Sources {
             outbox: outbox.clone(),
@@ -154,15 +154,13 @@ impl Agent {
             bookings: mail,
             kept,
         };
-        let stop_field = CancellationToken::new();
         let uplink = start_uplink(&gateway, sources, inbound, &stop_uplink);
-        let own = Own::of(&gateway);
         let supervisor = Supervisor {
             clock: Arc::clone(&clock),
             started: now.wall,
+            field: Field::new(clock, Own::of(&gateway), observations),
             gateway,
             config_path,
-            field: Field::new(clock, own, observations),
             machines: Vec::new(),
             slot_next: 0,
             texts: BTreeMap::new(),
