@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # program:package
-needed=(mosquitto:mosquitto socat:socat python3:python3 cc:gcc node:nodejs npm:npm go:golang-go)
+needed=(mosquitto:mosquitto socat:socat python3:python3 cc:gcc node:nodejs npm:npm go:golang-go unzip:unzip)
 missing=()
 for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair##*:}")
@@ -41,7 +41,7 @@ if [ "$(cat .venv/.wanted 2>/dev/null || true)" != "$wanted" ]; then
     --requirement tests/peers/requirements.txt
   echo "$wanted" >.venv/.wanted
 fi
-.venv/bin/python -c 'import asyncua, joserfc, jsonschema, paho.mqtt.client, pymodbus.server, serial'
+.venv/bin/python -c 'import asyncua, joserfc, jsonschema, paho.mqtt.client, proofbundle, pymodbus.server, serial'
 
 # node-opcua goes into a cache that outlives the clone: 200 packages, 80 MB, a quarter of a minute. It is the
 # newest that runs on the distribution's node. Nothing of it runs while it is installed.

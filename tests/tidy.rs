@@ -20,17 +20,18 @@ const RIM: [&str; 9] = [
     "field", "outbox", "slots", "bookings", "tokens", "maps", "answers", "uplink", "sim",
 ];
 /// Those that wire the others.
-const TOP: [&str; 4] = ["run", "control", "console", "cli"];
+const TOP: [&str; 5] = ["run", "control", "console", "evidence", "cli"];
 
 /// Outside crates and the one place that may name each.
-const PLACES: [(&str, &str); 7] = [
+const PLACES: [(&str, &str); 8] = [
     ("sled", "agent/src/outbox/"),
     ("rumqttc", "agent/src/uplink/mqtt/"),
     ("tokio_modbus", "agent/src/field/modbus/"),
     ("cel", "agent/src/machine/rule/"),
     ("rumqttd", "agent/src/sim/"),
     ("axum", "agent/src/console/"),
-    ("hyper", "agent/src/console/"),
+    ("hyper::server", "agent/src/console/"),
+    ("hyper::client", "agent/src/evidence/"),
 ];
 
 /// The parts of the OPC UA crates, and the places that may name them. Modules of ours have the crates'

@@ -9,6 +9,7 @@ mod console;
 mod dead_unit;
 mod disk;
 mod entered;
+mod evidence;
 mod foreign;
 mod help;
 mod ledger;

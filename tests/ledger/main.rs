@@ -3,4 +3,5 @@
 mod crash;
 mod foreign;
 mod full;
+mod how;
 mod mutations;

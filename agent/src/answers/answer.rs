@@ -92,6 +92,7 @@ impl Answers {
         match call {
             Call::Checkpoint => Ok(vec![value(&CheckpointResult {
                 checkpoint: self.checkpoint()?.to_string(),
+                keys: self.source.keys(),
             })]),
             Call::Checkpoints(wanted) => self.checkpoints(*wanted, room, deadline),
             Call::Entries(range) => self.entries(*range, room, deadline),

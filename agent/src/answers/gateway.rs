@@ -35,6 +35,10 @@ impl Source for Gateway {
         self.ledger.checkpoint().borrow().clone()
     }
 
+    fn keys(&self) -> Vec<String> {
+        self.ledger.keys().iter().map(ToString::to_string).collect()
+    }
+
     fn leaves(&self, from: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
         let read = self.ledger.read(from, bytes_max);
         read.map_err(|fault| failed(&fault))

@@ -18,6 +18,11 @@ pub trait Source: Send + Sync {
     /// The newest signed note; none before the first was signed.
     fn checkpoint(&self) -> Option<Arc<str>>;
 
+    /// The verifier keys that the log signs with now, where that is known.
+    fn keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Leaves from an index on: their indexes and exact bytes; about so many bytes, at least one leaf if there is one.
     ///
     /// # Errors

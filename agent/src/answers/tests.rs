@@ -164,7 +164,11 @@ fn a_copy_answers_as_the_gateway_does() {
         rig.hours(hours);
         let (gateway, copy) = (rig.gateway(), rig.copy());
         for (method, params) in requests(&rig) {
-            let expected = gateway.ask(method, params.clone());
+            let mut expected = gateway.ask(method, params.clone());
+            // Only who holds the keys knows which they are now.
+            if let Ok([Value::Object(result)]) = expected.as_deref_mut() {
+                result.remove("keys");
+            }
             assert_eq!(
                 copy.ask(method, params.clone()),
                 expected,

@@ -2,27 +2,46 @@
 
 use serde_json::Value;
 use std::path::Path;
+use std::sync::Arc;
+use tokio::task;
 
 use super::informant::{Informant, Trouble};
+use crate::answers::Answers;
 use crate::ledger::LedgerError;
 
-/// A copied state directory.
+/// A copied state directory. Nothing in it is changed.
 #[derive(Clone, Debug)]
-pub struct Copied {}
+pub struct Copied {
+    answers: Arc<Answers>,
+}
 
 impl Copied {
-    /// Opens it.
+    /// Opens it, by `ledger/`, `maps/` and `tokens/` in it.
     ///
     /// # Errors
     ///
     /// There is no ledger in it, or none that fits together.
-    pub fn open(_state_dir: &Path) -> Result<Self, LedgerError> {
-        Ok(Self {})
+    pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
+        let answers = Arc::new(Answers::of_copy(state_dir)?);
+        Ok(Self { answers })
     }
 }
 
 impl Informant for Copied {
-    async fn ask(&self, _method: &'static str, _params: Value) -> Result<Vec<Value>, Trouble> {
-        Err(Trouble::Refused("not built yet".to_owned()))
+    async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
+        let answers = Arc::clone(&self.answers);
+        let asking = task::spawn_blocking(move || answers.ask(method, params));
+        match asking.await {
+            Ok(Ok(results)) => Ok(results),
+            Ok(Err(failure)) => {
+                let error: lineside_proto::AnswerError = failure.into();
+                match Trouble::from(error.clone()) {
+                    // Files do not become better by waiting; another question may be at work.
+                    Trouble::Later(_) if error.code != "busy" => Err(Trouble::No(error)),
+                    trouble => Err(trouble),
+                }
+            }
+            Err(error) => Err(Trouble::Lost(error.to_string())),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lineside_proto::evidence::{PART_LEAVES, tiles};
+use lineside_proto::evidence::tiles;
 use lineside_proto::ledger::Hash;
 use lineside_proto::ledger::tile::{Kind as TileKind, Tile, hashes};
 use lineside_proto::{EntriesResult, LeafRange, MapResult, MapWanted};
@@ -136,9 +136,6 @@ impl<I: Informant> Errand<I> {
         Ok(Proven { part, proof })
     }
 }
-
-/// The parts of a bundle's leaves are never longer than this.
-const _: () = assert!(PART_LEAVES.is_power_of_two());
 
 /// Fetches the hash tiles of a bundle.
 ///

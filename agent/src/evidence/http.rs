@@ -111,16 +111,18 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Vec<Value>, Trouble> {
         }
         _ => {}
     }
-    let answers: Vec<Answer> = match serde_json::from_slice(body) {
-        Ok(answers) => answers,
-        Err(_) if status != StatusCode::OK => {
-            let words = format!("it answers {status}: is this a gateway's console?");
-            return Err(Trouble::Refused(words));
-        }
-        Err(fault) => return Err(Trouble::Nonsense(fault.to_string())),
-    };
+    if status != StatusCode::OK {
+        let words = format!("it answers {status}: is this a gateway's console?");
+        return Err(Trouble::Refused(words));
+    }
     let mut parts = Parts::default();
-    for answer in answers {
+    // A document a line.
+    for line in body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let answer: Answer =
+            serde_json::from_slice(line).map_err(|fault| Trouble::Nonsense(fault.to_string()))?;
         if let Some(whole) = parts.take(answer)? {
             return Ok(whole);
         }
@@ -128,4 +130,53 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Vec<Value>, Trouble> {
     Err(Trouble::Nonsense(
         "an answer in which parts are missing".to_owned(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::informant::Trouble;
+    use super::read;
+    use hyper::StatusCode;
+    use serde_json::json;
+
+    #[test]
+    fn an_answer_is_a_document_a_line() {
+        let body = concat!(
+            r#"{"id":"pull","part":1,"parts":2,"result":1}"#,
+            "\n",
+            r#"{"id":"pull","part":2,"parts":2,"result":2}"#,
+            "\n"
+        );
+        let answer = read(StatusCode::OK, body.as_bytes());
+        assert_eq!(answer, Ok(vec![json!(1), json!(2)]));
+        let (half, _) = body.split_once('\n').unwrap();
+        for (status, body, expected) in [
+            (200, half, "nonsense"),
+            (200, "", "nonsense"),
+            (200, "<html>", "nonsense"),
+            (
+                200,
+                r#"{"id":"","part":1,"parts":1,"error":{"code":"busy","text":"x"}}"#,
+                "later",
+            ),
+            (
+                200,
+                r#"{"id":"","part":1,"parts":1,"error":{"code":"not-found","text":"x"}}"#,
+                "no",
+            ),
+            (401, "", "refused"),
+            (404, "", "refused"),
+            (503, "", "later"),
+        ] {
+            let said = match read(StatusCode::from_u16(status).unwrap(), body.as_bytes()) {
+                Ok(_) => "answer",
+                Err(Trouble::Later(_)) => "later",
+                Err(Trouble::No(_)) => "no",
+                Err(Trouble::Lost(_)) => "lost",
+                Err(Trouble::Nonsense(_)) => "nonsense",
+                Err(Trouble::Refused(_)) => "refused",
+            };
+            assert_eq!(said, expected, "{status} {body}");
+        }
+    }
 }

@@ -23,6 +23,9 @@ const MARGIN_MS: i64 = 24 * 3_600_000;
 /// reach beyond any ledger.
 const MOVES_MAX: u32 = 20;
 
+/// Changes of the key that are looked for at most: one a day for years.
+const KEYS_MAX: usize = 4_096;
+
 /// What is wanted of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
@@ -198,7 +201,18 @@ impl Birth {
                 "第一条记录所称台账为 {one}，签名存证点所称为 {other}"
             )));
         }
-        let key = signer(newest, &genesis.key)?;
+        let named = std::iter::once(genesis.key).chain(newest.keys.iter().cloned());
+        let key = match signer(&newest.checkpoint, named) {
+            Some(key) => Some(key),
+            // A key that came later, of a source that does not name it: the ledger does.
+            None => signer(&newest.checkpoint, later_keys(inquiry, head.size).await?),
+        };
+        let key = key.ok_or_else(|| {
+            PullError::Lies(text!(
+                "its checkpoint is signed by no key that the ledger names",
+                "其签名存证点并非由台账所记的密钥签名"
+            ))
+        })?;
         let (site, gateway) = said;
         Ok(Self {
             site,
@@ -235,24 +249,45 @@ fn unverified(note: &str) -> Result<Checkpoint, PullError> {
     })
 }
 
-/// The key that signed a note, out of those that the ledger names: its first, and those of now.
-fn signer(newest: &CheckpointResult, first: &str) -> Result<VerifierKey, PullError> {
-    let note = Note::parse(&newest.checkpoint).ok();
-    let has_signed = |key: &VerifierKey| {
-        let key = std::slice::from_ref(key);
-        note.as_ref().is_some_and(|note| note.verify(key).is_ok())
-    };
-    let named = std::iter::once(first).chain(newest.keys.iter().map(String::as_str));
+/// The key that signed a note, out of those that are named.
+fn signer(note: &str, named: impl IntoIterator<Item = String>) -> Option<VerifierKey> {
+    let note = Note::parse(note).ok()?;
     named
+        .into_iter()
         .filter_map(|key| key.parse::<VerifierKey>().ok())
         .filter(|key| key.kind() == KeyKind::Ed25519)
-        .find(has_signed)
-        .ok_or_else(|| {
-            PullError::Lies(text!(
-                "its checkpoint is signed by no key that the ledger names",
-                "其签名存证点并非由台账所记的密钥签名"
-            ))
-        })
+        .find(|key| note.verify(std::slice::from_ref(key)).is_ok())
+}
+
+/// The keys that the ledger's leaves name. Reads all of them.
+async fn later_keys<I: Informant>(
+    inquiry: &Inquiry<I>,
+    size: u64,
+) -> Result<Vec<String>, PullError> {
+    let (mut keys, mut from) = (Vec::new(), 0);
+    while from < size {
+        let range = LeafRange { from, to: size };
+        let answer: Vec<EntriesResult> = inquiry.ask("ledger.entries", range).await?;
+        for leaf in answer.iter().flat_map(|part| &part.leaves) {
+            // Most are none, and need not be read.
+            let leaf = leaf
+                .contains("\"key\"")
+                .then(|| Leaf::from_bytes(leaf.as_bytes()));
+            if let Some(Ok(Leaf {
+                body: LeafBody::Key(key),
+                ..
+            })) = leaf
+            {
+                keys.push(key.new);
+            }
+        }
+        let next = answer.last().map_or(from, |part| part.next);
+        if next <= from || keys.len() > KEYS_MAX {
+            break;
+        }
+        from = next;
+    }
+    Ok(keys)
 }
 
 /// Whose ledger it is, by its own word.

@@ -84,17 +84,6 @@ pub async fn pull<I: Informant>(
     let path = work.bundle();
     let checking = task::spawn_blocking(move || super::whole::check(&path));
     let found = checking.await.map_err(broken)??;
-    let mut work = work;
-    // Tasks that were given up may hold it for a moment longer.
-    let work = loop {
-        match Arc::try_unwrap(work) {
-            Ok(work) => break work,
-            Err(shared) => {
-                work = shared;
-                task::yield_now().await;
-            }
-        }
-    };
     work.finish(making.bundle)?;
     Ok(Pulled {
         plan: Arc::unwrap_or_clone(plan),

@@ -146,7 +146,7 @@ impl Work {
     /// # Errors
     ///
     /// [`PullError::File`] if the bundle can't be named. A folder that stays is only said.
-    pub fn finish(self, bundle: &Path) -> Result<(), PullError> {
+    pub fn finish(&self, bundle: &Path) -> Result<(), PullError> {
         let made = self.bundle();
         fs::rename(&made, bundle).map_err(PullError::file(bundle))?;
         let above = bundle.parent().filter(|dir| !dir.as_os_str().is_empty());

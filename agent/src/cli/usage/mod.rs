@@ -3,6 +3,7 @@
 mod pull;
 mod shown;
 mod sources;
+mod verify;
 
 use super::{Context, Failure, Outcome};
 
@@ -21,6 +22,8 @@ pub struct Args {
 enum Command {
     /// Fetches a period's evidence from gateways: one file a gateway, every part checked as it comes
     Pull(pull::Args),
+    /// Verifies evidence offline: signatures, completeness, time, sessions, tokens, and the totals anew
+    Verify(verify::Args),
 }
 
 /// Runs the command.
@@ -31,5 +34,6 @@ enum Command {
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     match &args.command {
         Command::Pull(args) => pull::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
     }
 }

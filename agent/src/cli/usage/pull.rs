@@ -24,25 +24,21 @@ use crate::text::Text;
 /// Arguments of `lineside usage pull`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(ArgGroup::new("source").required(true).args(["broker", "api", "state"])))]
-#[command(
-    after_help = "Periods are of Asia/Shanghai unless a time says its offset; --to is not in the period.
-
-Examples:
+#[command(after_help = "Example:
   lineside usage pull --broker mqtt://mqtt.example:1883 --site zs-polymer --gateway gw-01 --from 2026-01 -o january.zip
   lineside usage pull --broker mqtt://mqtt.example:1883 --all --from 2026-Q3 -o evidence/
   lineside usage pull --api http://gw-01:8080 --password-file console.password --from 2026-01-01 --to 2026-02-01
-  lineside usage pull --state /media/stick/lineside --from 2026 -o year.zip
-
-When it was cut off, the same command goes on where it ended."
-)]
+  lineside usage pull --state /media/stick/lineside --from 2026 -o year.zip")]
 pub(super) struct Args {
-    /// Where the period begins: 2026, 2026-Q3, 2026-09, 2026-09-01 or a time at a full hour
+    /// Where the period begins: 2026, 2026-Q3, 2026-09, 2026-09-01 or a time at a full hour; in
+    /// Asia/Shanghai unless it says an offset
     #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Moment,
     /// Where it ends, itself not in it; without it, the period is all that --from names
     #[arg(long, value_name = "TIME", value_parser = moment)]
     to: Option<Moment>,
-    /// The file, or a folder in which each gateway's is named by gateway and period
+    /// The file, or a folder in which each gateway's is named by gateway and period. After a cut, the same
+    /// command goes on where it ended
     #[arg(short, long, value_name = "PATH", default_value = ".")]
     output: PathBuf,
     /// Over the city's broker, mqtt://HOST:PORT

@@ -59,7 +59,7 @@ async fn what_was_kept_is_checked_again() {
             bytes.drain(..=end);
         },
     ] {
-        let cut = pulled(&Teller::cut(&told, 14), &days(0, 8), &path, true).await;
+        let cut = pulled(&Teller::cut_behind_leaves(&told), &days(0, 8), &path, true).await;
         assert!(cut.is_err());
         let mut bytes = fs::read(&part).unwrap();
         assert!(bytes.len() > 10_000, "{}", bytes.len());
@@ -71,7 +71,7 @@ async fn what_was_kept_is_checked_again() {
         assert!(fs::read(&path).unwrap() == whole);
     }
     // A leaf that is canonical and at its place, but another: the tree tells.
-    let cut = pulled(&Teller::cut(&told, 14), &days(0, 8), &path, true).await;
+    let cut = pulled(&Teller::cut_behind_leaves(&told), &days(0, 8), &path, true).await;
     assert!(cut.is_err());
     let text = fs::read_to_string(&part).unwrap();
     fs::write(&part, text.replacen("\"good\":", "\"good\":1", 1)).unwrap();
@@ -90,7 +90,7 @@ async fn a_folder_of_another_pull_is_not_mixed_with_this_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bundle.zip");
     assert!(
-        pulled(&Teller::cut(&told, 14), &days(4, 6), &path, false)
+        pulled(&Teller::cut_behind_leaves(&told), &days(4, 6), &path, false)
             .await
             .is_err()
     );

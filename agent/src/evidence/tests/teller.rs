@@ -79,6 +79,13 @@ impl Told {
             let hashes: Vec<String> = hashes.iter().map(Hash::to_string).collect();
             vec![json!({"hashes": hashes})]
         };
+        let size = self.bytes.len() as u64;
+        let beyond = ["to", "size"]
+            .iter()
+            .any(|name| params[name].as_u64() > Some(size));
+        if beyond && method != "ledger.checkpoints" {
+            return Err(no("not-found", "the ledger has fewer leaves"));
+        }
         let read = |level, index| Ok::<_, Infallible>(self.node(level, index));
         Ok(match method {
             "ledger.checkpoint" => vec![json!({"checkpoint": self.note(self.signed)})],
@@ -229,6 +236,14 @@ impl Teller {
 
     pub(super) fn honest(told: &Arc<Told>) -> Self {
         Self::new(told, |_, _, answer| answer)
+    }
+
+    /// Says nothing more when all leaves are told.
+    pub(super) fn cut_behind_leaves(told: &Arc<Told>) -> Self {
+        Self::new(told, |_, method, answer| match method {
+            "ledger.tile" => Err(Trouble::Refused("cut".to_owned())),
+            _ => answer,
+        })
     }
 
     /// Says nothing more after so many answers.
