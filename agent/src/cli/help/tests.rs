@@ -20,7 +20,7 @@ fn everything_that_exists_has_one_chinese_text_and_nothing_else_has() {
     let mut exists = BTreeSet::new();
     described("", &Arguments::command(), &mut exists);
     let texts: Vec<(String, String)> = texts()
-        .map(|(command, argument, _)| (command.to_owned(), argument.to_owned()))
+        .map(|(command, argument, _)| ((*command).to_owned(), (*argument).to_owned()))
         .collect();
     let known: BTreeSet<_> = texts.iter().cloned().collect();
     assert_eq!(texts.len(), known.len(), "twice");
