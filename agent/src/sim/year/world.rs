@@ -23,6 +23,9 @@ const TOLD_MS: i64 = 22 * HOUR_MS;
 /// How far it has come is told after so many minutes.
 const TOLD_EVERY: i64 = 1_440;
 
+/// The hold times of the rules, as the maps say.
+const HOLDS_MS: [i64; 3] = [2_000, 5_000, 20_000];
+
 /// The order of what happens at one moment.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Act {
@@ -37,6 +40,8 @@ enum Act {
     /// Somebody checks in at the portal.
     CheckIn(usize, usize),
     Visit(usize, Deed),
+    /// A hold time of a rule ends.
+    Due,
     /// A full minute.
     Minute,
 }
@@ -154,13 +159,38 @@ impl World {
             let is_change = true;
             acts.extend(phases.map(|at| (at.max(minute), Act::Read { machine, is_change })));
         }
+        let changes = acts.iter().filter(|(_, act)| {
+            matches!(
+                act,
+                Act::Read {
+                    is_change: true,
+                    ..
+                }
+            )
+        });
+        let dues: Vec<i64> = changes
+            .flat_map(|(at, _)| HOLDS_MS.map(|hold| at + hold))
+            .collect();
+        for due in dues {
+            if due < end {
+                acts.push((due, Act::Due));
+            } else {
+                let place = self.coming.partition_point(|(at, _)| *at > due);
+                self.coming.insert(place, (due, Act::Due));
+            }
+        }
         // Stable: at one moment the readings of the full minute come first.
         acts.sort_by_key(|(at, _)| *at);
         acts
     }
 
     fn act(&mut self, at: i64, act: Act) -> anyhow::Result<()> {
+        if self.gateway.is_running() {
+            // What was due before is decided before: leaves follow one another in time.
+            self.gateway.tick(at)?;
+        }
         match act {
+            Act::Due => Ok(()),
             Act::Read { machine, is_change } => self.read(at, machine, is_change),
             Act::Event(event) => self.befall(at, event),
             Act::Tell(machine) => self.tell(at, machine),
