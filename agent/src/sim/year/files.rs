@@ -20,6 +20,7 @@ use super::world::World;
 use crate::config::model::MachineMap;
 use crate::config::{self, Config};
 use crate::text::Language;
+use crate::tokens::Tokens;
 
 const GATEWAY: &str = include_str!("config/gateway.toml");
 
@@ -110,12 +111,12 @@ pub(super) fn describe(
     world: &World,
     year: &Year,
 ) -> anyhow::Result<()> {
-    let tokens = dir.join("state/tokens");
-    fs::create_dir_all(&tokens)?;
-    for token in world.portal.tokens() {
+    let tokens = world.portal.tokens().map(|token| {
         let hash = Sha256::digest(token.as_bytes());
-        fs::write(tokens.join(format!("{hash:x}.jws")), token)?;
-    }
+        (format!("sha256:{hash:x}"), token.to_owned())
+    });
+    let tokens: Vec<(String, String)> = tokens.collect();
+    Tokens::open(&config.gateway.state_dir)?.keep(&tokens)?;
     fs::write(dir.join("trust.toml"), trust(config, keys)?)?;
     fs::write(dir.join("assets.csv"), assets(world, year))?;
     fs::write(dir.join("bookings.csv"), bookings(world))?;

@@ -1,5 +1,6 @@
 use super::{Trick, Year, YearSettings, make};
 use crate::ledger::verify_files;
+use crate::tokens::Tokens;
 use jiff::civil::date;
 use lineside_proto::evidence::{
     Grade, MachineTotals, Scope, Sight, Status, Tally, Totals, TreeEnd, Trust, Why, Witnessed,
@@ -100,9 +101,8 @@ fn totals(dir: &Path, year: &Year, leaves: &[Leaf]) -> Totals {
         })
         | LeafBody::Bind(Bind { token, .. }) = &leaf.body
         {
-            let digits = token.strip_prefix("sha256:").unwrap();
-            let path = dir.join(format!("year/state/tokens/{digits}.jws"));
-            tally.take_token(&fs::read(path).unwrap());
+            let text = Tokens::of(&dir.join("year/state")).text(token).unwrap();
+            tally.take_token(text.as_bytes());
         } else if let LeafBody::Config(said) = &leaf.body {
             let digits = said.map.strip_prefix("sha256:").unwrap();
             let map = fs::read(dir.join(format!("year/state/maps/{digits}.json"))).unwrap();
