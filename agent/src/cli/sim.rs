@@ -11,15 +11,21 @@ use std::path::PathBuf;
 use std::thread;
 use tokio::sync::mpsc;
 
+pub mod year;
+
 /// Lines typed ahead; nobody types faster than they are done.
 const LINES_MAX: usize = 16;
 
 /// Arguments of `lineside sim`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(
-    after_help = "Example: lineside sim --dir line --speed 5 --fault furnace-01=late=400ms@1/10"
+    after_help = "Example: lineside sim --dir line --speed 5 --fault furnace-01=late=400ms@1/10",
+    args_conflicts_with_subcommands = true
 )]
 pub struct Args {
+    /// Something else than the line alone
+    #[command(subcommand)]
+    pub other: Option<Other>,
     /// Where to write a ready configuration; a directory under the temporary one, removed at the
     /// end, unless given
     #[arg(long, value_name = "DIR")]
@@ -36,6 +42,13 @@ pub struct Args {
     /// Something wrong from the beginning; may be repeated
     #[arg(long = "fault", value_name = "MACHINE=FAULT", value_parser = faulty)]
     pub faults: Vec<(String, Fault)>,
+}
+
+/// What there is besides the line.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum Other {
+    /// A sample year: what an agent leaves behind after months beside three machines, to try pull, verify and report
+    Year(year::Args),
 }
 
 /// A speed within what a line can live.
@@ -71,6 +84,9 @@ fn kinds() -> String {
 ///
 /// See [`Failure`].
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    if let Some(Other::Year(args)) = &args.other {
+        return year::run(args, context);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

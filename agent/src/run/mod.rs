@@ -41,7 +41,7 @@ use crate::tokens::Tokens;
 use crate::uplink;
 use crate::uplink::board::{Board, Place, Retained, status_of};
 use crate::uplink::commands::{self, Inbound};
-use progress::Progress;
+pub(crate) use progress::{Extent, Progress};
 use recording::{Intake, Outlet, Recording};
 use supervisor::Supervisor;
 

@@ -19,11 +19,11 @@ use crate::slots::Slots;
 
 /// Up to which leaf of which ledger something is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Extent<'a> {
+pub(crate) struct Extent<'a> {
     /// The ledger's origin, its epoch included.
-    pub(super) origin: &'a str,
+    pub(crate) origin: &'a str,
     /// Leaves.
-    pub(super) leaves: u64,
+    pub(crate) leaves: u64,
 }
 
 /// Machines remembered at most: far more than a gateway ever serves, so that the record stays small
@@ -32,7 +32,7 @@ const MACHINES_MAX: usize = 4_096;
 
 /// The record on disk.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     slots: Slots,
     lasting: Slots,
     boot: String,
@@ -88,7 +88,7 @@ fn read<T: Default + for<'de> Deserialize<'de>>(slots: &Slots) -> T {
 
 impl Progress {
     /// Opens the record; a new one is empty, and so is one that can't be read in both slots.
-    pub(super) fn open(dir: &Path, boot: &str) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, boot: &str) -> io::Result<Self> {
         let slots = Slots::open(&dir.join("progress"))?;
         let lasting = Slots::open(&dir.join("progress-lasting"))?;
         Ok(Self {
@@ -103,7 +103,7 @@ impl Progress {
     /// What the accounts of all machines must remember. A record that is one of another ledger, or counts more
     /// leaves than the ledger has, is not used, and gaps say so; only the bookings that are done with stay so, since
     /// their tokens are still around.
-    pub(super) fn recalled(&self, ledger: Extent<'_>) -> BTreeMap<Identifier, Recalled> {
+    pub(crate) fn recalled(&self, ledger: Extent<'_>) -> BTreeMap<Identifier, Recalled> {
         let is_of = |origin: &str, leaves: u64| origin == ledger.origin && leaves <= ledger.leaves;
         let mut found: BTreeMap<Identifier, Recalled> = BTreeMap::new();
         for (machine, remembered) in &self.remembered {
@@ -127,7 +127,7 @@ impl Progress {
     }
 
     /// The newest evidence of a machine, on the boot clock of now.
-    pub(super) fn evidence(&self, machine: &Identifier, now: Stamp) -> Option<Evidence> {
+    pub(crate) fn evidence(&self, machine: &Identifier, now: Stamp) -> Option<Evidence> {
         let remark = self.remembered.get(machine)?.evidence.as_ref()?;
         let boot_ms = if remark.boot == self.boot {
             remark.boot_ms
@@ -141,13 +141,13 @@ impl Progress {
     }
 
     /// Machines that are remembered.
-    pub(super) fn machines(&self) -> impl Iterator<Item = &Identifier> {
+    pub(crate) fn machines(&self) -> impl Iterator<Item = &Identifier> {
         self.remembered.keys()
     }
 
     /// Writes the newest evidence and the memories of the given machines, which know so much of the ledger;
     /// durable on return.
-    pub(super) fn write<'a>(
+    pub(crate) fn write<'a>(
         &mut self,
         evidence: impl Iterator<Item = (&'a Identifier, Option<Evidence>)>,
         memories: impl Iterator<Item = (&'a Identifier, Memory)>,

@@ -10,3 +10,4 @@ mod life;
 pub mod line;
 pub mod opcua;
 mod plant;
+pub mod year;
