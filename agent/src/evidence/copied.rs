@@ -38,7 +38,11 @@ impl Informant for Copied {
                 let trouble = Trouble::from(error.clone());
                 // Files do not become better by waiting; another question may be at work.
                 let is_final = matches!(trouble, Trouble::Later(_)) && error.code != "busy";
-                Err(if is_final { Trouble::No(error) } else { trouble })
+                Err(if is_final {
+                    Trouble::No(error)
+                } else {
+                    trouble
+                })
             }
             Err(error) => Err(Trouble::Lost(error.to_string())),
         }
