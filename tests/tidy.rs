@@ -16,8 +16,9 @@ const RUST_MAX: (u64, u64) = (1, 85);
 /// The agent's modules that know no I/O and no runtime.
 const CORE: [&str; 6] = ["text", "clock", "sample", "live", "config", "machine"];
 /// Those towards machines, disk and city.
-const RIM: [&str; 9] = [
-    "field", "outbox", "slots", "bookings", "tokens", "maps", "answers", "uplink", "sim",
+const RIM: [&str; 10] = [
+    "field", "outbox", "slots", "progress", "bookings", "tokens", "maps", "answers", "uplink",
+    "sim",
 ];
 /// Those that wire the others.
 const TOP: [&str; 5] = ["run", "control", "console", "evidence", "cli"];
@@ -269,7 +270,14 @@ fn dependencies_point_one_way() -> Result<()> {
         .into_iter()
         .map(Source::shipped)
     {
-        found.extend(source.found(&outside));
+        // The verifier's program opens files, and parts of a bundle are read by several threads.
+        let edge = match source.path.as_str() {
+            "proto/src/evidence/command.rs" => "std::fs",
+            "proto/src/evidence/verify/parts.rs" => "std::thread",
+            _ => "",
+        };
+        let words: Vec<&str> = outside.into_iter().filter(|word| *word != edge).collect();
+        found.extend(source.found(&words));
     }
     nothing(found, "points the wrong way")
 }

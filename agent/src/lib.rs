@@ -22,6 +22,7 @@ pub mod logs;
 pub mod machine;
 pub mod maps;
 pub mod outbox;
+mod progress;
 pub mod pseudonym;
 pub mod record;
 pub mod report;

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use serde_json::{Map, Value};
 
 /// Bytes of an input at most.
-pub const BYTES_MAX: usize = 64 << 10;
+pub(crate) const BYTES_MAX: usize = 64 << 10;
 
 /// Numbers at which something may turn over.
 const NUMBERS: [&str; 10] = [
@@ -38,7 +38,7 @@ const WORDS: [&str; 14] = [
 ];
 
 /// Another input, made of this one and sometimes of another of the same kind.
-pub fn mutate(input: &[u8], other: &[u8], rng: &mut Rng) -> Vec<u8> {
+pub(crate) fn mutate(input: &[u8], other: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut bytes = input.to_vec();
     for _ in 0..rng.usize(1..4) {
         bytes = match rng.u8(..8) {

@@ -6,8 +6,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
+
+use crate::wait;
 
 /// Where Debian puts the browser.
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -142,12 +144,9 @@ impl Browser {
     ///
     /// When it throws, or does not in a minute.
     pub fn wait(&self, script: &str) -> Result<()> {
-        let end = Instant::now() + WAIT;
-        while self.run(script)? != Value::Bool(true) {
-            ensure!(Instant::now() < end, "still not: {script}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
+        wait::until(script, WAIT, || {
+            Ok((self.run(script)? == Value::Bool(true)).then_some(()))
+        })
     }
 
     fn element(&self, selector: &str) -> Result<String> {

@@ -272,11 +272,11 @@ fn jwk(key: &VerifierKey) -> Jwk {
 /// what a TOML writer does.
 fn trusted(gateway: &Gateway, origin: &str, key: &VerifierKey, file: &Path) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    // The day on which it was made; an evaluator may know better.
+    // The day of the file, as a remark: a key that was restored from a copy is older than its file.
     let made = fs::metadata(file).and_then(|data| data.modified()).ok();
     let day = made.and_then(|made| jiff::Timestamp::try_from(made).ok());
     let day = day.map_or_else(String::new, |day| {
-        format!("from = {}\n", day.strftime("%Y-%m-%d"))
+        format!("# from = {}\n", day.strftime("%Y-%m-%d"))
     });
     format!(
         "[[gateway]]\nsite = {}\ngateway = {}\norigin = {}\nkey = {}\n{day}\n",

@@ -12,7 +12,6 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::discipline::watch_discipline;
-use super::progress::{Extent, Progress};
 use super::{StartError, in_dir};
 use crate::bookings::Bookings;
 use crate::clock::{Clock, Discipline, Stamp};
@@ -22,6 +21,7 @@ use crate::machine::account;
 use crate::machine::memory::Folded;
 use crate::maps::Maps;
 use crate::outbox::Outbox;
+use crate::progress::{Extent, Progress};
 use crate::record::Entry;
 
 /// Bytes of leaves that are read at once.

@@ -18,7 +18,7 @@ const READ_BYTES_MAX: u64 = 16 << 20;
 static TRUST: LazyLock<Trust> =
     LazyLock::new(|| Trust::parse(&Sample::new().trust()).expect("the sample's trust"));
 
-pub fn raw(bytes: &[u8]) {
+pub(crate) fn raw(bytes: &[u8]) {
     if let Ok(mut bundle) = Bundle::open(Cursor::new(bytes)) {
         drop(bundle.names());
         let paths: Vec<String> = bundle.paths().map(str::to_owned).collect();
@@ -89,7 +89,7 @@ fn unhex(digits: &[u8]) -> Vec<u8> {
 }
 
 /// A bundle of the input's chunks, with the right lengths and hashes.
-pub fn sealed(bytes: &[u8]) {
+pub(crate) fn sealed(bytes: &[u8]) {
     let mut manifest: Option<Manifest> = None;
     let mut writer = Writer::new(Cursor::new(Vec::new()));
     for (path, file) in chunks(bytes) {
@@ -106,14 +106,14 @@ pub fn sealed(bytes: &[u8]) {
     }
 }
 
-pub fn manifest(bytes: &[u8]) {
+pub(crate) fn manifest(bytes: &[u8]) {
     if let Ok(manifest) = read_manifest(bytes) {
         assert_eq!(manifest.v, 1);
         same::<Manifest>(bytes);
     }
 }
 
-pub fn trust(bytes: &[u8]) {
+pub(crate) fn trust(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     if let Ok(trust) = Trust::parse(text) {
         assert_eq!(Trust::parse(text).ok(), Some(trust.clone()));
@@ -125,7 +125,7 @@ pub fn trust(bytes: &[u8]) {
     }
 }
 
-pub fn totals(bytes: &[u8]) {
+pub(crate) fn totals(bytes: &[u8]) {
     let Some(totals) = same::<Totals>(bytes) else {
         return;
     };

@@ -5,7 +5,7 @@ use lineside_proto::ledger::jcs;
 /// Deeper than this ours refuses, as serde_json does.
 const DEPTH_MAX: usize = 127;
 
-pub fn jcs(bytes: &[u8]) {
+pub(crate) fn jcs(bytes: &[u8]) {
     let ours = jcs::check(bytes).is_ok();
     let mut strict = Strict { rest: bytes };
     let theirs = strict.value(0).is_some() && strict.rest.is_empty();

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
 /// What is read is written as something that reads the same.
-pub fn same<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
+pub(crate) fn same<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
     let read: T = serde_json::from_slice(bytes).ok()?;
     let written = serde_json::to_vec(&read).expect("what was read can be written");
     let again: T = serde_json::from_slice(&written).expect("what was written can be read");
@@ -21,7 +21,7 @@ pub fn same<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) -
     Some(read)
 }
 
-pub fn document(bytes: &[u8]) {
+pub(crate) fn document(bytes: &[u8]) {
     same::<Availability>(bytes);
     same::<GatewayStatus>(bytes);
     same::<Telemetry>(bytes);
@@ -40,7 +40,7 @@ pub fn document(bytes: &[u8]) {
     }
 }
 
-pub fn request(bytes: &[u8]) {
+pub(crate) fn request(bytes: &[u8]) {
     same::<Request>(bytes);
     same::<Answer>(bytes);
     same::<LeafMessage>(bytes);

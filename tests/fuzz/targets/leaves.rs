@@ -14,7 +14,7 @@ const LEAVES_MAX: usize = 400;
 
 const DAY_MS: i64 = 86_400_000;
 
-pub fn leaf(bytes: &[u8]) {
+pub(crate) fn leaf(bytes: &[u8]) {
     let read = Leaf::from_bytes(bytes);
     // The same by the longer way.
     let slow = || {
@@ -51,7 +51,7 @@ fn period() -> (Time, Time) {
     (from, from.plus_millis(8 * DAY_MS))
 }
 
-pub fn tally(bytes: &[u8]) {
+pub(crate) fn tally(bytes: &[u8]) {
     let leaves = read(bytes);
     let mut conservation = Conservation::default();
     let mut rest = Conservation::of_time(0);
@@ -88,7 +88,7 @@ pub fn tally(bytes: &[u8]) {
 }
 
 /// Whoever seals whatever leaves honestly gets a bundle in which only what the leaves say can be wrong.
-pub fn ledger(bytes: &[u8]) {
+pub(crate) fn ledger(bytes: &[u8]) {
     static SAMPLE: LazyLock<(String, Trust)> = LazyLock::new(|| {
         let text = Sample::new().trust();
         let trust = Trust::parse(&text).expect("the sample's trust");

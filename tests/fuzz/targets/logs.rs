@@ -20,7 +20,7 @@ fn signers() -> [SignerKey; 2] {
     ]
 }
 
-pub fn note(bytes: &[u8]) {
+pub(crate) fn note(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let signers = signers();
     let keys: Vec<VerifierKey> = signers.iter().map(|key| key.public().clone()).collect();
@@ -42,7 +42,7 @@ pub fn note(bytes: &[u8]) {
     }
 }
 
-pub fn vkey(bytes: &[u8]) {
+pub(crate) fn vkey(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     if let Ok(key) = text.parse::<VerifierKey>() {
         assert_eq!(key.to_string(), text);
@@ -50,14 +50,14 @@ pub fn vkey(bytes: &[u8]) {
     }
 }
 
-pub fn checkpoint(bytes: &[u8]) {
+pub(crate) fn checkpoint(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     if let Ok(head) = Checkpoint::parse(text) {
         assert_eq!(head.to_string(), text);
     }
 }
 
-pub fn tile(bytes: &[u8]) {
+pub(crate) fn tile(bytes: &[u8]) {
     if let Some(path) = text(bytes) {
         if let Some(tile) = Tile::from_path(path) {
             assert_eq!(tile.to_string(), path);
@@ -83,7 +83,7 @@ pub fn tile(bytes: &[u8]) {
 }
 
 /// Two numbers, a leaf's hash, and a proof.
-pub fn proof(bytes: &[u8]) {
+pub(crate) fn proof(bytes: &[u8]) {
     let Some((numbers, rest)) = bytes.split_first_chunk::<16>() else {
         return;
     };

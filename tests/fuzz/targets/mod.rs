@@ -11,15 +11,15 @@ mod tokens;
 
 /// A decoder under fire.
 #[derive(Clone, Copy)]
-pub struct Target {
+pub(crate) struct Target {
     /// Its name, which its corpus has, too.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Reads any bytes.
-    pub run: fn(&[u8]),
+    pub(crate) run: fn(&[u8]),
 }
 
 /// All of them.
-pub const TARGETS: &[Target] = &[
+pub(crate) const TARGETS: &[Target] = &[
     target("bundle", bundles::raw),
     target("sealed", bundles::sealed),
     target("manifest", bundles::manifest),
@@ -47,11 +47,6 @@ pub const TARGETS: &[Target] = &[
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {
     Target { name, run }
-}
-
-/// The target of this name.
-pub fn find(name: &str) -> Option<&'static Target> {
-    TARGETS.iter().find(|target| target.name == name)
 }
 
 /// Bytes as a text; none of bytes that are none.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use super::text;
 
-pub fn time(bytes: &[u8]) {
+pub(crate) fn time(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let Ok(time) = text.parse::<Time>() else {
         return;
@@ -23,7 +23,7 @@ pub fn time(bytes: &[u8]) {
     assert_eq!(serde_json::from_str::<Time>(&json).ok(), Some(time));
 }
 
-pub fn name(bytes: &[u8]) {
+pub(crate) fn name(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     same::<Identifier>(text);
     same::<PointName>(text);

@@ -22,7 +22,7 @@ fn now() -> Time {
     Time::from_millis(1_772_424_000_000)
 }
 
-pub fn jws(bytes: &[u8]) {
+pub(crate) fn jws(bytes: &[u8]) {
     let keys = [portal().public()];
     if let Some(text) = text(bytes) {
         if let Ok(verified) = verify(text, &keys, TOKEN_BYTES_MAX) {
@@ -37,7 +37,7 @@ pub fn jws(bytes: &[u8]) {
     }
 }
 
-pub fn jwk(bytes: &[u8]) {
+pub(crate) fn jwk(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     if let Ok(key) = IssuerKey::from_jwk(text) {
         let again = IssuerKey::from_jwk(&key.to_jwk()).expect("our own text");
@@ -55,7 +55,7 @@ pub fn jwk(bytes: &[u8]) {
     }
 }
 
-pub fn claims(bytes: &[u8]) {
+pub(crate) fn claims(bytes: &[u8]) {
     same::<Claims>(bytes);
     same::<CheckInClaims>(bytes);
     // As a token in a message, as an unsigned booking, and as a check-in.
@@ -80,7 +80,7 @@ pub fn claims(bytes: &[u8]) {
     }
 }
 
-pub fn bookings(bytes: &[u8]) {
+pub(crate) fn bookings(bytes: &[u8]) {
     receive(false, &[bytes, bytes]);
     receive(true, &[bytes, sign(&portal(), bytes).as_bytes()]);
 }
@@ -124,7 +124,7 @@ fn receive(is_signed: bool, messages: &[&[u8]]) {
     assert_eq!(again.in_force(&machine), book.in_force(&machine));
 }
 
-pub fn organisations(bytes: &[u8]) {
+pub(crate) fn organisations(bytes: &[u8]) {
     let keys = [portal().public()];
     let site = name("site-01");
     if let Some(text) = text(bytes) {

@@ -1,3 +1,5 @@
+//! Pulls that are cut, and sources that lie.
+
 mod lies;
 mod resumed;
 mod teller;

@@ -9,8 +9,8 @@ use super::{COMPARE_PATIENCE, Commit, Pace, Recording, Resume};
 use crate::ledger::Seen;
 use crate::logs::chain;
 use crate::machine::recorder::Change;
+use crate::progress::Extent;
 use crate::record::Entry;
-use crate::run::progress::Extent;
 
 /// Leaves are under a checkpoint after so long at the latest.
 const SIGN_EVERY: Duration = Duration::from_secs(300);

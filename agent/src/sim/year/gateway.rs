@@ -21,8 +21,8 @@ use crate::machine::memory::Folded;
 use crate::machine::recorder::{Commit, Input, Recorder, Resume};
 use crate::machine::session::Rules;
 use crate::maps::Maps;
+use crate::progress::{Extent, Progress};
 use crate::record::Entry;
-use crate::run::{Extent, Progress};
 use crate::sample::{Batch, Observation, Sample, Slot};
 
 /// Entries that are written together: durable in one go, as nobody waits for them here.

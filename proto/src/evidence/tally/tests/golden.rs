@@ -1,3 +1,5 @@
+//! Totals worked out by hand.
+
 use super::*;
 
 /// Two machines, a day, every kind of leaf that counts; all numbers worked out by hand.

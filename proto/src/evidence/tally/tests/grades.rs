@@ -1,3 +1,5 @@
+//! Each reason for a grade.
+
 #![expect(clippy::wildcard_enum_match_arm, reason = "the leaves that matter")]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Each rule of sessions, broken.
+
 #![expect(clippy::wildcard_enum_match_arm, reason = "the leaves that matter")]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What sums must always give, whatever the leaves.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Each rule of tokens, broken.
+
 use super::*;
 use crate::evidence::{Grade, Status, Why};
 
