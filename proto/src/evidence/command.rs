@@ -223,7 +223,7 @@ Usage: lineside-verify BUNDLE… [--trust trust.toml] [--json] [--lang en|zh-CN]
 Exit code: 0 if every bundle is verified, 1 if not, 2 if called wrongly or the trust file can't be used.
 
 Example: lineside-verify --trust trust.toml gateway-01-2026.zip",
-        "离线验证证据包:谁签的名,叶有没有缺失或改动,小时数合计是多少。
+        "离线核验证据包:谁签的名,记录有没有缺失或改动,小时数合计是多少。
 
 用法:lineside-verify 证据包… [--trust trust.toml] [--json] [--lang en|zh-CN]
 
@@ -235,7 +235,7 @@ Example: lineside-verify --trust trust.toml gateway-01-2026.zip",
   -h, --help       显示本说明
   -V, --version    显示版本
 
-退出码:0 全部验证通过;1 有未通过的;2 用法有误或信任文件不可用。
+退出码:0 全部核验通过;1 有未通过的;2 用法有误或信任文件不可用。
 
 示例:lineside-verify --trust trust.toml gateway-01-2026.zip"
     )

@@ -45,11 +45,11 @@ impl Out {
             let (first, end, size) = (manifest.first, manifest.end, manifest.size);
             self.line(said!(
                 "  gateway {gateway} at {site}, ledger {origin}",
-                "  站点 {site} 的网关 {gateway},账本 {origin}"
+                "  站点 {site} 的网关 {gateway},台账 {origin}"
             ))?;
             self.line(said!(
                 "  period {from} to {to}; leaves {first} up to {end} of {size}",
-                "  时段 {from} 至 {to};叶 {first} 起、{end} 止,共 {size} 条"
+                "  时段 {from} 至 {to};记录 {first} 起、{end} 止,共 {size} 条"
             ))?;
         }
         if let Some(at) = verification.cosigned {
@@ -67,7 +67,7 @@ impl Out {
         if verification.verdict == Verdict::Failed {
             self.line(said!(
                 "  The totals below are what the leaves say. They are worth nothing, since the bundle failed.",
-                "  以下汇总只是叶上所写;验证没有通过,不可采信。"
+                "  以下汇总只是记录上所写;核验没有通过,不可采信。"
             ))?;
         }
         self.totals(totals)
@@ -106,7 +106,7 @@ impl Out {
         let (active, outside) = (span(machine.active_ms), span(machine.outside_ms));
         self.line(said!(
             "{name}: coverage {coverage}; in use {active} h, of it outside sessions {outside} h",
-            "{name}:覆盖率 {coverage};活动 {active} 小时,其中使用时段之外 {outside} 小时"
+            "{name}:覆盖率 {coverage};活动 {active} 小时,其中上机记录之外 {outside} 小时"
         ))?;
         for (class, grades) in &machine.hours {
             for (grade, ms) in grades {
@@ -127,7 +127,7 @@ impl Out {
         let reasons: Vec<String> = reasons.collect();
         let mut line = said!(
             "  session {id}: {class}, {hours} h, grade {grade}",
-            "  使用时段 {id}:{class},{hours} 小时,等级 {grade}"
+            "  上机记录 {id}:{class},{hours} 小时,等级 {grade}"
         )
         .pick(self.language);
         if !reasons.is_empty() && grade != Grade::A {
@@ -155,11 +155,11 @@ fn share(pm: u32) -> String {
 /// A verdict in words.
 fn verdict(verdict: Verdict) -> Said {
     match verdict {
-        Verdict::Verified => said!("verified", "验证通过"),
+        Verdict::Verified => said!("verified", "核验通过"),
         Verdict::SelfConsistent => {
             said!("self-consistent, signer unknown", "内容自洽,签名者身份不明")
         }
-        Verdict::Failed => said!("FAILED", "验证未通过"),
+        Verdict::Failed => said!("FAILED", "核验未通过"),
     }
 }
 
@@ -180,10 +180,10 @@ fn check(check: Check) -> Said {
         Check::Tree => said!("tree", "哈希树"),
         Check::Consistency => said!("consistency", "一致性"),
         Check::Tiles => said!("tiles", "瓦片"),
-        Check::Leaves => said!("leaves", "叶"),
+        Check::Leaves => said!("leaves", "记录"),
         Check::Period => said!("period", "时段"),
         Check::Time => said!("time", "时间"),
-        Check::Sessions => said!("sessions", "使用时段"),
+        Check::Sessions => said!("sessions", "上机记录"),
         Check::Tokens => said!("tokens", "预约令牌"),
         Check::Maps => said!("maps", "点表"),
         Check::Witness => said!("witness", "见证"),

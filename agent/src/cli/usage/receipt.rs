@@ -196,8 +196,8 @@ fn find<'a>(
     match (exact, found.as_slice()) {
         (Some(found), _) | (None, [found]) => Ok(*found),
         (None, []) => Err(Failure::Negative(text!(
-            "no session in this bundle begins with `{wanted}`; `lineside usage report BUNDLE --json` names them all",
-            "存证包中没有以 `{wanted}` 开头的上机记录；`lineside usage report BUNDLE --json` 会列出全部"
+            "no session in this bundle begins with `{wanted}`; `lineside usage report BUNDLE --format json` names them all",
+            "存证包中没有以 `{wanted}` 开头的上机记录；`lineside usage report BUNDLE --format json` 会列出全部"
         ))),
         (None, several) => {
             let names: Vec<&str> = several
