@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::say::{Said, said};
+use super::say::{Said, plain, said};
 use super::{
     Check, CheckResult, Grade, Language, MachineTotals, SessionTotals, Status, Totals, Verdict,
     Verification, Why,
@@ -38,9 +38,10 @@ impl Out {
 
     fn all(&mut self, name: &str, verification: &Verification) -> fmt::Result {
         let verdict = verdict(verification.verdict).pick(self.language);
-        writeln!(self.text, "{name}: {verdict}")?;
+        writeln!(self.text, "{}: {verdict}", plain(name))?;
         if let Some(manifest) = &verification.manifest {
-            let (site, gateway, origin) = (&manifest.site, &manifest.gateway, &manifest.origin);
+            let (site, gateway) = (&manifest.site, &manifest.gateway);
+            let origin = plain(&manifest.origin);
             let (from, to) = (manifest.from, manifest.to);
             let (first, end, size) = (manifest.first, manifest.end, manifest.size);
             self.line(said!(
@@ -121,7 +122,8 @@ impl Out {
     }
 
     fn session(&mut self, session: &SessionTotals) -> fmt::Result {
-        let (id, class, grade) = (&session.session, session.class, session.grade);
+        let (class, grade) = (session.class, session.grade);
+        let id = plain(&session.session);
         let hours = span(session.active_ms);
         let reasons = session.why.iter().map(|one| why(*one).pick(self.language));
         let reasons: Vec<String> = reasons.collect();
