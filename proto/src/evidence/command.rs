@@ -100,7 +100,14 @@ fn run(asked: &Asked, trust: Option<&Trust>, language: Language, out: &mut dyn W
 
 /// Verifies the bundle in a file; one that can't be opened fails check `bundle`.
 pub fn verify_file(path: &Path, trust: Option<&Trust>, language: Language) -> Verification {
-    match File::open(path) {
+    let opened = File::open(path).and_then(|file| {
+        // A folder can be opened, and has a length that says nothing.
+        if file.metadata()?.is_dir() {
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
+        Ok(file)
+    });
+    match opened {
         Ok(file) => verify(BufReader::new(file), trust, language),
         Err(error) => verify(Unreadable(Some(error)), trust, language),
     }

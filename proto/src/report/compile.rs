@@ -312,7 +312,10 @@ fn union(members: &[&MachineReport], classes: &BTreeSet<crate::Class>) -> u64 {
             }
             let from = session.from.unwrap_or(Time::MIN);
             // No check holds a session's end in wall time against anything; what its usage adds up to is.
-            let begin = report.spans.first().map_or(from, |span| span.from.max(from));
+            let begin = report
+                .spans
+                .first()
+                .map_or(from, |span| span.from.max(from));
             let lengths = session.ms.values().copied().fold(0, u64::saturating_add);
             let longest = begin.plus_millis(i64::try_from(lengths).unwrap_or(i64::MAX));
             let to = session.to.unwrap_or(Time::MAX).min(longest);
