@@ -35,11 +35,14 @@ impl Informant for Copied {
             Ok(Ok(results)) => Ok(results),
             Ok(Err(failure)) => {
                 let error: lineside_proto::AnswerError = failure.into();
-                match Trouble::from(error.clone()) {
-                    // Files do not become better by waiting; another question may be at work.
-                    Trouble::Later(_) if error.code != "busy" => Err(Trouble::No(error)),
-                    trouble => Err(trouble),
-                }
+                let trouble = Trouble::from(error.clone());
+                // Files do not become better by waiting; another question may be at work.
+                let is_final = matches!(trouble, Trouble::Later(_)) && error.code != "busy";
+                Err(if is_final {
+                    Trouble::No(error)
+                } else {
+                    trouble
+                })
             }
             Err(error) => Err(Trouble::Lost(error.to_string())),
         }

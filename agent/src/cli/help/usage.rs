@@ -78,7 +78,7 @@ pub(super) const TEXTS: [(&str, &str, &str); 47] = [
     (
         "usage receipt",
         "format",
-        "凭证页，或供其他核验程序读取的证明",
+        "html：凭证页；tlog-proof：供其他核验程序读取的证明",
     ),
     ("usage receipt", "json", "输出 JSON"),
     (
@@ -116,7 +116,11 @@ pub(super) const TEXTS: [(&str, &str, &str); 47] = [
         "bookings",
         "无签名的预约清单 CSV：据此计为对外，仅 D 级",
     ),
-    ("usage report", "format", "输出形式"),
+    (
+        "usage report",
+        "format",
+        "输出形式：表格、带中文列名的 CSV、JSON 或单页 HTML",
+    ),
     ("usage report", "output", "写入的文件；未指定时为标准输出"),
     (
         "usage explain",

@@ -24,7 +24,7 @@ const TRUST_BYTES_READ: u64 = evidence::TRUST_BYTES_MAX as u64 + 1;
 
 /// Arguments of `lineside usage receipt`.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Examples:
+#[command(after_help = "Example:
   lineside usage receipt 01KBQ4S8 january.zip --trust trust.toml
   lineside usage receipt 01KBQ4S8 january.zip --trust trust.toml --format tlog-proof -o session.tlog-proof")]
 pub(super) struct Args {
@@ -38,8 +38,8 @@ pub(super) struct Args {
     /// Where to write it; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// A page, or the proof alone as other verifiers read it
-    #[arg(long, value_enum, default_value = "html")]
+    /// `html`: a page; `tlog-proof`: the proof alone, as other verifiers read it
+    #[arg(long, value_enum, hide_possible_values = true, default_value = "html")]
     format: Format,
     /// Print JSON
     #[arg(long, conflicts_with = "format")]
@@ -49,9 +49,9 @@ pub(super) struct Args {
 /// What a receipt is written as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum Format {
-    /// A page that prints on A4.
+    // A page that prints on A4.
     Html,
-    /// C2SP tlog-proof.
+    // C2SP tlog-proof.
     TlogProof,
 }
 

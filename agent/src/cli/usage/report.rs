@@ -14,17 +14,17 @@ use crate::text::Language;
 
 /// Arguments of `lineside usage report`.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Examples:
+#[command(after_help = "Example:
   lineside usage report january.zip --trust trust.toml
-  lineside usage report evidence/*.zip --trust trust.toml --assets assets.csv --rules city.toml --format html -o report.html")]
+  lineside usage report *.zip --trust trust.toml --assets assets.csv --format html -o report.html")]
 pub(super) struct Args {
     /// Bundles, of any gateways and periods; none may tell a time twice
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
     brought: brought::Lists,
-    /// In which form
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    /// In which form: a table, CSV with Chinese columns, JSON, or one HTML page
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Format::Table)]
     format: Format,
     /// The file to write; without it, standard output
     #[arg(short, long, value_name = "FILE")]
@@ -34,13 +34,13 @@ pub(super) struct Args {
 /// A form of a report.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 enum Format {
-    /// For a terminal
+    // For a terminal
     Table,
-    /// For a spreadsheet: Chinese columns, a machine a row
+    // For a spreadsheet: Chinese columns, a machine a row
     Csv,
-    /// For programs; `lineside schema report` describes it
+    // For programs; `lineside schema report` describes it
     Json,
-    /// For people and printers: one page that needs nothing else
+    // For people and printers: one page that needs nothing else
     Html,
 }
 

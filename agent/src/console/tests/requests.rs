@@ -96,12 +96,14 @@ async fn an_answer_is_a_line_a_part() {
     }
     assert!((500..903).contains(&next), "{next}");
     let note = stand.ledger.checkpoint().borrow().clone().unwrap();
+    let keys = stand.ledger.keys();
+    let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
     for (method, params, expected) in [
         ("status", json!(null), json!({"v": 1})),
         (
             "ledger.checkpoint",
             json!(null),
-            json!({"checkpoint": *note}),
+            json!({"checkpoint": *note, "keys": keys}),
         ),
         (
             "token.get",

@@ -21,7 +21,8 @@ async fn every_method_answers() {
     let size = rig.ledger.size();
     let note = rig.ledger.checkpoint().borrow().clone().unwrap();
     let said = result(&mut peer, "ledger.checkpoint", json!(null)).await;
-    assert_eq!(said, json!({"checkpoint": *note}));
+    let keys: Vec<String> = rig.ledger.keys().iter().map(ToString::to_string).collect();
+    assert_eq!(said, json!({"checkpoint": *note, "keys": keys}));
 
     let said = result(&mut peer, "ledger.entries", json!({"from": 3, "to": 7})).await;
     let exact: Vec<String> = rig.ledger.read(3, 1 << 20).unwrap()[..4]
