@@ -173,14 +173,14 @@ impl Fault {
             }
             Self::Changes(max) => format!("没有用时叶覆盖的状态变化超过 {max} 次"),
             Self::Machines(max) => format!("设备超过 {max} 台"),
-            Self::Again(session) => format!("使用时段 {session} 又开始了一次"),
+            Self::Again(session) => format!("上机记录 {session} 又开始了一次"),
             Self::Twofold { running, next } => {
-                format!("使用时段 {next} 开始时 {running} 还没有结束")
+                format!("上机记录 {next} 开始时 {running} 还没有结束")
             }
-            Self::Ends(session) => format!("使用时段 {session} 结束,但并未进行"),
-            Self::Stray(session) => format!("记到使用时段 {session} 的用时,但它并未进行"),
+            Self::Ends(session) => format!("上机记录 {session} 结束,但并未进行"),
+            Self::Stray(session) => format!("记到上机记录 {session} 的用时,但它并未进行"),
             Self::Outside { session, at_ms } => {
-                format!("{at_ms} 毫秒处的用时记到使用时段 {session},却在它之外")
+                format!("{at_ms} 毫秒处的用时记到上机记录 {session},却在它之外")
             }
             Self::Gap { said_ms, length_ms } => {
                 let said = said_ms.map_or_else(|| "空".to_owned(), |ms| ms.to_string());
