@@ -158,7 +158,7 @@ impl Fault {
                 said_ms,
                 known_ms,
             } => format!(
-                "{} 记了 {said_ms} 毫秒,按状态叶是 {known_ms} 毫秒",
+                "{} 记了 {said_ms} 毫秒,按状态记录是 {known_ms} 毫秒",
                 state.zh_cn()
             ),
             Self::Hour => "时段越过了 UTC 整点".to_owned(),
@@ -171,7 +171,7 @@ impl Fault {
             Self::Late { since_ms, known_ms } => {
                 format!("变化始于 {since_ms} 毫秒,而 {known_ms} 毫秒之前已有定论")
             }
-            Self::Changes(max) => format!("没有用时叶覆盖的状态变化超过 {max} 次"),
+            Self::Changes(max) => format!("没有用时记录覆盖的状态变化超过 {max} 次"),
             Self::Machines(max) => format!("设备超过 {max} 台"),
             Self::Again(session) => format!("上机记录 {session} 又开始了一次"),
             Self::Twofold { running, next } => {
