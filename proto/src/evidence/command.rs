@@ -100,7 +100,14 @@ fn run(asked: &Asked, trust: Option<&Trust>, language: Language, out: &mut dyn W
 
 /// Verifies the bundle in a file; one that can't be opened fails check `bundle`.
 pub fn verify_file(path: &Path, trust: Option<&Trust>, language: Language) -> Verification {
-    match File::open(path) {
+    let opened = File::open(path).and_then(|file| {
+        // A folder can be opened, and has a length that says nothing.
+        if file.metadata()?.is_dir() {
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
+        Ok(file)
+    });
+    match opened {
         Ok(file) => verify(BufReader::new(file), trust, language),
         Err(error) => verify(Unreadable(Some(error)), trust, language),
     }
@@ -223,7 +230,7 @@ Usage: lineside-verify BUNDLE… [--trust trust.toml] [--json] [--lang en|zh-CN]
 Exit code: 0 if every bundle is verified, 1 if not, 2 if called wrongly or the trust file can't be used.
 
 Example: lineside-verify --trust trust.toml gateway-01-2026.zip",
-        "离线验证证据包:谁签的名,叶有没有缺失或改动,小时数合计是多少。
+        "离线核验证据包:谁签的名,记录有没有缺失或改动,小时数合计是多少。
 
 用法:lineside-verify 证据包… [--trust trust.toml] [--json] [--lang en|zh-CN]
 
@@ -235,7 +242,7 @@ Example: lineside-verify --trust trust.toml gateway-01-2026.zip",
   -h, --help       显示本说明
   -V, --version    显示版本
 
-退出码:0 全部验证通过;1 有未通过的;2 用法有误或信任文件不可用。
+退出码:0 全部核验通过;1 有未通过的;2 用法有误或信任文件不可用。
 
 示例:lineside-verify --trust trust.toml gateway-01-2026.zip"
     )

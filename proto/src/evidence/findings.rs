@@ -1,5 +1,6 @@
 //! What one check found, gathered while leaves go by.
 
+use super::say::plain;
 use super::{Check, CheckResult, Language, Said, Status};
 
 /// Findings of a check that are told in words; of the others only the number is.
@@ -51,7 +52,7 @@ impl Findings {
         let all = self.failed.into_iter().chain(self.notes);
         let mut said: Vec<String> = all
             .take(FINDINGS_TOLD_MAX)
-            .map(|text| text.pick(language))
+            .map(|text| plain(&text.pick(language)))
             .collect();
         let mut found = self.failed_count + self.notes_count;
         if said.is_empty() {
@@ -99,6 +100,10 @@ mod tests {
         }
         found.join(more);
         let many = result(found);
+        let mut forged = Findings::default();
+        forged.fail(|| said!("session a\nb.zip: verified\u{1b}[2J\u{202e}", ""));
+        let forged = forged.result(Check::Time, Language::En, || said!("", ""));
+        assert!(!forged.said[0].contains(['\n', '\u{1b}', '\u{202e}']));
         assert_eq!((many.status, many.found), (Status::Failed, 151));
         assert_eq!(many.said.len(), FINDINGS_TOLD_MAX);
         assert_eq!((&*many.said[0], &*many.said[99]), ("错 0", "错 99"));

@@ -41,6 +41,19 @@ impl FromStr for Language {
     }
 }
 
+/// A text from a bundle on one line of a terminal: what a terminal would obey is replaced, line breaks and marks that
+/// turn the direction of writing as well, so that no name can pass for a verdict.
+pub(super) fn plain(text: &str) -> String {
+    let harmless = |letter: char| match letter {
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            char::REPLACEMENT_CHARACTER
+        }
+        _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => letter,
+    };
+    text.chars().map(harmless).collect()
+}
+
 /// One message in both languages; `Display` is English.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Said {

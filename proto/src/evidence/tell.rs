@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::say::{Said, said};
+use super::say::{Said, plain, said};
 use super::{
     Check, CheckResult, Grade, Language, MachineTotals, SessionTotals, Status, Totals, Verdict,
     Verification, Why,
@@ -38,18 +38,19 @@ impl Out {
 
     fn all(&mut self, name: &str, verification: &Verification) -> fmt::Result {
         let verdict = verdict(verification.verdict).pick(self.language);
-        writeln!(self.text, "{name}: {verdict}")?;
+        writeln!(self.text, "{}: {verdict}", plain(name))?;
         if let Some(manifest) = &verification.manifest {
-            let (site, gateway, origin) = (&manifest.site, &manifest.gateway, &manifest.origin);
+            let (site, gateway) = (&manifest.site, &manifest.gateway);
+            let origin = plain(&manifest.origin);
             let (from, to) = (manifest.from, manifest.to);
             let (first, end, size) = (manifest.first, manifest.end, manifest.size);
             self.line(said!(
                 "  gateway {gateway} at {site}, ledger {origin}",
-                "  站点 {site} 的网关 {gateway},账本 {origin}"
+                "  站点 {site} 的网关 {gateway},台账 {origin}"
             ))?;
             self.line(said!(
                 "  period {from} to {to}; leaves {first} up to {end} of {size}",
-                "  时段 {from} 至 {to};叶 {first} 起、{end} 止,共 {size} 条"
+                "  时段 {from} 至 {to};记录 {first} 起、{end} 止,共 {size} 条"
             ))?;
         }
         if let Some(at) = verification.cosigned {
@@ -67,7 +68,7 @@ impl Out {
         if verification.verdict == Verdict::Failed {
             self.line(said!(
                 "  The totals below are what the leaves say. They are worth nothing, since the bundle failed.",
-                "  以下汇总只是叶上所写;验证没有通过,不可采信。"
+                "  以下汇总只是记录上所写;核验没有通过,不可采信。"
             ))?;
         }
         self.totals(totals)
@@ -106,7 +107,7 @@ impl Out {
         let (active, outside) = (span(machine.active_ms), span(machine.outside_ms));
         self.line(said!(
             "{name}: coverage {coverage}; in use {active} h, of it outside sessions {outside} h",
-            "{name}:覆盖率 {coverage};活动 {active} 小时,其中使用时段之外 {outside} 小时"
+            "{name}:覆盖率 {coverage};活动 {active} 小时,其中上机记录之外 {outside} 小时"
         ))?;
         for (class, grades) in &machine.hours {
             for (grade, ms) in grades {
@@ -121,13 +122,14 @@ impl Out {
     }
 
     fn session(&mut self, session: &SessionTotals) -> fmt::Result {
-        let (id, class, grade) = (&session.session, session.class, session.grade);
+        let (class, grade) = (session.class, session.grade);
+        let id = plain(&session.session);
         let hours = span(session.active_ms);
         let reasons = session.why.iter().map(|one| why(*one).pick(self.language));
         let reasons: Vec<String> = reasons.collect();
         let mut line = said!(
             "  session {id}: {class}, {hours} h, grade {grade}",
-            "  使用时段 {id}:{class},{hours} 小时,等级 {grade}"
+            "  上机记录 {id}:{class},{hours} 小时,等级 {grade}"
         )
         .pick(self.language);
         if !reasons.is_empty() && grade != Grade::A {
@@ -155,11 +157,11 @@ fn share(pm: u32) -> String {
 /// A verdict in words.
 fn verdict(verdict: Verdict) -> Said {
     match verdict {
-        Verdict::Verified => said!("verified", "验证通过"),
+        Verdict::Verified => said!("verified", "核验通过"),
         Verdict::SelfConsistent => {
             said!("self-consistent, signer unknown", "内容自洽,签名者身份不明")
         }
-        Verdict::Failed => said!("FAILED", "验证未通过"),
+        Verdict::Failed => said!("FAILED", "核验未通过"),
     }
 }
 
@@ -180,10 +182,10 @@ fn check(check: Check) -> Said {
         Check::Tree => said!("tree", "哈希树"),
         Check::Consistency => said!("consistency", "一致性"),
         Check::Tiles => said!("tiles", "瓦片"),
-        Check::Leaves => said!("leaves", "叶"),
+        Check::Leaves => said!("leaves", "记录"),
         Check::Period => said!("period", "时段"),
         Check::Time => said!("time", "时间"),
-        Check::Sessions => said!("sessions", "使用时段"),
+        Check::Sessions => said!("sessions", "上机记录"),
         Check::Tokens => said!("tokens", "预约令牌"),
         Check::Maps => said!("maps", "点表"),
         Check::Witness => said!("witness", "见证"),

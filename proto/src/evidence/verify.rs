@@ -99,21 +99,21 @@ fn numbers(manifest: &Manifest, checks: &mut Checks) -> bool {
         first <= end && end <= size && end - first <= LEAVES_MAX,
         said!(
             "manifest.json: leaves from {first} to {end} of {size} can't be, or are more than {LEAVES_MAX}",
-            "manifest.json:叶从 {first} 到 {end}、共 {size} 条,数目不可能或超过 {LEAVES_MAX}"
+            "manifest.json:记录从 {first} 到 {end}、共 {size} 条,数目不可能或超过 {LEAVES_MAX}"
         ),
     );
     demand(
         first % 256 == 0 && (end % 256 == 0 || end == size),
         said!(
             "manifest.json: leaves from {first} to {end} of {size} don't begin and end at multiples of 256",
-            "manifest.json:叶 {first} 到 {end}(共 {size} 条)没有在 256 的倍数处开始和结束"
+            "manifest.json:记录 {first} 到 {end}(共 {size} 条)没有在 256 的倍数处开始和结束"
         ),
     );
     demand(
         start_size <= size,
         said!(
             "manifest.json: the older tree has {start_size} leaves, the newer one {size}",
-            "manifest.json:旧树有 {start_size} 条叶,新树只有 {size} 条"
+            "manifest.json:旧树有 {start_size} 条记录,新树只有 {size} 条"
         ),
     );
     let is_hour = |ms: i64| ms.rem_euclid(HOUR_MS) == 0;

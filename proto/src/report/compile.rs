@@ -310,10 +310,15 @@ fn union(members: &[&MachineReport], classes: &BTreeSet<crate::Class>) -> u64 {
             if !classes.contains(&session.class) || session.active_ms == 0 {
                 continue;
             }
-            let (from, to) = (
-                session.from.unwrap_or(Time::MIN),
-                session.to.unwrap_or(Time::MAX),
-            );
+            let from = session.from.unwrap_or(Time::MIN);
+            // No check holds a session's end in wall time against anything; what its usage adds up to is.
+            let begin = report
+                .spans
+                .first()
+                .map_or(from, |span| span.from.max(from));
+            let lengths = session.ms.values().copied().fold(0, u64::saturating_add);
+            let longest = begin.plus_millis(i64::try_from(lengths).unwrap_or(i64::MAX));
+            let to = session.to.unwrap_or(Time::MAX).min(longest);
             let parts = report.spans.iter().map(|span| Span {
                 from: span.from.max(from),
                 to: span.to.min(to),

@@ -117,6 +117,7 @@ fn sessions(told: &Told<'_>, brought: &Brought) -> Vec<SessionReport> {
 
 /// A session that a later bundle tells more of. What the later one says of its class holds: a token may come late.
 fn continued(begun: &mut SessionTotals, more: &SessionTotals) {
+    let why = joint_why(begun, more);
     plus_map(&mut begun.ms, &more.ms);
     plus(&mut begun.active_ms, more.active_ms);
     plus_known(&mut begun.energy_mwh, more.energy_mwh);
@@ -137,9 +138,27 @@ fn continued(begun: &mut SessionTotals, more: &SessionTotals) {
             place.clone_from(value);
         }
     }
-    begun.grade = begun.grade.max(more.grade);
-    let why: BTreeSet<Why> = begun.why.iter().chain(&more.why).copied().collect();
+    let worst = why.iter().map(|why| why.grade()).max();
+    begun.grade = worst.unwrap_or(Grade::A);
     begun.why = why.into_iter().collect();
+}
+
+/// Why both parts together are worth no more: a part without activity says nothing of a meter, and one that ends before
+/// the session nothing of when a witness saw that end.
+fn joint_why(begun: &SessionTotals, more: &SessionTotals) -> BTreeSet<Why> {
+    let counts = |part: &SessionTotals, other: &SessionTotals, why: Why| match why {
+        Why::NoMeter => part.active_ms > 0 || other.active_ms == 0,
+        Why::Late => part.close.is_some() || other.close.is_none(),
+        Why::Entered | Why::Corrected | Why::Token | Why::Clock | Why::Map | Why::Meter => true,
+    };
+    let of = |part: &SessionTotals, other: &SessionTotals| {
+        let whys = part.why.iter().copied();
+        whys.filter(|why| counts(part, other, *why))
+            .collect::<Vec<_>>()
+    };
+    let mut why: BTreeSet<Why> = of(begun, more).into_iter().collect();
+    why.extend(of(more, begun));
+    why
 }
 
 /// A session that no token stands behind, and that lies in a slot of the bookings file, has the class that the file gives:

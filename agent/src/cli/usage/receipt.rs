@@ -196,14 +196,14 @@ fn find<'a>(
     match (exact, found.as_slice()) {
         (Some(found), _) | (None, [found]) => Ok(*found),
         (None, []) => Err(Failure::Negative(text!(
-            "no session in this bundle begins with `{wanted}`; `lineside usage report BUNDLE --json` names them all",
-            "存证包中没有以 `{wanted}` 开头的上机记录；`lineside usage report BUNDLE --json` 会列出全部"
+            "no session in this bundle begins with `{wanted}`; `lineside usage report BUNDLE --format json` names them all",
+            "存证包中没有以 `{wanted}` 开头的上机记录；`lineside usage report BUNDLE --format json` 会列出全部"
         ))),
         (None, several) => {
-            let names: Vec<&str> = several
+            let names: Vec<String> = several
                 .iter()
                 .take(NAMED_MAX)
-                .map(|(_, session)| session.session.as_str())
+                .map(|(_, session)| file_name(&session.session))
                 .collect();
             let (names, count) = (names.join(", "), several.len());
             Err(Failure::Usage(text!(

@@ -77,12 +77,23 @@ fn written(report: &Report, format: Format, language: Language) -> Result<String
 
 /// Writes a file that is either the old one or whole.
 fn save(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut part = OsString::from(path);
-    part.push(".part");
-    let saved = fs::write(&part, text).and_then(|()| fs::rename(&part, path));
+    // What is no file, as /dev/stdout, is written to and never replaced.
+    let is_other = fs::metadata(path).is_ok_and(|there| !there.is_file());
+    let saved = if is_other {
+        fs::write(path, text)
+    } else {
+        let mut part = OsString::from(path);
+        part.push(".part");
+        let saved = fs::write(&part, text).and_then(|()| fs::rename(&part, path));
+        if saved.is_err() {
+            // Half a report is of no use to anybody; where even this fails, the error above says why.
+            drop(fs::remove_file(&part));
+        }
+        saved
+    };
     saved.map_err(|error| {
         let path = path.display();
-        Failure::Usage(text!(
+        Failure::Store(text!(
             "{path} can't be written: {error}",
             "无法写入 {path}：{error}"
         ))

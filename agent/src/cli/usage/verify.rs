@@ -1,8 +1,8 @@
 //! `lineside usage verify`: the checks of `lineside-verify`, which needs nothing but the files.
 
-use lineside_proto::evidence::{self, Status, Trust, Verdict, Verification};
+use lineside_proto::evidence::{self, PAGE, Status, TRUST_BYTES_MAX, Trust, Verdict, Verification};
 use std::fs::{self, File};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Context, Failure, Outcome, write_json};
@@ -14,8 +14,11 @@ use crate::text::Language;
 #[command(after_help = "Example: lineside usage verify january.zip --trust trust.toml")]
 pub(super) struct Args {
     /// The evidence
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "page", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Write the verifier as a page, which a browser opens from disk, and verify nothing without files
+    #[arg(long, value_name = "HTML")]
+    page: Option<PathBuf>,
     /// Whom to trust: keys of gateways, witnesses and issuers, approved maps; without it, nobody is known
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -36,15 +39,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         Language::En => evidence::Language::En,
         Language::ZhCn => evidence::Language::ZhCn,
     };
+    if let Some(path) = &args.page {
+        fs::write(path, PAGE).map_err(|error| unwritable(path, &error))?;
+    }
     let mut outcome = Outcome::Done;
     for path in &args.files {
         let file = File::open(path).map_err(|error| unreadable(path, &error))?;
         let said = evidence::verify(BufReader::new(file), trust.as_ref(), spoken);
-        let mut out = io::stdout().lock();
+        let mut text = Vec::new();
         if args.json {
-            write_json(&mut out, &said)?;
+            write_json(&mut text, &said)?;
         } else {
-            tell(&mut out, path, &said, language)?;
+            tell(&mut text, path, &said, language)?;
+        }
+        // Whoever reads may stop when they have seen enough: the exit code is that of the bundles all the same.
+        match io::stdout().lock().write_all(&text) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written?,
         }
         if said.verdict != Verdict::Verified {
             outcome = Outcome::Negative;
@@ -61,8 +72,20 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
     ))
 }
 
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    Failure::Store(text!(
+        "{path} can't be written: {error}",
+        "无法写入 {path}：{error}"
+    ))
+}
+
 fn trust(path: &Path) -> Result<Trust, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    // One byte more than may be, so that a longer one is seen to be so.
+    let room = TRUST_BYTES_MAX as u64 + 1;
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(room).read_to_string(&mut text));
+    read.map_err(|error| unreadable(path, &error))?;
     Trust::parse(&text).map_err(|fault| {
         let (path, fault) = (path.display(), crate::logs::chain(&fault));
         Failure::Usage(text!(

@@ -33,7 +33,7 @@ impl Flaw {
     /// In words that follow the session's name.
     pub(super) fn said(&self) -> Said {
         match self {
-            Self::None => said!("is external and names no token", "属对外，却没有令牌"),
+            Self::None => said!("is external and names no token", " 属对外，却没有令牌"),
             Self::Absent(token) => said!(
                 "names the token {token}, which is not in the bundle",
                 "引用的令牌 {token} 不在证据包内"
@@ -96,19 +96,19 @@ impl External {
         match self {
             Self::Class(class) => said!(
                 "is external, and its token asks for class {class}",
-                "属对外，而令牌申请的类别为 {class}"
+                " 属对外，而令牌申请的类别为 {class}"
             ),
             Self::Own(org) => said!(
                 "is external, and {org} is the platform's own organisation",
-                "属对外，而 {org} 是平台自己的机构"
+                " 属对外，而 {org} 是平台自己的机构"
             ),
             Self::Affiliate(org) => said!(
                 "is external, and {org} is an affiliate of the platform",
-                "属对外，而 {org} 是平台的关联机构"
+                " 属对外，而 {org} 是平台的关联机构"
             ),
             Self::NoOrg => said!(
                 "is external, and its token names no organisation",
-                "属对外，而令牌未写明机构"
+                " 属对外，而令牌未写明机构"
             ),
         }
     }

@@ -138,7 +138,7 @@ impl Maps {
             checks.fail(Check::Maps, || {
                 said!(
                     "leaves name more than {NAMED_MAX} maps",
-                    "叶提到的点表超过 {NAMED_MAX} 个"
+                    "记录提到的点表超过 {NAMED_MAX} 个"
                 )
             });
         }

@@ -132,7 +132,7 @@ fn missing(first: u64, end: u64, checks: &mut Checks) {
     checks.fail(Check::Leaves, || {
         said!(
             "leaves {first} to {last} are missing",
-            "缺少叶 {first} 到 {last}"
+            "缺少记录 {first} 到 {last}"
         )
     });
 }
@@ -195,7 +195,7 @@ fn expected<R: Read + Seek>(
         checks.fail(Check::Bundle, || {
             said!(
                 "the leaves have {bytes} bytes, of {LEAVES_BYTES_MAX} at most",
-                "叶共 {bytes} 字节,上限 {LEAVES_BYTES_MAX}"
+                "记录共 {bytes} 字节,上限 {LEAVES_BYTES_MAX}"
             )
         });
         is_whole = false;
@@ -249,11 +249,11 @@ fn open(job: &Job) -> Part {
             part.torn = Some(match line.len() > LEAF_BYTES_MAX {
                 true => said!(
                     "leaf {index} has more than {LEAF_BYTES_MAX} bytes",
-                    "叶 {index} 超过 {LEAF_BYTES_MAX} 字节"
+                    "记录 {index} 超过 {LEAF_BYTES_MAX} 字节"
                 ),
                 false => said!(
                     "leaf {index} is missing: its part breaks off",
-                    "缺少叶 {index}:分段在这里中断"
+                    "缺少记录 {index}:分段在这里中断"
                 ),
             });
             break;
@@ -276,12 +276,12 @@ impl Part {
                 let says = leaf.head.index;
                 self.bad = Some(said!(
                     "leaf {index} says that it is leaf {says}: a leaf is missing, or their order was changed",
-                    "叶 {index} 自称是叶 {says}:有叶缺失,或者顺序被改动"
+                    "记录 {index} 自称是记录 {says}:有记录缺失,或者顺序被改动"
                 ));
             }
             Err(error) => {
                 let why = chain(&error);
-                self.bad = Some(said!("leaf {index}: {why}", "叶 {index}:{why}"));
+                self.bad = Some(said!("leaf {index}: {why}", "记录 {index}:{why}"));
             }
         }
     }
@@ -292,7 +292,7 @@ impl Part {
         if self.torn.is_none() && reader.read(&mut rest).is_ok_and(|count| count > 0) {
             self.torn = Some(said!(
                 "something follows leaf {}, the last of its part",
-                "叶 {} 是分段的最后一条,后面却还有内容",
+                "记录 {} 是分段的最后一条,后面却还有内容",
                 end.saturating_sub(1)
             ));
         }

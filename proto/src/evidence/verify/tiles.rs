@@ -90,7 +90,7 @@ impl Tiles {
             let (from, to) = (index << level, ((index + 1) << level) - 1);
             checks.fail(
                 Check::Tiles,
-                || said!("{tile}: hash {place} is not that of leaves {from} to {to}: the tile or a leaf was changed", "{tile}:第 {place} 个哈希与叶 {from} 到 {to} 不符:瓦片或叶被改动"),
+                || said!("{tile}: hash {place} is not that of leaves {from} to {to}: the tile or a leaf was changed", "{tile}:第 {place} 个哈希与记录 {from} 到 {to} 不符:瓦片或记录被改动"),
             );
         }
     }

@@ -158,7 +158,7 @@ impl Fault {
                 said_ms,
                 known_ms,
             } => format!(
-                "{} 记了 {said_ms} 毫秒,按状态叶是 {known_ms} 毫秒",
+                "{} 记了 {said_ms} 毫秒,按状态记录是 {known_ms} 毫秒",
                 state.zh_cn()
             ),
             Self::Hour => "时段越过了 UTC 整点".to_owned(),
@@ -171,16 +171,16 @@ impl Fault {
             Self::Late { since_ms, known_ms } => {
                 format!("变化始于 {since_ms} 毫秒,而 {known_ms} 毫秒之前已有定论")
             }
-            Self::Changes(max) => format!("没有用时叶覆盖的状态变化超过 {max} 次"),
+            Self::Changes(max) => format!("没有用时记录覆盖的状态变化超过 {max} 次"),
             Self::Machines(max) => format!("设备超过 {max} 台"),
-            Self::Again(session) => format!("使用时段 {session} 又开始了一次"),
+            Self::Again(session) => format!("上机记录 {session} 又开始了一次"),
             Self::Twofold { running, next } => {
-                format!("使用时段 {next} 开始时 {running} 还没有结束")
+                format!("上机记录 {next} 开始时 {running} 还没有结束")
             }
-            Self::Ends(session) => format!("使用时段 {session} 结束,但并未进行"),
-            Self::Stray(session) => format!("记到使用时段 {session} 的用时,但它并未进行"),
+            Self::Ends(session) => format!("上机记录 {session} 结束,但并未进行"),
+            Self::Stray(session) => format!("记到上机记录 {session} 的用时,但它并未进行"),
             Self::Outside { session, at_ms } => {
-                format!("{at_ms} 毫秒处的用时记到使用时段 {session},却在它之外")
+                format!("{at_ms} 毫秒处的用时记到上机记录 {session},却在它之外")
             }
             Self::Gap { said_ms, length_ms } => {
                 let said = said_ms.map_or_else(|| "空".to_owned(), |ms| ms.to_string());

@@ -254,6 +254,20 @@ fn groups_add_hours_and_average_over_machines() {
 }
 
 #[test]
+fn a_false_end_makes_no_line_hours() {
+    let mut forged = machine("m");
+    for session in &mut forged.sessions {
+        session.to = Some(at(10_000));
+    }
+    let list = "machine,line\nm,L\n";
+    let lines = |machine| {
+        let brought = assets(brought(Rules::national().unwrap()), list);
+        made(vec![bundle("b", 0, 100, vec![machine])], &brought).lines
+    };
+    assert_eq!(lines(forged), lines(machine("m")));
+}
+
+#[test]
 fn line_hours_are_a_union_and_machine_hours_a_sum() {
     let report = site();
     let [line, other] = report.lines.as_slice() else {
