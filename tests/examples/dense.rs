@@ -1,6 +1,6 @@
 //! A dense ledger, for measuring: `cargo run --release -p lineside-tests --example dense -- DIR [LEAVES] [MACHINES]`
-//! writes a state directory as an agent leaves it, by default 2.5 million leaves of twenty machines in a year:
-//! states that change often, a usage leaf an hour, a session now and then. It is true to the rules of time and
+//! writes a state directory as an agent leaves it, by default 2.5 million leaves of twenty machines in 2025:
+//! states that change often, a usage leaf an hour, a session now and then. Fewer leaves are of fewer machines. It is true to the rules of time and
 //! sessions; nobody signs bookings there. Beside it: the key, and `trust.toml`.
 #![expect(clippy::print_stdout, reason = "it is a program for whoever measures")]
 
@@ -20,7 +20,8 @@ use std::path::Path;
 use std::time::Instant;
 
 const LEAVES: u64 = 2_500_000;
-const MACHINES: u32 = 20;
+/// Leaves of a machine's year, where it is not said how many machines there are.
+const LEAVES_EACH: u64 = 100_000;
 /// 2025 begins in Asia/Shanghai; the ledger does an hour before.
 const BEGIN_MS: i64 = 1_735_660_800_000 - HOUR_MS;
 const HOUR_MS: i64 = 3_600_000;
@@ -46,7 +47,8 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let dir = arguments.next().context("DIR [LEAVES] [MACHINES]")?;
     let leaves = arguments.next().map_or(Ok(LEAVES), |text| text.parse())?;
-    let machines = arguments.next().map_or(Ok(MACHINES), |text| text.parse())?;
+    let usual = u32::try_from((leaves / LEAVES_EACH).clamp(1, 20))?;
+    let machines = arguments.next().map_or(Ok(usual), |text| text.parse())?;
     let begun = Instant::now();
     let size = write(Path::new(&dir), leaves, machines)?;
     println!("{size} leaves in {:.1} s", begun.elapsed().as_secs_f64());
@@ -74,7 +76,9 @@ fn write(dir: &Path, leaves: u64, machines: u32) -> Result<u64> {
     // What is left after usage and sessions are changes of state.
     let hours_all = HOURS * u64::from(machines);
     let sessions = 2 * hours_all / SESSION_EVERY;
-    let changes = leaves.saturating_sub(hours_all + sessions) / hours_all;
+    let changes = leaves
+        .saturating_sub(hours_all + sessions)
+        .div_ceil(hours_all);
     for hour in 0..HOURS {
         let mut told = Vec::new();
         for machine in &mut all {
@@ -152,7 +156,7 @@ fn live(machine: &mut Machine, hour: u64, changes: u64, out: &mut Vec<Entry>) ->
     let step = HOUR_MS / i64::try_from(changes)?;
     for turn in 0..changes {
         let at = from + i64::try_from(turn)? * step;
-        let place = usize::try_from(turn % 3)?;
+        let place = usize::try_from((hour * changes + turn) % 3)?;
         let state = states.get(place).copied().unwrap_or(State::Idle);
         let until = if turn + 1 == changes { end } else { at + step };
         *ms.entry(state).or_default() += u64::try_from(until - at)?;
