@@ -198,7 +198,7 @@ fn reported(dir: &Path, year: &Year) -> Report {
         own: trust.own,
         affiliates: trust.affiliates,
         lists: Vec::new(),
-        takes_unverified: true,
+        takes_unverified: false,
         by: "lineside".to_owned(),
         made: year.to,
     };
@@ -337,6 +337,7 @@ fn every_grade_and_every_trick_is_there() {
         assert!(is_found, "{one:?} {session:?}");
     }
     let report = reported(dir.path(), &year);
+    assert!(report.is_verified);
     for one in &year.planted {
         let kind = shown_as(one.kind);
         let mut anomalies = report.anomalies.iter();
