@@ -8,6 +8,7 @@ pub mod agent;
 pub mod broker;
 pub mod browser;
 pub mod counting;
+pub mod dense;
 pub mod device;
 pub mod evidence;
 pub mod foreign;
