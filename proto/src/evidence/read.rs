@@ -243,7 +243,7 @@ impl<R: Read + Seek> Bundle<R> {
                 let path: String = path.chars().take(200).collect();
                 found.push(said!(
                     "entry {path:?}: a bundle has no entry of this name",
-                    "条目 {path:?}:证据包里没有这种名称的条目"
+                    "条目 {path:?}：证据包里没有这种名称的条目"
                 ));
             } else if path == manifest {
                 if named.contains(path) {
@@ -255,19 +255,19 @@ impl<R: Read + Seek> Bundle<R> {
             } else if !named.contains(path) {
                 found.push(said!(
                     "entry {path}: it is not in the manifest: it was added later",
-                    "条目 {path}:清单里没有它,是后来加进去的"
+                    "条目 {path}：清单里没有它，是后来加进去的"
                 ));
             } else if !inside.contains(path) {
                 found.push(said!(
                     "entry {path}: the manifest names it, and it is missing",
-                    "条目 {path}:清单里有它,文件里却没有"
+                    "条目 {path}：清单里有它，文件里却没有"
                 ));
             }
         }
         if !self.in_order {
             found.push(said!(
                 "manifest.json: its entries are not in order of their paths, or one is there twice",
-                "manifest.json:条目没有按路径排序,或者有重复"
+                "manifest.json：条目没有按路径排序，或者有重复"
             ));
         }
         for entry in self.superfluous() {
@@ -280,7 +280,7 @@ impl<R: Read + Seek> Bundle<R> {
             let path = &file.path;
             found.push(said!(
                 "entry {path}: its hash in the manifest is no SHA-256 hash of 64 hexadecimal digits",
-                "条目 {path}:清单里的哈希不是 64 位十六进制的 SHA-256"
+                "条目 {path}：清单里的哈希不是 64 位十六进制的 SHA-256"
             ));
         }
         found

@@ -67,6 +67,11 @@ pub(super) const TEXTS: [(&str, &str, &str); 47] = [
     ),
     ("usage verify", "json", "每个文件输出一行 JSON"),
     (
+        "usage verify",
+        "page",
+        "写出核验网页，用浏览器从本地打开即可离线核验",
+    ),
+    (
         "usage receipt",
         ITSELF,
         "一次上机记录的单页凭证及其证明，供用户和开票使用",

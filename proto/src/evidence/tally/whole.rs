@@ -117,7 +117,7 @@ impl Tally {
                 let room = TALLY_BYTES_MAX >> 20;
                 said!(
                     "more sessions, days, maps and tokens than {room} MiB hold: check a shorter period",
-                    "上机记录、日期、点表和令牌超过 {room} MiB 所能容纳：请校验较短的时段"
+                    "上机记录、日期、设备点表和令牌超过 {room} MiB 所能容纳：请校验较短的时段"
                 )
             });
         }

@@ -157,7 +157,7 @@ fn checked(check: Check) -> Said {
     match check {
         Check::Bundle => said!(
             "a zip file within its bounds, and every entry is the one that the manifest names",
-            "压缩包没有超出限制,每个条目都与清单一致"
+            "压缩包没有超出限制，每个条目都与清单一致"
         ),
         Check::Signature => said!(
             "every checkpoint is signed by a trusted key of this gateway",
@@ -171,15 +171,15 @@ fn checked(check: Check) -> Said {
             "older heads are the beginning of the newest one",
             "较早的树头都是最新树头的前身"
         ),
-        Check::Tiles => said!("the tiles are those of the leaves", "瓦片与记录一致"),
+        Check::Tiles => said!("the tiles are those of the leaves", "树块与记录一致"),
         Check::Leaves => said!(
             "every leaf is well formed and at its place, and none is missing",
-            "每条记录的格式和位置都正确,没有缺失"
+            "每条记录的格式和位置都正确，没有缺失"
         ),
         Check::Period => said!("the leaves cover the period", "记录覆盖整个时段"),
         Check::Time => said!(
             "every machine's time adds up, and no clock runs backwards",
-            "每台设备的时间都对得上,时钟没有倒走"
+            "每台设备的时间都对得上，时钟没有倒走"
         ),
         Check::Sessions => said!("sessions follow their rules", "上机记录符合规则"),
         Check::Tokens => said!(
@@ -188,7 +188,7 @@ fn checked(check: Check) -> Said {
         ),
         Check::Maps => said!(
             "every map is there, and those of the period are approved",
-            "点表齐全,时段内使用的都已批准"
+            "设备点表齐全，时段内使用的都已批准"
         ),
         Check::Witness => said!(
             "a trusted witness has cosigned what lies in the period",

@@ -39,7 +39,7 @@ impl Growth {
             checks.fail(Check::Tree, || {
                 said!(
                     "proof/range.json: `left` has not as many subtrees as {first} leaves make up",
-                    "proof/range.json:`left` 的子树数目与 {first} 条记录不符"
+                    "proof/range.json：`left` 的子树数目与 {first} 条记录不符"
                 )
             });
         }
@@ -114,7 +114,7 @@ impl Growth {
                 Check::Tree,
                 || said!(
                     "the leaves up to {end} give the root {found}, and checkpoint/end commits to {root} over {size}: {error}",
-                    "到 {end} 为止的记录算出树根 {found},checkpoint/end 对 {size} 条记录承诺的是 {root}:{error}"
+                    "到第 {end} 条为止的记录算出树根 {found}，checkpoint/end 对 {size} 条记录承诺的是 {root}：{error}"
                 ),
             );
         }
@@ -145,7 +145,7 @@ impl Growth {
                 if let Err(error) = check_consistency(old, new, hashes, start.root, end.root) {
                     checks.fail(
                         Check::Consistency,
-                        || said!("checkpoint/start of {old} leaves is not the beginning of checkpoint/end of {new}: {error}", "checkpoint/start({old} 条记录)不是 checkpoint/end({new} 条记录)的前身:{error}"),
+                        || said!("checkpoint/start of {old} leaves is not the beginning of checkpoint/end of {new}: {error}", "checkpoint/start（{old} 条记录）不是 checkpoint/end（{new} 条记录）的前身：{error}"),
                     );
                 }
             }

@@ -150,7 +150,7 @@ fn missing(first: u64, end: u64, checks: &mut Checks) {
     checks.fail(Check::Leaves, || {
         said!(
             "leaves {first} to {last} are missing",
-            "缺少记录 {first} 到 {last}"
+            "缺少第 {first} 至 {last} 条记录"
         )
     });
 }
@@ -161,7 +161,7 @@ fn tell(part: &mut Part, checks: &mut Checks) -> bool {
     if let Some(fault) = part.entry.take() {
         let why = chain(&fault);
         checks.fail(Check::Bundle, || {
-            said!("entry {path}: {why}", "条目 {path}:{why}")
+            said!("entry {path}: {why}", "条目 {path}：{why}")
         });
     }
     if let Some(torn) = &part.torn {
@@ -209,7 +209,7 @@ fn expected<R: Read + Seek>(
             checks.fail(Check::Leaves, || {
                 said!(
                     "entry {path}: no part of these leaves begins there",
-                    "条目 {path}:没有分段从这里开始"
+                    "条目 {path}：没有分段从这里开始"
                 )
             });
         }
@@ -224,7 +224,7 @@ fn expected<R: Read + Seek>(
         checks.fail(Check::Bundle, || {
             said!(
                 "the leaves have {bytes} bytes, of {LEAVES_BYTES_MAX} at most",
-                "记录共 {bytes} 字节,上限 {LEAVES_BYTES_MAX}"
+                "记录共 {bytes} 字节，上限 {LEAVES_BYTES_MAX}"
             )
         });
         // Nobody reads so much.
@@ -282,11 +282,11 @@ fn open(job: &Job) -> Part {
             part.torn = Some(match line.len() > LEAF_BYTES_MAX {
                 true => said!(
                     "leaf {index} has more than {LEAF_BYTES_MAX} bytes",
-                    "记录 {index} 超过 {LEAF_BYTES_MAX} 字节"
+                    "第 {index} 条记录超过 {LEAF_BYTES_MAX} 字节"
                 ),
                 false => said!(
                     "leaf {index} is missing: its part breaks off",
-                    "缺少记录 {index}:分段在这里中断"
+                    "缺少第 {index} 条记录：分段在这里中断"
                 ),
             });
             break;
@@ -309,12 +309,12 @@ impl Part {
                 let says = leaf.head.index;
                 self.bad = Some(said!(
                     "leaf {index} says that it is leaf {says}: a leaf is missing, or their order was changed",
-                    "记录 {index} 自称是记录 {says}:有记录缺失,或者顺序被改动"
+                    "第 {index} 条记录自称是第 {says} 条：有记录缺失，或者顺序被改动"
                 ));
             }
             Err(error) => {
                 let why = chain(&error);
-                self.bad = Some(said!("leaf {index}: {why}", "记录 {index}:{why}"));
+                self.bad = Some(said!("leaf {index}: {why}", "第 {index} 条记录：{why}"));
             }
         }
     }
@@ -325,7 +325,7 @@ impl Part {
         if self.torn.is_none() && reader.read(&mut rest).is_ok_and(|count| count > 0) {
             self.torn = Some(said!(
                 "something follows leaf {}, the last of its part",
-                "记录 {} 是分段的最后一条,后面却还有内容",
+                "第 {} 条记录是分段的最后一条，后面却还有内容",
                 end.saturating_sub(1)
             ));
         }

@@ -113,7 +113,7 @@ impl<'a> Reading<'a> {
             let zh = violation.fault.zh_cn();
             checks.fail(Check::Time, || Said {
                 en: violation.to_string(),
-                zh: format!("记录 {index},设备 {machine}:{zh}"),
+                zh: format!("第 {index} 条记录，设备 {machine}：{zh}"),
             });
         }
         // Those that were not kept: there are more findings than are told.

@@ -92,7 +92,7 @@ impl Signers {
             checks.fail(Check::Signature, || {
                 said!(
                     "{entry} is of the ledger {found}, not of {wanted}",
-                    "{entry} 属于台账 {found},不是 {wanted}"
+                    "{entry} 属于机时台账 {found}，不是 {wanted}"
                 )
             });
         }
@@ -159,7 +159,7 @@ impl Signers {
                 Check::Signature,
                 || said!(
                     "signed by {key}, which the bundle itself names: no key is trusted for {origin}, so who signed is not known",
-                    "由证据包自带的密钥 {key} 签名:信任文件里没有 {origin} 的密钥,签名者身份不明"
+                    "由证据包自带的密钥 {key} 签名：信任文件里没有 {origin} 的密钥，签名者身份不明"
                 ),
             );
         } else {
@@ -167,7 +167,7 @@ impl Signers {
                 Check::Signature,
                 || said!(
                     "{count} checkpoints, {first} first, are signed by {key}, which the bundle itself names, and by no key that is trusted for {origin} at their time",
-                    "{count} 个签名存证点(第一个是 {first})由证据包自带的密钥 {key} 签名,信任文件里没有 {origin} 在当时有效的密钥"
+                    "{count} 个签名存证点（第一个是 {first}）由证据包自带的密钥 {key} 签名，信任文件里没有 {origin} 在当时有效的密钥"
                 ),
             );
         }
