@@ -60,11 +60,6 @@ pub(super) const TEXTS: [(&str, &str, &str); 47] = [
         "trust",
         "信任文件：网关、见证人、签发者的公钥及认可的点表",
     ),
-    (
-        "usage verify",
-        "page",
-        "写出网页版核验程序，用浏览器从本地打开；未给出证据文件时不核验",
-    ),
     ("usage verify", "json", "每个文件输出一行 JSON"),
     (
         "usage verify",
