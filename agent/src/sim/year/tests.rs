@@ -321,7 +321,8 @@ fn every_grade_and_every_trick_is_there() {
     let grades: BTreeSet<Grade> = sessions().map(|session| session.grade).collect();
     assert_eq!(grades.len(), 4, "{grades:?}");
     let whys: BTreeSet<Why> = sessions().flat_map(|session| session.why.clone()).collect();
-    assert_eq!(whys.len(), 8, "{whys:?}");
+    // All but a token that is not good: that fails a bundle.
+    assert_eq!(whys.len(), 7, "{whys:?}");
     let of = |machine: &str, booking: &Option<String>| {
         let mut sessions = machines[machine].sessions.iter();
         sessions.find(|session| session.booking == *booking)
