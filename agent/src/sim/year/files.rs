@@ -228,7 +228,7 @@ fn readme(year: &Year) -> String {
         let text = kind.text();
         let count = of.len();
         let machines: BTreeSet<&str> = of.iter().map(|one| one.machine.as_str()).collect();
-        let machines = Vec::from_iter(machines);
+        let machines: Vec<&str> = machines.into_iter().collect();
         let (en, zh) = (machines.join(", "), machines.join("、"));
         let (begin, end) = (date(first.from), date(last.to));
         wrong.0 += &format!("- {en}, {count} x, {begin} to {end}: {}\n", text.en);
