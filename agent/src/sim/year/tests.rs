@@ -1,3 +1,7 @@
+//! The sample year is sound, tells its tricks, and is the same for the same seed.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "the leaves that matter")]
+
 use super::{Trick, Year, YearSettings, make};
 use crate::evidence::Inquiry;
 use crate::evidence::copied::Copied;

@@ -46,6 +46,9 @@ enum Act {
     Minute,
 }
 
+/// Milliseconds of activity that the world has seen, by machine and class.
+pub(super) type ActiveMs = BTreeMap<Identifier, BTreeMap<Class, u64>>;
+
 /// The world.
 pub(super) struct World {
     machines: Vec<(Machine, Arc<MachineMap>, Watch)>,
@@ -306,10 +309,7 @@ impl World {
     }
 
     /// The agent stops for good. Gives the leaves, and the activity that the world has seen.
-    pub(super) fn end(
-        &mut self,
-        at: i64,
-    ) -> anyhow::Result<(u64, BTreeMap<Identifier, BTreeMap<Class, u64>>)> {
+    pub(super) fn end(&mut self, at: i64) -> anyhow::Result<(u64, ActiveMs)> {
         for place in 0..self.machines.len() {
             self.read(at, place, false)?;
         }
