@@ -224,9 +224,11 @@ const AFTER_EACH_LEAF: [Check; 7] = [
 /// The tokens' names, each with the digest in it.
 fn tokens<R: Read + Seek>(bundle: &Bundle<R>) -> Vec<(String, Entry)> {
     let entries = bundle.paths().filter_map(Entry::from_path);
-    let tokens = entries.filter_map(|entry| match &entry {
-        Entry::Token(digest) => Some((digest.clone(), entry)),
-        _ => None,
+    let tokens = entries.filter_map(|entry| {
+        if let Entry::Token(digest) = &entry {
+            return Some((digest.clone(), entry));
+        }
+        None
     });
     tokens.collect()
 }
