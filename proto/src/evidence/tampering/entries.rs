@@ -42,7 +42,7 @@ fn entries_that_nobody_needs() {
                 file.sha256 = "0".repeat(64);
             }
         }
-        bytes = zipped(&manifest, &files);
+        bytes = zipped(&serde_json::to_vec(&manifest).unwrap(), &files);
         let seen = verify_bytes(&bytes, Some(&parcel.honest.trust));
         refused(path, &seen, Check::Bundle, "it was changed");
         refused(path, &seen, Check::Leaves, "leaves/0000016384.jsonl");
@@ -64,15 +64,33 @@ fn unzipped(bytes: &[u8]) -> (Manifest, Files) {
 }
 
 /// A bundle of exactly this manifest.
-fn zipped(manifest: &Manifest, files: &Files) -> Vec<u8> {
+fn zipped(manifest: &[u8], files: &Files) -> Vec<u8> {
     use std::io::Write as _;
     let mut writer = ::zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = ::zip::write::SimpleFileOptions::default();
-    let manifest = serde_json::to_vec(manifest).unwrap();
-    let entries = files.iter().map(|(path, bytes)| (path.as_str(), bytes));
-    for (path, bytes) in entries.chain([("manifest.json", &manifest)]) {
+    let entries = files.iter().map(|(path, bytes)| (path.as_str(), &**bytes));
+    for (path, bytes) in entries.chain([("manifest.json", manifest)]) {
         writer.start_file(path, options).unwrap();
         writer.write_all(bytes).unwrap();
     }
     writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn times_of_the_manifest_are_written_one_way() {
+    let parcel = Parcel::new();
+    let good = zip(&parcel.manifest, &parcel.files).unwrap();
+    let (manifest, files) = unzipped(&good);
+    let text = serde_json::to_string(&manifest).unwrap();
+    let seen = |text: &str| {
+        let bytes = zipped(text.as_bytes(), &files);
+        verify_bytes(&bytes, Some(&parcel.honest.trust))
+    };
+    assert_eq!(seen(&text).verdict, Verdict::Verified);
+    for name in ["from", "to", "made"] {
+        let at = text.find(&format!("\"{name}\":\"2")).unwrap();
+        let changed = format!("{}{}", &text[..at], text[at..].replacen(".000Z", "Z", 1));
+        assert_ne!(text, changed);
+        refused(name, &seen(&changed), Check::Bundle, "a time is written");
+    }
 }

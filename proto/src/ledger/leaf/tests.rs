@@ -164,3 +164,36 @@ mod both_ways {
         }
     }
 }
+
+#[test]
+fn a_leaf_is_written_in_one_way_only() {
+    let good = r#"{"at":"2026-11-29T08:00:00.000Z","boot":"b","index":7,"mono_ms":1,"reason":"r","refers":3,"type":"correction","v":1,"by":"x"}"#;
+    let canonical = |text: &str| {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        crate::ledger::jcs::canonical(&value).unwrap()
+    };
+    assert!(Leaf::from_bytes(&canonical(good)).is_ok());
+    for (from, to) in [
+        ("08:00:00.000Z", "08:00:00Z"),
+        ("08:00:00.000Z", "08:00:00.000+00:00"),
+        ("08:00:00.000Z", "16:00:00.000+08:00"),
+        ("T08:00:00.000Z", "t08:00:00.000z"),
+        (r#""correction""#, "13"),
+        (r#""r""#, "\"\\u0001\""),
+    ] {
+        let changed = good.replacen(from, to, 1);
+        assert_ne!(changed, good, "{from}");
+        let is_fine = to.contains("0001");
+        assert_eq!(
+            Leaf::from_bytes(&canonical(&changed)).is_ok(),
+            is_fine,
+            "{to}"
+        );
+    }
+    // What has an escape is read another way: by the same rules.
+    let escaped = good.replacen(r#""r""#, "\"\\u0001\"", 1);
+    for (from, to) in [("00.000Z", "00Z"), (r#""correction""#, "13")] {
+        let changed = escaped.replacen(from, to, 1);
+        assert!(Leaf::from_bytes(&canonical(&changed)).is_err(), "{to}");
+    }
+}
