@@ -2,6 +2,14 @@
 //! made of it. `coverage.sh` looks further, by hand. `LINESIDE_FUZZ_SECONDS` and `LINESIDE_FUZZ_SEED` choose another
 //! run; what breaks a target is written below the temporary folder and named.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "what panics here is what is looked for"
+)]
+
 mod mutate;
 mod targets;
 
@@ -30,7 +38,7 @@ fn corpus(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
         .join(target.name);
-    let files = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    let files = fs::read_dir(&dir).expect("a corpus of the target's name");
     let mut files: Vec<_> = files
         .map(|file| {
             let path = file.unwrap().path();
@@ -48,15 +56,17 @@ fn run(target: &Target, bytes: &[u8], of: &str) {
     let begun = Instant::now();
     let ended = catch_unwind(AssertUnwindSafe(|| (target.run)(bytes)));
     let took = begun.elapsed();
-    if ended.is_err() || took > PATIENCE {
-        let path = std::env::temp_dir().join(format!("lineside-fuzz-{}-{of}", target.name));
+    let holds = ended.is_ok() && took <= PATIENCE;
+    let path = std::env::temp_dir().join(format!("lineside-fuzz-{}-{of}", target.name));
+    if !holds {
         fs::write(&path, bytes).unwrap();
-        panic!(
-            "{} after {took:?}: the input is {}",
-            target.name,
-            path.display()
-        );
     }
+    assert!(
+        holds,
+        "{} after {took:?}: the input is {}",
+        target.name,
+        path.display()
+    );
 }
 
 /// The most memory that this process ever had, in kilobytes.

@@ -1,6 +1,12 @@
 //! Bundles in which something was changed by chance: leaves before they were signed, entries before they were named
 //! by the manifest, and the file itself.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "places are drawn from what is there"
+)]
+
 use anyhow::Result;
 use lineside_proto::evidence::sample::{Files, Plan, Sample, zip};
 use lineside_proto::ledger::Leaf;
