@@ -220,13 +220,18 @@ impl Ledger {
         let mut leaves = Vec::with_capacity(entries.len());
         let known = state.clock.as_ref().filter(|(of, _)| of == boot);
         let mut mono_ms = known.map_or(0, |(_, mono_ms)| *mono_ms);
+        let mut newest = None;
         for (index, entry) in (first..).zip(entries) {
             // Machines' facts are established side by side, some milliseconds apart; a ledger's clock only advances.
+            // Both clocks move alike: what is read later takes the one for the other.
             mono_ms = mono_ms.max(entry.at.boot_ms);
+            let later_ms = i64::try_from(mono_ms - entry.at.boot_ms).unwrap_or(0);
+            let at = entry.at.wall.plus_millis(later_ms);
+            newest = Some(at);
             let head = LeafHead {
                 v: 1,
                 index,
-                at: entry.at.wall,
+                at,
                 boot: boot.to_owned(),
                 mono_ms,
             };
@@ -234,8 +239,8 @@ impl Ledger {
             leaves.push(Leaf { head, body }.to_bytes()?);
         }
         state.log.append(leaves)?;
-        if let Some(entry) = entries.last() {
-            state.newest = Some(entry.at.wall);
+        if newest.is_some() {
+            state.newest = newest;
             state.clock = Some((boot.to_owned(), mono_ms));
         }
         let end = state.log.size();

@@ -140,6 +140,35 @@ fn what_was_appended_is_there_after_any_restart_and_verifies_from_the_files_alon
 }
 
 #[test]
+fn both_clocks_of_its_leaves_only_advance() {
+    let place = Place::new();
+    let ledger = place.open();
+    let begin_ms = 1_795_420_800_000;
+    let stamped = |boot_ms: u64| {
+        let mut facts = facts(0, 1);
+        facts[0].at = Stamp {
+            boot_ms,
+            wall: Time::from_millis(begin_ms + boot_ms as i64),
+        };
+        facts.remove(0)
+    };
+    ledger
+        .append("boot", &[stamped(100), stamped(90), stamped(110)])
+        .unwrap();
+    ledger.append("boot", &[stamped(105)]).unwrap();
+    ledger.append("next", &[stamped(7)]).unwrap();
+    let heads = leaves(&ledger)
+        .iter()
+        .map(|bytes| Leaf::from_bytes(bytes).unwrap().head)
+        .map(|head| (head.mono_ms, head.at.as_millis() - begin_ms))
+        .collect::<Vec<_>>();
+    assert_eq!(
+        heads,
+        [(100, 100), (100, 100), (110, 110), (110, 110), (7, 7)]
+    );
+}
+
+#[test]
 fn a_head_is_signed_once() {
     let place = Place::new();
     let ledger = place.open();

@@ -220,6 +220,17 @@ impl<R: Read + Seek> Bundle<R> {
         Ok(Sealed { file, packed })
     }
 
+    /// Entries that are there, and which the manifest's numbers leave no place for.
+    fn superfluous(&self) -> impl Iterator<Item = Entry> {
+        let (old, new) = (self.manifest.start_size, self.manifest.size);
+        let never = [
+            (old == 0, Entry::Start),
+            (old == 0 || old == new, Entry::Consistency),
+        ];
+        let never = never.into_iter().filter(|(is_so, _)| *is_so);
+        never.filter_map(|(_, entry)| self.has(&entry.to_string()).then_some(entry))
+    }
+
     /// What is wrong with its names, without opening an entry: those that bundles don't have, and those that the
     /// manifest has and the file not, or the other way round.
     pub fn names(&self) -> Vec<Said> {
@@ -257,6 +268,12 @@ impl<R: Read + Seek> Bundle<R> {
             found.push(said!(
                 "manifest.json: its entries are not in order of their paths, or one is there twice",
                 "manifest.json:条目没有按路径排序,或者有重复"
+            ));
+        }
+        for entry in self.superfluous() {
+            found.push(said!(
+                "entry {entry}: a bundle of this manifest has none",
+                "条目 {entry}：清单所述的证据包不含此条目"
             ));
         }
         for file in self.files.values().filter(|file| !is_digest(&file.sha256)) {

@@ -74,11 +74,10 @@ impl Account {
     ) -> (i64, Time) {
         let (now, boot) = (context.now, &context.origin.boot);
         let join_ms = now.millis();
+        // Before its spans are cut: another boot's wall clock knows nothing of that moment.
+        let usage = &self.running.usage;
+        let (end_ms, end) = (usage.frontier_ms(), usage.frontier());
         self.write_remembered(context, out);
-        let (end_ms, end) = (
-            self.running.usage.frontier_ms(),
-            self.running.usage.frontier(),
-        );
         let is_one_boot = self.running.boot == *boot && end_ms <= join_ms;
         let shift_ms = shift_ms(end_ms, end, join_ms, now.wall, is_one_boot);
         let is_timeless = context.clock == ClockStatus::U || self.running.clock == ClockStatus::U;

@@ -303,3 +303,35 @@ fn a_session_goes_on_after_a_change_of_the_map_and_ends_once() {
         .collect();
     assert_eq!(gaps, [(GapReason::Map, Some(2 * 60_000))]);
 }
+
+#[test]
+fn a_gap_across_boots_begins_where_the_other_boot_ended() {
+    let mut scene = Scene::new(CheckInMode::Implied);
+    scene.until(20, Idle);
+    let mut resume = scene
+        .recorder
+        .leave(Slot(1), &mut Commit::default())
+        .unwrap();
+    let mut memory = *resume.memory.take().unwrap();
+    // That boot had lasted a week longer than this one has.
+    let mut running = serde_json::to_value(&memory.running).unwrap();
+    running["boot"] = "before".into();
+    for moment in ["from_ms", "to_ms", "hour_ms"] {
+        let moment = &mut running["usage"]["open"][moment];
+        *moment = (moment.as_i64().unwrap() + 7 * 86_400_000).into();
+    }
+    memory.running = serde_json::from_value(running).unwrap();
+    resume.memory = Some(Box::new(memory));
+    scene.minute = 22;
+    scene.join(resume);
+    scene.until(23, Idle);
+    let gaps: Vec<_> = scene
+        .leaves
+        .iter()
+        .filter_map(|entry| match &entry.body {
+            LeafBody::Gap(said) => Some((said.from, said.to, said.ms)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(gaps, [(at(20).wall, at(22).wall, Some(2 * 60_000))]);
+}

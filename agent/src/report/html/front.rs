@@ -138,7 +138,7 @@ fn facts(report: &Report, language: Language) -> Markup {
                 @for list in &report.lists {
                     tr {
                         th { (list_name(list.kind, language)) }
-                        td { (list.file) " · " (unused(list, language)) div.soft { "SHA-256 " code { (list.sha256) } } }
+                        td { (list.file) (unused(list, language)) div.soft { "SHA-256 " code { (list.sha256) } } }
                     }
                 }
                 tr {
@@ -164,8 +164,11 @@ fn covers(report: &Report, gateways: usize, language: Language) -> String {
     }
 }
 
-/// Which lines of a list were of no use.
+/// How long a list is, and which lines of it were of no use. A trust file is no list.
 fn unused(list: &ListUsed, language: Language) -> String {
+    if list.kind == ListKind::Trust {
+        return String::new();
+    }
     let lines: Vec<String> = list
         .unused_lines
         .iter()
@@ -179,10 +182,12 @@ fn unused(list: &ListUsed, language: Language) -> String {
     };
     let (lines, rows) = (lines.join(", "), list.rows);
     match (language, lines.is_empty()) {
-        (Language::En, true) => format!("rows: {rows}"),
-        (Language::ZhCn, true) => format!("{rows} 行"),
-        (Language::En, false) => format!("rows: {rows}; lines that fit no machine: {lines}{more}"),
-        (Language::ZhCn, false) => format!("{rows} 行；未对应任何设备的行：{lines}{more}"),
+        (Language::En, true) => format!(" · rows: {rows}"),
+        (Language::ZhCn, true) => format!(" · {rows} 行"),
+        (Language::En, false) => {
+            format!(" · rows: {rows}; lines that fit no machine: {lines}{more}")
+        }
+        (Language::ZhCn, false) => format!(" · {rows} 行；未对应任何设备的行：{lines}{more}"),
     }
 }
 

@@ -4,6 +4,7 @@ use lineside_proto::Time;
 use lineside_proto::booking::IssuerSecret;
 use lineside_proto::ledger::note::{KeyKind, SignerKey};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
@@ -159,20 +160,23 @@ fn trust(config: &Config, keys: &Keys) -> anyhow::Result<String> {
 /// The byte order mark by which spreadsheets know UTF-8.
 const BOM: &str = "\u{feff}";
 
+/// A unified social credit code that is nobody's; its check digit is right.
+const CREDIT_CODE: &str = "91442000MA0000000T";
+
 fn assets(world: &World, year: &Year) -> String {
     let mut text = format!(
-        "{BOM}machine,number,name,unit,credit_code,original_value,quota,start_date,tags,line\r\n"
+        "{BOM}machine,number,name,unit,credit-code,original-value,category,start-date,tags,line\r\n"
     );
     let start = date(year.from);
     for (place, (machine, _)) in (1..).zip(world.scripts()) {
         let (name, value, category, tag) = match machine.kind {
             Kind::Extruder => ("双螺杆挤出机", 1_680_000, "general", "polymer"),
-            Kind::Furnace => ("烧结炉", 2_350_000, "special", "ceramics"),
+            Kind::Furnace => ("烧结炉", 2_350_000, "general", "ceramics"),
             Kind::Press => ("液压成型机", 960_000, "special", "moulding"),
         };
         let machine = &machine.name;
         text += &format!(
-            "{machine},ZS-{place:03},{name},样例中试平台,91442000MA00000000,{value}.00,{category},{start},{tag},line-1\r\n"
+            "{machine},ZS-{place:03},{name},样例中试平台,{CREDIT_CODE},{value}.00,{category},{start},{tag},line-1\r\n"
         );
     }
     text
@@ -180,7 +184,7 @@ fn assets(world: &World, year: &Year) -> String {
 
 /// The bookings of machines whose portal signs nothing.
 fn bookings(world: &World) -> String {
-    let mut text = format!("{BOM}machine,booking,start,end,class,org,org_kind\r\n");
+    let mut text = format!("{BOM}machine,booking,organisation,start,end\r\n");
     for (machine, script) in world.scripts() {
         if machine.kind == Kind::Press {
             text += &booked(machine, script);
@@ -196,11 +200,8 @@ fn booked(machine: &Machine, script: &Script) -> String {
             Time::from_millis(booked.start),
             Time::from_millis(booked.end),
         );
-        let (name, id, class, org) = (&machine.name, &booked.id, booked.class, booked.org);
-        text += &format!(
-            "{name},{id},{start},{end},{class},{},{}\r\n",
-            org.id, org.kind
-        );
+        let (name, id, org) = (&machine.name, &booked.id, booked.org.id);
+        text += &format!("{name},{id},{org},{start},{end}\r\n");
     }
     text
 }
@@ -216,7 +217,7 @@ fn readme(year: &Year) -> String {
     let steps = format!(
         "lineside usage pull --state state --from {from} --to {to} -o sample.zip\n\
          lineside-verify --trust trust.toml sample.zip\n\
-         lineside usage report --trust trust.toml --assets assets.csv --bookings bookings.csv -o report.html sample.zip\n"
+         lineside usage report --trust trust.toml --assets assets.csv --bookings bookings.csv --format html -o report.html sample.zip\n"
     );
     let mut wrong = (String::new(), String::new());
     for kind in Trick::ALL {
@@ -225,10 +226,13 @@ fn readme(year: &Year) -> String {
             continue;
         };
         let text = kind.text();
-        let (count, machine) = (of.len(), &first.machine);
+        let count = of.len();
+        let machines: BTreeSet<&str> = of.iter().map(|one| one.machine.as_str()).collect();
+        let machines: Vec<&str> = machines.into_iter().collect();
+        let (en, zh) = (machines.join(", "), machines.join("、"));
         let (begin, end) = (date(first.from), date(last.to));
-        wrong.0 += &format!("- {machine}, {count} x, {begin} to {end}: {}\n", text.en);
-        wrong.1 += &format!("- {machine}，{count} 次，{begin} 至 {end}：{}\n", text.zh);
+        wrong.0 += &format!("- {en}, {count} x, {begin} to {end}: {}\n", text.en);
+        wrong.1 += &format!("- {zh}，{count} 次，{begin} 至 {end}：{}\n", text.zh);
     }
     format!(
         "A sample year: what an agent leaves behind, made up by `lineside sim year`.\n\

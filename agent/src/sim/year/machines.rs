@@ -93,6 +93,15 @@ impl Machine {
         all.get(place).copied().unwrap_or(0)
     }
 
+    /// How much it is asked for, in percent of the extruder.
+    pub(super) fn demand(&self) -> u32 {
+        match self.kind {
+            Kind::Extruder => 100,
+            Kind::Furnace => 90,
+            Kind::Press => 65,
+        }
+    }
+
     /// Its state at night and on days of rest.
     pub(super) fn night(&self) -> State {
         match self.kind {

@@ -124,8 +124,8 @@ impl Planner<'_> {
             } else {
                 let is_forced = place == 0 && self.is_unplugged(day);
                 let is_open = place == 0 || day.kind == Kind::Work;
-                let asked = if place == 2 { 45 } else { 85 };
-                if is_forced || is_open && self.writer.rng.u8(..100) < asked {
+                let asked = self.writer.machine.demand() * if place == 2 { 45 } else { 85 } / 100;
+                if is_forced || is_open && self.writer.rng.u32(..100) < asked {
                     self.slot(day, start, end, is_forced);
                 }
             }
@@ -136,6 +136,7 @@ impl Planner<'_> {
     fn slot(&mut self, day: &Day, start: i64, end: i64, is_unplugged: bool) {
         let rng = &mut self.writer.rng;
         let class = match rng.u8(..100) {
+            _ if is_unplugged => Class::Ext,
             0..46 => Class::Ext,
             46..88 => Class::Own,
             88..96 => Class::Aff,
@@ -156,12 +157,16 @@ impl Planner<'_> {
         };
         let (is_portal, is_late) = (rng.u8(..5) == 0, rng.u8(..40) == 0);
         let course = if is_unplugged { Course::Usual } else { course };
+        let is_signed = self.writer.machine.kind != machines::Kind::Press;
+        if !is_signed && matches!(class, Class::Own | Class::Trn) {
+            // Where no portal signs, their own people say at the machine who they are.
+            return self.entered(start, end, class);
+        }
         self.writer.book(start, end, class, org);
         if is_unplugged {
             self.plant(Trick::Unplugged, start, end);
         }
         // Whose portal signs nothing has its use counted as nobody's.
-        let is_signed = self.writer.machine.kind != machines::Kind::Press;
         let class = if is_signed { class } else { Class::Unb };
         let check_in = self.writer.near(start - 28 * MINUTE_MS, 6);
         if let Some(booked) = self.writer.script.booked.last_mut() {

@@ -214,7 +214,7 @@ impl Writer<'_> {
         at += self.rng.i64(6 * MINUTE_MS..18 * MINUTE_MS);
         loop {
             self.put(at, State::Run, Some(class));
-            at += self.rng.i64(15 * MINUTE_MS..80 * MINUTE_MS);
+            at += self.rng.i64(40 * MINUTE_MS..150 * MINUTE_MS);
             // What is left is part of this run.
             if until - at < 12 * MINUTE_MS {
                 break;

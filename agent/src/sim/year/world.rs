@@ -55,6 +55,8 @@ pub(super) struct World {
     witness: Witness,
     /// Acts that are known beforehand, the last first.
     coming: Vec<(i64, Act)>,
+    /// Up to when the gateway has been told that time passed.
+    ticked: i64,
 }
 
 impl World {
@@ -87,6 +89,7 @@ impl World {
             portal,
             witness: Witness::new(keys, &config.gateway.ledger.origin)?,
             coming: Vec::new(),
+            ticked: i64::MIN,
         })
     }
 
@@ -185,9 +188,10 @@ impl World {
     }
 
     fn act(&mut self, at: i64, act: Act) -> anyhow::Result<()> {
-        if self.gateway.is_running() {
+        if self.gateway.is_running() && self.ticked < at {
             // What was due before is decided before: leaves follow one another in time.
             self.gateway.tick(at)?;
+            self.ticked = at;
         }
         match act {
             Act::Due => Ok(()),

@@ -30,7 +30,7 @@ pub(super) struct Checks {
     language: Language,
     found: BTreeMap<Check, Findings>,
     skipped: BTreeSet<Check>,
-    /// Whether trusted keys signed every note.
+    /// Whether a trusted key signed the newest head.
     pub(super) is_trusted: bool,
     /// When a trusted witness cosigned the newest head.
     pub(super) cosigned: Option<Time>,
@@ -99,6 +99,19 @@ impl Checks {
     ) -> Option<Vec<u8>> {
         let is_there = bundle.has(&entry.to_string());
         is_there.then(|| self.entry(bundle, entry)).flatten()
+    }
+
+    /// Reads an entry through of which nothing else is asked; what is wrong with it fails `bundle`.
+    pub(super) fn digest<R: Read + Seek>(&mut self, bundle: &mut Bundle<R>, entry: &Entry) {
+        let path = entry.to_string();
+        let sealed = bundle.sealed(&path).map_err(|error| chain(&error));
+        let opened = sealed.and_then(|sealed| {
+            let opened = sealed.digest();
+            opened.map_err(|fault| format!("{path}: {}", chain(&fault)))
+        });
+        if let Err(why) = opened {
+            self.fail(Check::Bundle, || said!("entry {why}", "条目 {why}"));
+        }
     }
 
     /// What there is to say in the end.

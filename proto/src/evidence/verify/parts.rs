@@ -53,12 +53,16 @@ pub(super) fn read<R: Read + Seek>(
     checks: &mut Checks,
     mut take: impl FnMut(Part, &mut Checks),
 ) -> bool {
-    let Some(parts) = expected(bundle, manifest, checks) else {
-        return false;
+    let Expected { parts, others } = match expected(bundle, manifest, checks) {
+        Ok(expected) => expected,
+        Err(others) => {
+            through(bundle, others, checks);
+            return false;
+        }
     };
     let count = thread::available_parallelism().map_or(1, usize::from);
     let count = count.min(THREADS_MAX).min(parts.len().max(1));
-    thread::scope(|scope| {
+    let (is_whole, rest) = thread::scope(|scope| {
         let workers: Vec<Worker> = (0..count)
             .map(|_| {
                 let (jobs, todo) = sync_channel::<Job>(1);
@@ -97,21 +101,35 @@ pub(super) fn read<R: Read + Seek>(
                 take(part, checks);
             }
             if taken == sent {
-                return is_whole;
+                return (is_whole, pending);
             }
             let part = workers
                 .get(taken % count)
                 .map(|worker| worker.results.recv());
             taken += 1;
             let Some(Ok(mut part)) = part else {
-                return false;
+                return (false, pending);
             };
             // Leaves behind one that is missing have no place.
             let was_whole = is_whole;
             is_whole &= tell(&mut part, checks);
             ready = Some(part).filter(|part| was_whole && part.torn.is_none());
         }
-    })
+    });
+    let rest = rest.map(|(first, _)| first);
+    through(bundle, others.into_iter().chain(rest), checks);
+    is_whole
+}
+
+/// Compares parts whose leaves have no place with the manifest, and nothing else.
+fn through<R: Read + Seek>(
+    bundle: &mut Bundle<R>,
+    parts: impl IntoIterator<Item = u64>,
+    checks: &mut Checks,
+) {
+    for first in parts {
+        checks.digest(bundle, &Entry::Leaves(first));
+    }
 }
 
 struct Worker {
@@ -152,12 +170,20 @@ fn tell(part: &mut Part, checks: &mut Checks) -> bool {
     part.torn.is_none()
 }
 
-/// The parts that must be there, each from and to which leaf.
+/// The parts of a bundle.
+struct Expected {
+    /// Those that must be there, each from and to which leaf.
+    parts: Vec<(u64, u64)>,
+    /// Others that are there, by their first leaf.
+    others: Vec<u64>,
+}
+
+/// The parts that must be there; all that are, where one is missing.
 fn expected<R: Read + Seek>(
     bundle: &Bundle<R>,
     manifest: &Manifest,
     checks: &mut Checks,
-) -> Option<Vec<(u64, u64)>> {
+) -> Result<Expected, Vec<u64>> {
     let mut parts = Vec::new();
     let mut first = manifest.first;
     while first < manifest.end {
@@ -168,15 +194,18 @@ fn expected<R: Read + Seek>(
     }
     let mut bytes: u64 = 0;
     let mut is_whole = true;
+    let (mut all, mut others) = (Vec::new(), Vec::new());
     for path in bundle.paths() {
         let Some(Entry::Leaves(at)) = Entry::from_path(path) else {
             continue;
         };
+        all.push(at);
         bytes = bytes.saturating_add(bundle.file(path).map_or(0, |file| file.bytes));
         if parts
             .binary_search_by_key(&at, |(first, _)| *first)
             .is_err()
         {
+            others.push(at);
             checks.fail(Check::Leaves, || {
                 said!(
                     "entry {path}: no part of these leaves begins there",
@@ -198,9 +227,13 @@ fn expected<R: Read + Seek>(
                 "叶共 {bytes} 字节,上限 {LEAVES_BYTES_MAX}"
             )
         });
-        is_whole = false;
+        // Nobody reads so much.
+        return Err(Vec::new());
     }
-    is_whole.then_some(parts)
+    match is_whole {
+        true => Ok(Expected { parts, others }),
+        false => Err(all),
+    }
 }
 
 /// Counts and hashes what is read through it.

@@ -1,5 +1,7 @@
 //! What a machine's numbers say of its use: energy, hour counter, use without booking, short sessions, untrusted clock.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Case, bare, hours, percent, whole};
 use crate::Class;
 use crate::evidence::Why;
@@ -25,7 +27,7 @@ fn energy(told: &Told<'_>, thresholds: &Thresholds) -> Vec<Anomaly> {
     /// Days below which no median says anything.
     const DAYS_MIN: usize = 5;
     let least = u64::from(thresholds.energy_minutes) * 60_000;
-    let mut days: std::collections::BTreeMap<&str, EnergyDay> = std::collections::BTreeMap::new();
+    let mut days: BTreeMap<&str, EnergyDay> = BTreeMap::new();
     for (name, day) in told.observed.iter().flat_map(|seen| &seen.energy) {
         let known = days.entry(name).and_modify(|known| {
             known.mwh = known.mwh.saturating_add(day.mwh);
@@ -62,7 +64,9 @@ fn energy(told: &Told<'_>, thresholds: &Thresholds) -> Vec<Anomaly> {
             format!("{name} 每运行小时 {rate} Wh；该设备各日中位数为 {median} Wh"),
         );
         let anomaly = Anomaly {
-            leaves: vec![day.leaves.0, day.leaves.1],
+            leaves: BTreeSet::from([day.leaves.0, day.leaves.1])
+                .into_iter()
+                .collect(),
             from: shanghai::date(name).and_then(shanghai::begin),
             ..bare(AnomalyKind::Energy, told.site, text)
         };
@@ -148,41 +152,46 @@ fn names<'a>(sessions: impl Iterator<Item = &'a SessionReport>) -> Vec<String> {
     names.take(EVIDENCE_MAX).collect()
 }
 
-/// Many sessions of hardly any length: hours are split to look like many users.
-fn short(told: &Told<'_>, report: &MachineReport, thresholds: &Thresholds) -> Option<Anomaly> {
+/// Many sessions of hardly any length in a month: hours are split to look like many users. A month, so that the rest of a
+/// year does not hide them.
+fn short(told: &Told<'_>, report: &MachineReport, thresholds: &Thresholds) -> Vec<Anomaly> {
     let limit = u64::from(thresholds.short_minutes) * 60_000;
-    let length = |session: &SessionReport| {
-        let all = session.totals.ms.values();
-        all.fold(0_u64, |sum, ms| sum.saturating_add(*ms))
-    };
-    let ended =
-        |session: &&SessionReport| session.totals.from.is_some() && session.totals.to.is_some();
-    let ended: Vec<_> = report.sessions.iter().filter(ended).collect();
-    let short: Vec<_> = ended
-        .iter()
-        .filter(|session| length(session) < limit)
-        .collect();
-    let (count, all) = (wide(short.len()), wide(ended.len()));
-    let is_many = count >= u64::from(thresholds.short_count)
-        && percent(count, all) >= u64::from(thresholds.short_percent);
-    if !is_many {
-        return None;
+    let mut months: BTreeMap<String, (u64, Vec<&SessionReport>)> = BTreeMap::new();
+    for session in &report.sessions {
+        let Some(from) = session.totals.from.filter(|_| session.totals.to.is_some()) else {
+            continue;
+        };
+        let month = shanghai::day(from).chars().take("2026-11".len()).collect();
+        let (all, short) = months.entry(month).or_default();
+        *all += 1;
+        let length = session.totals.ms.values();
+        if length.fold(0_u64, |sum, ms| sum.saturating_add(*ms)) < limit {
+            short.push(session);
+        }
     }
+    let many = months.into_iter().filter(|(_, (all, short))| {
+        let count = wide(short.len());
+        count >= u64::from(thresholds.short_count)
+            && percent(count, *all) >= u64::from(thresholds.short_percent)
+    });
     let minutes = thresholds.short_minutes;
-    let text = Said::new(
-        format!("{count} of {all} sessions last less than {minutes} min"),
-        format!("{all} 次上机中有 {count} 次不足 {minutes} 分钟"),
-    );
-    let anomaly = Anomaly {
-        sessions: names(short.into_iter().copied()),
-        ..bare(AnomalyKind::ShortSessions, told.site, text)
-    };
-    Some(
+    let found = many.map(|(month, (all, short))| {
+        let count = wide(short.len());
+        let text = Said::new(
+            format!("{count} of {all} sessions in {month} last less than {minutes} min"),
+            format!("{month} 共 {all} 次上机，其中 {count} 次不足 {minutes} 分钟"),
+        );
+        let anomaly = Anomaly {
+            from: shanghai::date(&format!("{month}-01")).and_then(shanghai::begin),
+            sessions: names(short.into_iter()),
+            ..bare(AnomalyKind::ShortSessions, told.site, text)
+        };
         anomaly
             .at(told)
             .with("short", whole(count))
-            .with("sessions", whole(all)),
-    )
+            .with("sessions", whole(all))
+    });
+    found.collect()
 }
 
 fn wide(count: usize) -> u64 {
