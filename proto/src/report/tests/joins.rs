@@ -4,7 +4,7 @@ use super::build::{
     assets, at, bookings, brought, bundle, bundle_of, idle, made, national, session,
 };
 use crate::Class;
-use crate::evidence::{CheckResult, Grade, Status, Verdict};
+use crate::evidence::{CheckResult, Grade, Status, Verdict, Why};
 use crate::report::{AnomalyKind, HOUR_MS, ListFile, ListKind, ReportError, Rules, Span, report};
 
 #[test]
@@ -20,6 +20,7 @@ fn adjoining_periods_of_a_machine_are_one() {
     ended.from = None;
     ended.open = None;
     ended.to = Some(at(105));
+    ended.why = vec![Why::Clock];
     second.sessions = vec![ended, session("later", Class::Own, Grade::B, 110, 1)];
     second.active_ms = 6 * HOUR_MS;
     let report = made(
