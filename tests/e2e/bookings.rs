@@ -202,7 +202,7 @@ fn kept_back(stand: &mut Stand) -> Result<()> {
     let messages = stand.archive.messages()?;
     let mut of_machine = messages.iter().filter(|message| message.topic == topic);
     ensure!(of_machine.clone().count() > 0, "no telemetry at all");
-    let leaked = of_machine.find(|message| message.payload.contains("4242"));
+    let leaked = of_machine.find(|message| message.payload.contains("\"recipe\":4242"));
     ensure!(leaked.is_none(), "{leaked:?}");
     Ok(())
 }
