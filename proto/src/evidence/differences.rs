@@ -1,6 +1,6 @@
 //! Where two totals differ, value by value.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::say::said;
 use super::{Findings, Totals};
@@ -57,10 +57,17 @@ fn compare(path: &str, said: &Value, made: &Value, found: &mut Findings) {
                 }
             }
         }
-        // However a number is written: 1.0 is 1.
-        (Value::Number(said), Value::Number(made)) if said.as_f64() == made.as_f64() => {}
+        (Value::Number(said), Value::Number(made)) if is_same(said, made) => {}
         _ if said == made => {}
         _ => tell(path, said, made, found),
+    }
+}
+
+/// However a number is written: 1.0 is 1. Large integers are no fractions.
+fn is_same(said: &Number, made: &Number) -> bool {
+    match (said.as_u64(), made.as_u64()) {
+        (Some(said), Some(made)) => said == made,
+        _ => said.as_f64() == made.as_f64(),
     }
 }
 
