@@ -24,7 +24,11 @@ pub(crate) fn leaf(bytes: &[u8]) {
         (bytes.len() <= LEAF_BYTES_MAX && is_canonical && leaf.head.v == 1).then_some(leaf)
     };
     let shown = String::from_utf8_lossy(bytes);
-    assert_eq!(read.as_ref().ok(), slow().as_ref(), "{shown}");
+    match (&read, slow()) {
+        // Refused though serde would take it: a type as a number, or a time in another form than the one.
+        (Err(_), Some(leaf)) => assert_ne!(leaf.to_bytes().ok().as_deref(), Some(bytes), "{shown}"),
+        (read, slow) => assert_eq!(read.as_ref().ok(), slow.as_ref(), "{shown}"),
+    }
     if let Ok(leaf) = read {
         let written = leaf.to_bytes().expect("what was read can be written");
         let again = Leaf::from_bytes(&written).expect("what was written can be read");
