@@ -270,13 +270,16 @@ fn dependencies_point_one_way() -> Result<()> {
         .into_iter()
         .map(Source::shipped)
     {
-        // The verifier's program opens files, and parts of a bundle are read by several threads.
-        let edge = match source.path.as_str() {
-            "proto/src/evidence/command.rs" => "std::fs",
-            "proto/src/evidence/verify/parts.rs" => "std::thread",
-            _ => "",
+        // The verifier's program opens files, parts of a bundle are read by several threads, and tests keep what
+        // they tampered with.
+        let edge: &[&str] = match source.path.as_str() {
+            "proto/src/evidence/command.rs" => &["std::fs"],
+            "proto/src/evidence/verify/parts.rs" => &["std::thread"],
+            "proto/src/evidence/tampering.rs" => &["std::fs", "std::thread"],
+            _ => &[],
         };
-        let words: Vec<&str> = outside.into_iter().filter(|word| *word != edge).collect();
+        let words = outside.into_iter().filter(|word| !edge.contains(word));
+        let words: Vec<&str> = words.collect();
         found.extend(source.found(&words));
     }
     nothing(found, "points the wrong way")

@@ -176,7 +176,7 @@ fn appending(ledger: &Ledger, ended: &AtomicBool, most: u32) -> Result<String> {
         let began = Instant::now();
         append(ledger, 1)?;
         times.push(began.elapsed());
-        thread::sleep(Duration::from_millis(50));
+        thread::park_timeout(Duration::from_millis(50));
     }
     times.sort_unstable();
     let at = |part: usize| times.get(times.len() * part / 100).or(times.last());
