@@ -120,6 +120,30 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+/// Reads a time that is written exactly as times are written here: what is signed can be written in one way only.
+pub(crate) fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
+    let text = Cow::<'de, str>::deserialize(deserializer)?;
+    exactly(&text).ok_or_else(|| de::Error::custom(NOT_EXACT))
+}
+
+/// The same of a time that may be null.
+pub(crate) fn exact_if<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Time>, D::Error> {
+    let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
+    let time = text.map(|text| exactly(&text).ok_or_else(|| de::Error::custom(NOT_EXACT)));
+    time.transpose()
+}
+
+const NOT_EXACT: &str = "a time is written 2026-11-29T08:00:00.000Z";
+
+fn exactly(text: &str) -> Option<Time> {
+    written(text).or_else(|| {
+        let time = text.parse::<Time>().ok()?;
+        (time.to_string() == text).then_some(time)
+    })
+}
+
 impl JsonSchema for Time {
     fn schema_name() -> Cow<'static, str> {
         "Time".into()
@@ -136,7 +160,7 @@ impl JsonSchema for Time {
 
 #[cfg(test)]
 mod tests {
-    use super::{Time, written};
+    use super::{Time, exactly, written};
     use jiff::Timestamp;
     use proptest::prelude::*;
 
@@ -156,6 +180,31 @@ mod tests {
                 let other = text.parse::<Timestamp>().unwrap();
                 prop_assert_eq!(time.as_millis(), other.as_millisecond(), "{}", text);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_signed_is_written_in_one_way() {
+        for text in [
+            "2026-11-29T08:00:00.000Z",
+            "0001-01-01T00:00:00.000Z",
+            "9999-12-30T22:00:00.000Z",
+        ] {
+            let time = exactly(text).map(|time| time.to_string());
+            assert_eq!(time.as_deref(), Some(text));
+        }
+        for text in [
+            "2026-11-29T08:00:00Z",
+            "2026-11-29T08:00:00.0000Z",
+            "2026-11-29T08:00:00.000+00:00",
+            "2026-11-29T16:00:00.000+08:00",
+            "2026-11-29t08:00:00.000z",
+            "2026-11-29 08:00:00.000Z",
+            "9999-12-31T23:00:00.000Z",
+            "0000-12-31T23:00:00.000Z",
+            "",
+        ] {
+            assert_eq!(exactly(text), None, "{text}");
         }
     }
 

@@ -2,9 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use lineside_proto::evidence::Trust;
+use lineside_proto::evidence::sample::Sample;
+use lineside_tests::subscriber::root;
 use serde_json::{Value, json};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::desk::{gist, hand_in, open, ours};
 use crate::golden;
@@ -115,6 +118,48 @@ fn golden_bundles_are_judged_alike_in_both_languages() -> Result<()> {
     let trust = fs::read_to_string(golden("trust.toml"))?;
     compare("en-US", &named, Some(&trust))?;
     compare("zh-CN", &named, None)
+}
+
+/// The bundles of the tampering tests: those tests keep them where they are told to. `LINESIDE_TAMPERED` names a folder
+/// in which that was done already.
+fn tampered(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let kept = std::env::var_os("LINESIDE_TAMPERED").map(PathBuf::from);
+    let folder = kept.clone().unwrap_or_else(|| folder.to_owned());
+    if kept.is_none() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let done = Command::new(cargo)
+            .args([
+                "test",
+                "--locked",
+                "--quiet",
+                "-p",
+                "lineside-proto",
+                "--lib",
+                "evidence::tampering",
+            ])
+            .current_dir(root())
+            .env("LINESIDE_TAMPERED", &folder)
+            .output()
+            .context("cargo")?;
+        let said = String::from_utf8_lossy(&done.stdout);
+        ensure!(done.status.success(), "the tampering tests failed: {said}");
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&folder)? {
+        let path = entry?.path();
+        found.push((path.display().to_string(), path));
+    }
+    found.sort();
+    ensure!(found.len() > 200, "{} tampered bundles", found.len());
+    Ok(found)
+}
+
+#[test]
+fn tampered_bundles_are_judged_alike() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let named = tampered(folder.path())?;
+    let trust = Sample::new().trust();
+    compare("en-US", &named, Some(&trust))
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 
 use lineside_proto::schema;
+use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use super::{Context, Failure, Outcome};
 use crate::console;
+use crate::report::receipt::Receipt;
 use crate::text;
 use crate::text::Language;
 
@@ -57,10 +59,17 @@ fn print(args: &Args, language: Language, out: &mut dyn Write) -> Result<Outcome
 /// The name under which the description of the local API is asked for.
 const OPENAPI: &str = "openapi";
 
+/// The name under which the description of a receipt is asked for.
+const RECEIPT: &str = "receipt";
+
 /// All names, with what they stand for.
 fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     let openapi = (OPENAPI, "OpenAPI 3.1: the local API of the gateway");
-    schema::names().chain([openapi])
+    let receipt = (
+        RECEIPT,
+        "One session on one page: what it counts, and the proof of its leaf",
+    );
+    schema::names().chain([receipt, openapi])
 }
 
 /// What a name stands for, in Chinese.
@@ -69,7 +78,7 @@ fn chinese(name: &str) -> Option<&'static str> {
     all.find(|(of, _)| *of == name).map(|(_, summary)| *summary)
 }
 
-const CHINESE: [(&str, &str); 20] = [
+const CHINESE: [(&str, &str); 21] = [
     (
         "status",
         "网关状态，也是遗嘱消息：网关不是 ONLINE 时，其一切内容都不可信",
@@ -107,12 +116,18 @@ const CHINESE: [(&str, &str); 20] = [
         "评价人员所读：按设备、站点和产线的机时、带覆盖率的指标、异常",
     ),
     ("asyncapi", "AsyncAPI 3.0：所有主题及其文档、保留与过期"),
+    (RECEIPT, "一条上机记录一页：计入的机时及其记录的证明"),
     (OPENAPI, "OpenAPI 3.1：网关的本地接口"),
 ];
 
 fn described(name: &str) -> Option<Value> {
     if name == OPENAPI {
         return Some(console::openapi());
+    }
+    if name == RECEIPT {
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        let root = settings.into_generator().into_root_schema_for::<Receipt>();
+        return Some(root.into());
     }
     schema::schema(name)
 }

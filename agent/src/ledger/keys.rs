@@ -13,7 +13,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lineside_proto::Time;
 use lineside_proto::ledger::KeyLeaf;
-use lineside_proto::ledger::note::{KeyKind, NoteError, Signature, SignerKey, VerifierKey};
+use lineside_proto::ledger::note::{
+    KeyKind, NoteError, Signature, SignerKey, VerifierKey, change_text,
+};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -257,11 +259,6 @@ fn change(old: &SignerKey, new: &SignerKey) -> KeyLeaf {
 /// Where what was signed last by a key is remembered.
 pub(super) fn head_path(key: &Path) -> PathBuf {
     beside(key, ".head")
-}
-
-/// What both keys sign when one follows the other: four lines.
-pub fn change_text(origin: &str, old: &VerifierKey, new: &VerifierKey) -> String {
-    format!("lineside key change\n{origin}\n{old}\n{new}\n")
 }
 
 /// The file that one process at a time holds while it signs.

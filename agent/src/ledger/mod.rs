@@ -46,7 +46,8 @@ pub use check::{CheckError, Checked, check, origin};
 pub use epoch::new_epoch;
 pub use error::LedgerError;
 pub use files::verify_files;
-pub use keys::{KeyError, Keys, change_text};
+pub use keys::{KeyError, Keys};
+pub use lineside_proto::ledger::note::change_text;
 pub use view::View;
 
 use self::delivered::Delivered;

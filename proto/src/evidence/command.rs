@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::say::{Said, said};
-use super::{Language, TRUST_BYTES_MAX, Trust, Verdict, Verification, tell, verify};
+use super::{Language, PAGE, TRUST_BYTES_MAX, Trust, Verdict, Verification, tell, verify};
 
 /// Every bundle is verified.
 pub const EXIT_VERIFIED: u8 = 0;
@@ -22,6 +22,7 @@ pub const EXIT_USAGE: u8 = 2;
 struct Asked {
     bundles: Vec<PathBuf>,
     trust: Option<PathBuf>,
+    page: Option<PathBuf>,
     json: bool,
     help: bool,
     version: bool,
@@ -55,6 +56,14 @@ pub fn command(
     }
     if asked.version {
         return say(out, concat!("lineside-verify ", env!("CARGO_PKG_VERSION")));
+    }
+    if let Some(path) = &asked.page {
+        if let Err(fault) = write_page(path) {
+            return refuse(&fault.pick(language), language, err);
+        }
+        if asked.bundles.is_empty() {
+            return EXIT_VERIFIED;
+        }
     }
     if asked.bundles.is_empty() {
         let fault = said!("no bundle is named", "没有指定证据包");
@@ -128,6 +137,16 @@ impl std::io::Seek for Unreadable {
     }
 }
 
+fn write_page(path: &Path) -> Result<(), Said> {
+    let shown = path.display();
+    std::fs::write(path, PAGE).map_err(|error| {
+        said!(
+            "the page can't be written to {shown}: {error}",
+            "网页无法写入 {shown}：{error}"
+        )
+    })
+}
+
 fn trust(path: &Path) -> Result<Trust, Said> {
     let shown = path.display();
     let read = File::open(path).and_then(|file| {
@@ -139,7 +158,7 @@ fn trust(path: &Path) -> Result<Trust, Said> {
     let text = read.map_err(|error| {
         said!(
             "the trust file {shown} can't be read: {error}",
-            "信任文件 {shown} 无法读取:{error}"
+            "信任文件 {shown} 无法读取：{error}"
         )
     })?;
     Trust::parse(&text).map_err(|error| said!("{shown}: {error}", "{shown}:{error}"))
@@ -169,13 +188,14 @@ fn asked(
         match name {
             "--" => only_files = true,
             "--trust" => asked.trust = Some(value()?.into()),
+            "--page" => asked.page = Some(value()?.into()),
             "--lang" => {
                 let word = value()?.to_string_lossy().into_owned();
                 let known = word.parse::<Language>();
                 *language = known.map_err(|_| {
                     said!(
                         "--lang is en or zh-CN, not {word}",
-                        "--lang 只能是 en 或 zh-CN,不是 {word}"
+                        "--lang 只能是 en 或 zh-CN，不是 {word}"
                     )
                 })?;
             }
@@ -211,11 +231,13 @@ fn help() -> Said {
         "Verifies evidence bundles, offline: who signed, that no leaf is missing or changed, and what the hours add up to.
 
 Usage: lineside-verify BUNDLE… [--trust trust.toml] [--json] [--lang en|zh-CN]
+       lineside-verify --page verify.html
 
   BUNDLE…          evidence bundles (.zip)
   --trust FILE     whom you trust: keys of gateways, witnesses and issuers, approved maps, organisations;
                    without it a bundle is at best self-consistent
   --json           a JSON list, one object a bundle
+  --page FILE      write the verifier as a page, which a browser opens from disk, offline
   --lang LANGUAGE  en or zh-CN
   -h, --help       this text
   -V, --version    the version
@@ -223,21 +245,23 @@ Usage: lineside-verify BUNDLE… [--trust trust.toml] [--json] [--lang en|zh-CN]
 Exit code: 0 if every bundle is verified, 1 if not, 2 if called wrongly or the trust file can't be used.
 
 Example: lineside-verify --trust trust.toml gateway-01-2026.zip",
-        "离线验证证据包:谁签的名,叶有没有缺失或改动,小时数合计是多少。
+        "离线核验证据包：谁签的名，记录有没有缺失或改动，小时数合计是多少。
 
-用法:lineside-verify 证据包… [--trust trust.toml] [--json] [--lang en|zh-CN]
+用法：lineside-verify 证据包… [--trust trust.toml] [--json] [--lang en|zh-CN]
+      lineside-verify --page verify.html
 
-  证据包…          证据包文件(.zip)
-  --trust 文件     您信任谁:网关、见证方、签发方的密钥,批准的点表,单位名单;
-                   不给出时,结论至多是“内容自洽”
-  --json           输出 JSON 列表,每个证据包一个对象
+  证据包…          证据包文件（.zip）
+  --trust 文件     您信任谁：网关、见证方、签发方的密钥，批准的设备点表，单位名单；
+                   不给出时，结论至多是“内容自洽”
+  --json           输出 JSON 列表，每个证据包一个对象
+  --page 文件      写出核验网页，用浏览器从本地打开即可离线核验
   --lang 语言      en 或 zh-CN
   -h, --help       显示本说明
   -V, --version    显示版本
 
-退出码:0 全部验证通过;1 有未通过的;2 用法有误或信任文件不可用。
+退出码：0 全部核验通过；1 有未通过的；2 用法有误或信任文件不可用。
 
-示例:lineside-verify --trust trust.toml gateway-01-2026.zip"
+示例：lineside-verify --trust trust.toml gateway-01-2026.zip"
     )
 }
 
@@ -301,9 +325,30 @@ mod tests {
             "",
             "can't be read",
         );
+        check(&["--page"], EXIT_USAGE, "", "needs a value");
+        check(
+            &["--page", "/nowhere/at/all/page"],
+            EXIT_USAGE,
+            "",
+            "can't be written",
+        );
         check(&["--help"], EXIT_VERIFIED, "Usage", "");
         check(&["--lang", "zh-CN", "--help"], EXIT_VERIFIED, "用法", "");
         check(&["--version"], EXIT_VERIFIED, "lineside-verify 0", "");
+    }
+
+    #[test]
+    fn the_page_is_written_where_it_is_asked_for() {
+        let name = format!("lineside-page-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let asked = path.display().to_string();
+        assert_eq!(
+            run(&["--page", &asked]),
+            (EXIT_VERIFIED, String::new(), String::new())
+        );
+        let written = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(written, crate::evidence::PAGE);
     }
 
     #[test]

@@ -20,13 +20,23 @@ pub fn differences(said: &Totals, made: &Totals) -> Findings {
     found
 }
 
+/// The same of a report as it stands in the bundle: what totals don't have differs, too.
+pub fn differences_in(said: &Value, made: &Totals) -> Findings {
+    let mut found = Findings::default();
+    let made = serde_json::to_value(made).unwrap_or_default();
+    compare("report.json", said, &made, &mut found);
+    found
+}
+
 fn compare(path: &str, said: &Value, made: &Value, found: &mut Findings) {
     match (said, made) {
         (Value::Object(said), Value::Object(made)) => {
             for (key, value) in made {
                 let path = format!("{path}/{key}");
-                let said = said.get(key).unwrap_or(&Value::Null);
-                compare(&path, said, value, found);
+                match said.get(key) {
+                    Some(said) => compare(&path, said, value, found),
+                    None => tell(&path, &Value::Null, value, found),
+                }
             }
             for (key, value) in said.iter().filter(|(key, _)| !made.contains_key(*key)) {
                 tell(&format!("{path}/{key}"), value, &Value::Null, found);
@@ -35,12 +45,20 @@ fn compare(path: &str, said: &Value, made: &Value, found: &mut Findings) {
         (Value::Array(said), Value::Array(made)) => {
             let length = said.len().max(made.len());
             for place in 0..length {
-                let [said, made] = [said, made].map(|all| all.get(place).unwrap_or(&Value::Null));
+                let both = [said, made].map(|all| all.get(place));
+                let is_there = both.iter().all(Option::is_some);
+                let [said, made] = both.map(|one| one.unwrap_or(&Value::Null));
                 let name = name(made).or_else(|| name(said));
                 let name = name.map_or_else(|| place.to_string(), ToOwned::to_owned);
-                compare(&format!("{path}/{name}"), said, made, found);
+                let path = format!("{path}/{name}");
+                match is_there {
+                    true => compare(&path, said, made, found),
+                    false => tell(&path, said, made, found),
+                }
             }
         }
+        // However a number is written: 1.0 is 1.
+        (Value::Number(said), Value::Number(made)) if said.as_f64() == made.as_f64() => {}
         _ if said == made => {}
         _ => tell(path, said, made, found),
     }
@@ -75,7 +93,7 @@ fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::differences;
+    use super::{differences, differences_in};
     use crate::evidence::{Check, Language, Status, Totals, say::said};
 
     #[test]
@@ -125,6 +143,23 @@ mod tests {
             r#""first": 256"#,
             &["report.json/first: the report says 256, the leaves give 0"],
         );
+        let extra = |from: &str, to: &str| {
+            let changed = text.replacen(from, to, 1);
+            assert_ne!(changed, text, "{from}");
+            let said = serde_json::from_str(&changed).unwrap();
+            differences_in(&said, &made).status()
+        };
+        assert_eq!(extra(r#""first": 0"#, r#""first": 0.0"#), Status::Ok);
+        for (from, to) in [
+            (r#""first": 0"#, r#""first": 0, "more": null"#),
+            (r#""first": 0"#, r#""first": "0""#),
+            (r#""org": null,"#, ""),
+            (r#""org": null"#, r#""leaf_class": "EXT", "org": null"#),
+            (r#""late","#, r#""late", null,"#),
+            ("T00:00:00.000Z", "T00:00:00Z"),
+        ] {
+            assert_eq!(extra(from, to), Status::Failed, "{to}");
+        }
         let mut said = made.clone();
         said.machines.pop();
         let found = differences(&said, &made);

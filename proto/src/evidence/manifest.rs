@@ -27,8 +27,10 @@ pub struct Manifest {
     /// The verifier key (C2SP vkey) that the source names as the ledger's. Proves nothing by itself.
     pub key: String,
     /// The period's begin, a full hour.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub from: Time,
     /// The period's end, a full hour; not in it.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub to: Time,
     /// The first leaf in the bundle.
     pub first: u64,
@@ -39,6 +41,7 @@ pub struct Manifest {
     /// The leaves that `checkpoint/start` commits to; 0 without one.
     pub start_size: u64,
     /// When the bundle was made, by the clock of whoever made it.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub made: Time,
     /// By which program.
     pub by: String,

@@ -26,7 +26,7 @@ mod write;
 
 pub use archive::ArchiveError;
 pub use command::{EXIT_OTHERWISE, EXIT_USAGE, EXIT_VERIFIED, command, verify_file};
-pub use differences::differences;
+pub use differences::{differences, differences_in};
 pub use entry::{BUNDLE_BYTES_MAX, ENTRIES_MAX, Entry, tiles};
 pub use findings::{FINDINGS_TOLD_MAX, Findings};
 pub use grade::{Grade, Why};

@@ -220,6 +220,17 @@ impl<R: Read + Seek> Bundle<R> {
         Ok(Sealed { file, packed })
     }
 
+    /// Entries that are there, and which the manifest's numbers leave no place for.
+    fn superfluous(&self) -> impl Iterator<Item = Entry> {
+        let (old, new) = (self.manifest.start_size, self.manifest.size);
+        let never = [
+            (old == 0, Entry::Start),
+            (old == 0 || old == new, Entry::Consistency),
+        ];
+        let never = never.into_iter().filter(|(is_so, _)| *is_so);
+        never.filter_map(|(_, entry)| self.has(&entry.to_string()).then_some(entry))
+    }
+
     /// What is wrong with its names, without opening an entry: those that bundles don't have, and those that the
     /// manifest has and the file not, or the other way round.
     pub fn names(&self) -> Vec<Said> {
@@ -232,7 +243,7 @@ impl<R: Read + Seek> Bundle<R> {
                 let path: String = path.chars().take(200).collect();
                 found.push(said!(
                     "entry {path:?}: a bundle has no entry of this name",
-                    "条目 {path:?}:证据包里没有这种名称的条目"
+                    "条目 {path:?}：证据包里没有这种名称的条目"
                 ));
             } else if path == manifest {
                 if named.contains(path) {
@@ -244,26 +255,32 @@ impl<R: Read + Seek> Bundle<R> {
             } else if !named.contains(path) {
                 found.push(said!(
                     "entry {path}: it is not in the manifest: it was added later",
-                    "条目 {path}:清单里没有它,是后来加进去的"
+                    "条目 {path}：清单里没有它，是后来加进去的"
                 ));
             } else if !inside.contains(path) {
                 found.push(said!(
                     "entry {path}: the manifest names it, and it is missing",
-                    "条目 {path}:清单里有它,文件里却没有"
+                    "条目 {path}：清单里有它，文件里却没有"
                 ));
             }
         }
         if !self.in_order {
             found.push(said!(
                 "manifest.json: its entries are not in order of their paths, or one is there twice",
-                "manifest.json:条目没有按路径排序,或者有重复"
+                "manifest.json：条目没有按路径排序，或者有重复"
+            ));
+        }
+        for entry in self.superfluous() {
+            found.push(said!(
+                "entry {entry}: a bundle of this manifest has none",
+                "条目 {entry}：清单所述的证据包不含此条目"
             ));
         }
         for file in self.files.values().filter(|file| !is_digest(&file.sha256)) {
             let path = &file.path;
             found.push(said!(
                 "entry {path}: its hash in the manifest is no SHA-256 hash of 64 hexadecimal digits",
-                "条目 {path}:清单里的哈希不是 64 位十六进制的 SHA-256"
+                "条目 {path}：清单里的哈希不是 64 位十六进制的 SHA-256"
             ));
         }
         found

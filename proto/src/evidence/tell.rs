@@ -45,17 +45,17 @@ impl Out {
             let (first, end, size) = (manifest.first, manifest.end, manifest.size);
             self.line(said!(
                 "  gateway {gateway} at {site}, ledger {origin}",
-                "  站点 {site} 的网关 {gateway},账本 {origin}"
+                "  站点 {site} 的网关 {gateway}，机时台账 {origin}"
             ))?;
             self.line(said!(
                 "  period {from} to {to}; leaves {first} up to {end} of {size}",
-                "  时段 {from} 至 {to};叶 {first} 起、{end} 止,共 {size} 条"
+                "  时段 {from} 至 {to}；记录 {first} 起、{end} 止，共 {size} 条"
             ))?;
         }
         if let Some(at) = verification.cosigned {
             self.line(said!(
                 "  last cosigned by a trusted witness: {at}",
-                "  可信见证方最近一次会签:{at}"
+                "  可信见证方最近一次会签：{at}"
             ))?;
         }
         for result in &verification.checks {
@@ -67,7 +67,7 @@ impl Out {
         if verification.verdict == Verdict::Failed {
             self.line(said!(
                 "  The totals below are what the leaves say. They are worth nothing, since the bundle failed.",
-                "  以下汇总只是叶上所写;验证没有通过,不可采信。"
+                "  以下汇总只是记录上所写；核验没有通过，不可采信。"
             ))?;
         }
         self.totals(totals)
@@ -106,14 +106,14 @@ impl Out {
         let (active, outside) = (span(machine.active_ms), span(machine.outside_ms));
         self.line(said!(
             "{name}: coverage {coverage}; in use {active} h, of it outside sessions {outside} h",
-            "{name}:覆盖率 {coverage};活动 {active} 小时,其中使用时段之外 {outside} 小时"
+            "{name}：覆盖率 {coverage}；活动 {active} 小时，其中上机记录之外 {outside} 小时"
         ))?;
         for (class, grades) in &machine.hours {
             for (grade, ms) in grades {
                 let (hours, zh) = (span(*ms), class.zh_cn());
                 self.line(said!(
                     "  {class} grade {grade}: {hours} h (coverage {coverage})",
-                    "  {zh} {class} 等级 {grade}:{hours} 小时(覆盖率 {coverage})"
+                    "  {zh} {class} 等级 {grade}：{hours} 小时（覆盖率 {coverage}）"
                 ))?;
             }
         }
@@ -127,7 +127,7 @@ impl Out {
         let reasons: Vec<String> = reasons.collect();
         let mut line = said!(
             "  session {id}: {class}, {hours} h, grade {grade}",
-            "  使用时段 {id}:{class},{hours} 小时,等级 {grade}"
+            "  上机记录 {id}：{class}，{hours} 小时，等级 {grade}"
         )
         .pick(self.language);
         if !reasons.is_empty() && grade != Grade::A {
@@ -155,11 +155,14 @@ fn share(pm: u32) -> String {
 /// A verdict in words.
 fn verdict(verdict: Verdict) -> Said {
     match verdict {
-        Verdict::Verified => said!("verified", "验证通过"),
+        Verdict::Verified => said!("verified", "核验通过"),
         Verdict::SelfConsistent => {
-            said!("self-consistent, signer unknown", "内容自洽,签名者身份不明")
+            said!(
+                "self-consistent, signer unknown",
+                "内容自洽，签名者身份不明"
+            )
         }
-        Verdict::Failed => said!("FAILED", "验证未通过"),
+        Verdict::Failed => said!("FAILED", "核验未通过"),
     }
 }
 
@@ -179,13 +182,13 @@ fn check(check: Check) -> Said {
         Check::Signature => said!("signature", "签名"),
         Check::Tree => said!("tree", "哈希树"),
         Check::Consistency => said!("consistency", "一致性"),
-        Check::Tiles => said!("tiles", "瓦片"),
-        Check::Leaves => said!("leaves", "叶"),
+        Check::Tiles => said!("tiles", "树块"),
+        Check::Leaves => said!("leaves", "记录"),
         Check::Period => said!("period", "时段"),
         Check::Time => said!("time", "时间"),
-        Check::Sessions => said!("sessions", "使用时段"),
+        Check::Sessions => said!("sessions", "上机记录"),
         Check::Tokens => said!("tokens", "预约令牌"),
-        Check::Maps => said!("maps", "点表"),
+        Check::Maps => said!("maps", "设备点表"),
         Check::Witness => said!("witness", "见证"),
         Check::Totals => said!("totals", "汇总"),
     }
@@ -205,7 +208,7 @@ fn why(why: Why) -> Said {
             "no trusted witness saw it within a day",
             "24 小时内没有可信见证方会签"
         ),
-        Why::Map => said!("its machine map is not approved", "点表未经批准"),
+        Why::Map => said!("its machine map is not approved", "设备点表未经批准"),
         Why::Meter => said!("the meter does not agree", "电表读数不符"),
         Why::NoMeter => said!("there is no meter", "没有电表"),
     }

@@ -96,6 +96,9 @@ pub struct SessionTotals {
     pub token: Option<String>,
     /// Its class.
     pub class: Class,
+    /// The class that its leaves say, where the trust file's organisations make it another; never in `report.json`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub leaf_class: Option<Class>,
     /// How it became known who used the machine; null while only its usage is in the bundle.
     pub check_in: Option<CheckIn>,
     /// The organisation, as the token's pseudonym; null without.

@@ -28,6 +28,13 @@ pub struct Leaf {
     pub body: LeafBody,
 }
 
+/// A leaf's kind is a text: by a number, which would do for Rust, nobody else knows it.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    _kind: String,
+}
+
 /// What every leaf has.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LeafHead {
@@ -36,6 +43,7 @@ pub struct LeafHead {
     /// Its place in the ledger, from 0.
     pub index: u64,
     /// Wall time when the fact was established, as far as the gateway's clock can be trusted.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub at: Time,
     /// The kernel's boot id.
     pub boot: String,
@@ -153,8 +161,10 @@ pub struct BookingLeaf {
     /// Its session; null if there was none.
     pub session: Option<String>,
     /// When it began.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub start: Time,
     /// When it ended.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub end: Time,
     /// The slot's length.
     pub slot_ms: u64,
@@ -217,6 +227,7 @@ pub struct StateLeaf {
     /// The state entered.
     pub to: State,
     /// The onset in wall time.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub since: Time,
     /// The onset on the boot's clock; negative: before this boot, estimated by wall time.
     pub since_ms: i64,
@@ -246,10 +257,12 @@ pub struct SessionLeaf {
     /// Who entered it at the machine, as a pseudonym; null where nobody did.
     pub by: Option<String>,
     /// When the session began.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub from: Time,
     /// The same on the boot's clock; negative: before this boot, estimated by wall time.
     pub from_ms: i64,
     /// When it ended; null as long as it runs.
+    #[serde(default, deserialize_with = "crate::time::exact_if")]
     pub to: Option<Time>,
     /// The same on the boot's clock; negative: before this boot, estimated by wall time.
     pub to_ms: Option<i64>,
@@ -269,8 +282,10 @@ pub struct UsageLeaf {
     /// The session's class; null outside sessions.
     pub class: Option<Class>,
     /// The span's begin in wall time.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub from: Time,
     /// The span's end in wall time.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub to: Time,
     /// The boot whose clock `mono_from_ms` and `mono_to_ms` are read on, where the leaf was written in a later one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -318,8 +333,10 @@ pub struct GapLeaf {
     /// The machine.
     pub machine: Identifier,
     /// The last moment that is accounted for, in wall time.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub from: Time,
     /// The first moment that is accounted for again, in wall time.
+    #[serde(deserialize_with = "crate::time::exact")]
     pub to: Time,
     /// The boot in which it began.
     pub from_boot: String,
@@ -354,7 +371,7 @@ pub struct Bind {
     pub session: String,
     /// The booking.
     pub booking: String,
-    /// `sha256:` and the hash of its token.
+    /// `sha256:` and the hash of its token; empty for an unsigned booking, which counts as none.
     pub token: String,
     /// The session's class, for all of it.
     pub class: Class,
@@ -437,6 +454,7 @@ impl Leaf {
             Some(leaf) => leaf,
             None => {
                 jcs::check(bytes)?;
+                let Kind { .. } = serde_json::from_slice(bytes)?;
                 serde_json::from_slice(bytes)?
             }
         };

@@ -121,6 +121,7 @@ fn continued(begun: &mut SessionTotals, more: &SessionTotals) {
     plus(&mut begun.active_ms, more.active_ms);
     plus_known(&mut begun.energy_mwh, more.energy_mwh);
     begun.class = more.class;
+    begun.leaf_class = more.leaf_class;
     begun.from = begun.from.or(more.from);
     begun.to = more.to.or(begun.to);
     begun.reason = more.reason.or(begun.reason);

@@ -3,7 +3,7 @@
 use super::ITSELF;
 
 /// Command, argument and text.
-pub(super) const TEXTS: [(&str, &str, &str); 46] = [
+pub(super) const TEXTS: [(&str, &str, &str); 47] = [
     (
         "usage",
         ITSELF,
@@ -61,6 +61,11 @@ pub(super) const TEXTS: [(&str, &str, &str); 46] = [
         "信任文件：网关、见证人、签发者的公钥及认可的点表",
     ),
     ("usage verify", "json", "每个文件输出一行 JSON"),
+    (
+        "usage verify",
+        "page",
+        "写出核验网页，用浏览器从本地打开即可离线核验",
+    ),
     (
         "usage receipt",
         ITSELF,

@@ -1,8 +1,8 @@
 //! `lineside usage verify`: the checks of `lineside-verify`, which needs nothing but the files.
 
-use lineside_proto::evidence::{self, Status, Trust, Verdict, Verification};
-use std::fs::{self, File};
-use std::io::{self, BufReader, Write};
+use lineside_proto::evidence::{self, Trust, Verdict};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Context, Failure, Outcome, write_json};
@@ -14,7 +14,7 @@ use crate::text::Language;
 #[command(after_help = "Example: lineside usage verify january.zip --trust trust.toml")]
 pub(super) struct Args {
     /// The evidence
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "page", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Whom to trust: keys of gateways, witnesses and issuers, approved maps; without it, nobody is known
     #[arg(long, value_name = "FILE")]
@@ -22,35 +22,48 @@ pub(super) struct Args {
     /// Print one JSON object a line for each file
     #[arg(long)]
     json: bool,
+    /// Write the verifier as a page, which a browser opens from disk, offline
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
 }
 
 /// Runs the command. Negative unless every file is verified, which needs a trust file.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] for a file that can't be opened, or a trust file that is none.
+/// [`Failure::Usage`] for a trust file that is none, or a page that can't be written.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    if let Some(path) = &args.page {
+        fs::write(path, evidence::PAGE).map_err(|error| unwritable(path, &error))?;
+    }
     let trust = args.trust.as_deref().map(trust).transpose()?;
-    let language = context.language;
-    let spoken = match language {
+    let language = match context.language {
         Language::En => evidence::Language::En,
         Language::ZhCn => evidence::Language::ZhCn,
     };
     let mut outcome = Outcome::Done;
     for path in &args.files {
-        let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-        let said = evidence::verify(BufReader::new(file), trust.as_ref(), spoken);
+        let said = evidence::verify_file(path, trust.as_ref(), language);
         let mut out = io::stdout().lock();
         if args.json {
             write_json(&mut out, &said)?;
         } else {
-            tell(&mut out, path, &said, language)?;
+            let text = evidence::tell(&path.display().to_string(), &said, language);
+            out.write_all(text.as_bytes())?;
         }
         if said.verdict != Verdict::Verified {
             outcome = Outcome::Negative;
         }
     }
     Ok(outcome)
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    Failure::Usage(text!(
+        "can't write {path}: {error}",
+        "无法写入 {path}：{error}"
+    ))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
@@ -70,44 +83,4 @@ fn trust(path: &Path) -> Result<Trust, Failure> {
             "{path} 不是有效的信任文件：{fault}"
         ))
     })
-}
-
-fn tell(
-    out: &mut impl Write,
-    path: &Path,
-    said: &Verification,
-    language: Language,
-) -> io::Result<()> {
-    let verdict = match said.verdict {
-        Verdict::Verified => text!("verified", "核验通过"),
-        Verdict::SelfConsistent => text!(
-            "self-consistent, signer unknown: say whom to trust by --trust",
-            "自洽，签名者未知：请用 --trust 指定信任文件"
-        ),
-        Verdict::Failed => text!("FAILED", "核验未通过"),
-    };
-    writeln!(out, "{}: {}", path.display(), verdict.say(language))?;
-    for result in &said.checks {
-        let status = match result.status {
-            Status::Ok => text!("ok    ", "通过  "),
-            Status::Note => text!("note  ", "注意  "),
-            Status::Failed => text!("FAILED", "未通过"),
-        };
-        let name = serde_json::to_value(result.check).unwrap_or_default();
-        let name = name.as_str().unwrap_or_default().to_owned();
-        for (place, line) in result.said.iter().enumerate() {
-            let (status, name) = if place == 0 {
-                (status.say(language), name.as_str())
-            } else {
-                ("      ", "")
-            };
-            writeln!(out, "  {status} {name:<12} {line}")?;
-        }
-        let more = result.found.saturating_sub(result.said.len() as u64);
-        if more > 0 {
-            let more = text!("and {more} more", "另有 {more} 项");
-            writeln!(out, "         {:<12} {}", "", more.say(language))?;
-        }
-    }
-    Ok(())
 }

@@ -87,8 +87,6 @@ impl Flaw {
 pub(super) enum External {
     Class(Class),
     NoOrg,
-    Own(String),
-    Affiliate(String),
 }
 
 impl External {
@@ -97,14 +95,6 @@ impl External {
             Self::Class(class) => said!(
                 "is external, and its token asks for class {class}",
                 "属对外，而令牌申请的类别为 {class}"
-            ),
-            Self::Own(org) => said!(
-                "is external, and {org} is the platform's own organisation",
-                "属对外，而 {org} 是平台自己的机构"
-            ),
-            Self::Affiliate(org) => said!(
-                "is external, and {org} is an affiliate of the platform",
-                "属对外，而 {org} 是平台的关联机构"
             ),
             Self::NoOrg => said!(
                 "is external, and its token names no organisation",

@@ -186,7 +186,7 @@ impl Scene<'_> {
         if known.owner.is_some() {
             let said = (leaf.booking.as_ref(), known.booking());
             self.same((what, BOOKING, id), said, |said| shown(*said));
-            let said = (leaf.token.as_ref(), known.token());
+            let said = (token(leaf.token.as_ref()), known.token());
             self.same((what, TOKEN, id), said, |said| shown(*said));
         }
         if let Some(begin) = &known.begin {
@@ -279,7 +279,7 @@ impl Scene<'_> {
             session.is_bound = true;
             session.owner = Some(Owner {
                 booking: Some(leaf.booking.clone()),
-                token: Some(leaf.token.clone()),
+                token: token(Some(&leaf.token)).cloned(),
                 class: leaf.class,
             });
         }
@@ -322,9 +322,14 @@ fn outside(session: &str, at_ms: u64) -> Said {
 fn owner(leaf: &SessionLeaf) -> Owner {
     Owner {
         booking: leaf.booking.clone(),
-        token: leaf.token.clone(),
+        token: token(leaf.token.as_ref()).cloned(),
         class: leaf.class,
     }
+}
+
+/// A token that is named: an empty one is none, as a bind leaf has it where nobody signed.
+fn token(said: Option<&String>) -> Option<&String> {
+    said.filter(|token| !token.is_empty())
 }
 
 /// Bytes of the texts that are kept of a session's leaf.

@@ -9,7 +9,7 @@ use super::room::Room;
 use super::session::Session;
 use super::{Scope, Sight, TALLY_TOKEN_BYTES_MAX};
 use crate::booking::{self, JwsError, WINDOW_AFTER_MS, WINDOW_BEFORE_MS};
-use crate::evidence::TrustedIssuer;
+use crate::evidence::{Trust, TrustedIssuer};
 use crate::{Class, Identifier, Time};
 
 /// A token may be issued so long after its session ended: clocks differ.
@@ -99,6 +99,8 @@ pub(super) enum Standing {
     Signed,
     /// All but the signature, for want of trusted issuers.
     Unsigned,
+    /// It is of an organisation that the trust file calls own or affiliated: its hours are not another company's.
+    Related,
     /// Nobody knows: which token it has is said outside the bundle.
     Unknown,
 }
@@ -127,9 +129,11 @@ impl Case<'_> {
             signed(text, &kid, &claims, issuers)?;
         }
         self.place(&claims)?;
-        self.organisation(&claims)?;
+        let org = external(&claims)?;
         self.times(&claims)?;
-        Ok(if issuers.is_empty() {
+        Ok(if related(&self.sight.trust, org).is_some() {
+            Standing::Related
+        } else if issuers.is_empty() {
             Standing::Unsigned
         } else {
             Standing::Signed
@@ -156,21 +160,6 @@ impl Case<'_> {
         Ok(())
     }
 
-    fn organisation(&self, claims: &Claims) -> Result<(), Flaw> {
-        if claims.class != Class::Ext {
-            return Err(Flaw::External(External::Class(claims.class)));
-        }
-        let org = claims.org.as_ref().filter(|org| !org.is_empty());
-        let org = org.ok_or(Flaw::External(External::NoOrg))?;
-        if self.sight.trust.own.contains(org) {
-            return Err(Flaw::External(External::Own(org.clone())));
-        }
-        if self.sight.trust.affiliates.contains(org) {
-            return Err(Flaw::External(External::Affiliate(org.clone())));
-        }
-        Ok(())
-    }
-
     fn times(&self, claims: &Claims) -> Result<(), Flaw> {
         let iat = seconds(claims.iat);
         let ended = self.session.end.as_ref().and_then(|end| end.to);
@@ -188,6 +177,23 @@ impl Case<'_> {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// The organisation that a token is for, where it asks for an external session.
+fn external(claims: &Claims) -> Result<&str, Flaw> {
+    if claims.class != Class::Ext {
+        return Err(Flaw::External(External::Class(claims.class)));
+    }
+    let org = claims.org.as_deref().filter(|org| !org.is_empty());
+    org.ok_or(Flaw::External(External::NoOrg))
+}
+
+/// The class of an organisation's hours, where the trust file calls it own or affiliated.
+pub(super) fn related(trust: &Trust, org: &str) -> Option<Class> {
+    if trust.own.contains(org) {
+        return Some(Class::Own);
+    }
+    trust.affiliates.contains(org).then_some(Class::Aff)
 }
 
 fn seconds(seconds: i64) -> Time {

@@ -6,7 +6,7 @@ use super::grade::{Grounds, Witnesses, grade};
 use super::machine::Machine;
 use super::room::{SUM_MAX, add};
 use super::session::Session;
-use super::token::{Case, Standing};
+use super::token::{Case, Standing, related};
 use super::{SessionPlace, Sight, TALLY_BYTES_MAX, Tallied, Tally, TreeEnd};
 use crate::evidence::say::said;
 use crate::evidence::{Findings, MachineTotals, Said, SessionTotals, TOTALS_KIND, Totals};
@@ -117,7 +117,7 @@ impl Tally {
                 let room = TALLY_BYTES_MAX >> 20;
                 said!(
                     "more sessions, days, maps and tokens than {room} MiB hold: check a shorter period",
-                    "上机记录、日期、点表和令牌超过 {room} MiB 所能容纳：请校验较短的时段"
+                    "上机记录、日期、设备点表和令牌超过 {room} MiB 所能容纳：请校验较短的时段"
                 )
             });
         }
@@ -152,7 +152,7 @@ impl Tally {
                 is_unproven: self.is_unproven(name, session, seen.0, judged),
                 approves: &approves,
             };
-            let totals = self.session(session, &grounds);
+            let totals = self.session(session, &grounds, seen.0);
             if totals.active_ms > 0 {
                 let of = hours.entry(totals.class).or_default();
                 add(of.entry(totals.grade).or_default(), totals.active_ms);
@@ -191,6 +191,19 @@ impl Tally {
         }
     }
 
+    /// A session's class, as one sees it who believes as `sight` says: what its token says of an organisation that
+    /// is own or affiliated is no other company's.
+    fn class(&self, session: &Session, sight: &Sight) -> Class {
+        let class = session.class().unwrap_or(Class::Unb);
+        let trust = &sight.trust;
+        let is_asked =
+            class == Class::Ext && !(trust.own.is_empty() && trust.affiliates.is_empty());
+        let token = session.token().filter(|_| is_asked);
+        let claims = token.and_then(|token| self.tokens.claims(token));
+        let org = claims.and_then(|claims| claims.org);
+        org.and_then(|org| related(trust, &org)).unwrap_or(class)
+    }
+
     /// Whether a session is external and its token does not prove that.
     fn is_unproven(
         &self,
@@ -214,6 +227,19 @@ impl Tally {
         match case.judge() {
             Ok(Standing::Signed) => return false,
             Ok(Standing::Unsigned) => judged.unsigned += 1,
+            Ok(Standing::Related) => {
+                judged.external -= 1;
+                let claims = session.token().and_then(|token| self.tokens.claims(token));
+                let org = claims.and_then(|claims| claims.org).unwrap_or_default();
+                let class = self.class(session, sight);
+                let zh = class.zh_cn();
+                judged.found.note(|| {
+                    said!(
+                        "machine {machine}: session {id} is of {org}, which the trust file calls own or affiliated: it counts as {class}, not as EXT",
+                        "设备 {machine}：上机记录 {id} 属于 {org}，信任文件将其列为自有或关联单位：按{zh}（{class}）计，不按对外计"
+                    )
+                });
+            }
             Ok(Standing::Unknown) => judged.found.note(|| {
                 said!(
                     "machine {machine}: session {id} neither begins nor ends in the bundle, so its token is not known",
@@ -228,10 +254,10 @@ impl Tally {
                 )
             }),
         }
-        true
+        self.class(session, sight) == Class::Ext
     }
 
-    fn session(&self, session: &Session, grounds: &Grounds<'_>) -> SessionTotals {
+    fn session(&self, session: &Session, grounds: &Grounds<'_>, sight: &Sight) -> SessionTotals {
         let (grade, why) = grade(session, grounds);
         let claims = session.token().and_then(|token| self.tokens.claims(token));
         let (org, org_kind) = claims.map(|claims| (claims.org, claims.org_kind)).unzip();
@@ -241,7 +267,10 @@ impl Tally {
             session: session.id.clone(),
             booking: session.booking().cloned(),
             token: session.token().cloned(),
-            class: session.class().unwrap_or(Class::Unb),
+            class: self.class(session, sight),
+            leaf_class: session
+                .class()
+                .filter(|class| *class != self.class(session, sight)),
             check_in: begin.map(|begin| begin.check_in),
             org: org.flatten(),
             org_kind: org_kind.flatten(),

@@ -4,14 +4,14 @@ use super::*;
 use crate::{Identifier, Time};
 
 /// A bundle on its way out: its manifest without entries, and those.
-struct Parcel {
-    honest: Honest,
-    manifest: Manifest,
-    files: Files,
+pub(super) struct Parcel {
+    pub(super) honest: Honest,
+    pub(super) manifest: Manifest,
+    pub(super) files: Files,
 }
 
 impl Parcel {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let honest = Honest::new();
         let (_, manifest, files) = &*SEALED;
         Self {
@@ -46,7 +46,7 @@ impl Parcel {
         });
     }
 
-    fn named(&self, prefix: &str) -> String {
+    pub(super) fn named(&self, prefix: &str) -> String {
         let mut paths = self.files.keys().filter(|path| path.starts_with(prefix));
         paths.next().unwrap().clone()
     }
@@ -57,7 +57,7 @@ impl Parcel {
     }
 }
 
-fn check(what: &str, change: impl FnOnce(&mut Parcel), check: Check, words: &str) {
+pub(super) fn check(what: &str, change: impl FnOnce(&mut Parcel), check: Check, words: &str) {
     let mut parcel = Parcel::new();
     change(&mut parcel);
     refused(what, &parcel.verified(), check, words);

@@ -30,7 +30,7 @@ pub(super) struct Checks {
     language: Language,
     found: BTreeMap<Check, Findings>,
     skipped: BTreeSet<Check>,
-    /// Whether trusted keys signed every note.
+    /// Whether a trusted key signed the newest head.
     pub(super) is_trusted: bool,
     /// When a trusted witness cosigned the newest head.
     pub(super) cosigned: Option<Time>,
@@ -101,6 +101,19 @@ impl Checks {
         is_there.then(|| self.entry(bundle, entry)).flatten()
     }
 
+    /// Reads an entry through of which nothing else is asked; what is wrong with it fails `bundle`.
+    pub(super) fn digest<R: Read + Seek>(&mut self, bundle: &mut Bundle<R>, entry: &Entry) {
+        let path = entry.to_string();
+        let sealed = bundle.sealed(&path).map_err(|error| chain(&error));
+        let opened = sealed.and_then(|sealed| {
+            let opened = sealed.digest();
+            opened.map_err(|fault| format!("{path}: {}", chain(&fault)))
+        });
+        if let Err(why) = opened {
+            self.fail(Check::Bundle, || said!("entry {why}", "条目 {why}"));
+        }
+    }
+
     /// What there is to say in the end.
     pub(super) fn end(
         mut self,
@@ -144,38 +157,38 @@ fn checked(check: Check) -> Said {
     match check {
         Check::Bundle => said!(
             "a zip file within its bounds, and every entry is the one that the manifest names",
-            "压缩包没有超出限制,每个条目都与清单一致"
+            "压缩包没有超出限制，每个条目都与清单一致"
         ),
         Check::Signature => said!(
             "every checkpoint is signed by a trusted key of this gateway",
-            "每个检查点都由本网关的可信密钥签名"
+            "每个签名存证点都由本网关的可信密钥签名"
         ),
         Check::Tree => said!(
             "the leaves are in the tree that was signed",
-            "叶都在签过名的树里"
+            "记录都在签过名的树里"
         ),
         Check::Consistency => said!(
             "older heads are the beginning of the newest one",
             "较早的树头都是最新树头的前身"
         ),
-        Check::Tiles => said!("the tiles are those of the leaves", "瓦片与叶一致"),
+        Check::Tiles => said!("the tiles are those of the leaves", "树块与记录一致"),
         Check::Leaves => said!(
             "every leaf is well formed and at its place, and none is missing",
-            "每条叶的格式和位置都正确,没有缺失"
+            "每条记录的格式和位置都正确，没有缺失"
         ),
-        Check::Period => said!("the leaves cover the period", "叶覆盖整个时段"),
+        Check::Period => said!("the leaves cover the period", "记录覆盖整个时段"),
         Check::Time => said!(
             "every machine's time adds up, and no clock runs backwards",
-            "每台设备的时间都对得上,时钟没有倒走"
+            "每台设备的时间都对得上，时钟没有倒走"
         ),
-        Check::Sessions => said!("sessions follow their rules", "使用时段符合规则"),
+        Check::Sessions => said!("sessions follow their rules", "上机记录符合规则"),
         Check::Tokens => said!(
             "every external session has a good token",
-            "每个对外使用时段都有有效的预约令牌"
+            "每个对外上机记录都有有效的预约令牌"
         ),
         Check::Maps => said!(
             "every map is there, and those of the period are approved",
-            "点表齐全,时段内使用的都已批准"
+            "设备点表齐全，时段内使用的都已批准"
         ),
         Check::Witness => said!(
             "a trusted witness has cosigned what lies in the period",
@@ -183,7 +196,7 @@ fn checked(check: Check) -> Said {
         ),
         Check::Totals => said!(
             "the report's totals are those of the leaves",
-            "报告里的汇总与叶算出的一致"
+            "报告里的汇总与记录算出的一致"
         ),
     }
 }

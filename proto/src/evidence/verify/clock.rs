@@ -29,7 +29,7 @@ impl Clock {
                 checks.fail(Check::Time, || {
                     said!(
                         "leaf {index}: boot {boot} was over already",
-                        "叶 {index}:启动 {boot} 早已结束"
+                        "第 {index} 条记录：启动 {boot} 早已结束"
                     )
                 });
             }
@@ -43,7 +43,7 @@ impl Clock {
             checks.fail(Check::Time, || {
                 said!(
                     "leaf {index}: its clock says {now} ms, after {before} ms before it",
-                    "叶 {index}:时钟读数 {now} 毫秒,而前一条已是 {before} 毫秒"
+                    "第 {index} 条记录：时钟读数 {now} 毫秒，而前一条已是 {before} 毫秒"
                 )
             });
         }

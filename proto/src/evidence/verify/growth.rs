@@ -39,7 +39,7 @@ impl Growth {
             checks.fail(Check::Tree, || {
                 said!(
                     "proof/range.json: `left` has not as many subtrees as {first} leaves make up",
-                    "proof/range.json:`left` 的子树数目与 {first} 条叶不符"
+                    "proof/range.json：`left` 的子树数目与 {first} 条记录不符"
                 )
             });
         }
@@ -114,7 +114,7 @@ impl Growth {
                 Check::Tree,
                 || said!(
                     "the leaves up to {end} give the root {found}, and checkpoint/end commits to {root} over {size}: {error}",
-                    "到 {end} 为止的叶算出树根 {found},checkpoint/end 对 {size} 条叶承诺的是 {root}:{error}"
+                    "到第 {end} 条为止的记录算出树根 {found}，checkpoint/end 对 {size} 条记录承诺的是 {root}：{error}"
                 ),
             );
         }
@@ -132,7 +132,7 @@ impl Growth {
             checks.note(Check::Consistency, || {
                 said!(
                     "there is no older checkpoint to compare with",
-                    "没有更早的检查点可供比较"
+                    "没有更早的签名存证点可供比较"
                 )
             });
         }
@@ -145,7 +145,7 @@ impl Growth {
                 if let Err(error) = check_consistency(old, new, hashes, start.root, end.root) {
                     checks.fail(
                         Check::Consistency,
-                        || said!("checkpoint/start of {old} leaves is not the beginning of checkpoint/end of {new}: {error}", "checkpoint/start({old} 条叶)不是 checkpoint/end({new} 条叶)的前身:{error}"),
+                        || said!("checkpoint/start of {old} leaves is not the beginning of checkpoint/end of {new}: {error}", "checkpoint/start（{old} 条记录）不是 checkpoint/end（{new} 条记录）的前身：{error}"),
                     );
                 }
             }
@@ -158,7 +158,7 @@ impl Growth {
             if head.size != size || known != Some(&head.root) {
                 checks.fail(
                     Check::Consistency,
-                    || said!("checkpoint/cosigned/{size} does not have the root that the leaves give at {size}", "checkpoint/cosigned/{size} 的树根与叶在 {size} 处算出的不同"),
+                    || said!("checkpoint/cosigned/{size} does not have the root that the leaves give at {size}", "checkpoint/cosigned/{size} 的树根与记录在 {size} 处算出的不同"),
                 );
             }
         }

@@ -69,7 +69,7 @@ pub(super) fn read<R: Read + Seek>(bundle: &mut Bundle<R>, checks: &mut Checks) 
             checks.fail(Check::Bundle, || {
                 said!(
                     "the maps have more than {MAPS_BYTES_MAX} bytes together",
-                    "点表合计超过 {MAPS_BYTES_MAX} 字节"
+                    "设备点表合计超过 {MAPS_BYTES_MAX} 字节"
                 )
             });
             break;
@@ -89,7 +89,7 @@ pub(super) fn read<R: Read + Seek>(bundle: &mut Bundle<R>, checks: &mut Checks) 
                 checks.fail(Check::Maps, || {
                     said!(
                         "{path} has the SHA-256 {found}: it is another map than its name says",
-                        "{path} 的 SHA-256 是 {found},与名称不符"
+                        "{path} 的 SHA-256 是 {found}，与名称不符"
                     )
                 });
             }
@@ -121,7 +121,7 @@ impl Maps {
                 checks.fail(Check::Maps, || {
                     said!(
                         "machine {machine}: its map {shown} is missing",
-                        "设备 {machine}:缺少点表 {shown}"
+                        "设备 {machine}：缺少设备点表 {shown}"
                     )
                 });
             }
@@ -129,7 +129,7 @@ impl Maps {
                 checks.note(Check::Maps, || {
                     said!(
                         "machine {machine}: its map {shown} is not approved by the trust file",
-                        "设备 {machine}:信任文件没有批准点表 {shown}"
+                        "设备 {machine}：信任文件没有批准设备点表 {shown}"
                     )
                 });
             }
@@ -138,7 +138,7 @@ impl Maps {
             checks.fail(Check::Maps, || {
                 said!(
                     "leaves name more than {NAMED_MAX} maps",
-                    "叶提到的点表超过 {NAMED_MAX} 个"
+                    "记录提到的设备点表超过 {NAMED_MAX} 个"
                 )
             });
         }

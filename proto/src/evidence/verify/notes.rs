@@ -104,7 +104,7 @@ impl Notes {
             checks.fail(Check::Signature, || {
                 said!(
                     "there is no checkpoint that could be read",
-                    "没有可读的检查点"
+                    "没有可读的签名存证点"
                 )
             });
         }
@@ -120,20 +120,20 @@ impl Notes {
             (None, _) if self.has_witness => checks.note(Check::Witness, || {
                 said!(
                     "no trusted witness has cosigned any checkpoint of the bundle",
-                    "证据包里的检查点都没有可信见证方的会签"
+                    "证据包里的签名存证点都没有可信见证方的会签"
                 )
             }),
             (None, _) => checks.note(Check::Witness, || {
                 said!(
                     "no witness is trusted: nobody but the gateway says when the leaves were there",
-                    "没有可信的见证方:叶何时写下,只有网关自己说了算"
+                    "没有可信的见证方：记录何时写下，只有网关自己说了算"
                 )
             }),
             (Some(seen), Some(last)) if seen.size <= last => {
                 let (size, at) = (seen.size, seen.at);
                 checks.note(
                     Check::Witness,
-                    || said!("the last cosigned checkpoint is of {size} leaves, of {at}: the period ends with leaf {last}", "最后一次会签的检查点有 {size} 条叶({at}),而时段的最后一条是叶 {last}"),
+                    || said!("the last cosigned checkpoint is of {size} leaves, of {at}: the period ends with leaf {last}", "最后一次会签的签名存证点有 {size} 条记录（{at}），而时段的最后一条是第 {last} 条"),
                 );
             }
             (Some(_), _) => {}
@@ -176,7 +176,7 @@ fn sized(head: Option<Head>, size: u64, check: Check, checks: &mut Checks) -> Op
     checks.fail(check, || {
         said!(
             "{entry} is of {found} leaves, and the manifest says {size}",
-            "{entry} 有 {found} 条叶,清单却说 {size} 条"
+            "{entry} 有 {found} 条记录，清单却说 {size} 条"
         )
     });
     None

@@ -53,12 +53,16 @@ pub(super) fn read<R: Read + Seek>(
     checks: &mut Checks,
     mut take: impl FnMut(Part, &mut Checks),
 ) -> bool {
-    let Some(parts) = expected(bundle, manifest, checks) else {
-        return false;
+    let Expected { parts, others } = match expected(bundle, manifest, checks) {
+        Ok(expected) => expected,
+        Err(others) => {
+            through(bundle, others, checks);
+            return false;
+        }
     };
     let count = thread::available_parallelism().map_or(1, usize::from);
     let count = count.min(THREADS_MAX).min(parts.len().max(1));
-    thread::scope(|scope| {
+    let (is_whole, rest) = thread::scope(|scope| {
         let workers: Vec<Worker> = (0..count)
             .map(|_| {
                 let (jobs, todo) = sync_channel::<Job>(1);
@@ -97,21 +101,35 @@ pub(super) fn read<R: Read + Seek>(
                 take(part, checks);
             }
             if taken == sent {
-                return is_whole;
+                return (is_whole, pending);
             }
             let part = workers
                 .get(taken % count)
                 .map(|worker| worker.results.recv());
             taken += 1;
             let Some(Ok(mut part)) = part else {
-                return false;
+                return (false, pending);
             };
             // Leaves behind one that is missing have no place.
             let was_whole = is_whole;
             is_whole &= tell(&mut part, checks);
             ready = Some(part).filter(|part| was_whole && part.torn.is_none());
         }
-    })
+    });
+    let rest = rest.map(|(first, _)| first);
+    through(bundle, others.into_iter().chain(rest), checks);
+    is_whole
+}
+
+/// Compares parts whose leaves have no place with the manifest, and nothing else.
+fn through<R: Read + Seek>(
+    bundle: &mut Bundle<R>,
+    parts: impl IntoIterator<Item = u64>,
+    checks: &mut Checks,
+) {
+    for first in parts {
+        checks.digest(bundle, &Entry::Leaves(first));
+    }
 }
 
 struct Worker {
@@ -132,7 +150,7 @@ fn missing(first: u64, end: u64, checks: &mut Checks) {
     checks.fail(Check::Leaves, || {
         said!(
             "leaves {first} to {last} are missing",
-            "缺少叶 {first} 到 {last}"
+            "缺少第 {first} 至 {last} 条记录"
         )
     });
 }
@@ -143,7 +161,7 @@ fn tell(part: &mut Part, checks: &mut Checks) -> bool {
     if let Some(fault) = part.entry.take() {
         let why = chain(&fault);
         checks.fail(Check::Bundle, || {
-            said!("entry {path}: {why}", "条目 {path}:{why}")
+            said!("entry {path}: {why}", "条目 {path}：{why}")
         });
     }
     if let Some(torn) = &part.torn {
@@ -152,12 +170,20 @@ fn tell(part: &mut Part, checks: &mut Checks) -> bool {
     part.torn.is_none()
 }
 
-/// The parts that must be there, each from and to which leaf.
+/// The parts of a bundle.
+struct Expected {
+    /// Those that must be there, each from and to which leaf.
+    parts: Vec<(u64, u64)>,
+    /// Others that are there, by their first leaf.
+    others: Vec<u64>,
+}
+
+/// The parts that must be there; all that are, where one is missing.
 fn expected<R: Read + Seek>(
     bundle: &Bundle<R>,
     manifest: &Manifest,
     checks: &mut Checks,
-) -> Option<Vec<(u64, u64)>> {
+) -> Result<Expected, Vec<u64>> {
     let mut parts = Vec::new();
     let mut first = manifest.first;
     while first < manifest.end {
@@ -168,19 +194,22 @@ fn expected<R: Read + Seek>(
     }
     let mut bytes: u64 = 0;
     let mut is_whole = true;
+    let (mut all, mut others) = (Vec::new(), Vec::new());
     for path in bundle.paths() {
         let Some(Entry::Leaves(at)) = Entry::from_path(path) else {
             continue;
         };
+        all.push(at);
         bytes = bytes.saturating_add(bundle.file(path).map_or(0, |file| file.bytes));
         if parts
             .binary_search_by_key(&at, |(first, _)| *first)
             .is_err()
         {
+            others.push(at);
             checks.fail(Check::Leaves, || {
                 said!(
                     "entry {path}: no part of these leaves begins there",
-                    "条目 {path}:没有分段从这里开始"
+                    "条目 {path}：没有分段从这里开始"
                 )
             });
         }
@@ -195,12 +224,16 @@ fn expected<R: Read + Seek>(
         checks.fail(Check::Bundle, || {
             said!(
                 "the leaves have {bytes} bytes, of {LEAVES_BYTES_MAX} at most",
-                "叶共 {bytes} 字节,上限 {LEAVES_BYTES_MAX}"
+                "记录共 {bytes} 字节，上限 {LEAVES_BYTES_MAX}"
             )
         });
-        is_whole = false;
+        // Nobody reads so much.
+        return Err(Vec::new());
     }
-    is_whole.then_some(parts)
+    match is_whole {
+        true => Ok(Expected { parts, others }),
+        false => Err(all),
+    }
 }
 
 /// Counts and hashes what is read through it.
@@ -249,11 +282,11 @@ fn open(job: &Job) -> Part {
             part.torn = Some(match line.len() > LEAF_BYTES_MAX {
                 true => said!(
                     "leaf {index} has more than {LEAF_BYTES_MAX} bytes",
-                    "叶 {index} 超过 {LEAF_BYTES_MAX} 字节"
+                    "第 {index} 条记录超过 {LEAF_BYTES_MAX} 字节"
                 ),
                 false => said!(
                     "leaf {index} is missing: its part breaks off",
-                    "缺少叶 {index}:分段在这里中断"
+                    "缺少第 {index} 条记录：分段在这里中断"
                 ),
             });
             break;
@@ -276,12 +309,12 @@ impl Part {
                 let says = leaf.head.index;
                 self.bad = Some(said!(
                     "leaf {index} says that it is leaf {says}: a leaf is missing, or their order was changed",
-                    "叶 {index} 自称是叶 {says}:有叶缺失,或者顺序被改动"
+                    "第 {index} 条记录自称是第 {says} 条：有记录缺失，或者顺序被改动"
                 ));
             }
             Err(error) => {
                 let why = chain(&error);
-                self.bad = Some(said!("leaf {index}: {why}", "叶 {index}:{why}"));
+                self.bad = Some(said!("leaf {index}: {why}", "第 {index} 条记录：{why}"));
             }
         }
     }
@@ -292,7 +325,7 @@ impl Part {
         if self.torn.is_none() && reader.read(&mut rest).is_ok_and(|count| count > 0) {
             self.torn = Some(said!(
                 "something follows leaf {}, the last of its part",
-                "叶 {} 是分段的最后一条,后面却还有内容",
+                "第 {} 条记录是分段的最后一条，后面却还有内容",
                 end.saturating_sub(1)
             ));
         }

@@ -127,7 +127,7 @@ impl Proofs {
             let is_of = matches!(&leaf.body, LeafBody::Session(leaf) if leaf.session == *session);
             if at != index || !is_of {
                 self.found.fail(
-                    || said!("proof/sessions.json: leaf {at} is none of session {session}, or out of order", "proof/sessions.json:叶 {at} 不属于使用时段 {session},或顺序不对"),
+                    || said!("proof/sessions.json: leaf {at} is none of session {session}, or out of order", "proof/sessions.json：第 {at} 条记录不属于上机记录 {session}，或顺序不对"),
                 );
                 continue;
             }
@@ -138,7 +138,7 @@ impl Proofs {
                 self.found.fail(|| {
                     said!(
                         "proof/sessions.json: session {session}, leaf {at}: {error}",
-                        "proof/sessions.json:使用时段 {session},叶 {at}:{error}"
+                        "proof/sessions.json：上机记录 {session}，第 {at} 条记录：{error}"
                     )
                 });
             }
@@ -155,7 +155,7 @@ impl Proofs {
             self.found.fail(|| {
                 said!(
                     "proof/sessions.json: leaf {at} of session {session} is not in the bundle",
-                    "proof/sessions.json:使用时段 {session} 的叶 {at} 不在证据包里"
+                    "proof/sessions.json：上机记录 {session} 的第 {at} 条记录不在证据包里"
                 )
             });
         }
@@ -166,7 +166,7 @@ impl Proofs {
         for SessionPlace { session, index, .. } in wanted {
             if known.get(index) != Some(&session.as_str()) {
                 self.found.fail(
-                    || said!("proof/sessions.json: there is no proof of leaf {index} of session {session}", "proof/sessions.json:缺少使用时段 {session} 的叶 {index} 的证明"),
+                    || said!("proof/sessions.json: there is no proof of leaf {index} of session {session}", "proof/sessions.json：缺少上机记录 {session} 的第 {index} 条记录的证明"),
                 );
             }
         }
@@ -185,7 +185,7 @@ fn demand(holds: bool, entry: &Entry, check: Check, checks: &mut Checks) -> bool
         checks.fail(check, || {
             said!(
                 "{entry} is of other leaves than the manifest, or no proof",
-                "{entry} 与清单里的叶数不符,或者不是证明"
+                "{entry} 与清单里的记录数不符，或者不是证明"
             )
         });
     }

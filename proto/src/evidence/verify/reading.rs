@@ -27,7 +27,7 @@ pub(super) struct Reading<'a> {
     proofs: Proofs,
     conservation: Conservation,
     clock: Clock,
-    keys: Vec<KeyLeaf>,
+    keys: Vec<(u64, KeyLeaf)>,
     is_broken: bool,
 }
 
@@ -69,8 +69,8 @@ impl<'a> Reading<'a> {
         self.is_broken
     }
 
-    /// Changes of the key.
-    pub(super) fn keys(&self) -> &[KeyLeaf] {
+    /// Changes of the key, each with its leaf's index.
+    pub(super) fn keys(&self) -> &[(u64, KeyLeaf)] {
         &self.keys
     }
 
@@ -93,7 +93,7 @@ impl<'a> Reading<'a> {
             self.proofs.take(leaf, *hash, self.manifest.size, self.root);
             if let LeafBody::Key(key) = &leaf.body {
                 if self.keys.len() < KEYS_MAX {
-                    self.keys.push(key.clone());
+                    self.keys.push((leaf.head.index, key.clone()));
                 }
             }
         }
@@ -113,7 +113,7 @@ impl<'a> Reading<'a> {
             let zh = violation.fault.zh_cn();
             checks.fail(Check::Time, || Said {
                 en: violation.to_string(),
-                zh: format!("叶 {index},设备 {machine}:{zh}"),
+                zh: format!("第 {index} 条记录，设备 {machine}：{zh}"),
             });
         }
         // Those that were not kept: there are more findings than are told.

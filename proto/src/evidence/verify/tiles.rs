@@ -43,7 +43,7 @@ pub(super) fn read<R: Read + Seek>(
         checks.fail(Check::Tiles, || {
             said!(
                 "{tile} is not of a tree of so many leaves, or does not belong here",
-                "{tile} 不属于这棵树,或不该在此"
+                "{tile} 不属于这棵树，或不该在此"
             )
         });
         checks.entry(bundle, &Entry::Tile(tile));
@@ -90,7 +90,7 @@ impl Tiles {
             let (from, to) = (index << level, ((index + 1) << level) - 1);
             checks.fail(
                 Check::Tiles,
-                || said!("{tile}: hash {place} is not that of leaves {from} to {to}: the tile or a leaf was changed", "{tile}:第 {place} 个哈希与叶 {from} 到 {to} 不符:瓦片或叶被改动"),
+                || said!("{tile}: hash {place} is not that of leaves {from} to {to}: the tile or a leaf was changed", "{tile}：第 {place} 个哈希与第 {from} 至 {to} 条记录不符：树块或记录被改动"),
             );
         }
     }
@@ -115,7 +115,7 @@ impl Tiles {
                 checks.fail(Check::Tiles, || {
                     said!(
                         "{tile} is not the one that {parent} commits to at {place}",
-                        "{tile} 不是 {parent} 第 {place} 个哈希所指的瓦片"
+                        "{tile} 不是 {parent} 第 {place} 个哈希所指的树块"
                     )
                 });
             }
@@ -130,7 +130,7 @@ impl Tiles {
             checks.fail(Check::Tiles, || {
                 said!(
                     "the last tiles of all levels ({edge}) don't give the root {root}",
-                    "各层最后的瓦片({edge})算不出树根 {root}"
+                    "各层最后的树块（{edge}）算不出树根 {root}"
                 )
             });
         }

@@ -14,7 +14,8 @@ pub(super) fn all(case: &Case<'_>) -> Vec<Anomaly> {
     found
 }
 
-/// External sessions with activity and an organisation.
+/// Sessions with activity and an organisation that are external by their leaves: those of own and affiliated
+/// organisations have another class where the verifier knew these.
 fn external<'a>(
     case: &'a Case<'_>,
 ) -> impl Iterator<Item = (&'a MachineReport, &'a SessionReport, &'a str)> {
@@ -23,7 +24,8 @@ fn external<'a>(
         machines.flat_map(|report| report.sessions.iter().map(move |session| (report, session)));
     sessions.filter_map(|(report, session)| {
         let totals = &session.totals;
-        let is_it = totals.class == Class::Ext && totals.active_ms > 0;
+        let class = totals.leaf_class.unwrap_or(totals.class);
+        let is_it = class == Class::Ext && totals.active_ms > 0;
         Some((report, session, totals.org.as_deref().filter(|_| is_it)?))
     })
 }
@@ -46,8 +48,8 @@ fn affiliates(case: &Case<'_>) -> Vec<Anomaly> {
     }
     let anomalies = found.into_iter().map(|((site, gateway, machine, org), (ms, sessions))| {
         let text = Said::new(
-            format!("{} are called external, and are those of {org}, which the trust file calls own or affiliated", hours(ms)),
-            format!("{} 计为对外，而 {org} 在信任文件中为自有或关联单位", hours(ms)),
+            format!("{} are called external by the ledger, and are those of {org}, which the trust file calls own or affiliated", hours(ms)),
+            format!("{} 在台账中记为对外，而 {org} 在信任文件中为自有或关联单位", hours(ms)),
         );
         let anomaly = Anomaly {
             gateway: Some(gateway.clone()),

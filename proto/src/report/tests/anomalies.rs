@@ -151,6 +151,11 @@ fn affiliates_and_crowds() {
         session.org = Some(org.to_owned());
         session
     };
+    // One whose class the verifier put right, and one that was the affiliate's from the start.
+    let mut righted = ext("y", "org-2", 60);
+    (righted.class, righted.leaf_class) = (Class::Aff, Some(Class::Ext));
+    let mut affiliated = ext("z", "org-2", 70);
+    affiliated.class = Class::Aff;
     let with = |name: &str, sessions: Vec<_>| {
         let mut told = idle(name, 100);
         told.sessions = sessions;
@@ -163,7 +168,15 @@ fn affiliates_and_crowds() {
                 0,
                 100,
                 vec![
-                    with("m1", vec![ext("a", "org-9", 0), ext("x", "org-2", 50)]),
+                    with(
+                        "m1",
+                        vec![
+                            ext("a", "org-9", 0),
+                            ext("x", "org-2", 50),
+                            righted,
+                            affiliated,
+                        ],
+                    ),
                     with("m2", vec![ext("b", "org-9", 3), ext("d", "org-9", 8)]),
                     with("m3", vec![ext("e", "org-8", 3)]),
                 ],
@@ -183,9 +196,9 @@ fn affiliates_and_crowds() {
             affiliate.machine.as_ref().unwrap().as_str(),
             affiliate.sessions.as_slice()
         ),
-        ("m1", &["x".to_owned()][..])
+        ("m1", &["x".to_owned(), "y".to_owned()][..])
     );
-    assert_eq!(affiliate.numbers["active_ms"], 5 * 3_600_000);
+    assert_eq!(affiliate.numbers["active_ms"], 10 * 3_600_000);
     // a, b and c overlap from hour 4 to 5; c and d adjoin b, and are two.
     let crowd = one(&report, AnomalyKind::SameOrganisation);
     assert_eq!(crowd.sessions, ["a", "b", "c"]);

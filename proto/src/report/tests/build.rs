@@ -51,6 +51,7 @@ pub(super) fn session(
         energy_mwh: None,
         grade,
         why: Vec::new(),
+        leaf_class: None,
     }
 }
 

@@ -86,8 +86,8 @@ fn what_is_corrected_or_unproven_is_worth_least() {
         &|_, sight| {
             sight.trust.affiliates.insert("org-x".to_owned());
         },
-        D,
-        &[Why::Token],
+        A,
+        &[],
     );
 }
 

@@ -168,14 +168,59 @@ fn it_must_be_for_this_session_and_another_organisation() {
             "is external, and its token names no organisation",
         );
     }
+}
+
+#[test]
+fn hours_of_related_organisations_never_count_as_external() {
+    let check = |org: &str, class: Class, change: &dyn Fn(&mut Case), status: Status| {
+        let mut case = Case::new();
+        case.claim("org-x", org);
+        change(&mut case);
+        let tallied = case.tallied();
+        assert_eq!(tallied.tokens.status(), status, "{org}");
+        let machine = &tallied.totals.machines[0];
+        let session = &machine.sessions[0];
+        assert_eq!(
+            (session.class, session.leaf_class),
+            (class, Some(Class::Ext))
+        );
+        assert_eq!(
+            (session.grade, &*session.why),
+            (Grade::B, &[Why::NoMeter][..])
+        );
+        let hours = BTreeMap::from([(class, BTreeMap::from([(Grade::B, 3_600_000)]))]);
+        assert_eq!(machine.hours, hours);
+        if status == Status::Note {
+            assert_eq!(tallied.external_count, 0);
+            let said = format!(
+                "machine m: session x is of {org}, which the trust file calls own or affiliated: it counts as {class}, not as EXT"
+            );
+            one_finding(&tallied.tokens, Check::Tokens, &said);
+        }
+    };
+    check("org-own", Class::Own, &|_| {}, Status::Note);
+    check("org-aff", Class::Aff, &|_| {}, Status::Note);
     check(
-        &|case| case.claim("org-x", "org-own"),
-        "is external, and org-own is the platform's own organisation",
+        "org-aff",
+        Class::Aff,
+        &|case| case.sight.trust.issuers.clear(),
+        Status::Note,
     );
+    // What else is wrong with the token is still wrong.
     check(
-        &|case| case.claim("org-x", "org-aff"),
-        "is external, and org-aff is an affiliate of the platform",
+        "org-own",
+        Class::Own,
+        &|case| case.claim(r#"["m"]"#, r#"["n"]"#),
+        Status::Failed,
     );
+    // Who does not know these organisations counts the hours as the leaves say.
+    let mut case = Case::new();
+    case.claim("org-x", "org-own");
+    case.sight.trust.own.clear();
+    let tallied = case.tallied();
+    no_finding(&tallied.tokens);
+    let session = &tallied.totals.machines[0].sessions[0];
+    assert_eq!((session.class, session.leaf_class), (Class::Ext, None));
 }
 
 #[test]
@@ -295,6 +340,38 @@ fn sessions_outside_the_period_need_no_token() {
     let tallied = book.day(&[], &believing(0));
     no_finding(&tallied.tokens);
     assert_eq!(tallied.totals.machines, []);
+}
+
+#[test]
+fn a_booking_that_nobody_signed_has_no_token() {
+    let mut book = Book::new();
+    let x = session("m", "x", 2 * HOUR, 3 * HOUR);
+    book.open(x.clone());
+    book.usage(run("m", ("x", Class::Unb), 2 * HOUR, 3 * HOUR));
+    book.close(x);
+    let y = session("m", "y", 4 * HOUR, 5 * HOUR);
+    book.open(y.clone());
+    book.close(y);
+    for (id, at) in [("x", 6), ("y", 7)] {
+        let bind = Bind {
+            machine: identifier("m"),
+            session: id.to_owned(),
+            booking: format!("bk-{id}"),
+            token: String::new(),
+            class: Class::Own,
+            before: Class::Unb,
+        };
+        book.add(at * HOUR, LeafBody::Bind(bind));
+    }
+    let tallied = book.day(&[], &believing(8 * HOUR));
+    no_finding(&tallied.sessions);
+    no_finding(&tallied.tokens);
+    let sessions = &tallied.totals.machines[0].sessions;
+    assert!(
+        sessions.iter().all(|one| one.token.is_none()),
+        "{sessions:?}"
+    );
+    assert_eq!(sessions[0].booking.as_deref(), Some("bk-x"));
 }
 
 #[test]
