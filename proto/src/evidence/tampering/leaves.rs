@@ -421,7 +421,7 @@ fn config_clock_and_bind_leaves() {
     check(
         "config.machine",
         |leaf| leaf.machine = "mixer-01".parse().unwrap(),
-        None,
+        Some((Check::Maps, "was in force")),
     );
     check(
         "config.map",
