@@ -20,7 +20,11 @@ fn check(what: &str, change: impl Fn(&mut LeafBody, &str)) {
     });
     let (_, old) = configs.next().unwrap();
     let (since, _) = configs.next_back().unwrap();
-    for leaf in sample.leaves.iter_mut().filter(|leaf| leaf.head.index > since) {
+    for leaf in sample
+        .leaves
+        .iter_mut()
+        .filter(|leaf| leaf.head.index > since)
+    {
         change(&mut leaf.body, &old);
     }
     assert!(sample.leaves != honest.sample.leaves, "{what}");
