@@ -46,7 +46,7 @@ impl fmt::Display for Grade {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
-    /// A person entered its class at the machine, and no token stands behind it.
+    /// Its class is what somebody entered: no token stands behind it. What nobody booked is not meant.
     Entered,
     /// A correction refers to one of its leaves.
     Corrected,

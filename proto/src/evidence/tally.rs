@@ -3,6 +3,7 @@
 //! Leaves come in the order of their indexes, each once, and are not kept. What is kept follows the machines, the
 //! sessions, days and maps of the bundle and the tokens' texts, and is bounded by [`TALLY_BYTES_MAX`].
 
+mod booked;
 mod flaw;
 mod grade;
 mod machine;
@@ -27,6 +28,7 @@ use crate::ledger::{
     BookingLeaf, Correction, GapLeaf, Hash, Leaf, LeafBody, LeafHead, SessionEvent, UsageLeaf,
 };
 use crate::{ClockStatus, Identifier, Time};
+use booked::Booked;
 use machine::Machine;
 use room::{Room, Texts};
 use rules::Scene;
@@ -108,6 +110,8 @@ pub struct Tally {
     tokens: Tokens,
     /// The leaves that are of a session, in order: how far after the first, and which session.
     places: Vec<Place>,
+    /// Outcomes of bookings that name a token.
+    booked: Vec<Booked>,
     room: Room,
     found: Findings,
 }
@@ -138,6 +142,7 @@ impl Tally {
             maps: Texts::default(),
             tokens: Tokens::default(),
             places: Vec::new(),
+            booked: Vec::new(),
             room: Room::new(TALLY_BYTES_MAX),
             found: Findings::default(),
         }
@@ -279,6 +284,9 @@ impl Tally {
         };
         self.with(number, |machine, tally| {
             tally.hold((head, name, None), |scene| scene.decides(machine, leaf));
+            if let Some(booked) = Booked::of(head, leaf, &mut tally.room) {
+                tally.booked.push(booked);
+            }
             if tally.scope.holds(leaf.start) {
                 machine.is_of_period = true;
                 let of = machine.sums.bookings.entry(leaf.outcome).or_default();

@@ -7,6 +7,7 @@
 mod bundles;
 mod entries;
 mod leaves;
+mod maps;
 mod signers;
 mod tokens;
 

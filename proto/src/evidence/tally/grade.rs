@@ -4,7 +4,7 @@ use super::session::Session;
 use super::sums::Base;
 use super::{Sight, Witnessed};
 use crate::evidence::{Grade, Why};
-use crate::{CheckIn, Time};
+use crate::{Class, Time};
 
 /// A witness that has seen a session's end later than so long after it makes it worth less.
 const WITNESS_MS: i64 = 86_400_000;
@@ -50,11 +50,9 @@ pub(super) struct Grounds<'a> {
 /// The grade, and all that keeps it from being better.
 pub(super) fn grade(session: &Session, grounds: &Grounds<'_>) -> (Grade, Vec<Why>) {
     let counted = &session.counted;
-    let is_entered = session.token().is_none()
-        && session
-            .begin
-            .as_ref()
-            .is_some_and(|begin| begin.check_in == CheckIn::Local);
+    // Whatever the check-in says: without a token nobody but the gateway says what class it is of.
+    let is_entered =
+        session.token().is_none() && session.class().is_some_and(|class| class != Class::Unb);
     let in_time = session.end.as_ref().is_some_and(|end| {
         let by = end.at.plus_millis(WITNESS_MS);
         grounds.witnesses.saw(end.index, by)

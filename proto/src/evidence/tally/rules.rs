@@ -8,6 +8,9 @@ use crate::evidence::say::said;
 use crate::ledger::{Bind, BookingLeaf, LeafHead, SessionLeaf, UsageLeaf};
 use crate::{Class, Time};
 
+/// All of the time was watched, in thousandths.
+const COVERAGE_PM_MAX: u32 = 1_000;
+
 /// What says something of a session, in English and Chinese.
 type What = (&'static str, &'static str);
 
@@ -291,6 +294,21 @@ impl Scene<'_> {
             self.breaks(said!(
                 "the outcome of booking {booking} is said a second time",
                 "预约 {booking} 的结果第二次写入"
+            ));
+        }
+        let length = leaf.end.as_millis().saturating_sub(leaf.start.as_millis());
+        let (said_ms, slot_ms) = (leaf.slot_ms, u64::try_from(length).unwrap_or(0));
+        if said_ms != slot_ms {
+            self.breaks(said!(
+                "the outcome of a booking says slot_ms {said_ms}, where its start and end are {slot_ms} ms apart",
+                "预约结果记录的 slot_ms 为 {said_ms}，而其开始与结束相距 {slot_ms} 毫秒"
+            ));
+        }
+        let coverage_pm = leaf.coverage_pm;
+        if coverage_pm > COVERAGE_PM_MAX {
+            self.breaks(said!(
+                "the outcome of a booking says coverage_pm {coverage_pm}, of {COVERAGE_PM_MAX} at most",
+                "预约结果记录的 coverage_pm 为 {coverage_pm}，上限 {COVERAGE_PM_MAX}"
             ));
         }
         let Some(id) = &leaf.session else { return };

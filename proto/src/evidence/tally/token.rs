@@ -68,10 +68,10 @@ fn hash_of(name: &str) -> Option<[u8; 32]> {
 pub(super) struct Claims {
     site: Identifier,
     gateway: Identifier,
-    id: String,
-    machines: Vec<Identifier>,
-    start: Time,
-    end: Time,
+    pub(super) id: String,
+    pub(super) machines: Vec<Identifier>,
+    pub(super) start: Time,
+    pub(super) end: Time,
     class: Class,
     #[serde(default)]
     pub(super) org: Option<String>,

@@ -52,6 +52,9 @@ impl Tally {
         let scope = &self.scope;
         let witnesses = Witnesses::of(sight);
         let mut judged = Judged::default();
+        for booked in &self.booked {
+            booked.hold(&self.tokens, &mut judged.found);
+        }
         let mut machines = Vec::new();
         for (name, machine) in self.by_name() {
             let totals = self.machine(name, machine, (sight, &witnesses), &mut judged);

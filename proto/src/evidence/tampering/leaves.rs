@@ -293,7 +293,7 @@ fn booking_leaves() {
     check(
         "booking.machine",
         |leaf| leaf.machine = "press-01".parse().unwrap(),
-        None,
+        Some((Check::Tokens, "a token that is not for this machine")),
     );
     check(
         "booking.booking",
@@ -319,18 +319,27 @@ fn booking_leaves() {
     check(
         "booking.start",
         |leaf| leaf.start = leaf.start.plus_millis(1),
-        None,
+        Some((Check::Tokens, "the outcome of a booking says start 2026-")),
     );
     check(
         "booking.end",
         |leaf| leaf.end = leaf.end.plus_millis(1),
-        None,
+        Some((Check::Tokens, "the outcome of a booking says end 2026-")),
     );
-    check("booking.slot_ms", |leaf| leaf.slot_ms += 1, None);
+    check(
+        "booking.slot_ms",
+        |leaf| leaf.slot_ms += 1,
+        Some((Check::Sessions, "says slot_ms ")),
+    );
     check("booking.active_ms", |leaf| leaf.active_ms += 1, None);
     check("booking.unknown_ms", |leaf| leaf.unknown_ms += 1, None);
     check("booking.down_ms", |leaf| leaf.down_ms += 1, None);
     check("booking.coverage", |leaf| leaf.coverage_pm -= 1, None);
+    check(
+        "booking.coverage+",
+        |leaf| leaf.coverage_pm = 1_001,
+        Some((Check::Sessions, "says coverage_pm 1001, of 1000 at most")),
+    );
 }
 
 #[test]
@@ -421,7 +430,7 @@ fn config_clock_and_bind_leaves() {
     check(
         "config.machine",
         |leaf| leaf.machine = "mixer-01".parse().unwrap(),
-        None,
+        Some((Check::Maps, "was in force")),
     );
     check(
         "config.map",

@@ -383,3 +383,36 @@ fn late_witnesses_make_hours_worth_less() {
     };
     assert!(sessions.clone().count() > 5 && sessions.clone().all(is_late));
 }
+
+#[test]
+fn no_check_in_makes_an_entered_class_worth_more() {
+    use crate::evidence::Why;
+    for check_in in [CheckIn::Local, CheckIn::Portal, CheckIn::Implied] {
+        let honest = Honest::new();
+        let mut sample = copy();
+        let entered = sample.leaves.iter().find_map(|leaf| match &leaf.body {
+            LeafBody::Session(said)
+                if said.token.is_none()
+                    && said.class != Class::Unb
+                    && (honest.plan.from..honest.plan.to).contains(&said.from) =>
+            {
+                Some(said.session.clone())
+            }
+            _ => None,
+        });
+        let entered = entered.unwrap();
+        for leaf in &mut sample.leaves {
+            match &mut leaf.body {
+                LeafBody::Session(said) if said.session == entered => said.check_in = check_in,
+                _ => {}
+            }
+        }
+        let verified = honest.platform(&sample);
+        assert_eq!(failed(&verified), BTreeMap::new(), "{check_in:?}");
+        let machines = verified.totals.unwrap().machines;
+        let mut sessions = machines.iter().flat_map(|machine| &machine.sessions);
+        let session = sessions.find(|session| session.session == entered).unwrap();
+        assert_eq!(session.check_in, Some(check_in));
+        assert_eq!(session.why.first(), Some(&Why::Entered), "{check_in:?}");
+    }
+}

@@ -16,9 +16,19 @@ const NAMED_MAX: usize = 100_000;
 /// The maps that are there, by their digests.
 pub(super) struct Maps(BTreeSet<String>);
 
+/// The maps of a machine whose config leaf was met.
+struct Force {
+    /// Of its newest config leaf.
+    told: String,
+    /// Of its newest state leaf since the first of these.
+    entered: Option<String>,
+}
+
 /// The maps that leaves name.
 #[derive(Default)]
 pub(super) struct Named {
+    /// Which maps are in force, by machine: no more than named maps.
+    force: BTreeMap<Identifier, Force>,
     /// By machine: which maps, and whether a usage leaf of the period names them.
     all: BTreeMap<Identifier, BTreeMap<String, bool>>,
     count: usize,
@@ -26,7 +36,49 @@ pub(super) struct Named {
 }
 
 impl Named {
-    pub(super) fn take(&mut self, leaf: &Leaf, manifest: &Manifest) {
+    pub(super) fn take(&mut self, leaf: &Leaf, manifest: &Manifest, checks: &mut Checks) {
+        self.name(leaf, manifest);
+        if let Some((machine, found, known)) = self.hold(&leaf.body) {
+            let index = leaf.head.index;
+            let [found, known] = [found, known].map(|map| map.chars().take(80).collect::<String>());
+            checks.fail(Check::Maps, || {
+                said!(
+                    "leaf {index}, machine {machine}: it names the map {found}, and {known} was in force",
+                    "第 {index} 条记录，设备 {machine}：写明设备点表 {found}，而当时生效的是 {known}"
+                )
+            });
+        }
+    }
+
+    /// Holds the map that a leaf names against those in force: gives the machine, that map, and the one that it should
+    /// be. A state leaf has that of the newest config leaf; a usage leaf, too, or, for time before that came into
+    /// force, that of the newest state leaf, since a machine joins with one.
+    fn hold<'a>(&'a mut self, body: &'a LeafBody) -> Option<(&'a Identifier, &'a str, &'a str)> {
+        if let LeafBody::Config(leaf) = body {
+            if let Some(force) = self.force.get_mut(&leaf.machine) {
+                force.told.clone_from(&leaf.map);
+            } else if self.all.contains_key(&leaf.machine) {
+                let (told, entered) = (leaf.map.clone(), None);
+                let force = Force { told, entered };
+                self.force.insert(leaf.machine.clone(), force);
+            }
+            None
+        } else if let LeafBody::State(leaf) = body {
+            let force = self.force.get_mut(&leaf.machine)?;
+            force.entered = Some(leaf.config.clone());
+            let is_told = force.told == leaf.config;
+            (!is_told).then_some((&leaf.machine, leaf.config.as_str(), force.told.as_str()))
+        } else if let LeafBody::Usage(leaf) = body {
+            let force = self.force.get(&leaf.machine)?;
+            let entered = force.entered.as_ref()?;
+            let is_known = [&force.told, entered].contains(&&leaf.config);
+            (!is_known).then_some((&leaf.machine, leaf.config.as_str(), entered.as_str()))
+        } else {
+            None
+        }
+    }
+
+    fn name(&mut self, leaf: &Leaf, manifest: &Manifest) {
         let (machine, map, is_inside) = if let LeafBody::Usage(usage) = &leaf.body {
             let is_inside = manifest.from <= usage.from && usage.from < manifest.to;
             (&usage.machine, &usage.config, is_inside)

@@ -86,7 +86,7 @@ impl<'a> Reading<'a> {
         }
         for (leaf, hash) in part.leaves.iter().zip(&part.hashes) {
             self.period.take(leaf, self.manifest);
-            self.named.take(leaf, self.manifest);
+            self.named.take(leaf, self.manifest, checks);
             self.clock.take(&leaf.head, checks);
             self.conservation.take(leaf);
             self.tally.take(leaf);

@@ -226,25 +226,31 @@ fn all_reasons_are_told_and_the_worst_counts() {
 #[test]
 fn what_a_person_entered_is_worth_least() {
     let (mut book, _) = ledger();
-    for leaf in &mut book.leaves {
-        match &mut leaf.body {
-            LeafBody::Session(leaf) => {
-                (leaf.token, leaf.class) = (None, Class::Own);
-                leaf.check_in = CheckIn::Local;
+    let mut check = |check_in: CheckIn, class: Class, wanted: (Grade, &[Why])| {
+        for leaf in &mut book.leaves {
+            match &mut leaf.body {
+                LeafBody::Session(leaf) => {
+                    (leaf.token, leaf.class, leaf.check_in) = (None, class, check_in);
+                }
+                LeafBody::Usage(leaf) if leaf.session.is_some() => leaf.class = Some(class),
+                _ => {}
             }
-            LeafBody::Usage(leaf) if leaf.session.is_some() => leaf.class = Some(Class::Own),
-            _ => {}
         }
-    }
-    let tallied = book.day(&[], &believing(IN_TIME));
-    no_finding(&tallied.sessions);
-    no_finding(&tallied.tokens);
-    let session = &tallied.totals.machines[0].sessions[0];
-    assert_eq!(
-        (session.grade, &*session.why),
-        (Grade::D, &[Why::Entered][..])
-    );
-    assert_eq!(session.check_in, Some(CheckIn::Local));
+        let tallied = book.day(&[], &believing(IN_TIME));
+        no_finding(&tallied.sessions);
+        no_finding(&tallied.tokens);
+        let session = &tallied.totals.machines[0].sessions[0];
+        assert_eq!((session.grade, &*session.why), wanted, "{check_in:?}");
+        assert_eq!(session.check_in, Some(check_in));
+    };
+    let entered = (Grade::D, &[Why::Entered][..]);
+    check(CheckIn::Local, Class::Own, entered);
+    // No word of the gateway's makes it better.
+    check(CheckIn::Portal, Class::Own, entered);
+    check(CheckIn::Implied, Class::Aff, entered);
+    check(CheckIn::None, Class::Trn, entered);
+    // What nobody booked has no class that somebody could have entered.
+    check(CheckIn::None, Class::Unb, (Grade::A, &[]));
 }
 
 #[test]
