@@ -8,7 +8,7 @@ use lineside_proto::evidence::{
 };
 use lineside_proto::ledger::tile::{Tile, WIDTH};
 use lineside_proto::ledger::tree::{Range, check_consistency, check_inclusion, inclusion};
-use lineside_proto::ledger::{Hash, Leaf, LeafBody};
+use lineside_proto::ledger::{Hash, Leaf};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -144,24 +144,10 @@ impl Scribe {
     fn name(&mut self, leaf: &Leaf) -> Result<(), PullError> {
         let at = leaf.head.at;
         self.span = Some((self.span.map_or(at, |(first, _)| first), at));
-        let (map, token) = match &leaf.body {
-            LeafBody::Usage(leaf) => (Some(&leaf.config), None),
-            LeafBody::State(leaf) => (Some(&leaf.config), None),
-            LeafBody::Config(leaf) => (Some(&leaf.map), None),
-            LeafBody::Session(leaf) => (None, leaf.token.as_ref()),
-            LeafBody::Booking(leaf) => (None, leaf.token.as_ref()),
-            LeafBody::Bind(leaf) => (None, Some(&leaf.token)),
-            LeafBody::Genesis(_)
-            | LeafBody::Boot(_)
-            | LeafBody::Key(_)
-            | LeafBody::Audit(_)
-            | LeafBody::Clock(_)
-            | LeafBody::Gap(_)
-            | LeafBody::Anchor(_)
-            | LeafBody::Correction(_)
-            | LeafBody::Summary(_) => (None, None),
-        };
-        for (hash, named) in [(map, &mut self.maps), (token, &mut self.tokens)] {
+        for (hash, named) in [
+            (leaf.body.map(), &mut self.maps),
+            (leaf.body.token(), &mut self.tokens),
+        ] {
             let Some(digits) = hash.and_then(|hash| hash.strip_prefix("sha256:")) else {
                 continue;
             };

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod named;
 mod read;
 
 use super::jcs;
@@ -462,29 +463,6 @@ impl Leaf {
             return Err(LeafError::Version(leaf.head.v));
         }
         Ok(leaf)
-    }
-}
-
-impl LeafBody {
-    /// The machine that it is about, if it is about one.
-    pub fn machine(&self) -> Option<&Identifier> {
-        match self {
-            Self::Config(leaf) => Some(&leaf.machine),
-            Self::Booking(leaf) => Some(&leaf.machine),
-            Self::State(leaf) => Some(&leaf.machine),
-            Self::Session(leaf) => Some(&leaf.machine),
-            Self::Usage(leaf) => Some(&leaf.machine),
-            Self::Gap(leaf) => Some(&leaf.machine),
-            Self::Bind(leaf) => Some(&leaf.machine),
-            Self::Summary(leaf) => Some(&leaf.machine),
-            Self::Genesis(_)
-            | Self::Boot(_)
-            | Self::Key(_)
-            | Self::Audit(_)
-            | Self::Clock(_)
-            | Self::Anchor(_)
-            | Self::Correction(_) => None,
-        }
     }
 }
 

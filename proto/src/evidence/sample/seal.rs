@@ -236,11 +236,14 @@ impl Sample {
             if !(plan.first..plan.end).contains(&leaf.head.index) {
                 continue;
             }
-            let (map, token) = names(&leaf.body);
-            let map = map.and_then(|hash| Some((hash, self.maps.get(hash)?)));
+            let map = leaf
+                .body
+                .map()
+                .and_then(|hash| Some((hash, self.maps.get(hash)?)));
             if let Some((digest, text)) = map.and_then(digest) {
                 files.insert(format!("maps/{digest}.json"), text.clone().into_bytes());
             }
+            let token = leaf.body.token();
             let token = token.and_then(|hash| Some((hash, self.tokens.get(hash)?)));
             if let Some((digest, text)) = token.and_then(digest) {
                 files.insert(format!("tokens/{digest}.jws"), text.clone().into_bytes());
@@ -277,27 +280,6 @@ impl Sample {
             root: tree.root(plan.size),
         };
         tally.finish(&end, &Sight::default()).totals
-    }
-}
-
-/// The map and the token that a leaf names.
-fn names(body: &LeafBody) -> (Option<&str>, Option<&str>) {
-    match body {
-        LeafBody::Config(leaf) => (Some(&leaf.map), None),
-        LeafBody::Usage(leaf) => (Some(&leaf.config), None),
-        LeafBody::Session(leaf) => (None, leaf.token.as_deref()),
-        LeafBody::Booking(leaf) => (None, leaf.token.as_deref()),
-        LeafBody::Bind(leaf) => (None, Some(&leaf.token)),
-        LeafBody::Genesis(_)
-        | LeafBody::Boot(_)
-        | LeafBody::Key(_)
-        | LeafBody::Audit(_)
-        | LeafBody::Clock(_)
-        | LeafBody::State(_)
-        | LeafBody::Gap(_)
-        | LeafBody::Anchor(_)
-        | LeafBody::Correction(_)
-        | LeafBody::Summary(_) => (None, None),
     }
 }
 
