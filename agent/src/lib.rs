@@ -3,7 +3,7 @@
 //!
 //! The modules stand in the order in which the data flows; `ARCHITECTURE.md` beside this crate draws it.
 
-pub mod text;
+pub use lineside_proto::text;
 
 pub mod answers;
 pub mod bookings;

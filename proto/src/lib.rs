@@ -19,6 +19,7 @@ mod session;
 mod state;
 mod status;
 mod telemetry;
+pub mod text;
 mod time;
 mod topic;
 
@@ -41,5 +42,6 @@ pub use status::{
     Clock, ClockStatus, GatewayStatus, LedgerFigures, Link, MachineCount, OutboxFigures,
 };
 pub use telemetry::{Frame, Telemetry};
+pub use text::{Language, Text, UnknownLanguage};
 pub use time::Time;
 pub use topic::{Topics, content_type};

@@ -228,7 +228,7 @@ fn said(words: &[OsString], names: &[&str]) -> Option<String> {
 }
 
 fn language(text: &str) -> Result<Language, Text> {
-    let wanted = |()| text!("en or zh-CN is wanted", "应为 en 或 zh-CN");
+    let wanted = |_| text!("en or zh-CN is wanted", "应为 en 或 zh-CN");
     text.parse().map_err(wanted)
 }
 

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use lineside_proto::evidence::{Check, Language, Status, verify};
+use lineside_proto::Language;
+use lineside_proto::evidence::{Check, Status, verify};
 
 use super::inquiry::PullError;
 use crate::text;

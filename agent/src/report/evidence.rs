@@ -29,8 +29,7 @@ pub fn read(
     language: Language,
 ) -> io::Result<Evidence> {
     let file = File::open(path)?;
-    let said = language.pick(evidence::Language::En, evidence::Language::ZhCn);
-    let verification = evidence::verify(&file, trust, said);
+    let verification = evidence::verify(&file, trust, language);
     let mut made = Evidence {
         file: path.display().to_string(),
         verification,

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, tz};
 use lineside_proto::evidence::{Grade, Verdict, Why};
 use lineside_proto::ledger::CloseReason;
-use lineside_proto::report::{Coverage, Figure, Formula, Said, Unit};
+use lineside_proto::report::{Coverage, Figure, Formula, Unit};
 use lineside_proto::{CheckIn, Class, Outcome, State, Time};
 
 use crate::text::Language;
@@ -136,11 +136,6 @@ pub fn basis(figure: &Figure) -> Option<String> {
     }
 }
 
-/// A text in both languages, in one.
-pub fn said(said: &Said, language: Language) -> &str {
-    language.pick(&said.en, &said.zh_cn)
-}
-
 /// A state.
 pub fn state(state: State, language: Language) -> &'static str {
     language.pick(state.as_str(), state.zh_cn())
@@ -178,8 +173,8 @@ pub fn grade(grade: Grade, language: Language) -> &'static str {
 pub fn why(why: Why, language: Language) -> &'static str {
     match why {
         Why::Entered => language.pick(
-            "its class was entered by a person at the machine, without a token",
-            "类别由现场人员录入，没有令牌",
+            "no token stands behind its class: it is what somebody said",
+            "没有预约令牌证实其类别，仅为人员所述",
         ),
         Why::Corrected => language.pick(
             "a later leaf corrects one of its leaves",

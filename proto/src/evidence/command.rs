@@ -1,5 +1,6 @@
 //! The program `lineside-verify`, but for its `main`.
 
+use crate::text::Language;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
@@ -7,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::say::{Said, said};
-use super::{Language, PAGE, TRUST_BYTES_MAX, Trust, Verdict, Verification, tell, verify};
+use super::{PAGE, TRUST_BYTES_MAX, Trust, Verdict, Verification, tell, verify};
+use crate::text;
+use crate::text::Text;
 
 /// Every bundle is verified.
 pub const EXIT_VERIFIED: u8 = 0;
@@ -49,29 +51,29 @@ pub fn command(
     let mut language = Language::of_locale(locale.unwrap_or_default());
     let asked = match asked(arguments, &mut language) {
         Ok(asked) => asked,
-        Err(fault) => return refuse(&fault.pick(language), language, err),
+        Err(fault) => return refuse(fault.say(language), language, err),
     };
     if asked.help {
-        return say(out, &help().pick(language));
+        return say(out, help().say(language));
     }
     if asked.version {
         return say(out, concat!("lineside-verify ", env!("CARGO_PKG_VERSION")));
     }
     if let Some(path) = &asked.page {
         if let Err(fault) = write_page(path) {
-            return refuse(&fault.pick(language), language, err);
+            return refuse(fault.say(language), language, err);
         }
         if asked.bundles.is_empty() {
             return EXIT_VERIFIED;
         }
     }
     if asked.bundles.is_empty() {
-        let fault = said!("no bundle is named", "没有指定证据包");
-        return refuse(&fault.pick(language), language, err);
+        let fault = text!("no bundle is named", "没有指定证据包");
+        return refuse(fault.say(language), language, err);
     }
     let trust = match asked.trust.as_deref().map(trust).transpose() {
         Ok(trust) => trust,
-        Err(fault) => return refuse(&fault.pick(language), language, err),
+        Err(fault) => return refuse(fault.say(language), language, err),
     };
     run(&asked, trust.as_ref(), language, out)
 }
@@ -144,17 +146,17 @@ impl std::io::Seek for Unreadable {
     }
 }
 
-fn write_page(path: &Path) -> Result<(), Said> {
+fn write_page(path: &Path) -> Result<(), Text> {
     let shown = path.display();
     std::fs::write(path, PAGE).map_err(|error| {
-        said!(
+        text!(
             "the page can't be written to {shown}: {error}",
             "网页无法写入 {shown}：{error}"
         )
     })
 }
 
-fn trust(path: &Path) -> Result<Trust, Said> {
+fn trust(path: &Path) -> Result<Trust, Text> {
     let shown = path.display();
     let read = File::open(path).and_then(|file| {
         let mut text = String::new();
@@ -163,18 +165,18 @@ fn trust(path: &Path) -> Result<Trust, Said> {
         Ok(text)
     });
     let text = read.map_err(|error| {
-        said!(
+        text!(
             "the trust file {shown} can't be read: {error}",
             "信任文件 {shown} 无法读取：{error}"
         )
     })?;
-    Trust::parse(&text).map_err(|error| said!("{shown}: {error}", "{shown}:{error}"))
+    Trust::parse(&text).map_err(|error| text!("{shown}: {error}", "{shown}:{error}"))
 }
 
 fn asked(
     arguments: impl IntoIterator<Item = OsString>,
     language: &mut Language,
-) -> Result<Asked, Said> {
+) -> Result<Asked, Text> {
     let mut asked = Asked::default();
     let mut arguments = arguments.into_iter();
     let mut only_files = false;
@@ -190,7 +192,7 @@ fn asked(
         };
         let mut value = || {
             let value = inline.clone().or_else(|| arguments.next());
-            value.ok_or_else(|| said!("{name} needs a value", "{name} 后面缺少值"))
+            value.ok_or_else(|| text!("{name} needs a value", "{name} 后面缺少值"))
         };
         match name {
             "--" => only_files = true,
@@ -200,7 +202,7 @@ fn asked(
                 let word = value()?.to_string_lossy().into_owned();
                 let known = word.parse::<Language>();
                 *language = known.map_err(|_| {
-                    said!(
+                    text!(
                         "--lang is en or zh-CN, not {word}",
                         "--lang 只能是 en 或 zh-CN，不是 {word}"
                     )
@@ -209,7 +211,7 @@ fn asked(
             "--json" if inline.is_none() => asked.json = true,
             "-h" | "--help" => asked.help = true,
             "-V" | "--version" => asked.version = true,
-            _ => return Err(said!("there is no option {name}", "没有选项 {name}")),
+            _ => return Err(text!("there is no option {name}", "没有选项 {name}")),
         }
     }
     Ok(asked)
@@ -223,18 +225,18 @@ fn say(out: &mut dyn Write, text: &str) -> u8 {
 }
 
 fn refuse(fault: &str, language: Language, err: &mut dyn Write) -> u8 {
-    let hint = said!(
+    let hint = text!(
         "see lineside-verify --help",
         "用法见 lineside-verify --help"
     );
-    let hint = hint.pick(language);
+    let hint = hint.say(language).to_owned();
     // Where even that can't be said, the exit code says it.
     drop(writeln!(err, "lineside-verify: {fault}\n{hint}"));
     EXIT_USAGE
 }
 
-fn help() -> Said {
-    said!(
+fn help() -> Text {
+    text!(
         "Verifies evidence bundles, offline: who signed, that no leaf is missing or changed, and what the hours add up to.
 
 Usage: lineside-verify BUNDLE… [--trust trust.toml] [--json] [--lang en|zh-CN]

@@ -2,8 +2,8 @@
 
 use serde_json::{Number, Value};
 
-use super::say::said;
 use super::{Findings, Totals};
+use crate::text;
 
 /// Characters of a value that are shown.
 const SHOWN_MAX: usize = 80;
@@ -80,7 +80,7 @@ fn name(value: &Value) -> Option<&str> {
 fn tell(path: &str, said: &Value, made: &Value, found: &mut Findings) {
     found.fail(|| {
         let (said, made) = (shown(said), shown(made));
-        said!(
+        text!(
             "{path}: the report says {said}, the leaves give {made}",
             "{path}：报告为 {said}，而台账记录得出 {made}"
         )
@@ -101,7 +101,9 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::{differences, differences_in};
-    use crate::evidence::{Check, Language, Status, Totals, say::said};
+    use crate::evidence::{Check, Status, Totals};
+    use crate::text;
+    use crate::text::Language;
 
     #[test]
     fn each_value_that_differs_is_named() {
@@ -113,7 +115,7 @@ mod tests {
             assert_ne!(changed, text, "{from}");
             let said: Totals = serde_json::from_str(&changed).unwrap();
             let found = differences(&said, &made);
-            let result = found.result(Check::Totals, Language::En, || said!("", ""));
+            let result = found.result(Check::Totals, Language::En, || text!("", ""));
             assert_eq!(result.status, Status::Failed);
             assert_eq!(result.said, expected);
         };
@@ -170,7 +172,7 @@ mod tests {
         let mut said = made.clone();
         said.machines.pop();
         let found = differences(&said, &made);
-        let result = found.result(Check::Totals, Language::ZhCn, || said!("", ""));
+        let result = found.result(Check::Totals, Language::ZhCn, || text!("", ""));
         assert_eq!(
             result.said,
             ["report.json/machines/n：报告为 null，而台账记录得出 {…20…}"]

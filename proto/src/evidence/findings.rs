@@ -1,7 +1,8 @@
 //! What one check found, gathered while leaves go by.
 
-use super::say::plain;
-use super::{Check, CheckResult, Language, Said, Status};
+use super::{Check, CheckResult, Status};
+use crate::text::plain;
+use crate::text::{Language, Text};
 
 /// Findings of a check that are told in words; of the others only the number is.
 pub const FINDINGS_TOLD_MAX: usize = 100;
@@ -9,15 +10,15 @@ pub const FINDINGS_TOLD_MAX: usize = 100;
 /// What a check found: what fails it, and what is only to be known.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Findings {
-    failed: Vec<Said>,
+    failed: Vec<Text>,
     failed_count: u64,
-    notes: Vec<Said>,
+    notes: Vec<Text>,
     notes_count: u64,
 }
 
 impl Findings {
     /// Something does not hold. The text is made only if it will be told.
-    pub fn fail(&mut self, text: impl FnOnce() -> Said) {
+    pub fn fail(&mut self, text: impl FnOnce() -> Text) {
         self.failed_count += 1;
         if self.failed.len() < FINDINGS_TOLD_MAX {
             self.failed.push(text());
@@ -25,7 +26,7 @@ impl Findings {
     }
 
     /// Something holds, and is to be known.
-    pub fn note(&mut self, text: impl FnOnce() -> Said) {
+    pub fn note(&mut self, text: impl FnOnce() -> Text) {
         self.notes_count += 1;
         if self.notes.len() < FINDINGS_TOLD_MAX {
             self.notes.push(text());
@@ -46,17 +47,17 @@ impl Findings {
         self,
         check: Check,
         language: Language,
-        checked: impl FnOnce() -> Said,
+        checked: impl FnOnce() -> Text,
     ) -> CheckResult {
         let status = self.status();
         let all = self.failed.into_iter().chain(self.notes);
         let mut said: Vec<String> = all
             .take(FINDINGS_TOLD_MAX)
-            .map(|text| plain(&text.pick(language)))
+            .map(|text| plain(text.say(language)))
             .collect();
         let mut found = self.failed_count + self.notes_count;
         if said.is_empty() {
-            said.push(checked().pick(language));
+            said.push(checked().say(language).to_owned());
             found = 1;
         }
         CheckResult {
@@ -81,28 +82,29 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::{FINDINGS_TOLD_MAX, Findings};
-    use crate::evidence::say::said;
-    use crate::evidence::{Check, Language, Status};
+    use crate::evidence::{Check, Status};
+    use crate::text;
+    use crate::text::Language;
 
     #[test]
     fn what_fails_comes_first_and_no_more_than_a_hundred() {
         let result =
-            |found: Findings| found.result(Check::Time, Language::ZhCn, || said!("checked", "查"));
+            |found: Findings| found.result(Check::Time, Language::ZhCn, || text!("checked", "查"));
         let none = result(Findings::default());
         assert_eq!((none.status, none.found), (Status::Ok, 1));
         assert_eq!(none.said, ["查"]);
         let mut found = Findings::default();
-        found.note(|| said!("known", "知"));
+        found.note(|| text!("known", "知"));
         assert_eq!(result(found.clone()).status, Status::Note);
         let mut more = Findings::default();
         for number in 0..150 {
-            more.fail(|| said!("wrong {number}", "错 {number}"));
+            more.fail(|| text!("wrong {number}", "错 {number}"));
         }
         found.join(more);
         let many = result(found);
         let mut forged = Findings::default();
-        forged.fail(|| said!("session a\nb.zip: verified\u{1b}[2J\u{202e}", ""));
-        let forged = forged.result(Check::Time, Language::En, || said!("", ""));
+        forged.fail(|| text!("session a\nb.zip: verified\u{1b}[2J\u{202e}", ""));
+        let forged = forged.result(Check::Time, Language::En, || text!("", ""));
         assert!(!forged.said[0].contains(['\n', '\u{1b}', '\u{202e}']));
         assert_eq!((many.status, many.found), (Status::Failed, 151));
         assert_eq!(many.said.len(), FINDINGS_TOLD_MAX);

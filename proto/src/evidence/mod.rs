@@ -13,7 +13,6 @@ mod page;
 mod read;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
-mod say;
 mod tally;
 #[cfg(test)]
 mod tampering;
@@ -34,7 +33,6 @@ pub use manifest::{ConsistencyProof, RangeProof, SessionProof, SessionProofs};
 pub use manifest::{FileEntry, MANIFEST_KIND, Manifest, PART_LEAVES};
 pub use page::PAGE;
 pub use read::{Bundle, BundleError, EntryFault, ManifestError, read_manifest};
-pub use say::{Language, Said, UnknownLanguage};
 pub use tally::{Scope, SessionPlace, Sight, Tallied, Tally, TreeEnd, Witnessed};
 pub use tally::{TALLY_BYTES_MAX, TALLY_TOKEN_BYTES_MAX};
 pub use tell::tell;

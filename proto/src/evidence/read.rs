@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::archive::{Archive, ArchiveError, Packed};
 use super::entry::{ENTRIES_MAX, Entry, MANIFEST_BYTES_MAX, hex, is_digest};
-use super::say::{Said, said};
 use super::{FileEntry, MANIFEST_KIND, Manifest};
+use crate::text;
+use crate::text::Text;
 
 /// Characters of a text in the manifest at most.
 const TEXT_CHARS_MAX: usize = 1024;
@@ -233,7 +234,7 @@ impl<R: Read + Seek> Bundle<R> {
 
     /// What is wrong with its names, without opening an entry: those that bundles don't have, and those that the
     /// manifest has and the file not, or the other way round.
-    pub fn names(&self) -> Vec<Said> {
+    pub fn names(&self) -> Vec<Text> {
         let mut found = Vec::new();
         let inside: BTreeSet<&str> = self.archive.names().collect();
         let named: BTreeSet<&str> = self.paths().collect();
@@ -241,44 +242,44 @@ impl<R: Read + Seek> Bundle<R> {
         for path in inside.union(&named).copied() {
             if Entry::from_path(path).is_none() {
                 let path: String = path.chars().take(200).collect();
-                found.push(said!(
+                found.push(text!(
                     "entry {path:?}: a bundle has no entry of this name",
                     "条目 {path:?}：证据包里没有这种名称的条目"
                 ));
             } else if path == manifest {
                 if named.contains(path) {
-                    found.push(said!(
+                    found.push(text!(
                         "manifest.json names itself",
                         "manifest.json 列出了它自己"
                     ));
                 }
             } else if !named.contains(path) {
-                found.push(said!(
+                found.push(text!(
                     "entry {path}: it is not in the manifest: it was added later",
                     "条目 {path}：清单里没有它，是后来加进去的"
                 ));
             } else if !inside.contains(path) {
-                found.push(said!(
+                found.push(text!(
                     "entry {path}: the manifest names it, and it is missing",
                     "条目 {path}：清单里有它，文件里却没有"
                 ));
             }
         }
         if !self.in_order {
-            found.push(said!(
+            found.push(text!(
                 "manifest.json: its entries are not in order of their paths, or one is there twice",
                 "manifest.json：条目没有按路径排序，或者有重复"
             ));
         }
         for entry in self.superfluous() {
-            found.push(said!(
+            found.push(text!(
                 "entry {entry}: a bundle of this manifest has none",
                 "条目 {entry}：清单所述的证据包不含此条目"
             ));
         }
         for file in self.files.values().filter(|file| !is_digest(&file.sha256)) {
             let path = &file.path;
-            found.push(said!(
+            found.push(text!(
                 "entry {path}: its hash in the manifest is no SHA-256 hash of 64 hexadecimal digits",
                 "条目 {path}：清单里的哈希不是 64 位十六进制的 SHA-256"
             ));

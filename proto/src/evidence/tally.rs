@@ -20,13 +20,14 @@ mod whole;
 
 pub use sight::{Sight, Witnessed};
 
+use crate::text::Text;
 use std::collections::BTreeMap;
 
-use super::say::said;
-use super::{Findings, Said, Totals};
+use super::{Findings, Totals};
 use crate::ledger::{
     BookingLeaf, Correction, GapLeaf, Hash, Leaf, LeafBody, LeafHead, SessionEvent, UsageLeaf,
 };
+use crate::text;
 use crate::{ClockStatus, Identifier, Time};
 use booked::Booked;
 use machine::Machine;
@@ -295,12 +296,12 @@ impl Tally {
         });
     }
 
-    fn tell(&mut self, name: &Identifier, head: &LeafHead, broken: Vec<Said>) {
+    fn tell(&mut self, name: &Identifier, head: &LeafHead, broken: Vec<Text>) {
         for broken in broken {
             let index = head.index;
             self.found.fail(|| {
-                let Said { en, zh } = broken;
-                said!(
+                let Text { en, zh } = broken;
+                text!(
                     "leaf {index}, machine {name}: {en}",
                     "第 {index} 条记录，设备 {name}：{zh}"
                 )
@@ -353,7 +354,7 @@ impl Tally {
         let (index, refers) = (head.index, said.refers);
         if refers >= index {
             return self.found.fail(|| {
-                said!(
+                text!(
                     "leaf {index}: a correction of leaf {refers}, which does not come before it",
                     "第 {index} 条记录：更正的第 {refers} 条记录不在它之前"
                 )

@@ -17,17 +17,18 @@ mod signers;
 mod tests;
 mod tiles;
 
+use crate::text::Language;
 use std::io::{Cursor, Read, Seek};
 
 use sha2::{Digest, Sha256};
 
 use super::entry::hex;
-use super::say::said;
 use super::{
-    Bundle, Check, Entry, Language, Manifest, Sight, Tallied, Totals, TreeEnd, Trust, Verification,
+    Bundle, Check, Entry, Manifest, Sight, Tallied, Totals, TreeEnd, Trust, Verification,
     differences_in,
 };
 use crate::ledger::tree::Hash;
+use crate::text;
 use checks::Checks;
 use notes::Notes;
 use proofs::Proofs;
@@ -58,7 +59,7 @@ pub fn verify<R: Read + Seek>(
         Err(error) => {
             let why = checks::chain(&error);
             checks.fail(Check::Bundle, || {
-                said!("the file is no bundle: {why}", "文件不是证据包：{why}")
+                text!("the file is no bundle: {why}", "文件不是证据包：{why}")
             });
             return checks.end(None, None);
         }
@@ -97,21 +98,21 @@ fn numbers(manifest: &Manifest, checks: &mut Checks) -> bool {
     };
     demand(
         first <= end && end <= size && end - first <= LEAVES_MAX,
-        said!(
+        text!(
             "manifest.json: leaves from {first} to {end} of {size} can't be, or are more than {LEAVES_MAX}",
             "manifest.json：记录从 {first} 到 {end}、共 {size} 条，数目不可能或超过 {LEAVES_MAX}"
         ),
     );
     demand(
         first % 256 == 0 && (end % 256 == 0 || end == size),
-        said!(
+        text!(
             "manifest.json: leaves from {first} to {end} of {size} don't begin and end at multiples of 256",
             "manifest.json：第 {first} 至 {end} 条记录（共 {size} 条）没有在 256 的倍数处开始和结束"
         ),
     );
     demand(
         start_size <= size,
-        said!(
+        text!(
             "manifest.json: the older tree has {start_size} leaves, the newer one {size}",
             "manifest.json：旧树有 {start_size} 条记录，新树只有 {size} 条"
         ),
@@ -119,7 +120,7 @@ fn numbers(manifest: &Manifest, checks: &mut Checks) -> bool {
     let is_hour = |ms: i64| ms.rem_euclid(HOUR_MS) == 0;
     demand(
         from < to && is_hour(from.as_millis()) && is_hour(to.as_millis()),
-        said!(
+        text!(
             "manifest.json: a period from {from} to {to} is none, or not of full hours",
             "manifest.json：{from} 到 {to} 不是整点开始和结束的时段"
         ),
@@ -152,7 +153,7 @@ fn leaves<R: Read + Seek>(
             reading.tally.take_token(&text);
         } else {
             checks.fail(Check::Tokens, || {
-                said!(
+                text!(
                     "{path} has the SHA-256 {found}: it is another token than its name says",
                     "{path} 的 SHA-256 是 {found}，与名称不符"
                 )
@@ -240,7 +241,7 @@ fn totals(report: Option<Vec<u8>>, root: Option<Hash>, made: &Tallied, checks: &
     match serde_json::from_slice::<serde_json::Value>(&report) {
         Ok(said) => checks.add(Check::Totals, differences_in(&said, &made.totals)),
         Err(error) => checks.fail(Check::Totals, || {
-            said!(
+            text!(
                 "report.json: no totals: {error}",
                 "report.json：不是汇总：{error}"
             )

@@ -1,10 +1,10 @@
 //! What an evaluator should look at before the figures.
 
+use crate::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::Said;
 use crate::{Identifier, Time};
 
 /// Something that does not look as it should. No judgement: a person looks at it.
@@ -29,7 +29,7 @@ pub struct Anomaly {
     /// The sessions that show it; at most [`EVIDENCE_MAX`].
     pub sessions: Vec<String>,
     /// In words.
-    pub text: Said,
+    pub text: Text,
     /// Lines of the difference of two maps, each with `+`, `-` or a blank before it; at most [`DIFF_LINES_MAX`].
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub diff: Vec<String>,
@@ -103,7 +103,7 @@ impl AnomalyKind {
     ];
 
     /// What people call it.
-    pub fn name(self) -> Said {
+    pub fn name(self) -> Text {
         let (en, zh) = match self {
             Self::Unverified => ("not verified", "未通过核验"),
             Self::MissingPeriod => ("missing period", "缺少时段"),
@@ -121,6 +121,6 @@ impl AnomalyKind {
             Self::BeforeStart => ("before its start date", "早于启用日期"),
             Self::More => ("more of the same", "更多同类"),
         };
-        Said::new(en, zh)
+        Text::new(en, zh)
     }
 }

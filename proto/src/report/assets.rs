@@ -1,11 +1,12 @@
 //! The asset list: numbers, names, values and quotas of machines, as a unit's own books have them.
 
+use crate::text::Text;
 use std::collections::BTreeMap;
 
 use super::rules::decimal;
 use super::shanghai;
 use super::sheet::{Bounds, Column, Row, Sheet};
-use super::{Asset, InputFaults, Rules, Said};
+use super::{Asset, InputFaults, Rules};
 use crate::{Identifier, Time};
 
 /// Rows of an asset list at most: more machines than a city's pilot platforms have.
@@ -141,7 +142,7 @@ fn once(sheet: &mut Sheet, row: &Row, column: usize, before: Option<u64>) {
         sheet.tell(
             row.line,
             column,
-            Said::new(
+            Text::new(
                 format!("stands in line {line} already: leave one of them out"),
                 format!("第 {line} 行已有：请删去其一"),
             ),

@@ -1,8 +1,9 @@
 //! Bookings of a city whose portal signs nothing yet: a claim of whoever wrote the file, worth grade D and no more.
 
+use super::InputFaults;
 use super::shanghai;
 use super::sheet::{Bounds, Column, Row, Sheet};
-use super::{InputFaults, Said};
+use crate::text::Text;
 use crate::{Identifier, Time};
 
 /// Its bounds: a year of a city's pilot platforms.
@@ -139,7 +140,7 @@ fn one(sheet: &mut Sheet, row: &Row) -> Option<ListedBooking> {
         sheet.tell(
             row.line,
             END,
-            Said::new(
+            Text::new(
                 "an end after the start, at most 31 days later, is wanted",
                 "结束时间应晚于开始时间，且不超过 31 天",
             ),

@@ -1,8 +1,9 @@
 //! What a report is made from.
 
+use crate::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Assets, Bookings, ListKind, ListUsed, Observed, Rules, Said};
+use super::{Assets, Bookings, ListKind, ListUsed, Observed, Rules};
 use crate::Time;
 use crate::evidence::{Verdict, Verification};
 
@@ -97,9 +98,9 @@ pub enum ReportError {
 
 impl ReportError {
     /// In words, and what to do.
-    pub fn said(&self) -> Said {
+    pub fn said(&self) -> Text {
         match self {
-            Self::NoBundle => Said::new("name at least one bundle", "请指定至少一个证据包"),
+            Self::NoBundle => Text::new("name at least one bundle", "请指定至少一个证据包"),
             Self::Unverified {
                 file,
                 verdict,
@@ -107,7 +108,7 @@ impl ReportError {
             } => {
                 let why = said.as_deref().unwrap_or("-");
                 match verdict {
-                    Verdict::Failed => Said::new(
+                    Verdict::Failed => Text::new(
                         format!(
                             "{file} does not verify: {why}; `lineside usage verify {file}` says all; --unverified takes it in, and marks the report"
                         ),
@@ -115,7 +116,7 @@ impl ReportError {
                             "{file} 未通过核验：{why}；详情见 `lineside usage verify {file}`；--unverified 可强行采用，报告将作标注"
                         ),
                     ),
-                    Verdict::SelfConsistent | Verdict::Verified => Said::new(
+                    Verdict::SelfConsistent | Verdict::Verified => Text::new(
                         format!(
                             "nobody trusted signed {file}: name its keys by --trust FILE; --unverified takes it in, and marks the report"
                         ),
@@ -125,7 +126,7 @@ impl ReportError {
                     ),
                 }
             }
-            Self::Unread { file } => Said::new(
+            Self::Unread { file } => Text::new(
                 format!("the leaves of {file} can't be added up: pull it again"),
                 format!("无法合计 {file} 中的记录：请重新提取"),
             ),
@@ -133,7 +134,7 @@ impl ReportError {
                 file,
                 other,
                 gateway,
-            } => Said::new(
+            } => Text::new(
                 format!(
                     "{file} and {other} both tell a part of one time of {gateway}: leave one out, or pull periods that adjoin"
                 ),
@@ -141,7 +142,7 @@ impl ReportError {
                     "{file} 与 {other} 包含 {gateway} 的同一时段：请去掉其一，或提取首尾相接的时段"
                 ),
             ),
-            Self::Ambiguous { line, machine } => Said::new(
+            Self::Ambiguous { line, machine } => Text::new(
                 format!(
                     "line {line} of the asset list fits several machines {machine}: add the columns site and gateway"
                 ),

@@ -1,10 +1,11 @@
 //! The report: what machines did, by class and grade, with every number's coverage and formula.
 
+use crate::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Anomaly, Coverage, Explanation, Figure, Formula, FormulaSaid, Said, Score};
+use super::{Anomaly, Coverage, Explanation, Figure, Formula, FormulaSaid, Score};
 use crate::evidence::{Grade, SessionTotals, Verdict};
 use crate::{Class, Identifier, Outcome, State, Time};
 
@@ -88,7 +89,7 @@ pub struct RulesUsed {
     /// The file; null for the rules that are built in.
     pub file: Option<String>,
     /// What they are, for people.
-    pub title: Said,
+    pub title: Text,
     /// The classes whose hours are effective.
     pub effective: BTreeSet<Class>,
     /// The classes whose hours are external.

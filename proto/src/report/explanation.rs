@@ -1,9 +1,9 @@
 //! Where the hours of a calendar went: each step with what it lost and why. Adds up exactly.
 
+use crate::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Said;
 use crate::Class;
 
 /// Calendar → observed → active → counted.
@@ -89,7 +89,7 @@ pub enum LossReason {
 
 impl LossReason {
     /// What people call it.
-    pub fn name(self) -> Said {
+    pub fn name(self) -> Text {
         let (en, zh) = match self {
             Self::NotStarted => ("before the start date", "启用日期之前"),
             Self::AgentStopped => ("the agent did not run", "程序未运行"),
@@ -122,7 +122,7 @@ impl LossReason {
                 "无预约，规则不计",
             ),
         };
-        Said::new(en, zh)
+        Text::new(en, zh)
     }
 
     /// The reason of a class that the rules don't count.

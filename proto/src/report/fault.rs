@@ -1,6 +1,6 @@
 //! What is wrong with a file that somebody wrote.
 
-use super::Said;
+use crate::text::Text;
 
 /// Faults of one file that are told at most: whoever mends a hundred sees the rest the next time.
 pub const FAULTS_MAX: usize = 100;
@@ -15,7 +15,7 @@ pub struct InputFault {
     /// The field, as the file calls it; empty where none is meant.
     pub field: String,
     /// What is wrong, and what to do.
-    pub text: Said,
+    pub text: Text,
 }
 
 /// All faults of a file, in the order of its lines; the first [`FAULTS_MAX`].
@@ -30,7 +30,7 @@ pub struct InputFaults {
 
 impl InputFaults {
     /// A line a fault: `file:line:column: field: text`.
-    pub fn said<'a>(&'a self, pick: impl Fn(&'a Said) -> &'a str) -> String {
+    pub fn said<'a>(&'a self, pick: impl Fn(&'a Text) -> &'a str) -> String {
         let lines = self.faults.iter().map(|fault| {
             let field = match fault.field.as_str() {
                 "" => String::new(),
@@ -69,7 +69,7 @@ pub(super) fn text_of(bytes: &[u8], bytes_max: usize) -> Result<&str, InputFault
         return Err(fault(
             1,
             1,
-            Said::new(
+            Text::new(
                 format!("the file has more than {bytes_max} bytes"),
                 format!("文件超过 {bytes_max} 字节"),
             ),
@@ -84,7 +84,7 @@ pub(super) fn text_of(bytes: &[u8], bytes_max: usize) -> Result<&str, InputFault
             Err(fault(
                 line,
                 column,
-                Said::new(
+                Text::new(
                     "the file is not UTF-8 (GBK, perhaps): save it as \"CSV UTF-8\" or as UTF-8 text",
                     "文件不是 UTF-8 编码（可能是 GBK）：请另存为“CSV UTF-8”或 UTF-8 文本",
                 ),

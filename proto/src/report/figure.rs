@@ -1,5 +1,6 @@
 //! Figures: a number never stands without the coverage that it rests on, nor without what it was made of.
 
+use crate::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -220,29 +221,9 @@ pub struct FormulaSaid {
     /// What its figure is counted in.
     pub unit: Unit,
     /// What people call its figure.
-    pub name: Said,
+    pub name: Text,
     /// How it is made.
-    pub text: Said,
+    pub text: Text,
     /// Where it comes from.
-    pub source: Said,
-}
-
-/// A text in both languages.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Said {
-    /// English.
-    pub en: String,
-    /// Simplified Chinese.
-    #[serde(rename = "zh-CN")]
-    pub zh_cn: String,
-}
-
-impl Said {
-    /// Both languages.
-    pub fn new(en: impl Into<String>, zh_cn: impl Into<String>) -> Self {
-        Self {
-            en: en.into(),
-            zh_cn: zh_cn.into(),
-        }
-    }
+    pub source: Text,
 }

@@ -1,6 +1,7 @@
 //! The formulae in words, with their sources.
 
-use super::{Formula, FormulaSaid, Said};
+use super::{Formula, FormulaSaid};
+use crate::text::Text;
 
 /// English and Chinese.
 type Words = (&'static str, &'static str);
@@ -26,7 +27,7 @@ const OPC: Words = (
 impl Formula {
     /// The formula in words, and where it comes from.
     pub fn said(self) -> FormulaSaid {
-        let both = |(en, zh): Words| Said::new(en, zh);
+        let both = |(en, zh): Words| Text::new(en, zh);
         FormulaSaid {
             formula: self,
             unit: self.unit(),

@@ -33,7 +33,7 @@ pub use document::{
 };
 pub use explanation::{Explanation, Loss, LossReason, Step};
 pub use fault::{FAULTS_MAX, InputFault, InputFaults};
-pub use figure::{Basis, Coverage, Figure, Formula, FormulaSaid, HOUR_MS, Said, Unit};
+pub use figure::{Basis, Coverage, Figure, Formula, FormulaSaid, HOUR_MS, Unit};
 pub use rules::{Part, Rules, Thresholds};
 pub use score::{Score, ScorePart, Withheld};
 pub use survey::{ClockChange, CorrectionSeen, EnergyDay, Hole, MachineObserved, MapChange};

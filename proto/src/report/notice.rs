@@ -5,12 +5,13 @@ mod machine;
 mod organisation;
 mod usage;
 
+use crate::text::Text;
 use std::collections::BTreeMap;
 
 use super::account::Account;
 use super::anomaly::ANOMALIES_EACH_MAX;
 use super::machine::Told;
-use super::{Anomaly, AnomalyKind, Brought, Evidence, MachineReport, Said, Source};
+use super::{Anomaly, AnomalyKind, Brought, Evidence, MachineReport, Source};
 use crate::Identifier;
 
 /// What anomalies are looked for in.
@@ -86,9 +87,9 @@ fn bounded(found: Vec<Anomaly>) -> Vec<Anomaly> {
             continue;
         };
         let name = kind.name();
-        let text = Said::new(
+        let text = Text::new(
             format!("{over} more of: {}", name.en),
-            format!("另有 {over} 条：{}", name.zh_cn),
+            format!("另有 {over} 条：{}", name.zh),
         );
         kept.push(Anomaly {
             gateway,
@@ -101,7 +102,7 @@ fn bounded(found: Vec<Anomaly>) -> Vec<Anomaly> {
 }
 
 /// An anomaly with nothing but its kind, its site and its words.
-fn bare(kind: AnomalyKind, site: &Identifier, text: Said) -> Anomaly {
+fn bare(kind: AnomalyKind, site: &Identifier, text: Text) -> Anomaly {
     Anomaly {
         kind,
         site: site.clone(),

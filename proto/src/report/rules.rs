@@ -1,8 +1,9 @@
 //! Rule files: quotas, what counts, thresholds, and a score where a city wants one.
 
+use crate::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Formula, InputFaults, RulesUsed, Said};
+use super::{Formula, InputFaults, RulesUsed};
 use crate::Class;
 
 mod raw;
@@ -20,7 +21,7 @@ pub struct Rules {
     /// Their version.
     pub version: String,
     /// What they are, for people.
-    pub title: Said,
+    pub title: Text,
     /// SHA-256 of the file's bytes, 64 hexadecimal digits.
     pub sha256: String,
     /// The file; none for those that are built in.
@@ -47,7 +48,7 @@ pub struct Rules {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Part {
     /// What people call it.
-    pub name: Said,
+    pub name: Text,
     /// The figure.
     pub figure: Formula,
     /// The figure that gives the points, in hundredths of its unit.

@@ -1,9 +1,10 @@
 //! Scores, where the rules ask for them.
 
+use crate::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Coverage, Figure, Figures, Part, Rules, Said};
+use super::{Coverage, Figure, Figures, Part, Rules};
 
 /// The points that a rule file gives. Never without the coverage: it stands here and in each part's figure.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +25,7 @@ pub struct Score {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ScorePart {
     /// What people call it.
-    pub name: Said,
+    pub name: Text,
     /// The figure that it is made of.
     pub figure: Figure,
     /// The figure that gives `points_hundredths`, in hundredths of its unit.

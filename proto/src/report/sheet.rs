@@ -1,7 +1,7 @@
 //! Tables that people bring as CSV: columns by English or Chinese name, every fault with its line and column.
 
-use super::Said;
 use super::fault::{FAULTS_MAX, InputFault, InputFaults, text_of};
+use crate::text::Text;
 
 /// A column that a table may have.
 pub(super) struct Column {
@@ -78,7 +78,7 @@ impl Sheet {
                     line,
                     1,
                     "",
-                    Said::new(
+                    Text::new(
                         format!("more than {most} rows: split the file"),
                         format!("超过 {most} 行：请拆分文件"),
                     ),
@@ -109,7 +109,7 @@ impl Sheet {
                     line,
                     at,
                     title,
-                    Said::new("the column stands here twice", "此列出现两次"),
+                    Text::new("the column stands here twice", "此列出现两次"),
                 ),
                 None => {
                     let names = self.names();
@@ -117,7 +117,7 @@ impl Sheet {
                         line,
                         at,
                         title,
-                        Said::new(
+                        Text::new(
                             format!("no such column; there are {names}"),
                             format!("没有此列；可用的列：{names}"),
                         ),
@@ -132,7 +132,7 @@ impl Sheet {
                     line,
                     column: 1,
                     field: names,
-                    text: Said::new(
+                    text: Text::new(
                         "this column is missing: put it into the first line",
                         "缺少此列：请加入首行",
                     ),
@@ -153,7 +153,7 @@ impl Sheet {
                 line,
                 titles,
                 "",
-                Said::new(
+                Text::new(
                     "more cells than the first line has: quote cells that hold a comma",
                     "单元格多于首行：含逗号的单元格请加双引号",
                 ),
@@ -166,7 +166,7 @@ impl Sheet {
                     line,
                     at,
                     "",
-                    Said::new(
+                    Text::new(
                         format!("at most {most} characters in one line are wanted"),
                         format!("应为一行之内、最多 {most} 个字符"),
                     ),
@@ -175,7 +175,7 @@ impl Sheet {
         }
     }
 
-    fn push(&mut self, line: u64, at: usize, field: &str, text: Said) {
+    fn push(&mut self, line: u64, at: usize, field: &str, text: Text) {
         self.faults.push(InputFault {
             line,
             column: u64::try_from(at).map_or(u64::MAX, |at| at + 1),
@@ -192,7 +192,7 @@ impl Sheet {
     }
 
     /// Tells what is wrong with a cell.
-    pub(super) fn tell(&mut self, line: u64, column: usize, text: Said) {
+    pub(super) fn tell(&mut self, line: u64, column: usize, text: Text) {
         let at = self.places.get(column).copied().flatten().unwrap_or(0);
         let name = self
             .columns
@@ -216,7 +216,7 @@ impl Sheet {
             self.tell(
                 row.line,
                 column,
-                Said::new(
+                Text::new(
                     format!("{cell:?}: {} is wanted", wanted.0),
                     format!("“{cell}”：应为{}", wanted.1),
                 ),
@@ -237,7 +237,7 @@ impl Sheet {
             self.tell(
                 row.line,
                 column,
-                Said::new(
+                Text::new(
                     format!("is empty: {} is wanted", wanted.0),
                     format!("为空：应为{}", wanted.1),
                 ),

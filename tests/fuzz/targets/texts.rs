@@ -1,6 +1,7 @@
 //! Times, names and words.
 
-use lineside_proto::evidence::{Entry, Language};
+use lineside_proto::Language;
+use lineside_proto::evidence::Entry;
 use lineside_proto::{CheckIn, Class, Identifier, Outcome, PointName, State, Time, Topics};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

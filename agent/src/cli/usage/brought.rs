@@ -14,7 +14,6 @@ use crate::cli::{Context, Failure};
 use crate::clock::{Clock, SystemClock};
 use crate::report::evidence;
 use crate::text;
-use crate::text::Text;
 
 /// Bytes of a file that somebody brings at most; each kind has its own bound below it.
 const FILE_BYTES_MAX: u64 = 65 << 20;
@@ -89,11 +88,7 @@ pub(super) fn report(
 }
 
 fn negative(error: &ReportError) -> Failure {
-    let said = error.said();
-    Failure::Negative(Text {
-        en: said.en,
-        zh: said.zh_cn,
-    })
+    Failure::Negative(error.said())
 }
 
 fn bundles(
@@ -172,6 +167,6 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 fn refused(faults: &InputFaults, context: &Context) -> Failure {
-    let said = faults.said(|said| context.language.pick(&said.en, &said.zh_cn));
+    let said = faults.said(|said| context.language.pick(&said.en, &said.zh));
     Failure::Configuration(format!("{said}\n"))
 }

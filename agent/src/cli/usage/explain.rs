@@ -151,7 +151,7 @@ fn losses(step: &Step, calendar_ms: u64, language: Language) -> Vec<[String; 3]>
     });
     let name = |reason: LossReason| {
         let name = reason.name();
-        language.pick(name.en, name.zh_cn)
+        language.pick(name.en, name.zh)
     };
     let lost = step
         .losses

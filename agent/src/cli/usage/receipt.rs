@@ -2,8 +2,8 @@
 
 use lineside_proto::Identifier;
 use lineside_proto::evidence::{
-    self, Bundle, Entry, Language as Spoken, PART_LEAVES, SessionProofs, SessionTotals, Status,
-    Totals, Trust, Verdict, Verification,
+    self, Bundle, Entry, PART_LEAVES, SessionProofs, SessionTotals, Status, Totals, Trust, Verdict,
+    Verification,
 };
 use lineside_proto::ledger::Hash;
 use lineside_proto::ledger::proof::LeafProof;
@@ -121,11 +121,7 @@ fn file_name(session: &str) -> String {
 fn receipt(args: &Args, language: Language) -> Result<Receipt, Failure> {
     let trust = args.trust.as_deref().map(trust).transpose()?;
     let file = File::open(&args.bundle).map_err(|error| at(&args.bundle, &error))?;
-    let spoken = match language {
-        Language::En => Spoken::En,
-        Language::ZhCn => Spoken::ZhCn,
-    };
-    let verification = evidence::verify(&file, trust.as_ref(), spoken);
+    let verification = evidence::verify(&file, trust.as_ref(), language);
     let totals = match &verification {
         Verification {
             verdict: Verdict::Failed,

@@ -71,7 +71,7 @@ fn headlines(whole: &GroupReport, language: Language) -> Vec<String> {
     let figures = &whole.figures;
     let name = |figure: &Figure| {
         let said = figure.basis().formula.said().name;
-        language.pick(said.en, said.zh_cn)
+        language.pick(said.en, said.zh)
     };
     let shown = [
         &figures.effective,
@@ -133,9 +133,9 @@ fn anomalies(all: &[Anomaly], language: Language) -> Vec<String> {
             let place = [&anomaly.gateway, &anomaly.machine]
                 .map(|name| name.as_ref().map(ToString::to_string));
             let place: Vec<String> = place.into_iter().flatten().collect();
-            let text = language.pick(&anomaly.text.en, &anomaly.text.zh_cn);
+            let text = language.pick(&anomaly.text.en, &anomaly.text.zh);
             [
-                format!("  {}", language.pick(kind.en, kind.zh_cn)),
+                format!("  {}", language.pick(kind.en, kind.zh)),
                 place.join("/"),
                 text.clone(),
             ]

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{Context, Failure, Outcome, write_json};
 use crate::text;
-use crate::text::Language;
 
 /// Arguments of `lineside usage verify`.
 #[derive(clap::Args, Clone, Debug)]
@@ -37,10 +36,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         fs::write(path, PAGE).map_err(|error| unwritable(path, &error))?;
     }
     let trust = args.trust.as_deref().map(trust).transpose()?;
-    let language = match context.language {
-        Language::En => evidence::Language::En,
-        Language::ZhCn => evidence::Language::ZhCn,
-    };
+    let language = context.language;
     let mut outcome = Outcome::Done;
     for path in &args.files {
         let said = evidence::verify_file(path, trust.as_ref(), language);

@@ -31,10 +31,10 @@ pub(super) fn list(report: &Report, language: Language) -> Markup {
 fn one(anomaly: &Anomaly, report: &Report, language: Language) -> Markup {
     html! {
         li.(weight(anomaly.kind)) {
-            b { (figure::said(&anomaly.kind.name(), language)) }
+            b { (anomaly.kind.name().say(language)) }
             " " (place(anomaly, report))
             @if let Some(span) = span(anomaly) { " · " (span) }
-            div { (figure::said(&anomaly.text, language)) }
+            div { (anomaly.text.say(language)) }
             @if !anomaly.leaves.is_empty() {
                 div.soft { (language.pick("leaves ", "记录 ")) (some(&anomaly.leaves)) }
             }

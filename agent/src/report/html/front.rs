@@ -56,7 +56,7 @@ fn head(figure: &Figure, language: Language) -> Markup {
     let said = figure.basis().formula.said();
     html! {
         div.head {
-            div.name { (symbols(figure::said(&said.name, language))) }
+            div.name { (symbols(said.name.say(language))) }
             div.value { (figure::value(figure)) }
             div.beside { (figure::coverage(figure.coverage(), language)) }
             @if let Some(basis) = figure::basis(figure) {
@@ -96,7 +96,7 @@ pub(super) fn points(score: &Score, language: Language) -> Markup {
             tbody {
                 @for part in &score.parts {
                     tr {
-                        td { (figure::said(&part.name, language)) }
+                        td { (part.name.say(language)) }
                         (super::cell(&part.figure, language))
                         td.n { (figure::decimal(part.target_hundredths)) " → " (figure::decimal(part.points_hundredths)) }
                         td.n { (figure::decimal(part.cap_hundredths)) }
@@ -127,7 +127,7 @@ fn facts(report: &Report, language: Language) -> Markup {
                 tr {
                     th { (language.pick("Rules", "规则")) }
                     td {
-                        (figure::said(&rules.title, language)) " · " (rules.name) " " (rules.version) " · "
+                        (rules.title.say(language)) " · " (rules.name) " " (rules.version) " · "
                         @match &rules.file {
                             Some(file) => (file),
                             None => (language.pick("built in", "内置")),

@@ -106,7 +106,7 @@ fn figures(figures: &Figures, quota: Option<&Quota>, language: Language) -> Mark
             tbody {
                 @for figure in rows {
                     tr {
-                        td { (symbols(figure::said(&figure.basis().formula.said().name, language))) }
+                        td { (symbols(figure.basis().formula.said().name.say(language))) }
                         td.n { b { (figure::value(figure)) } }
                         td.n { (figure::per_mille(u64::from(figure.coverage().thousandths()))) }
                         td { (figure::basis(figure).unwrap_or_default()) }
@@ -212,7 +212,7 @@ fn maps(machine: &MachineReport, report: &Report, language: Language) -> Markup 
             @if machine.maps.is_empty() { "—" }
         }
         @for change in report.anomalies.iter().filter(of_this) {
-            p { (figure::said(&change.text, language)) }
+            p { (change.text.say(language)) }
             @if !change.diff.is_empty() {
                 pre { @for line in &change.diff { (line) "\n" } }
             }

@@ -77,9 +77,9 @@ fn formulas(report: &Report, language: Language) -> Markup {
             tbody {
                 @for formula in &report.formulas {
                     tr {
-                        td { (symbols(figure::said(&formula.name, language))) " [" (unit(formula.unit)) "]" }
-                        td { (symbols(figure::said(&formula.text, language))) }
-                        td { (figure::said(&formula.source, language)) }
+                        td { (symbols(formula.name.say(language))) " [" (unit(formula.unit)) "]" }
+                        td { (symbols(formula.text.say(language))) }
+                        td { (formula.source.say(language)) }
                     }
                 }
                 tr {

@@ -1,10 +1,10 @@
 //! The page of a report, in both languages.
 
-use lineside_proto::report::{Anomaly, AnomalyKind, Report, Said};
+use lineside_proto::report::{Anomaly, AnomalyKind, Report};
 use proptest::prelude::*;
 
 use super::page;
-use crate::text::Language;
+use crate::text::{Language, Text};
 
 /// A report of one machine, as its makers test it.
 fn report() -> Report {
@@ -25,7 +25,7 @@ fn with_map_change() -> Report {
         to: Some(report.from),
         leaves: (1..9).collect(),
         sessions: Vec::new(),
-        text: Said::new("the map changed", "点表已更改"),
+        text: Text::new("the map changed", "点表已更改"),
         diff: vec![
             "-  \"when\": \"speed > 5\"".to_owned(),
             "+  \"when\": \"speed > 1\"".to_owned(),
@@ -152,7 +152,7 @@ fn a_report_that_nobody_verified_is_marked_on_every_page() {
 fn said_by(name: &str) -> Report {
     let mut report = with_map_change();
     let name = || name.to_owned();
-    report.rules.title = Said::new(name(), name());
+    report.rules.title = Text::new(name(), name());
     report.rules.name = name();
     report.rules.file = Some(name());
     report.by = name();
@@ -166,7 +166,7 @@ fn said_by(name: &str) -> Report {
         source.said = vec![name()];
     }
     for anomaly in &mut report.anomalies {
-        anomaly.text = Said::new(name(), name());
+        anomaly.text = Text::new(name(), name());
         anomaly.diff = vec![name()];
         anomaly.sessions = vec![name()];
     }

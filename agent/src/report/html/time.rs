@@ -192,5 +192,5 @@ fn one_step(name: &str, step: &Step, language: Language) -> Markup {
 
 fn loss_name(reason: LossReason, language: Language) -> String {
     let name = reason.name();
-    language.pick(name.en, name.zh_cn)
+    language.pick(name.en, name.zh)
 }

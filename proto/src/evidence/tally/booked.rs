@@ -3,8 +3,8 @@
 use super::room::Room;
 use super::token::Tokens;
 use crate::evidence::Findings;
-use crate::evidence::say::said;
 use crate::ledger::{BookingLeaf, LeafHead};
+use crate::text;
 use crate::{Identifier, Time};
 
 /// What an outcome's leaf says of its booking, kept until all tokens are there.
@@ -41,7 +41,7 @@ impl Booked {
         let (index, machine) = (self.index, &self.machine);
         if !claims.machines.contains(machine) {
             found.fail(|| {
-                said!(
+                text!(
                     "leaf {index}, machine {machine}: the outcome of a booking names a token that is not for this machine",
                     "第 {index} 条记录，设备 {machine}：预约结果记录所引用的令牌不适用于该设备"
                 )
@@ -63,7 +63,7 @@ impl Booked {
         for ((field, zh), said, known) in pairs {
             if said != known {
                 found.fail(|| {
-                    said!(
+                    text!(
                         "leaf {index}, machine {machine}: the outcome of a booking says {field} {said}, and its token {known}",
                         "第 {index} 条记录，设备 {machine}：预约结果记录写明{zh}为 {said}，而其令牌为 {known}"
                     )

@@ -1,8 +1,8 @@
 //! What can be wrong with the token of an external session.
 
 use crate::booking::JwsError;
-use crate::evidence::Said;
-use crate::evidence::say::said;
+use crate::text;
+use crate::text::Text;
 use crate::{Class, Identifier, Time};
 
 /// What is wrong with the token of a session.
@@ -31,50 +31,50 @@ impl From<JwsError> for Flaw {
 
 impl Flaw {
     /// In words that follow the session's name.
-    pub(super) fn said(&self) -> Said {
+    pub(super) fn said(&self) -> Text {
         match self {
-            Self::None => said!("is external and names no token", " 属对外，却没有令牌"),
-            Self::Absent(token) => said!(
+            Self::None => text!("is external and names no token", " 属对外，却没有令牌"),
+            Self::Absent(token) => text!(
                 "names the token {token}, which is not in the bundle",
                 "引用的令牌 {token} 不在证据包内"
             ),
             Self::Jws(error) => {
                 let zh = jws_zh(error);
-                said!("has a token that {error}", "的令牌{zh}")
+                text!("has a token that {error}", "的令牌{zh}")
             }
-            Self::Claims(why) => said!(
+            Self::Claims(why) => text!(
                 "has a token whose claims can't be read: {why}",
                 "的令牌内容无法读取：{why}"
             ),
-            Self::Key(kid) => said!(
+            Self::Key(kid) => text!(
                 "has a token of the key {kid:?}, which the trust file does not have",
                 "的令牌由密钥 {kid:?} 签名，信任文件中没有该密钥"
             ),
-            Self::Validity { kid, iat } => said!(
+            Self::Validity { kid, iat } => text!(
                 "has a token of {iat}, when the key {kid:?} was not to be trusted",
                 "的令牌签发于 {iat}，密钥 {kid:?} 当时不在有效期内"
             ),
             Self::Site(site) => {
-                said!("has a token for the site {site}", "的令牌属于平台 {site}")
+                text!("has a token for the site {site}", "的令牌属于平台 {site}")
             }
-            Self::Gateway(gateway) => said!(
+            Self::Gateway(gateway) => text!(
                 "has a token for the gateway {gateway}",
                 "的令牌属于网关 {gateway}"
             ),
-            Self::Machine => said!(
+            Self::Machine => text!(
                 "has a token that is not for this machine",
                 "的令牌不适用于该设备"
             ),
-            Self::Booking { said, known } => said!(
+            Self::Booking { said, known } => text!(
                 "has a token for booking {said}, and is of {known}",
                 "的令牌属于预约 {said}，而其预约为 {known}"
             ),
             Self::External(why) => why.said(),
-            Self::Issued { iat } => said!(
+            Self::Issued { iat } => text!(
                 "has a token that was issued at {iat}, after it ended",
                 "的令牌签发于 {iat}，在其结束之后"
             ),
-            Self::Window { from, start, end } => said!(
+            Self::Window { from, start, end } => text!(
                 "began at {from}, and its token is for {start} to {end}",
                 "始于 {from}，而令牌的时段为 {start} 至 {end}"
             ),
@@ -90,13 +90,13 @@ pub(super) enum External {
 }
 
 impl External {
-    fn said(&self) -> Said {
+    fn said(&self) -> Text {
         match self {
-            Self::Class(class) => said!(
+            Self::Class(class) => text!(
                 "is external, and its token asks for class {class}",
                 " 属对外，而令牌申请的类别为 {class}"
             ),
-            Self::NoOrg => said!(
+            Self::NoOrg => text!(
                 "is external, and its token names no organisation",
                 " 属对外，而令牌未写明机构"
             ),

@@ -3,9 +3,9 @@
 use super::machine::Machine;
 use super::room::Room;
 use super::session::{Begin, End, Owner, Session};
-use crate::evidence::Said;
-use crate::evidence::say::said;
 use crate::ledger::{Bind, BookingLeaf, LeafHead, SessionLeaf, UsageLeaf};
+use crate::text;
+use crate::text::Text;
 use crate::{Class, Time};
 
 /// All of the time was watched, in thousandths.
@@ -34,7 +34,7 @@ pub(super) struct Scene<'a> {
     /// The bundle begins with the ledger: there is no session of before.
     pub(super) is_whole: bool,
     pub(super) room: &'a mut Room,
-    pub(super) broken: &'a mut Vec<Said>,
+    pub(super) broken: &'a mut Vec<Text>,
 }
 
 fn shown(text: Option<&String>) -> String {
@@ -42,7 +42,7 @@ fn shown(text: Option<&String>) -> String {
 }
 
 impl Scene<'_> {
-    fn breaks(&mut self, broken: Said) {
+    fn breaks(&mut self, broken: Text) {
         self.broken.push(broken);
     }
 
@@ -56,7 +56,7 @@ impl Scene<'_> {
         if said != known {
             let (said, known) = (show(&said), show(&known));
             let ((what, what_zh), (field, field_zh)) = (what, field);
-            self.breaks(said!(
+            self.breaks(text!(
                 "{what} says {field} {said} of session {session}, which has {known}",
                 "{what_zh}写明上机记录 {session} 的{field_zh}为 {said}，而应为 {known}"
             ));
@@ -78,12 +78,12 @@ impl Scene<'_> {
         let id = &leaf.session;
         if let Some(known) = machine.get(id) {
             let again = if known.open.is_some() || known.end.is_some() {
-                said!(
+                text!(
                     "session {id} begins a second time",
                     "上机记录 {id} 第二次开始"
                 )
             } else {
-                said!(
+                text!(
                     "session {id} begins after a leaf that is of it",
                     "上机记录 {id} 开始之前已有属于它的记录"
                 )
@@ -91,13 +91,13 @@ impl Scene<'_> {
             self.breaks(again);
         }
         if let Some(running) = machine.running.take() {
-            self.breaks(said!(
+            self.breaks(text!(
                 "session {id} begins while {running} runs",
                 "上机记录 {id} 开始时 {running} 仍在进行"
             ));
         }
         if leaf.to.is_some() || leaf.to_ms.is_some() || leaf.reason.is_some() {
-            self.breaks(said!(
+            self.breaks(text!(
                 "the begin of session {id} says when or why it ended",
                 "上机记录 {id} 的开始记录写有结束时间或原因"
             ));
@@ -129,13 +129,13 @@ impl Scene<'_> {
         let id = &leaf.session;
         let runs = machine.running.as_ref() == Some(id);
         if machine.get(id).is_some_and(|known| known.end.is_some()) {
-            return self.breaks(said!(
+            return self.breaks(text!(
                 "session {id} ends a second time",
                 "上机记录 {id} 第二次结束"
             ));
         }
         if !runs && !self.may_run(machine) {
-            self.breaks(said!(
+            self.breaks(text!(
                 "session {id} ends and does not run",
                 "上机记录 {id} 未在进行，却结束"
             ));
@@ -168,14 +168,14 @@ impl Scene<'_> {
     fn ends_well(&mut self, leaf: &SessionLeaf) {
         let session = &leaf.session;
         let (Some(to_ms), Some(_), Some(_)) = (leaf.to_ms, leaf.to, leaf.reason) else {
-            return self.breaks(said!(
+            return self.breaks(text!(
                 "the end of session {session} does not say when and why",
                 "上机记录 {session} 的结束记录没有写明时间和原因"
             ));
         };
         if to_ms < leaf.from_ms {
             let from_ms = leaf.from_ms;
-            self.breaks(said!(
+            self.breaks(text!(
                 "session {session} ends at {to_ms} ms of the boot, and began at {from_ms} ms",
                 "上机记录 {session} 结束于 {to_ms} 毫秒，却开始于 {from_ms} 毫秒"
             ));
@@ -214,7 +214,7 @@ impl Scene<'_> {
     pub(super) fn uses(&mut self, machine: &mut Machine, leaf: &UsageLeaf) {
         let Some(id) = &leaf.session else {
             if let Some(class) = leaf.class {
-                self.breaks(said!(
+                self.breaks(text!(
                     "usage of class {class} outside sessions",
                     "不属于任何上机记录的使用记录写有类别 {class}"
                 ));
@@ -225,7 +225,7 @@ impl Scene<'_> {
             if machine.running.is_none() && self.may_run(machine) {
                 machine.running = Some(id.clone());
             } else {
-                self.breaks(said!(
+                self.breaks(text!(
                     "usage of session {id}, which does not run",
                     "使用记录属于上机记录 {id}，而它未在进行"
                 ));
@@ -233,7 +233,7 @@ impl Scene<'_> {
         }
         machine.is_known = true;
         let Some(class) = leaf.class else {
-            return self.breaks(said!(
+            return self.breaks(text!(
                 "usage of session {id} without a class",
                 "上机记录 {id} 的使用记录没有类别"
             ));
@@ -257,7 +257,7 @@ impl Scene<'_> {
         let id = &leaf.session;
         match machine.get(id) {
             None if self.is_whole => {
-                self.breaks(said!(
+                self.breaks(text!(
                     "session {id} is bound to a booking, and never began",
                     "上机记录 {id} 被绑定到预约，却从未开始"
                 ));
@@ -267,7 +267,7 @@ impl Scene<'_> {
                 self.same_class(BIND, id, leaf.before, known.class());
                 if let Some(booking) = known.booking() {
                     let next = &leaf.booking;
-                    self.breaks(said!(
+                    self.breaks(text!(
                         "session {id} is bound to booking {next}, and has booking {booking}",
                         "上机记录 {id} 被绑定到预约 {next}，而它已有预约 {booking}"
                     ));
@@ -291,7 +291,7 @@ impl Scene<'_> {
     pub(super) fn decides(&mut self, machine: &mut Machine, leaf: &BookingLeaf) {
         if !machine.decide(&leaf.booking, self.room) {
             let booking = &leaf.booking;
-            self.breaks(said!(
+            self.breaks(text!(
                 "the outcome of booking {booking} is said a second time",
                 "预约 {booking} 的结果第二次写入"
             ));
@@ -299,14 +299,14 @@ impl Scene<'_> {
         let length = leaf.end.as_millis().saturating_sub(leaf.start.as_millis());
         let (said_ms, slot_ms) = (leaf.slot_ms, u64::try_from(length).unwrap_or(0));
         if said_ms != slot_ms {
-            self.breaks(said!(
+            self.breaks(text!(
                 "the outcome of a booking says slot_ms {said_ms}, where its start and end are {slot_ms} ms apart",
                 "预约结果记录的 slot_ms 为 {said_ms}，而其开始与结束相距 {slot_ms} 毫秒"
             ));
         }
         let coverage_pm = leaf.coverage_pm;
         if coverage_pm > COVERAGE_PM_MAX {
-            self.breaks(said!(
+            self.breaks(text!(
                 "the outcome of a booking says coverage_pm {coverage_pm}, of {COVERAGE_PM_MAX} at most",
                 "预约结果记录的 coverage_pm 为 {coverage_pm}，上限 {COVERAGE_PM_MAX}"
             ));
@@ -314,7 +314,7 @@ impl Scene<'_> {
         let Some(id) = &leaf.session else { return };
         match machine.get(id) {
             None if self.is_whole => {
-                self.breaks(said!(
+                self.breaks(text!(
                     "the outcome of a booking names session {id}, which never began",
                     "预约结果记录指明上机记录 {id}，而它从未开始"
                 ));
@@ -330,8 +330,8 @@ impl Scene<'_> {
     }
 }
 
-fn outside(session: &str, at_ms: u64) -> Said {
-    said!(
+fn outside(session: &str, at_ms: u64) -> Text {
+    text!(
         "usage of session {session} at {at_ms} ms of the boot, outside it",
         "上机记录 {session} 的使用记录位于 {at_ms} 毫秒，不在该上机记录之内"
     )

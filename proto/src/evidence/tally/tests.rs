@@ -6,14 +6,13 @@ mod rules;
 mod sums;
 mod tokens;
 
+use crate::text::{Language, Text};
 use std::collections::BTreeMap;
 
 use super::room::Room;
 use super::{Scope, Sight, Tallied, Tally, TreeEnd, Witnessed};
 use crate::booking::{IssuerSecret, sign};
-use crate::evidence::{
-    ApprovedMap, Check, CheckResult, Findings, Language, Said, Trust, TrustedIssuer, Validity,
-};
+use crate::evidence::{ApprovedMap, Check, CheckResult, Findings, Trust, TrustedIssuer, Validity};
 use crate::ledger::{
     Bind, BookingLeaf, Boot, CloseReason, Correction, Counter, Hash, Leaf, LeafBody, LeafHead,
     SessionEvent, SessionLeaf, Shutdown, UsageLeaf,
@@ -279,7 +278,7 @@ fn believing(witnessed_ms: i64) -> Sight {
 }
 
 fn told(findings: &Findings, check: Check) -> CheckResult {
-    let none = || Said {
+    let none = || Text {
         en: "nothing".to_owned(),
         zh: String::new(),
     };

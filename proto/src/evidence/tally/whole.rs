@@ -1,5 +1,6 @@
 //! What the leaves add up to in the end, as one sees them who believes this or that.
 
+use crate::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::grade::{Grounds, Witnesses, grade};
@@ -8,8 +9,8 @@ use super::room::{SUM_MAX, add};
 use super::session::Session;
 use super::token::{Case, Standing, related};
 use super::{SessionPlace, Sight, TALLY_BYTES_MAX, Tallied, Tally, TreeEnd};
-use crate::evidence::say::said;
-use crate::evidence::{Findings, MachineTotals, Said, SessionTotals, TOTALS_KIND, Totals};
+use crate::evidence::{Findings, MachineTotals, SessionTotals, TOTALS_KIND, Totals};
+use crate::text;
 use crate::{Class, Identifier};
 
 /// What was found of tokens.
@@ -79,7 +80,7 @@ impl Tally {
         if judged.unsigned > 0 {
             let unsigned = judged.unsigned;
             judged.found.note(|| {
-                said!(
+                text!(
                     "no issuer key is trusted: the signatures of {unsigned} tokens were not checked",
                     "没有受信任的签发方密钥：{unsigned} 个令牌的签名未校验"
                 )
@@ -107,7 +108,7 @@ impl Tally {
                 let id = session.id.as_str();
                 if let Some(other) = opened.insert(token, id) {
                     found.fail(|| {
-                        said!(
+                        text!(
                             "machine {name}: the token {token} opens session {other} and session {id}",
                             "设备 {name}：令牌 {token} 开始了上机记录 {other}，又开始了上机记录 {id}"
                         )
@@ -118,7 +119,7 @@ impl Tally {
         if self.room.is_full() {
             found.fail(|| {
                 let room = TALLY_BYTES_MAX >> 20;
-                said!(
+                text!(
                     "more sessions, days, maps and tokens than {room} MiB hold: check a shorter period",
                     "上机记录、日期、设备点表和令牌超过 {room} MiB 所能容纳：请校验较短的时段"
                 )
@@ -237,21 +238,21 @@ impl Tally {
                 let class = self.class(session, sight);
                 let zh = class.zh_cn();
                 judged.found.note(|| {
-                    said!(
+                    text!(
                         "machine {machine}: session {id} is of {org}, which the trust file calls own or affiliated: it counts as {class}, not as EXT",
                         "设备 {machine}：上机记录 {id} 属于 {org}，信任文件将其列为自有或关联单位：按{zh}（{class}）计，不按对外计"
                     )
                 });
             }
             Ok(Standing::Unknown) => judged.found.note(|| {
-                said!(
+                text!(
                     "machine {machine}: session {id} neither begins nor ends in the bundle, so its token is not known",
                     "设备 {machine}：上机记录 {id} 的开始和结束都不在证据包内，无从得知其令牌"
                 )
             }),
             Err(flaw) => judged.found.fail(|| {
-                let Said { en, zh } = flaw.said();
-                said!(
+                let Text { en, zh } = flaw.said();
+                text!(
                     "machine {machine}: session {id} {en}",
                     "设备 {machine}：上机记录 {id}{zh}"
                 )

@@ -1,15 +1,16 @@
 //! What the checks found, on the way.
 
+use crate::text::Language;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io::{Read, Seek};
 
 use crate::Time;
-use crate::evidence::say::{Said, said};
 use crate::evidence::{
-    Bundle, Check, CheckResult, Entry, Findings, Language, Manifest, Status, Totals, Verdict,
-    Verification,
+    Bundle, Check, CheckResult, Entry, Findings, Manifest, Status, Totals, Verdict, Verification,
 };
+use crate::text;
+use crate::text::Text;
 
 /// An error with what it rests on, as one line.
 pub(super) fn chain(error: &dyn Error) -> String {
@@ -55,12 +56,12 @@ impl Checks {
     }
 
     /// Something does not hold.
-    pub(super) fn fail(&mut self, check: Check, text: impl FnOnce() -> Said) {
+    pub(super) fn fail(&mut self, check: Check, text: impl FnOnce() -> Text) {
         self.at(check).fail(text);
     }
 
     /// Something holds, and is to be known.
-    pub(super) fn note(&mut self, check: Check, text: impl FnOnce() -> Said) {
+    pub(super) fn note(&mut self, check: Check, text: impl FnOnce() -> Text) {
         self.at(check).note(text);
     }
 
@@ -85,7 +86,7 @@ impl Checks {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 let why = chain(&error);
-                self.fail(Check::Bundle, || said!("entry {why}", "条目 {why}"));
+                self.fail(Check::Bundle, || text!("entry {why}", "条目 {why}"));
                 None
             }
         }
@@ -110,7 +111,7 @@ impl Checks {
             opened.map_err(|fault| format!("{path}: {}", chain(&fault)))
         });
         if let Err(why) = opened {
-            self.fail(Check::Bundle, || said!("entry {why}", "条目 {why}"));
+            self.fail(Check::Bundle, || text!("entry {why}", "条目 {why}"));
         }
     }
 
@@ -146,55 +147,55 @@ impl Checks {
         let mut found = self.found.remove(&check).unwrap_or_default();
         let is_run = check == Check::Bundle || self.has_begun;
         if !is_run || self.skipped.contains(&check) {
-            found.fail(|| said!("not run", "未执行"));
+            found.fail(|| text!("not run", "未执行"));
         }
         found.result(check, self.language, || checked(check))
     }
 }
 
 /// What a check says where nothing was found.
-fn checked(check: Check) -> Said {
+fn checked(check: Check) -> Text {
     match check {
-        Check::Bundle => said!(
+        Check::Bundle => text!(
             "a zip file within its bounds, and every entry is the one that the manifest names",
             "压缩包没有超出限制，每个条目都与清单一致"
         ),
-        Check::Signature => said!(
+        Check::Signature => text!(
             "every checkpoint is signed by a trusted key of this gateway",
             "每个签名存证点都由本网关的可信密钥签名"
         ),
-        Check::Tree => said!(
+        Check::Tree => text!(
             "the leaves are in the tree that was signed",
             "记录都在签过名的树里"
         ),
-        Check::Consistency => said!(
+        Check::Consistency => text!(
             "older heads are the beginning of the newest one",
             "较早的树头都是最新树头的前身"
         ),
-        Check::Tiles => said!("the tiles are those of the leaves", "树块与记录一致"),
-        Check::Leaves => said!(
+        Check::Tiles => text!("the tiles are those of the leaves", "树块与记录一致"),
+        Check::Leaves => text!(
             "every leaf is well formed and at its place, and none is missing",
             "每条记录的格式和位置都正确，没有缺失"
         ),
-        Check::Period => said!("the leaves cover the period", "记录覆盖整个时段"),
-        Check::Time => said!(
+        Check::Period => text!("the leaves cover the period", "记录覆盖整个时段"),
+        Check::Time => text!(
             "every machine's time adds up, and no clock runs backwards",
             "每台设备的时间都对得上，时钟没有倒走"
         ),
-        Check::Sessions => said!("sessions follow their rules", "上机记录符合规则"),
-        Check::Tokens => said!(
+        Check::Sessions => text!("sessions follow their rules", "上机记录符合规则"),
+        Check::Tokens => text!(
             "every external session has a good token",
             "每个对外上机记录都有有效的预约令牌"
         ),
-        Check::Maps => said!(
+        Check::Maps => text!(
             "every map is there, and those of the period are approved",
             "设备点表齐全，时段内使用的都已批准"
         ),
-        Check::Witness => said!(
+        Check::Witness => text!(
             "a trusted witness has cosigned what lies in the period",
             "时段内的内容已由可信见证方会签"
         ),
-        Check::Totals => said!(
+        Check::Totals => text!(
             "the report's totals are those of the leaves",
             "报告里的汇总与记录算出的一致"
         ),

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::checks::Checks;
 use crate::evidence::Check;
-use crate::evidence::say::said;
 use crate::ledger::LeafHead;
+use crate::text;
 
 /// Boots that are over and remembered: ten years of one a day.
 const BOOTS_MAX: usize = 4096;
@@ -27,7 +27,7 @@ impl Clock {
             if self.over.contains(&head.boot) {
                 let boot = &head.boot;
                 checks.fail(Check::Time, || {
-                    said!(
+                    text!(
                         "leaf {index}: boot {boot} was over already",
                         "第 {index} 条记录：启动 {boot} 早已结束"
                     )
@@ -41,7 +41,7 @@ impl Clock {
             }
         } else if now < before {
             checks.fail(Check::Time, || {
-                said!(
+                text!(
                     "leaf {index}: its clock says {now} ms, after {before} ms before it",
                     "第 {index} 条记录：时钟读数 {now} 毫秒，而前一条已是 {before} 毫秒"
                 )

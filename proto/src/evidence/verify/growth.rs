@@ -7,10 +7,10 @@ use super::notes::Notes;
 use super::parts::Part;
 use super::proofs::Proofs;
 use super::tiles::Tiles;
-use crate::evidence::say::said;
 use crate::evidence::{Check, Manifest};
 use crate::ledger::tile::{HEIGHT, WIDTH};
 use crate::ledger::tree::{Hash, Range, check_consistency, peaks};
+use crate::text;
 
 /// The tree, and the roots that it had at the sizes that were asked for.
 pub(super) struct Growth {
@@ -37,7 +37,7 @@ impl Growth {
         let range = left.and_then(|left| Range::from_parts(first, left));
         if is_there && range.is_none() {
             checks.fail(Check::Tree, || {
-                said!(
+                text!(
                     "proof/range.json: `left` has not as many subtrees as {first} leaves make up",
                     "proof/range.json：`left` 的子树数目与 {first} 条记录不符"
                 )
@@ -112,7 +112,7 @@ impl Growth {
             let root = head.root;
             checks.fail(
                 Check::Tree,
-                || said!(
+                || text!(
                     "the leaves up to {end} give the root {found}, and checkpoint/end commits to {root} over {size}: {error}",
                     "到第 {end} 条为止的记录算出树根 {found}，checkpoint/end 对 {size} 条记录承诺的是 {root}：{error}"
                 ),
@@ -130,7 +130,7 @@ impl Growth {
         let (old, new) = (manifest.start_size, manifest.size);
         if old == 0 {
             checks.note(Check::Consistency, || {
-                said!(
+                text!(
                     "there is no older checkpoint to compare with",
                     "没有更早的签名存证点可供比较"
                 )
@@ -145,7 +145,7 @@ impl Growth {
                 if let Err(error) = check_consistency(old, new, hashes, start.root, end.root) {
                     checks.fail(
                         Check::Consistency,
-                        || said!("checkpoint/start of {old} leaves is not the beginning of checkpoint/end of {new}: {error}", "checkpoint/start（{old} 条记录）不是 checkpoint/end（{new} 条记录）的前身：{error}"),
+                        || text!("checkpoint/start of {old} leaves is not the beginning of checkpoint/end of {new}: {error}", "checkpoint/start（{old} 条记录）不是 checkpoint/end（{new} 条记录）的前身：{error}"),
                     );
                 }
             }
@@ -158,7 +158,7 @@ impl Growth {
             if head.size != size || known != Some(&head.root) {
                 checks.fail(
                     Check::Consistency,
-                    || said!("checkpoint/cosigned/{size} does not have the root that the leaves give at {size}", "checkpoint/cosigned/{size} 的树根与记录在 {size} 处算出的不同"),
+                    || text!("checkpoint/cosigned/{size} does not have the root that the leaves give at {size}", "checkpoint/cosigned/{size} 的树根与记录在 {size} 处算出的不同"),
                 );
             }
         }

@@ -6,9 +6,9 @@ use std::io::{Read, Seek};
 use super::checks::{Checks, chain};
 use crate::Identifier;
 use crate::evidence::entry::{MAPS_BYTES_MAX, hex};
-use crate::evidence::say::said;
 use crate::evidence::{Bundle, BundleError, Check, Entry, Manifest, Trust};
 use crate::ledger::{Leaf, LeafBody};
+use crate::text;
 
 /// Maps that leaves name at most, each for a machine: as many as a bundle has entries.
 const NAMED_MAX: usize = 100_000;
@@ -42,7 +42,7 @@ impl Named {
             let index = leaf.head.index;
             let [found, known] = [found, known].map(|map| map.chars().take(80).collect::<String>());
             checks.fail(Check::Maps, || {
-                said!(
+                text!(
                     "leaf {index}, machine {machine}: it names the map {found}, and {known} was in force",
                     "第 {index} 条记录，设备 {machine}：写明设备点表 {found}，而当时生效的是 {known}"
                 )
@@ -119,7 +119,7 @@ pub(super) fn read<R: Read + Seek>(bundle: &mut Bundle<R>, checks: &mut Checks) 
         bytes = bytes.saturating_add(bundle.file(&path).map_or(0, |file| file.bytes));
         if bytes > MAPS_BYTES_MAX {
             checks.fail(Check::Bundle, || {
-                said!(
+                text!(
                     "the maps have more than {MAPS_BYTES_MAX} bytes together",
                     "设备点表合计超过 {MAPS_BYTES_MAX} 字节"
                 )
@@ -139,7 +139,7 @@ pub(super) fn read<R: Read + Seek>(bundle: &mut Bundle<R>, checks: &mut Checks) 
             Ok(found) => {
                 let found = hex(&found);
                 checks.fail(Check::Maps, || {
-                    said!(
+                    text!(
                         "{path} has the SHA-256 {found}: it is another map than its name says",
                         "{path} 的 SHA-256 是 {found}，与名称不符"
                     )
@@ -147,7 +147,7 @@ pub(super) fn read<R: Read + Seek>(bundle: &mut Bundle<R>, checks: &mut Checks) 
             }
             Err(error) => {
                 let why = chain(&error);
-                checks.fail(Check::Bundle, || said!("entry {why}", "条目 {why}"));
+                checks.fail(Check::Bundle, || text!("entry {why}", "条目 {why}"));
             }
         }
     }
@@ -171,7 +171,7 @@ impl Maps {
             let shown: String = map.chars().take(80).collect();
             if !digest.is_some_and(|digest| self.0.contains(digest)) {
                 checks.fail(Check::Maps, || {
-                    said!(
+                    text!(
                         "machine {machine}: its map {shown} is missing",
                         "设备 {machine}：缺少设备点表 {shown}"
                     )
@@ -179,7 +179,7 @@ impl Maps {
             }
             if *is_inside && !trust.approves(site, gateway, machine, map) {
                 checks.note(Check::Maps, || {
-                    said!(
+                    text!(
                         "machine {machine}: its map {shown} is not approved by the trust file",
                         "设备 {machine}：信任文件没有批准设备点表 {shown}"
                     )
@@ -188,7 +188,7 @@ impl Maps {
         }
         if named.is_full {
             checks.fail(Check::Maps, || {
-                said!(
+                text!(
                     "leaves name more than {NAMED_MAX} maps",
                     "记录提到的设备点表超过 {NAMED_MAX} 个"
                 )

@@ -7,10 +7,10 @@ use super::checks::{Checks, chain};
 use super::period::Period;
 use super::reading::Reading;
 use super::signers::Signers;
-use crate::evidence::say::said;
 use crate::evidence::{Bundle, Check, Entry, Manifest, Trust, Witnessed};
 use crate::ledger::Checkpoint;
 use crate::ledger::note::Note;
+use crate::text;
 
 /// A checkpoint that could be read.
 pub(super) struct Head {
@@ -102,7 +102,7 @@ impl Notes {
         self.witnessed = signers.into_witnessed();
         if self.end.is_none() {
             checks.fail(Check::Signature, || {
-                said!(
+                text!(
                     "there is no checkpoint that could be read",
                     "没有可读的签名存证点"
                 )
@@ -118,13 +118,13 @@ impl Notes {
         checks.cosigned = of_newest.map(|seen| seen.at).min();
         match (newest, period.last_inside()) {
             (None, _) if self.has_witness => checks.note(Check::Witness, || {
-                said!(
+                text!(
                     "no trusted witness has cosigned any checkpoint of the bundle",
                     "证据包里的签名存证点都没有可信见证方的会签"
                 )
             }),
             (None, _) => checks.note(Check::Witness, || {
-                said!(
+                text!(
                     "no witness is trusted: nobody but the gateway says when the leaves were there",
                     "没有可信的见证方：记录何时写下，只有网关自己说了算"
                 )
@@ -133,7 +133,7 @@ impl Notes {
                 let (size, at) = (seen.size, seen.at);
                 checks.note(
                     Check::Witness,
-                    || said!("the last cosigned checkpoint is of {size} leaves, of {at}: the period ends with leaf {last}", "最后一次会签的签名存证点有 {size} 条记录（{at}），而时段的最后一条是第 {last} 条"),
+                    || text!("the last cosigned checkpoint is of {size} leaves, of {at}: the period ends with leaf {last}", "最后一次会签的签名存证点有 {size} 条记录（{at}），而时段的最后一条是第 {last} 条"),
                 );
             }
             (Some(_), _) => {}
@@ -158,7 +158,7 @@ fn head<R: Read + Seek>(bundle: &mut Bundle<R>, entry: Entry, checks: &mut Check
         }),
         Err(why) => {
             checks.fail(Check::Signature, || {
-                said!("{entry}: {why}", "{entry}:{why}")
+                text!("{entry}: {why}", "{entry}:{why}")
             });
             None
         }
@@ -174,7 +174,7 @@ fn sized(head: Option<Head>, size: u64, check: Check, checks: &mut Checks) -> Op
     }
     let entry = &head.entry;
     checks.fail(check, || {
-        said!(
+        text!(
             "{entry} is of {found} leaves, and the manifest says {size}",
             "{entry} 有 {found} 条记录，清单却说 {size} 条"
         )

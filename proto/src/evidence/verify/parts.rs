@@ -9,11 +9,12 @@ use sha2::{Digest, Sha256};
 use super::checks::{Checks, chain};
 use super::{LEAVES_BYTES_MAX, LEAVES_MAX};
 use crate::evidence::read::Sealed;
-use crate::evidence::say::{Said, said};
 use crate::evidence::{Bundle, Check, Entry, EntryFault, Manifest, PART_LEAVES};
 use crate::ledger::edge::root_of;
 use crate::ledger::tile::WIDTH;
 use crate::ledger::{Hash, LEAF_BYTES_MAX, Leaf};
+use crate::text;
+use crate::text::Text;
 
 /// Threads at most: more gain nothing, since one stage takes all leaves in order.
 const THREADS_MAX: usize = 4;
@@ -32,11 +33,11 @@ pub(super) struct Part {
     /// The leaves, up to the first that can't be read.
     pub(super) leaves: Vec<Leaf>,
     /// The first leaf that can't be read, or stands elsewhere than it says.
-    pub(super) bad: Option<Said>,
+    pub(super) bad: Option<Text>,
     /// What is wrong with the entry.
     entry: Option<EntryFault>,
     /// Its leaves can't be told from one another, or are too few or too many.
-    torn: Option<Said>,
+    torn: Option<Text>,
 }
 
 /// A part that is to be read.
@@ -91,7 +92,7 @@ pub(super) fn read<R: Read + Seek>(
                     }
                     Err(error) => {
                         let why = chain(&error);
-                        checks.fail(Check::Bundle, || said!("entry {why}", "条目 {why}"));
+                        checks.fail(Check::Bundle, || text!("entry {why}", "条目 {why}"));
                         missing(first, end, checks);
                         is_whole = false;
                     }
@@ -148,7 +149,7 @@ fn work(todo: &Receiver<Job>, done: &SyncSender<Part>) {
 fn missing(first: u64, end: u64, checks: &mut Checks) {
     let last = end.saturating_sub(1);
     checks.fail(Check::Leaves, || {
-        said!(
+        text!(
             "leaves {first} to {last} are missing",
             "缺少第 {first} 至 {last} 条记录"
         )
@@ -161,7 +162,7 @@ fn tell(part: &mut Part, checks: &mut Checks) -> bool {
     if let Some(fault) = part.entry.take() {
         let why = chain(&fault);
         checks.fail(Check::Bundle, || {
-            said!("entry {path}: {why}", "条目 {path}：{why}")
+            text!("entry {path}: {why}", "条目 {path}：{why}")
         });
     }
     if let Some(torn) = &part.torn {
@@ -207,7 +208,7 @@ fn expected<R: Read + Seek>(
         {
             others.push(at);
             checks.fail(Check::Leaves, || {
-                said!(
+                text!(
                     "entry {path}: no part of these leaves begins there",
                     "条目 {path}：没有分段从这里开始"
                 )
@@ -222,7 +223,7 @@ fn expected<R: Read + Seek>(
     }
     if bytes > LEAVES_BYTES_MAX {
         checks.fail(Check::Bundle, || {
-            said!(
+            text!(
                 "the leaves have {bytes} bytes, of {LEAVES_BYTES_MAX} at most",
                 "记录共 {bytes} 字节，上限 {LEAVES_BYTES_MAX}"
             )
@@ -280,11 +281,11 @@ fn open(job: &Job) -> Part {
         let read = reader.by_ref().take(room).read_until(b'\n', &mut line);
         let Some(leaf) = line.strip_suffix(b"\n").filter(|_| read.is_ok()) else {
             part.torn = Some(match line.len() > LEAF_BYTES_MAX {
-                true => said!(
+                true => text!(
                     "leaf {index} has more than {LEAF_BYTES_MAX} bytes",
                     "第 {index} 条记录超过 {LEAF_BYTES_MAX} 字节"
                 ),
-                false => said!(
+                false => text!(
                     "leaf {index} is missing: its part breaks off",
                     "缺少第 {index} 条记录：分段在这里中断"
                 ),
@@ -307,14 +308,14 @@ impl Part {
             Ok(leaf) if leaf.head.index == index => self.leaves.push(leaf),
             Ok(leaf) => {
                 let says = leaf.head.index;
-                self.bad = Some(said!(
+                self.bad = Some(text!(
                     "leaf {index} says that it is leaf {says}: a leaf is missing, or their order was changed",
                     "第 {index} 条记录自称是第 {says} 条：有记录缺失，或者顺序被改动"
                 ));
             }
             Err(error) => {
                 let why = chain(&error);
-                self.bad = Some(said!("leaf {index}: {why}", "第 {index} 条记录：{why}"));
+                self.bad = Some(text!("leaf {index}: {why}", "第 {index} 条记录：{why}"));
             }
         }
     }
@@ -323,7 +324,7 @@ impl Part {
     fn end(&mut self, mut reader: BufReader<Watched<Box<dyn Read + '_>>>, job: &Job) {
         let (end, mut rest) = (job.end, [0; 1]);
         if self.torn.is_none() && reader.read(&mut rest).is_ok_and(|count| count > 0) {
-            self.torn = Some(said!(
+            self.torn = Some(text!(
                 "something follows leaf {}, the last of its part",
                 "第 {} 条记录是分段的最后一条，后面却还有内容",
                 end.saturating_sub(1)

@@ -2,9 +2,9 @@
 
 use super::checks::Checks;
 use crate::Time;
-use crate::evidence::say::said;
 use crate::evidence::{Check, Manifest};
 use crate::ledger::{Genesis, Leaf, LeafBody};
+use crate::text;
 
 /// Times of leaves that are kept at most: a day's worth for each note is not needed, the notes' sizes are few.
 #[derive(Debug, Default)]
@@ -70,19 +70,19 @@ impl Period {
         let (from, to) = (manifest.from, manifest.to);
         let (Some((index, at)), Some((_, last_at))) = (self.first, self.last) else {
             return checks.fail(Check::Period, || {
-                said!("there are no leaves at all", "一条记录也没有")
+                text!("there are no leaves at all", "一条记录也没有")
             });
         };
         if index > 0 && at > from {
             checks.fail(
                 Check::Period,
-                || said!("the first leaf, {index}, is of {at}, after the period's begin {from}: what came before is missing", "首条记录（第 {index} 条）的时间是 {at}，晚于时段开始 {from}：之前的内容缺失"),
+                || text!("the first leaf, {index}, is of {at}, after the period's begin {from}: what came before is missing", "首条记录（第 {index} 条）的时间是 {at}，晚于时段开始 {from}：之前的内容缺失"),
             );
         }
         if last_at < to {
             checks.note(
                 Check::Period,
-                || said!("the last leaf is of {last_at}, before the period's end {to}: what follows counts as unknown", "最后一条记录的时间是 {last_at}，早于时段结束 {to}：之后的时间按未知计"),
+                || text!("the last leaf is of {last_at}, before the period's end {to}: what follows counts as unknown", "最后一条记录的时间是 {last_at}，早于时段结束 {to}：之后的时间按未知计"),
             );
         }
         let Some(genesis) = &self.genesis else { return };
@@ -98,7 +98,7 @@ impl Period {
         for (name, found, wanted) in pairs {
             if found != wanted {
                 checks.fail(Check::Period, || {
-                    said!(
+                    text!(
                         "genesis names the {name} {found}, and the manifest {wanted}",
                         "创世记录的 {name} 是 {found}，清单却是 {wanted}"
                     )

@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::checks::Checks;
-use crate::evidence::say::said;
 use crate::evidence::{
     Bundle, Check, ConsistencyProof, Entry, Findings, Manifest, RangeProof, SessionPlace,
 };
 use crate::ledger::note::NoteError;
 use crate::ledger::tree::{Hash, PROOF_HASHES_MAX, check_inclusion};
 use crate::ledger::{Leaf, LeafBody};
+use crate::text;
 
 /// `proof/sessions.json`, its hashes as bytes.
 #[derive(Deserialize)]
@@ -127,7 +127,7 @@ impl Proofs {
             let is_of = matches!(&leaf.body, LeafBody::Session(leaf) if leaf.session == *session);
             if at != index || !is_of {
                 self.found.fail(
-                    || said!("proof/sessions.json: leaf {at} is none of session {session}, or out of order", "proof/sessions.json：第 {at} 条记录不属于上机记录 {session}，或顺序不对"),
+                    || text!("proof/sessions.json: leaf {at} is none of session {session}, or out of order", "proof/sessions.json：第 {at} 条记录不属于上机记录 {session}，或顺序不对"),
                 );
                 continue;
             }
@@ -136,7 +136,7 @@ impl Proofs {
             let proven = root.map(|root| check_inclusion(hash, index, size, &hashes, root));
             if let Some(Err(error)) = proven {
                 self.found.fail(|| {
-                    said!(
+                    text!(
                         "proof/sessions.json: session {session}, leaf {at}: {error}",
                         "proof/sessions.json：上机记录 {session}，第 {at} 条记录：{error}"
                     )
@@ -153,7 +153,7 @@ impl Proofs {
         for proof in proofs.iter().skip(self.next) {
             let (session, at) = (&proof.session, proof.index);
             self.found.fail(|| {
-                said!(
+                text!(
                     "proof/sessions.json: leaf {at} of session {session} is not in the bundle",
                     "proof/sessions.json：上机记录 {session} 的第 {at} 条记录不在证据包里"
                 )
@@ -166,7 +166,7 @@ impl Proofs {
         for SessionPlace { session, index, .. } in wanted {
             if known.get(index) != Some(&session.as_str()) {
                 self.found.fail(
-                    || said!("proof/sessions.json: there is no proof of leaf {index} of session {session}", "proof/sessions.json：缺少上机记录 {session} 的第 {index} 条记录的证明"),
+                    || text!("proof/sessions.json: there is no proof of leaf {index} of session {session}", "proof/sessions.json：缺少上机记录 {session} 的第 {index} 条记录的证明"),
                 );
             }
         }
@@ -183,7 +183,7 @@ fn bounded(texts: &[String]) -> Option<Vec<Hash>> {
 fn demand(holds: bool, entry: &Entry, check: Check, checks: &mut Checks) -> bool {
     if !holds {
         checks.fail(check, || {
-            said!(
+            text!(
                 "{entry} is of other leaves than the manifest, or no proof",
                 "{entry} 与清单里的记录数不符，或者不是证明"
             )
@@ -199,13 +199,13 @@ fn json<R: Read + Seek, T: DeserializeOwned>(
     checks: &mut Checks,
 ) -> Option<T> {
     let Some(bytes) = checks.entry(bundle, entry) else {
-        checks.fail(check, || said!("{entry} can't be read", "{entry} 无法读取"));
+        checks.fail(check, || text!("{entry} can't be read", "{entry} 无法读取"));
         return None;
     };
     match serde_json::from_slice(&bytes) {
         Ok(read) => Some(read),
         Err(error) => {
-            checks.fail(check, || said!("{entry}: {error}", "{entry}:{error}"));
+            checks.fail(check, || text!("{entry}: {error}", "{entry}:{error}"));
             None
         }
     }

@@ -9,9 +9,10 @@ use super::parts::Part;
 use super::period::Period;
 use super::proofs::Proofs;
 use super::tiles::Tiles;
-use crate::evidence::{Check, Manifest, Said, Scope, Tally};
+use crate::evidence::{Check, Manifest, Scope, Tally};
 use crate::ledger::conservation::Conservation;
 use crate::ledger::{Hash, KeyLeaf, LeafBody};
+use crate::text::Text;
 
 /// Changes of the key that are looked at: one a week for ten years.
 const KEYS_MAX: usize = 520;
@@ -111,7 +112,7 @@ impl<'a> Reading<'a> {
         for violation in &report.violations {
             let (index, machine) = (violation.index, &violation.machine);
             let zh = violation.fault.zh_cn();
-            checks.fail(Check::Time, || Said {
+            checks.fail(Check::Time, || Text {
                 en: violation.to_string(),
                 zh: format!("第 {index} 条记录，设备 {machine}：{zh}"),
             });
@@ -119,7 +120,7 @@ impl<'a> Reading<'a> {
         // Those that were not kept: there are more findings than are told.
         let told = report.violations.len() as u64;
         for _ in told..report.violations_count {
-            checks.fail(Check::Time, Said::default);
+            checks.fail(Check::Time, Text::default);
         }
     }
 

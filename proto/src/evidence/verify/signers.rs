@@ -6,10 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use super::checks::Checks;
 use super::notes::Head;
 use crate::Time;
-use crate::evidence::say::said;
 use crate::evidence::{Check, Entry, Manifest, Trust, TrustedGateway, Validity, Witnessed};
 use crate::ledger::KeyLeaf;
 use crate::ledger::note::{KeyKind, NoteError, VerifierKey, change_text};
+use crate::text;
 
 /// A key that may have signed, and which notes.
 #[derive(Clone)]
@@ -90,7 +90,7 @@ impl Signers {
         if checkpoint.origin != self.origin {
             let (found, wanted) = (&checkpoint.origin, &self.origin);
             checks.fail(Check::Signature, || {
-                said!(
+                text!(
                     "{entry} is of the ledger {found}, not of {wanted}",
                     "{entry} 属于机时台账 {found}，不是 {wanted}"
                 )
@@ -109,7 +109,7 @@ impl Signers {
             Err(NoteError::Unsigned) => Vec::new(),
             Err(error) => {
                 return checks.fail(Check::Signature, || {
-                    said!("{entry}: {error}", "{entry}:{error}")
+                    text!("{entry}: {error}", "{entry}:{error}")
                 });
             }
         };
@@ -130,7 +130,7 @@ impl Signers {
                 .get_or_insert_with(|| entry.to_string());
         } else if *entry == Entry::End {
             checks.fail(Check::Signature, || {
-                said!(
+                text!(
                     "{entry}: neither a trusted key nor the bundle's own has signed it",
                     "{entry}：可信密钥和证据包自带的密钥都没有签名"
                 )
@@ -138,7 +138,7 @@ impl Signers {
         } else {
             // The newest head holds what it commits to: whoever signed it.
             checks.note(Check::Signature, || {
-                said!(
+                text!(
                     "{entry}: an older head, signed by a key that is not named",
                     "{entry}：较早的签名存证点，由未列出的密钥签名"
                 )
@@ -157,7 +157,7 @@ impl Signers {
         if self.gateways.is_empty() {
             checks.note(
                 Check::Signature,
-                || said!(
+                || text!(
                     "signed by {key}, which the bundle itself names: no key is trusted for {origin}, so who signed is not known",
                     "由证据包自带的密钥 {key} 签名：信任文件里没有 {origin} 的密钥，签名者身份不明"
                 ),
@@ -165,7 +165,7 @@ impl Signers {
         } else {
             checks.note(
                 Check::Signature,
-                || said!(
+                || text!(
                     "{count} checkpoints, {first} first, are signed by {key}, which the bundle itself names, and by no key that is trusted for {origin} at their time",
                     "{count} 个签名存证点（第一个是 {first}）由证据包自带的密钥 {key} 签名，信任文件里没有 {origin} 在当时有效的密钥"
                 ),

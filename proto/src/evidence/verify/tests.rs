@@ -1,3 +1,4 @@
+use crate::text::Language;
 use std::io::{Cursor, Write};
 
 use proptest::prelude::*;
@@ -5,7 +6,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::evidence::sample::{Plan, Sample, zip};
-use crate::evidence::{Check, Language, Manifest, Status, Trust, Verdict, Verification};
+use crate::evidence::{Check, Manifest, Status, Trust, Verdict, Verification};
 use crate::evidence::{tell, verify, verify_bytes};
 
 fn of(sample: &Sample, plan: &Plan, trust: Option<&Trust>) -> Verification {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
 use super::checks::{Checks, chain};
-use crate::evidence::say::said;
 use crate::evidence::{Bundle, Check, Entry, Manifest, tiles};
 use crate::ledger::edge::root_of;
 use crate::ledger::tile::{HEIGHT, Kind, Tile, WIDTH, hashes};
 use crate::ledger::tree::{Hash, peaks};
+use crate::text;
 
 /// The tiles that there are, by level and place.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub(super) fn read<R: Read + Seek>(
         .collect();
     for tile in others {
         checks.fail(Check::Tiles, || {
-            said!(
+            text!(
                 "{tile} is not of a tree of so many leaves, or does not belong here",
                 "{tile} 不属于这棵树，或不该在此"
             )
@@ -64,11 +64,11 @@ pub(super) fn read<R: Read + Seek>(
             }
             Some(Err(error)) => {
                 let why = chain(&error);
-                checks.fail(Check::Tiles, || said!("{tile}: {why}", "{tile}:{why}"));
+                checks.fail(Check::Tiles, || text!("{tile}: {why}", "{tile}:{why}"));
                 read.is_whole = false;
             }
             None => {
-                checks.fail(Check::Tiles, || said!("{tile} is missing", "缺少 {tile}"));
+                checks.fail(Check::Tiles, || text!("{tile} is missing", "缺少 {tile}"));
                 read.is_whole = false;
             }
         }
@@ -90,7 +90,7 @@ impl Tiles {
             let (from, to) = (index << level, ((index + 1) << level) - 1);
             checks.fail(
                 Check::Tiles,
-                || said!("{tile}: hash {place} is not that of leaves {from} to {to}: the tile or a leaf was changed", "{tile}：第 {place} 个哈希与第 {from} 至 {to} 条记录不符：树块或记录被改动"),
+                || text!("{tile}: hash {place} is not that of leaves {from} to {to}: the tile or a leaf was changed", "{tile}：第 {place} 个哈希与第 {from} 至 {to} 条记录不符：树块或记录被改动"),
             );
         }
     }
@@ -113,7 +113,7 @@ impl Tiles {
             };
             if root_of(hashes) != *said {
                 checks.fail(Check::Tiles, || {
-                    said!(
+                    text!(
                         "{tile} is not the one that {parent} commits to at {place}",
                         "{tile} 不是 {parent} 第 {place} 个哈希所指的树块"
                     )
@@ -128,7 +128,7 @@ impl Tiles {
             let edge: Vec<String> = edge.map(|(tile, _)| tile.to_string()).collect();
             let edge = edge.join(", ");
             checks.fail(Check::Tiles, || {
-                said!(
+                text!(
                     "the last tiles of all levels ({edge}) don't give the root {root}",
                     "各层最后的树块（{edge}）算不出树根 {root}"
                 )

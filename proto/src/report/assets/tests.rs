@@ -103,7 +103,7 @@ fn a_list_that_is_not_utf_8_says_so() {
             .starts_with("a.csv:2:3: the file is not UTF-8 (GBK"),
         "{faults}"
     );
-    assert!(faults.said(|said| &said.zh_cn).contains("CSV UTF-8"));
+    assert!(faults.said(|said| &said.zh).contains("CSV UTF-8"));
 }
 
 #[test]

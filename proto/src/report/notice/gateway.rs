@@ -2,7 +2,8 @@
 
 use super::{Case, bare, whole};
 use crate::evidence::Verdict;
-use crate::report::{Anomaly, AnomalyKind, ClockChange, Said, Source, shanghai};
+use crate::report::{Anomaly, AnomalyKind, ClockChange, Source, shanghai};
+use crate::text::Text;
 
 pub(super) fn all(case: &Case<'_>) -> Vec<Anomaly> {
     let mut found = Vec::new();
@@ -27,7 +28,7 @@ pub(super) fn all(case: &Case<'_>) -> Vec<Anomaly> {
         found.extend(steps.map(|step| {
             here(clock(
                 step,
-                bare(AnomalyKind::Clock, &totals.site, Said::default()),
+                bare(AnomalyKind::Clock, &totals.site, Text::default()),
             ))
         }));
         if let Some(over) = more(observed.clocks.count, observed.clocks.first.len()) {
@@ -38,7 +39,7 @@ pub(super) fn all(case: &Case<'_>) -> Vec<Anomaly> {
         }
         let corrections = observed.corrections.first.iter();
         found.extend(corrections.map(|said| {
-            let text = Said::new(
+            let text = Text::new(
                 format!(
                     "{} says that leaf {} is wrong: {}",
                     said.by, said.refers, said.reason
@@ -70,25 +71,25 @@ pub(super) fn more(count: u64, told: usize) -> Option<u64> {
     count.checked_sub(told).filter(|over| *over > 0)
 }
 
-pub(super) fn over_text(over: u64, kind: AnomalyKind) -> Said {
+pub(super) fn over_text(over: u64, kind: AnomalyKind) -> Text {
     let name = kind.name();
-    Said::new(
+    Text::new(
         format!("{over} more of: {}", name.en),
-        format!("另有 {over} 条：{}", name.zh_cn),
+        format!("另有 {over} 条：{}", name.zh),
     )
 }
 
 fn unverified(source: &Source) -> Anomaly {
     let why = source.said.first().map_or("-", String::as_str);
     let text = match source.verdict {
-        Verdict::Failed => Said::new(
+        Verdict::Failed => Text::new(
             format!(
                 "{} did not verify and is in this report all the same: {why}",
                 source.file
             ),
             format!("{} 未通过核验，仍被采用：{why}", source.file),
         ),
-        Verdict::SelfConsistent | Verdict::Verified => Said::new(
+        Verdict::SelfConsistent | Verdict::Verified => Text::new(
             format!(
                 "nobody trusted signed {}, and it is in this report all the same",
                 source.file
@@ -110,7 +111,7 @@ fn missing(one: &Source, other: &Source) -> Option<Anomaly> {
         return None;
     }
     let (from, to) = (shanghai::moment(one.to), shanghai::moment(other.from));
-    let text = Said::new(
+    let text = Text::new(
         format!(
             "no bundle of {} tells {from} to {to}: this time is in no figure",
             one.gateway
@@ -139,14 +140,14 @@ fn clock(said: &ClockChange, bare: Anomaly) -> Anomaly {
     let (before, after) = (said.before, said.status);
     match said.step_ms {
         Some(step) => Anomaly {
-            text: Said::new(
+            text: Text::new(
                 format!("the clock was set by {step} ms at {at} (letter {before:?} to {after:?})"),
                 format!("{at} 时钟被拨动 {step} 毫秒（状态 {before:?} → {after:?}）"),
             ),
             ..anomaly.with("step_ms", step)
         },
         None => Anomaly {
-            text: Said::new(
+            text: Text::new(
                 format!("the clock was no longer synchronised from {at} (letter {after:?})"),
                 format!("{at} 起时钟不再同步（状态 {after:?}）"),
             ),

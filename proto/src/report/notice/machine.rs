@@ -1,5 +1,6 @@
 //! What concerns one machine and its leaves: holes in booked slots, map changes, running without a pause, its start date.
 
+use crate::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::gateway::{more, over_text};
@@ -8,7 +9,7 @@ use crate::State;
 use crate::report::diff::diff;
 use crate::report::machine::Told;
 use crate::report::{
-    Anomaly, AnomalyKind, EVIDENCE_MAX, Hole, MachineReport, MapChange, NonStop, Said, shanghai,
+    Anomaly, AnomalyKind, EVIDENCE_MAX, Hole, MachineReport, MapChange, NonStop, shanghai,
 };
 
 pub(super) fn all(told: &Told<'_>, report: &MachineReport, case: &Case<'_>) -> Vec<Anomaly> {
@@ -62,7 +63,7 @@ pub(super) fn all(told: &Told<'_>, report: &MachineReport, case: &Case<'_>) -> V
 fn one_hole(hole: &Hole, told: &Told<'_>) -> Anomaly {
     let (start, end) = (shanghai::moment(hole.start), shanghai::moment(hole.end));
     let (unknown, booking) = (hours(hole.unknown_ms), &hole.booking);
-    let text = Said::new(
+    let text = Text::new(
         format!("{unknown} of booking {booking} ({start} to {end}) were not watched"),
         format!("预约 {booking}（{start} 至 {end}）中有 {unknown} 没有数据"),
     );
@@ -114,7 +115,7 @@ fn listed_holes(told: &Told<'_>, case: &Case<'_>) -> Vec<Hole> {
 
 fn nonstop(run: &NonStop, told: &Told<'_>) -> Anomaly {
     let (since, length) = (shanghai::moment(run.from), hours(run.ms));
-    let text = Said::new(
+    let text = Text::new(
         format!("active for {length} without a pause, since {since}"),
         format!("自 {since} 起连续活动 {length}，没有停顿"),
     );
@@ -130,7 +131,7 @@ fn map_change(change: &MapChange, told: &Told<'_>, case: &Case<'_>) -> Anomaly {
     let at = shanghai::moment(change.at);
     let short = |hash: &str| hash.chars().take(7 + 12).collect::<String>();
     let (from, to) = (short(&change.from), short(&change.to));
-    let text = Said::new(
+    let text = Text::new(
         format!("its map changed at {at}, from {from} to {to}"),
         format!("{at} 点表变更：{from} → {to}"),
     );
@@ -163,7 +164,7 @@ fn before_start(told: &Told<'_>, report: &MachineReport) -> Option<Anomaly> {
     if ms == 0 {
         return None;
     }
-    let text = Said::new(
+    let text = Text::new(
         format!(
             "{} of activity lie before {date}, the start date of the asset list",
             hours(ms)

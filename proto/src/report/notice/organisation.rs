@@ -1,11 +1,10 @@
 //! What concerns organisations: affiliates whose hours are called external, one organisation on many machines at once.
 
+use crate::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Case, bare, hours, whole};
-use crate::report::{
-    Anomaly, AnomalyKind, EVIDENCE_MAX, MachineReport, Said, SessionReport, shanghai,
-};
+use crate::report::{Anomaly, AnomalyKind, EVIDENCE_MAX, MachineReport, SessionReport, shanghai};
 use crate::{Class, Identifier, Time};
 
 pub(super) fn all(case: &Case<'_>) -> Vec<Anomaly> {
@@ -47,7 +46,7 @@ fn affiliates(case: &Case<'_>) -> Vec<Anomaly> {
         }
     }
     let anomalies = found.into_iter().map(|((site, gateway, machine, org), (ms, sessions))| {
-        let text = Said::new(
+        let text = Text::new(
             format!("{} are called external by the ledger, and are those of {org}, which the trust file calls own or affiliated", hours(ms)),
             format!("{} 在台账中记为对外，而 {org} 在信任文件中为自有或关联单位", hours(ms)),
         );
@@ -110,7 +109,7 @@ fn crowd(
     machines: usize,
 ) -> Anomaly {
     let (count, moment) = (machines, shanghai::moment(at));
-    let text = Said::new(
+    let text = Text::new(
         format!("external sessions of {org} ran on {count} machines at once at {moment}"),
         format!("{moment} {org} 同时在 {count} 台设备上有对外上机记录"),
     );

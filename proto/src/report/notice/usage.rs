@@ -1,5 +1,6 @@
 //! What a machine's numbers say of its use: energy, hour counter, use without booking, short sessions, untrusted clock.
 
+use crate::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Case, bare, hours, percent, whole};
@@ -7,7 +8,7 @@ use crate::Class;
 use crate::evidence::Why;
 use crate::report::machine::Told;
 use crate::report::{
-    Anomaly, AnomalyKind, EVIDENCE_MAX, EnergyDay, HOUR_MS, MachineReport, Said, SessionReport,
+    Anomaly, AnomalyKind, EVIDENCE_MAX, EnergyDay, HOUR_MS, MachineReport, SessionReport,
     Thresholds, shanghai,
 };
 
@@ -59,7 +60,7 @@ fn energy(told: &Told<'_>, thresholds: &Thresholds) -> Vec<Anomaly> {
     });
     let found = far.map(|(name, day)| {
         let rate = rate(day);
-        let text = Said::new(
+        let text = Text::new(
             format!("{rate} Wh for a RUN hour on {name}; on this machine's median day {median} Wh"),
             format!("{name} 每运行小时 {rate} Wh；该设备各日中位数为 {median} Wh"),
         );
@@ -97,7 +98,7 @@ fn counter(told: &Told<'_>, thresholds: &Thresholds) -> Option<Anomaly> {
     if !is_far {
         return None;
     }
-    let text = Said::new(
+    let text = Text::new(
         format!(
             "the machine's hour counter counted {}, RUN makes {}",
             hours(counter),
@@ -130,7 +131,7 @@ fn outside(told: &Told<'_>, report: &MachineReport, thresholds: &Thresholds) -> 
         return None;
     }
     let share = percent(ms, sums.active_ms);
-    let text = Said::new(
+    let text = Text::new(
         format!(
             "{} of its activity ({share} %) belong to no booking",
             hours(ms)
@@ -177,7 +178,7 @@ fn short(told: &Told<'_>, report: &MachineReport, thresholds: &Thresholds) -> Ve
     let minutes = thresholds.short_minutes;
     let found = many.map(|(month, (all, short))| {
         let count = wide(short.len());
-        let text = Said::new(
+        let text = Text::new(
             format!("{count} of {all} sessions in {month} last less than {minutes} min"),
             format!("{month} 共 {all} 次上机，其中 {count} 次不足 {minutes} 分钟"),
         );
@@ -209,7 +210,7 @@ fn unsynchronised(told: &Told<'_>, report: &MachineReport) -> Option<Anomaly> {
     if count == 0 {
         return None;
     }
-    let text = Said::new(
+    let text = Text::new(
         format!(
             "the clock was not synchronised in {count} sessions with {} of activity",
             hours(ms)

@@ -1,5 +1,6 @@
 //! A rule file as it is written.
 
+use crate::text::Text;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,8 +9,8 @@ use toml::Spanned;
 
 use super::{Part, Rules, Thresholds};
 use crate::Class;
+use crate::report::Formula;
 use crate::report::fault::{FAULTS_MAX, InputFault, InputFaults, place, text_of};
-use crate::report::{Formula, Said};
 
 /// Bytes of a rule file at most: far more than anyone writes by hand.
 const RULES_BYTES_MAX: usize = 1 << 20;
@@ -86,7 +87,7 @@ struct RawPart {
     cap: Spanned<f64>,
 }
 
-impl From<Title> for Said {
+impl From<Title> for Text {
     fn from(title: Title) -> Self {
         Self::new(title.en, title.zh_cn)
     }
@@ -105,7 +106,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Result<Rules, InputFaults> {
             line,
             column,
             field: String::new(),
-            text: Said::new(
+            text: Text::new(
                 format!("{message}; config/README.md lists the keys"),
                 format!("格式有误：{message}；各键见 config/README.md"),
             ),
@@ -135,7 +136,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn tell<T>(&mut self, at: &Spanned<T>, field: &str, text: Said) {
+    fn tell<T>(&mut self, at: &Spanned<T>, field: &str, text: Text) {
         let (line, column) = place(self.text, at.span().start);
         self.faults.push(InputFault {
             line,
@@ -156,7 +157,7 @@ impl Judge<'_> {
             self.tell(
                 &raw.name,
                 "score",
-                Said::new(
+                Text::new(
                     format!("a score has at most {ENTRIES_MAX} parts"),
                     format!("评分项最多 {ENTRIES_MAX} 个"),
                 ),
@@ -188,7 +189,7 @@ impl Judge<'_> {
             self.tell(
                 &name,
                 field,
-                Said::new(
+                Text::new(
                     format!("a text of 1 to {NAME_CHARS_MAX} characters is wanted"),
                     format!("应为 1 至 {NAME_CHARS_MAX} 个字符"),
                 ),
@@ -203,14 +204,14 @@ impl Judge<'_> {
             self.tell(
                 &count.effective,
                 "effective",
-                Said::new("name at least one class", "至少列出一个类别"),
+                Text::new("name at least one class", "至少列出一个类别"),
             );
         }
         if let Some(class) = external.difference(effective).next() {
             self.tell(
                 &count.external,
                 "external",
-                Said::new(
+                Text::new(
                     format!("{class} is not among the effective classes: add it there, or leave it out here"),
                     format!("{class} 不在 effective 之列：请在那里加上，或从这里去掉"),
                 ),
@@ -225,7 +226,7 @@ impl Judge<'_> {
             self.tell(
                 name,
                 "quota.default",
-                Said::new(
+                Text::new(
                     "no such category in [quota.hours]: add it there",
                     "[quota.hours] 中没有此类别：请在那里加上",
                 ),
@@ -242,7 +243,7 @@ impl Judge<'_> {
                 self.tell(
                     &value,
                     &field,
-                    Said::new(
+                    Text::new(
                         format!("1 to {YEAR_HOURS} hours a year are wanted, of at most {ENTRIES_MAX} categories"),
                         format!("应为每年 1 至 {YEAR_HOURS} 小时，类别最多 {ENTRIES_MAX} 个"),
                     ),
@@ -260,7 +261,7 @@ impl Judge<'_> {
             self.tell(
                 &part.figure,
                 "figure",
-                Said::new(
+                Text::new(
                     format!(
                         "gives no points, since more of it is not better; one of {names} is wanted"
                     ),
@@ -293,7 +294,7 @@ impl Judge<'_> {
         self.tell(
             value,
             field,
-            Said::new(
+            Text::new(
                 format!("a number from {least} to {most} with at most two decimals is wanted"),
                 format!("应为 {least} 至 {most} 之间、最多两位小数的数"),
             ),
@@ -308,7 +309,7 @@ impl Judge<'_> {
                 self.tell(
                     name,
                     &format!("anomalies.{}", name.get_ref()),
-                    Said::new(
+                    Text::new(
                         format!("no such threshold; there are {}", THRESHOLDS.join(", ")),
                         format!("没有此阈值；可选：{}", THRESHOLDS.join("、")),
                     ),
@@ -320,7 +321,7 @@ impl Judge<'_> {
                 self.tell(
                     value,
                     &format!("anomalies.{}", name.get_ref()),
-                    Said::new(
+                    Text::new(
                         format!("{least} to {most} is wanted"),
                         format!("应为 {least} 至 {most}"),
                     ),

@@ -40,7 +40,7 @@ fn a_fault_says_where_it_is_and_what_to_do() {
         let faults = Rules::read(text.as_bytes(), "r.toml").unwrap_err();
         let said = faults.to_string();
         assert!(said.contains(expected), "{to}: {said}");
-        assert!(!faults.said(|said| &said.zh_cn).is_empty());
+        assert!(!faults.said(|said| &said.zh).is_empty());
     };
     check(
         "version = \"1\"",

@@ -20,7 +20,7 @@ fn one(report: &Report, kind: AnomalyKind) -> &Anomaly {
     let found = of(report, kind);
     assert_eq!(found.len(), 1, "{kind:?}: {:?}", report.anomalies);
     let anomaly = found[0];
-    assert!(!anomaly.text.en.is_empty() && !anomaly.text.zh_cn.is_empty());
+    assert!(!anomaly.text.en.is_empty() && !anomaly.text.zh.is_empty());
     anomaly
 }
 

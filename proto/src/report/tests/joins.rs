@@ -109,7 +109,7 @@ fn no_time_of_a_gateway_is_told_twice() {
         match made {
             Err(error @ ReportError::Overlap { .. }) if is_refused => {
                 assert!(error.to_string().contains("1.zip and 2.zip"), "{error}");
-                assert!(error.said().zh_cn.contains("zs-polymer/gw"));
+                assert!(error.said().zh.contains("zs-polymer/gw"));
             }
             Ok(_) if !is_refused => {}
             other => panic!("{other:?}"),
