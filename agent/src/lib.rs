@@ -6,6 +6,7 @@
 pub use lineside_proto::text;
 
 pub mod answers;
+pub mod archive;
 pub mod bookings;
 pub mod cli;
 pub mod clock;

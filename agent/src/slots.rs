@@ -114,6 +114,34 @@ impl Slots {
     }
 }
 
+/// The newest good record at a path, read and left as it is; none where there is none. Whoever writes may be at it.
+///
+/// # Errors
+/// When a file is there and can't be read.
+pub fn look(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut newest: Option<(u64, Vec<u8>)> = None;
+    for turn in ["0", "1"] {
+        let file = match File::open(slot_path(path, turn)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if let Slot::Good(generation, record) = load(&file)? {
+            if newest.as_ref().is_none_or(|(known, _)| generation > *known) {
+                newest = Some((generation, record));
+            }
+        }
+    }
+    Ok(newest.map(|(_, record)| record))
+}
+
+fn slot_path(path: &Path, turn: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(turn);
+    name.into()
+}
+
 enum Slot {
     Empty,
     Damaged,
@@ -121,9 +149,7 @@ enum Slot {
 }
 
 fn open_slot(path: &Path, turn: &str) -> io::Result<File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(turn);
+    let name = slot_path(path, turn);
     OpenOptions::new()
         .read(true)
         .write(true)

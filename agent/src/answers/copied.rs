@@ -30,11 +30,16 @@ impl Copied {
     ///
     /// There is no ledger in it, or none that fits together.
     pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
-        Ok(Self {
-            view: View::open(state_dir)?,
-            maps: Maps::of(state_dir),
-            tokens: Tokens::of(state_dir),
-        })
+        Ok(Self::of(View::open(state_dir)?, state_dir))
+    }
+
+    /// A log's files, and a directory with the `maps/` and `tokens/` that they name.
+    pub fn of(view: View, texts: &Path) -> Self {
+        Self {
+            view,
+            maps: Maps::of(texts),
+            tokens: Tokens::of(texts),
+        }
     }
 }
 

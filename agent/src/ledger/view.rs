@@ -42,6 +42,16 @@ impl View {
     /// There is no ledger, or what lies there does not fit together.
     pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
         let dir = state_dir.join(FOLDER);
+        Self::of_log(&dir, &dir)
+    }
+
+    /// The same of a log's files in one directory, and the folder of its kept notes, `notes/`, in another.
+    ///
+    /// # Errors
+    ///
+    /// There is no log, or what lies there does not fit together.
+    pub fn of_log(dir: &Path, kept: &Path) -> Result<Self, LedgerError> {
+        let dir = dir.to_owned();
         if !dir.is_dir() {
             let missing = io::Error::from(io::ErrorKind::NotFound);
             return Err(LedgerError::disk(&dir)(missing));
@@ -82,7 +92,7 @@ impl View {
             drop(tiles.push(Hash::of_leaf(leaf)));
         }
         Ok(Self {
-            notes: Notes::open(&dir, &origin),
+            notes: Notes::open(kept, &origin),
             dir,
             tiles,
             first,

@@ -1,0 +1,171 @@
+//! The directory of an archive, to be read: by its own server, by whoever pulls evidence from it, by commands.
+//!
+//! Nothing is locked and nothing written here, so that any number may read while one writes.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lineside_proto::Identifier;
+use lineside_proto::ledger::Checkpoint;
+use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
+
+use super::place::{Place, epoch_of};
+use super::record::Record;
+use crate::answers::Copied;
+use crate::ledger::{LedgerError, View};
+use crate::slots;
+
+/// Entries of one folder that are looked at: far more than a city has sites, or a site gateways.
+const ENTRIES_MAX: usize = 100_000;
+
+/// An archive's directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shelf {
+    dir: PathBuf,
+}
+
+impl Shelf {
+    /// The archive in a directory; nothing is read yet.
+    pub fn of(dir: &Path) -> Self {
+        let dir = dir.to_owned();
+        Self { dir }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The static files of all logs: what a web server may serve.
+    pub fn logs_dir(&self) -> PathBuf {
+        self.dir.join("logs")
+    }
+
+    /// The static files of a log.
+    pub fn log_dir(&self, place: &Place) -> PathBuf {
+        self.logs_dir().join(place.to_string())
+    }
+
+    /// What is kept of a gateway beside its logs: `maps/` and `tokens/`.
+    pub fn gateway_dir(&self, site: &Identifier, gateway: &Identifier) -> PathBuf {
+        let (site, gateway) = (site.as_str(), gateway.as_str());
+        self.dir.join("kept").join(site).join(gateway)
+    }
+
+    /// What is kept of a log beside its static files: `record` and `notes/`.
+    pub fn kept_dir(&self, place: &Place) -> PathBuf {
+        self.dir.join("kept").join(place.to_string())
+    }
+
+    /// The proofs of what was refused.
+    pub fn alarms_dir(&self) -> PathBuf {
+        self.dir.join("alarms")
+    }
+
+    /// All logs that have a signed head, in order.
+    ///
+    /// # Errors
+    ///
+    /// A folder can't be listed.
+    pub fn logs(&self) -> io::Result<Vec<Place>> {
+        let mut places = Vec::new();
+        for site in names(&self.logs_dir())? {
+            for gateway in names(&self.logs_dir().join(site.as_str()))? {
+                for epoch in self.epochs(&site, &gateway)? {
+                    places.push(Place {
+                        site: site.clone(),
+                        gateway: gateway.clone(),
+                        epoch,
+                    });
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// The epochs of a gateway that have a signed head, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be listed.
+    pub fn epochs(&self, site: &Identifier, gateway: &Identifier) -> io::Result<Vec<u32>> {
+        let dir = self.logs_dir().join(site.as_str()).join(gateway.as_str());
+        let mut epochs: Vec<u32> = entries(&dir)?
+            .filter(|name| dir.join(name).join("checkpoint").is_file())
+            .filter_map(|name| epoch_of(&name))
+            .collect();
+        epochs.sort_unstable();
+        Ok(epochs)
+    }
+
+    /// The newest signed note of a log, and the head that it commits to; none before the first. Its signatures are not
+    /// checked here: they were before it was written.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, or is no checkpoint.
+    pub fn head(&self, place: &Place) -> io::Result<Option<(Arc<str>, Checkpoint)>> {
+        let path = self.log_dir(place).join("checkpoint");
+        let most = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Ok(about) if about.is_file() && about.len() <= most => {}
+            Ok(_) => return Err(ErrorKind::InvalidData.into()),
+            Err(error) => return Err(error),
+        }
+        let note = fs::read_to_string(&path)?;
+        let parsed = Note::parse(&note).ok();
+        let head = parsed.and_then(|note| Checkpoint::parse(&note.text).ok());
+        let head = head.ok_or(ErrorKind::InvalidData)?;
+        Ok(Some((note.into(), head)))
+    }
+
+    /// What the archive knows of a log; none where its record can't be read.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn record(&self, place: &Place) -> io::Result<Option<Record>> {
+        let bytes = slots::look(&self.kept_dir(place).join("record"))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// A log as it is now: its leaves, tiles and proofs.
+    ///
+    /// # Errors
+    ///
+    /// What lies there does not fit together.
+    pub fn view(&self, place: &Place) -> Result<View, LedgerError> {
+        View::of_log(&self.log_dir(place), &self.kept_dir(place))
+    }
+
+    /// A log as it is now, and the texts that it names, as a source of answers.
+    ///
+    /// # Errors
+    ///
+    /// What lies there does not fit together.
+    pub fn source(&self, place: &Place) -> Result<Copied, LedgerError> {
+        let texts = self.gateway_dir(&place.site, &place.gateway);
+        Ok(Copied::of(self.view(place)?, &texts))
+    }
+}
+
+/// The names of a folder's entries, so many at most; none where there is no such folder.
+fn entries(dir: &Path) -> io::Result<impl Iterator<Item = String> + use<>> {
+    let listed = match fs::read_dir(dir) {
+        Ok(listed) => Some(listed),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let entries = listed.into_iter().flatten().take(ENTRIES_MAX).flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().into_string().ok()))
+}
+
+/// Those of a folder's entries that are identifiers, in order.
+fn names(dir: &Path) -> io::Result<Vec<Identifier>> {
+    let mut names: Vec<Identifier> = entries(dir)?.filter_map(|name| name.parse().ok()).collect();
+    names.sort();
+    Ok(names)
+}
