@@ -47,7 +47,7 @@ impl Signed {
 }
 
 /// The origin of an epoch: the first has the ledger's own name.
-pub(super) fn origin(base: &str, epoch: u32) -> String {
+pub(crate) fn origin(base: &str, epoch: u32) -> String {
     if epoch <= 1 {
         base.to_owned()
     } else {
@@ -56,7 +56,7 @@ pub(super) fn origin(base: &str, epoch: u32) -> String {
 }
 
 /// The epoch of an origin; none if that is not one of this ledger.
-pub(super) fn epoch_of(base: &str, origin: &str) -> Option<u32> {
+pub(crate) fn epoch_of(base: &str, origin: &str) -> Option<u32> {
     match origin.strip_prefix(base)? {
         "" => Some(1),
         rest => {

@@ -14,20 +14,20 @@
 
 mod check;
 mod delivered;
-mod disk;
+pub(crate) mod disk;
 mod epoch;
 mod error;
 mod files;
-mod head;
+pub(crate) mod head;
 mod journal;
 mod keys;
 mod log;
-mod notes;
+pub(crate) mod notes;
 mod reading;
 mod state;
 #[cfg(test)]
 mod tests;
-mod tiles;
+pub(crate) mod tiles;
 mod view;
 
 use std::fs::File;

@@ -46,7 +46,7 @@ pub struct Kept {
 
 /// Where a kept note stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     path: PathBuf,
     spot: Spot,
 }
@@ -67,7 +67,7 @@ struct Line {
 
 /// The kept notes of a ledger.
 #[derive(Debug)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     dir: PathBuf,
     origin: String,
     spots: BTreeMap<u64, Spot>,
@@ -77,7 +77,7 @@ pub(super) struct Notes {
 
 impl Notes {
     /// The notes of a ledger's directory that are of this origin. What can't be read counts as none.
-    pub(super) fn open(ledger: &Path, origin: &str) -> Self {
+    pub(crate) fn open(ledger: &Path, origin: &str) -> Self {
         let mut notes = Self {
             dir: ledger.join(FOLDER),
             origin: origin.to_owned(),
@@ -148,7 +148,7 @@ impl Notes {
     }
 
     /// The sizes within a range, smallest first.
-    pub(super) fn sizes(&self, sizes: Range<u64>) -> Vec<u64> {
+    pub(crate) fn sizes(&self, sizes: Range<u64>) -> Vec<u64> {
         if sizes.is_empty() {
             return Vec::new();
         }
@@ -156,7 +156,7 @@ impl Notes {
     }
 
     /// Where the note over so many leaves stands.
-    pub(super) fn place(&self, size: u64) -> Option<Place> {
+    pub(crate) fn place(&self, size: u64) -> Option<Place> {
         let spot = *self.spots.get(&size)?;
         let path = self.path(spot.month);
         Some(Place { path, spot })
@@ -164,7 +164,7 @@ impl Notes {
 
     /// Keeps a note, the newest leaf of which was established at this time, if it is the first of its hour. One that
     /// can't be written is not kept: the newest note stands all the same.
-    pub(super) fn keep(&mut self, at: Time, note: &str) {
+    pub(crate) fn keep(&mut self, at: Time, note: &str) {
         if self.hour == Some(hour(at)) {
             return;
         }
@@ -175,7 +175,7 @@ impl Notes {
 
     /// Writes a note; durable on return. One over a tree of which a note is kept takes that one's place; it must say
     /// the same.
-    pub(super) fn put(&mut self, at: Time, note: &str) -> io::Result<()> {
+    pub(crate) fn put(&mut self, at: Time, note: &str) -> io::Result<()> {
         let wrong = |what: &'static str| io::Error::new(io::ErrorKind::InvalidInput, what);
         let head = head(note).filter(|head| head.origin == self.origin);
         let head = head.ok_or_else(|| wrong("no note of this ledger"))?;
@@ -202,7 +202,7 @@ impl Notes {
 
 impl Place {
     /// The note that stands here; none if it is not over so many leaves any more, or damaged.
-    pub(super) fn read(&self, size: u64) -> Option<Kept> {
+    pub(crate) fn read(&self, size: u64) -> Option<Kept> {
         if self.spot.length > LINE_BYTES_MAX || !fs::metadata(&self.path).ok()?.is_file() {
             return None;
         }

@@ -17,31 +17,31 @@ use super::disk;
 
 /// The hash tiles of a log.
 #[derive(Clone, Debug)]
-pub(super) struct Tiles {
+pub(crate) struct Tiles {
     dir: PathBuf,
     edge: Edge,
 }
 
 impl Tiles {
     /// The tiles of a log whose bundles hold `size` leaves, a multiple of [`WIDTH`].
-    pub(super) fn open(dir: &Path, size: u64) -> Result<Self, LedgerError> {
+    pub(crate) fn open(dir: &Path, size: u64) -> Result<Self, LedgerError> {
         let edge = Edge::of_log(size, |level, index| full(dir, level, index))?;
         let dir = dir.to_owned();
         Ok(Self { dir, edge })
     }
 
     /// Takes in the hash of the next leaf. Gives the tiles that are full now.
-    pub(super) fn push(&mut self, leaf: Hash) -> Vec<(Tile, Vec<u8>)> {
+    pub(crate) fn push(&mut self, leaf: Hash) -> Vec<(Tile, Vec<u8>)> {
         self.edge.push(leaf)
     }
 
     /// The growing tiles, each as a partial one.
-    pub(super) fn partial(&self) -> impl Iterator<Item = (Tile, Vec<u8>)> {
+    pub(crate) fn partial(&self) -> impl Iterator<Item = (Tile, Vec<u8>)> {
         self.edge.partial()
     }
 
     /// A node of the tree.
-    pub(super) fn node(&self, level: u8, index: u64) -> Result<Hash, LedgerError> {
+    pub(crate) fn node(&self, level: u8, index: u64) -> Result<Hash, LedgerError> {
         let (tile_level, above) = (level / HEIGHT, level % HEIGHT);
         let first = index << above;
         let (tile, offset) = (first / WIDTH, first % WIDTH);
@@ -66,25 +66,25 @@ impl Tiles {
     }
 
     /// The peaks of the first `size` leaves.
-    pub(super) fn peaks(&self, size: u64) -> Result<Vec<Hash>, LedgerError> {
+    pub(crate) fn peaks(&self, size: u64) -> Result<Vec<Hash>, LedgerError> {
         peaks(size)
             .map(|(level, index)| self.node(level, index))
             .collect()
     }
 
     /// Leaves.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.edge.size()
     }
 
     /// The root over the first `size` leaves.
-    pub(super) fn root_at(&self, size: u64) -> Result<Hash, LedgerError> {
+    pub(crate) fn root_at(&self, size: u64) -> Result<Hash, LedgerError> {
         self.within(size)?;
         tree::root(size, |level, index| self.node(level, index))
     }
 
     /// The proof that a leaf is among the first `size`.
-    pub(super) fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, LedgerError> {
+    pub(crate) fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, LedgerError> {
         self.within(size)?;
         if index >= size {
             return Err(LedgerError::Beyond { place: index, size });
@@ -93,7 +93,7 @@ impl Tiles {
     }
 
     /// The proof that the first `old` leaves are still the first of `new`.
-    pub(super) fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LedgerError> {
+    pub(crate) fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LedgerError> {
         self.within(new)?;
         if old > new {
             return Err(LedgerError::Beyond {
@@ -105,7 +105,7 @@ impl Tiles {
     }
 
     /// The bytes of a hash tile, cut to its width; none where the log has not so many hashes there.
-    pub(super) fn tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, LedgerError> {
+    pub(crate) fn tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, LedgerError> {
         let Kind::Hashes(level) = tile.kind else {
             return Ok(None);
         };
@@ -140,7 +140,7 @@ impl Tiles {
 
 /// Leaves that are read, one after the other, of about so many bytes and at least one.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     next: u64,
     room: usize,
     found: Vec<(u64, Vec<u8>)>,
@@ -148,7 +148,7 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    pub(super) fn new(from: u64, bytes_max: usize) -> Self {
+    pub(crate) fn new(from: u64, bytes_max: usize) -> Self {
         Self {
             next: from,
             room: bytes_max,
@@ -158,17 +158,17 @@ impl Taken {
     }
 
     /// The leaf that is wanted next.
-    pub(super) fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
     /// Whether no more leaves are wanted.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.is_full
     }
 
     /// What was read.
-    pub(super) fn leaves(self) -> Vec<(u64, Vec<u8>)> {
+    pub(crate) fn leaves(self) -> Vec<(u64, Vec<u8>)> {
         self.found
     }
 
@@ -188,7 +188,7 @@ impl Taken {
 }
 
 /// Takes leaves out of full bundles, of which a log has those below `bundled`.
-pub(super) fn take_bundles(dir: &Path, bundled: u64, taken: &mut Taken) -> Result<(), LedgerError> {
+pub(crate) fn take_bundles(dir: &Path, bundled: u64, taken: &mut Taken) -> Result<(), LedgerError> {
     while taken.next < bundled && !taken.is_full {
         let tile = Tile {
             kind: Kind::Entries,
@@ -204,7 +204,7 @@ pub(super) fn take_bundles(dir: &Path, bundled: u64, taken: &mut Taken) -> Resul
 }
 
 /// Takes leaves of the bundle that grows, the first of which is `first`.
-pub(super) fn take_tail(first: u64, tail: &[Vec<u8>], taken: &mut Taken) {
+pub(crate) fn take_tail(first: u64, tail: &[Vec<u8>], taken: &mut Taken) {
     let skip = taken.next.checked_sub(first);
     if let Some(skip) = skip.and_then(|skip| usize::try_from(skip).ok()) {
         taken.take(tail.iter().skip(skip).map(Vec::as_slice));
@@ -212,12 +212,12 @@ pub(super) fn take_tail(first: u64, tail: &[Vec<u8>], taken: &mut Taken) {
 }
 
 /// The bytes of a bundle.
-pub(super) fn bundle(dir: &Path, tile: Tile) -> Result<Vec<u8>, LedgerError> {
+pub(crate) fn bundle(dir: &Path, tile: Tile) -> Result<Vec<u8>, LedgerError> {
     read(&dir.join(tile.to_string()), BUNDLE_BYTES_MAX)
 }
 
 /// The leaves in the bytes of a bundle.
-pub(super) fn leaves_of<'a>(
+pub(crate) fn leaves_of<'a>(
     dir: &Path,
     tile: Tile,
     bytes: &'a [u8],
@@ -238,7 +238,7 @@ fn full(dir: &Path, level: u8, index: u64) -> Result<Vec<Hash>, LedgerError> {
 }
 
 /// Reads a file of the log, which must be there and not be longer than that.
-pub(super) fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, LedgerError> {
+pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, LedgerError> {
     match disk::read(path, bytes_max) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(LedgerError::damaged(path, "it is longer than its kind")),
@@ -250,7 +250,7 @@ pub(super) fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, LedgerError
 }
 
 /// Writes a tile or bundle; durable on return. The partial ones that a full one follows go.
-pub(super) fn put(dir: &Path, tile: Tile, bytes: &[u8]) -> Result<(), LedgerError> {
+pub(crate) fn put(dir: &Path, tile: Tile, bytes: &[u8]) -> Result<(), LedgerError> {
     let path = dir.join(tile.to_string());
     disk::put(&path, bytes).map_err(LedgerError::disk(&path))?;
     if tile.is_full() {
