@@ -17,6 +17,9 @@ pub struct Record {
     pub root: String,
     /// When the newest of them was established.
     pub newest: Option<Time>,
+    /// Leaves whose maps and tokens were all fetched, or asked for in vain.
+    #[serde(default)]
+    pub texts: u64,
     /// When a head of this log was last taken in, by this host's clock.
     pub heard: Option<Time>,
     /// The newest head that this archive cosigned.

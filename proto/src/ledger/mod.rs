@@ -2,6 +2,7 @@
 //!
 //! Pure, and enough to verify a ledger without the agent.
 
+mod change;
 pub mod checkpoint;
 pub mod conservation;
 pub mod edge;

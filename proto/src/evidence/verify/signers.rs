@@ -1,14 +1,11 @@
 //! Whose signatures stand below the checkpoints.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use super::checks::Checks;
 use super::notes::Head;
 use crate::Time;
 use crate::evidence::{Check, Entry, Manifest, Trust, TrustedGateway, Validity, Witnessed};
 use crate::ledger::KeyLeaf;
-use crate::ledger::note::{KeyKind, NoteError, VerifierKey, change_text};
+use crate::ledger::note::{KeyKind, NoteError, VerifierKey};
 use crate::text;
 
 /// A key that may have signed, and which notes.
@@ -67,7 +64,7 @@ impl Signers {
             size_max: None,
         });
         let links = changes.iter().filter_map(|(index, change)| {
-            let (old, new) = link(change, &manifest.origin)?;
+            let (old, new) = change.verified(&manifest.origin)?;
             Some((*index, old, new))
         });
         let links: Vec<Link> = links.collect();
@@ -206,21 +203,4 @@ fn linked(mut signers: Vec<Signer>, links: &[Link]) -> Vec<Signer> {
         }
     }
     signers
-}
-
-/// The keys of a change that both have signed.
-fn link(change: &KeyLeaf, origin: &str) -> Option<(VerifierKey, VerifierKey)> {
-    let old = change.old.parse::<VerifierKey>().ok()?;
-    let new = change.new.parse::<VerifierKey>().ok()?;
-    if new.kind() != KeyKind::Ed25519 || old.kind() != KeyKind::Ed25519 {
-        return None;
-    }
-    let text = change_text(origin, &old, &new);
-    let signs = |key: &VerifierKey, signature: &str| {
-        let bytes = STANDARD.decode(signature).ok();
-        let bytes = bytes.and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
-        bytes.is_some_and(|bytes| key.verify_bytes(text.as_bytes(), &bytes))
-    };
-    let both = signs(&old, &change.old_signature) && signs(&new, &change.new_signature);
-    both.then_some((old, new))
 }

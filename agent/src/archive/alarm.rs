@@ -1,0 +1,174 @@
+//! What was refused, and the proof of it: a folder an alarm below `alarms/`, with the two signed notes.
+//!
+//! Bounds: `ALARMS_MAX` folders; what comes beyond them is counted and logged, and not written.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use lineside_proto::Time;
+use lineside_proto::ledger::Checkpoint;
+use lineside_proto::ledger::note::Note;
+use serde::{Deserialize, Serialize};
+
+use super::place::Place;
+use crate::ledger::disk;
+
+/// Folders at most: years of trouble. One platform gets at most [`ALARMS_OF_ONE_MAX`] of them.
+const ALARMS_MAX: usize = 20_000;
+/// Alarms of one log that are written at most: after the first, each only says the same again.
+pub(super) const ALARMS_OF_ONE_MAX: u64 = 50;
+
+/// What is wrong with a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Two heads of one size were signed.
+    TwoHeads,
+    /// A signed head does not continue another.
+    Fork,
+    /// The newest head that is shown is older than one that was shown before.
+    Shorter,
+    /// The gateway gives other leaves than those that it signed.
+    Leaves,
+    /// A new epoch does not cite the last head of the epoch before.
+    Prior,
+    /// An epoch goes on that was given up: two run.
+    OldEpoch,
+    /// The copy's own files do not fit together.
+    Damaged,
+}
+
+impl Kind {
+    /// As the files say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::TwoHeads => "two-heads",
+            Self::Fork => "fork",
+            Self::Shorter => "shorter",
+            Self::Leaves => "leaves",
+            Self::Prior => "prior",
+            Self::OldEpoch => "old-epoch",
+            Self::Damaged => "damaged",
+        }
+    }
+
+    /// Whether nothing more of the log is taken: what is signed contradicts itself, and only a new epoch goes on.
+    pub fn stops(self) -> bool {
+        match self {
+            Self::TwoHeads | Self::Fork => true,
+            Self::Shorter | Self::Leaves | Self::Prior | Self::OldEpoch | Self::Damaged => false,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Something that was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Alarm {
+    /// What.
+    pub kind: Kind,
+    /// In words.
+    pub text: String,
+    /// The note that the archive holds; none before the first.
+    pub known: Option<String>,
+    /// The note that was shown.
+    pub shown: Option<String>,
+}
+
+/// The document of an alarm, `alarm.json`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AlarmDocument {
+    /// Version of the document: 1.
+    pub v: u8,
+    /// When it was refused, by the archive's clock.
+    pub at: Time,
+    /// The platform.
+    pub site: String,
+    /// Its gateway.
+    pub gateway: String,
+    /// The epoch of the ledger.
+    pub epoch: u32,
+    /// What, as a word.
+    pub kind: String,
+    /// In words.
+    pub text: String,
+    /// Whether nothing more of this log is taken or cosigned.
+    pub stopped: bool,
+    /// The head that the archive held (`known.note`).
+    pub known: Option<HeadDocument>,
+    /// The head that was shown (`shown.note`).
+    pub shown: Option<HeadDocument>,
+}
+
+/// A head, as an alarm names it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeadDocument {
+    /// Leaves.
+    pub size: u64,
+    /// The root over them, base64.
+    pub root: String,
+}
+
+fn head(note: Option<&String>) -> Option<HeadDocument> {
+    let head = Checkpoint::parse(&Note::parse(note?).ok()?.text).ok()?;
+    Some(HeadDocument {
+        size: head.size,
+        root: head.root.to_string(),
+    })
+}
+
+impl Alarm {
+    /// Writes the proof into a folder of its own; durable on return. Gives the folder's name; none where there are too
+    /// many already.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub(super) fn write(&self, alarms: &Path, place: &Place, at: Time) -> io::Result<Option<String>> {
+        disk::make_dirs(alarms)?;
+        if fs::read_dir(alarms)?.take(ALARMS_MAX).count() >= ALARMS_MAX {
+            return Ok(None);
+        }
+        let Place {
+            site,
+            gateway,
+            epoch,
+        } = place;
+        // Of one moment there may be several.
+        let stem = at.to_string().replace(':', "-");
+        let names = (1..100).map(|turn| {
+            let turn = if turn == 1 { String::new() } else { format!("-{turn}") };
+            format!("{stem}-{site}-{gateway}-e{epoch}-{}{turn}", self.kind)
+        });
+        let name = names.into_iter().find(|name| !alarms.join(name).exists());
+        let Some(name) = name else { return Ok(None) };
+        let dir = alarms.join(&name);
+        for (file, note) in [("known.note", &self.known), ("shown.note", &self.shown)] {
+            if let Some(note) = note {
+                disk::put(&dir.join(file), note.as_bytes())?;
+            }
+        }
+        let document = AlarmDocument {
+            v: 1,
+            at,
+            site: site.to_string(),
+            gateway: gateway.to_string(),
+            epoch: *epoch,
+            kind: self.kind.to_string(),
+            text: self.text.clone(),
+            stopped: self.kind.stops(),
+            known: head(self.known.as_ref()),
+            shown: head(self.shown.as_ref()),
+        };
+        // The document last: a folder with one is whole.
+        disk::put(&dir.join("alarm.json"), &serde_json::to_vec_pretty(&document)?)?;
+        Ok(Some(name))
+    }
+}

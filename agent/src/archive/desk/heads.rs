@@ -1,0 +1,331 @@
+//! Signed heads and cosignatures: what is taken, what is refused, what is cosigned.
+
+use lineside_proto::Identifier;
+use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
+use lineside_proto::ledger::{Genesis, Hash};
+
+use super::gateway::Gateway;
+use super::{Desk, Output};
+use crate::archive::alarm::{ALARMS_OF_ONE_MAX, Alarm, Kind};
+use crate::archive::mirror::NoteTaken;
+use crate::archive::place::Place;
+use crate::archive::witness::AdoptError;
+use crate::clock::Stamp;
+
+/// How often a head of one gateway is cosigned at most.
+const COSIGN_MS: u64 = 60_000;
+/// For how long an older head may be shown before that is an alarm: a broker that starts again, or a message that
+/// comes twice, is put right by the gateway sooner.
+const OLDER_MS: u64 = 20_000;
+
+type Name = (Identifier, Identifier);
+
+impl Desk {
+    /// Takes in a signed head.
+    pub(super) fn head(&mut self, name: Name, payload: &[u8], now: Stamp, out: &mut Vec<Output>) {
+        let Some(note) = note_of(payload) else {
+            self.complain(&name, "what it sent is no signed note", now.boot_ms);
+            return;
+        };
+        if self.cards.of(&name.0, &name.1).is_empty() {
+            self.stranger(&name, note, "it has no enrolment card", now);
+            return;
+        }
+        let Some(known) = self.gateways.get_mut(&name) else {
+            return;
+        };
+        if known.open(&self.shelf, &self.cards, now.boot_ms).is_none() {
+            return;
+        }
+        let Some(epoch) = known.epoch_of(note) else {
+            self.stranger(&name, note, "it is not of the ledger that its card names", now);
+            return;
+        };
+        let present = known.mirror().map_or(0, |mirror| mirror.place.epoch);
+        if epoch < present {
+            if known.beyond(&self.shelf, &self.cards, epoch, note) {
+                let alarm = Alarm {
+                    kind: Kind::OldEpoch,
+                    text: format!(
+                        "epoch {epoch} goes on, which epoch {present} has followed: two gateways write this ledger"
+                    ),
+                    known: known.mirror().and_then(|mirror| Some(mirror.newest()?.note.to_string())),
+                    shown: Some(note.to_owned()),
+                };
+                self.refuse(&name, alarm, now, out);
+            }
+            return;
+        }
+        match known.go_over(&self.shelf, &self.cards, (epoch, note)) {
+            Ok(true) => tracing::info!(log = %format!("{}/{}", name.0, name.1), epoch, "a new epoch begins"),
+            Ok(false) if epoch > present => {
+                self.stranger(&name, note, "no key of the gateway has signed it", now);
+                return;
+            }
+            Ok(false) => {}
+            Err(error) => {
+                known.failed(&error, now.boot_ms);
+                return;
+            }
+        }
+        self.show(&name, note, now, out);
+    }
+
+    /// A head of the present epoch.
+    fn show(&mut self, name: &Name, note: &str, now: Stamp, out: &mut Vec<Output>) {
+        let Some(known) = self.gateways.get_mut(name) else {
+            return;
+        };
+        let Some(mirror) = known.mirror_mut() else {
+            return;
+        };
+        match mirror.take_note(note) {
+            Ok(NoteTaken::Newer) => {
+                known.touched = true;
+                known.older = None;
+            }
+            Ok(NoteTaken::Known) => known.older = None,
+            Ok(NoteTaken::Older) => {
+                let note = note.into();
+                known.older.get_or_insert((now.boot_ms, note));
+            }
+            Ok(NoteTaken::Stranger(reason)) => self.stranger(name, note, &reason, now),
+            Ok(NoteTaken::Refused(alarm)) => self.refuse(name, alarm, now, out),
+            Err(error) => known.failed(&error, now.boot_ms),
+        }
+    }
+
+    fn stranger(&mut self, name: &Name, note: &str, reason: &str, now: Stamp) {
+        let who = (&name.0, &name.1);
+        match self.strangers.meet(who, (note, reason), now.wall) {
+            Ok(true) => {
+                let log = format!("{}/{}", name.0, name.1);
+                tracing::warn!(log, "a head is kept apart: {reason}; `lineside archive status` shows it");
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "what a stranger shows can't be kept"),
+        }
+    }
+
+    /// Takes in what a witness said. What this archive's own key has cosigned counts, whatever the disk remembers.
+    pub(super) fn cosigned(&mut self, name: Name, payload: &[u8], now: Stamp, out: &mut Vec<Output>) {
+        let Some(note) = note_of(payload) else {
+            return;
+        };
+        if self.cards.of(&name.0, &name.1).is_empty() {
+            return;
+        }
+        let parsed = Note::parse(note).ok();
+        if let Some((witness, parsed)) = self.terms.witness.clone().zip(parsed) {
+            match witness.adopt_note(&parsed) {
+                Ok(_) => {}
+                Err(AdoptError::Contradicted(what)) => {
+                    self.complain(&name, &format!("a cosignature of ours contradicts another: {what}"), now.boot_ms);
+                }
+                // It is of another witness, or the disk refuses for now.
+                Err(_) => {}
+            }
+        }
+        // It is a signed head besides.
+        self.head(name, payload, now, out);
+    }
+
+    /// Keeps the proof of what was refused, says so, and goes on with the other logs.
+    pub(super) fn refuse(&mut self, name: &Name, alarm: Alarm, now: Stamp, out: &mut Vec<Output>) {
+        let alarms = self.shelf.alarms_dir();
+        let Some(known) = self.gateways.get_mut(name) else {
+            return;
+        };
+        let told = Some((alarm.kind, alarm.shown.clone()));
+        if known.refused == told {
+            return;
+        }
+        known.refused = told;
+        let Some(mirror) = known.mirror_mut() else {
+            return;
+        };
+        let place = mirror.place.clone();
+        let written = if mirror.record.alarms < ALARMS_OF_ONE_MAX || alarm.kind.stops() {
+            alarm.write(&alarms, &place, now.wall)
+        } else {
+            Ok(None)
+        };
+        let proof = written.unwrap_or_else(|error| {
+            tracing::error!(%error, "the proof of an alarm can't be kept");
+            None
+        });
+        let refused = mirror.refuse(&alarm, proof.as_deref().unwrap_or(""), now.wall);
+        tracing::error!(
+            log = %place,
+            kind = alarm.kind.word(),
+            proof = proof.as_deref().unwrap_or("not kept"),
+            "ALARM: {}", alarm.text
+        );
+        if let Err(error) = refused {
+            known.failed(&error.into(), now.boot_ms);
+        }
+        out.push(Output::Alarm { place, alarm });
+    }
+
+    /// Heads that stay older than what was shown before.
+    pub(super) fn shorter(&mut self, now: Stamp, out: &mut Vec<Output>) {
+        let mut alarms = Vec::new();
+        for (name, known) in &mut self.gateways {
+            let due = |(since, _): &&mut (u64, _)| now.boot_ms >= *since + OLDER_MS;
+            if known.older.as_mut().filter(due).is_none() {
+                continue;
+            }
+            let older = known.older.take();
+            let newest = known.mirror().and_then(super::Mirror::newest);
+            if let Some(((_, shown), newest)) = older.zip(newest) {
+                alarms.push((
+                    name.clone(),
+                    Alarm {
+                        kind: Kind::Shorter,
+                        text: format!(
+                            "the head that is shown is older than one of {} leaves that was shown before: an old copy was restored, or the log was shortened",
+                            newest.checkpoint.size
+                        ),
+                        known: Some(newest.note.to_string()),
+                        shown: Some(shown.to_string()),
+                    },
+                ));
+            }
+        }
+        for (name, alarm) in alarms {
+            self.refuse(&name, alarm, now, out);
+        }
+    }
+
+    /// Whether a new epoch cites the last head of the one before.
+    pub(super) fn check_prior(
+        &mut self,
+        name: &Name,
+        place: &Place,
+        genesis: &Genesis,
+        now: Stamp,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(before) = place.epoch.checked_sub(1).filter(|before| *before > 0) else {
+            return;
+        };
+        let old = Place {
+            epoch: before,
+            ..place.clone()
+        };
+        let Ok(Some((note, head))) = self.shelf.head(&old) else {
+            return;
+        };
+        let cosigned = self.shelf.record(&old).ok().flatten().and_then(|record| record.cosigned);
+        let least = cosigned.map_or(head.size, |cosigned| cosigned.size);
+        let root = |size: u64| {
+            let view = self.shelf.view(&old).ok()?;
+            view.root_at(size).ok()
+        };
+        let fault = match &genesis.prior {
+            None => Some(format!("it cites no head of epoch {before}, of which {} leaves are known", head.size)),
+            Some(prior) if prior.size < least => Some(format!(
+                "it cites a head of {} leaves of epoch {before}, of which {least} are known: the leaves between are in this archive alone",
+                prior.size
+            )),
+            Some(prior) if prior.size <= head.size && root(prior.size) != Hash::from_base64(&prior.root) => {
+                Some(format!(
+                    "the head of {} leaves of epoch {before} that it cites is not the one that is known",
+                    prior.size
+                ))
+            }
+            Some(_) => None,
+        };
+        let Some(fault) = fault else { return };
+        let known = self.gateways.get(name).and_then(Gateway::mirror);
+        let alarm = Alarm {
+            kind: Kind::Prior,
+            text: format!("epoch {} begins, and {fault}", place.epoch),
+            known: Some(note.to_string()),
+            shown: known.and_then(|mirror| Some(mirror.newest()?.note.to_string())),
+        };
+        self.refuse(name, alarm, now, out);
+    }
+
+    /// Cosigns the heads that are due.
+    pub(super) fn cosign(&mut self, now: Stamp, out: &mut Vec<Output>) {
+        let Some(witness) = self.terms.witness.clone() else {
+            return;
+        };
+        if self.cosign_from_ms.is_none_or(|from| now.boot_ms < from) {
+            return;
+        }
+        for known in self.gateways.values_mut() {
+            let rests = known.cosigned_ms.is_some_and(|last| now.boot_ms < last + COSIGN_MS);
+            if rests {
+                continue;
+            }
+            let Some(mirror) = known.mirror_mut().filter(|mirror| !mirror.is_stopped()) else {
+                continue;
+            };
+            let Some(head) = mirror.head.clone() else {
+                continue;
+            };
+            if mirror.record.cosigned.as_ref().is_some_and(|last| last.size >= head.checkpoint.size) {
+                continue;
+            }
+            let place = mirror.place.clone();
+            match cosigned(&witness, mirror, &head, now) {
+                Ok(note) => {
+                    known.cosigned_ms = Some(now.boot_ms);
+                    out.push(Output::Cosigned {
+                        place,
+                        note,
+                        key: witness.key().hash(),
+                    });
+                }
+                Err(reason) => {
+                    known.cosigned_ms = Some(now.boot_ms);
+                    if known.is_to_be_told(now.boot_ms) {
+                        tracing::error!(log = %place, "a head is not cosigned: {reason}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Has a head cosigned, and stores the line. Gives the note with it.
+fn cosigned(
+    witness: &crate::archive::witness::Witness,
+    mirror: &mut crate::archive::mirror::Mirror,
+    head: &crate::archive::mirror::Head,
+    now: Stamp,
+) -> Result<std::sync::Arc<str>, String> {
+    let say = |error: &dyn std::error::Error| crate::logs::chain(error);
+    let last = witness.cosigned(mirror.origin()).map_err(|error| say(&error))?;
+    let old = last.map_or(0, |last| last.size);
+    if old > head.checkpoint.size {
+        return Err(format!(
+            "a head of {old} leaves was cosigned before, and the copy has {}: it is fetched anew",
+            head.checkpoint.size
+        ));
+    }
+    let proof = if old == 0 || old == head.checkpoint.size {
+        Vec::new()
+    } else {
+        let proof = mirror.consistency(old, head.checkpoint.size);
+        proof.map_err(|error| say(&error))?
+    };
+    let note = Note::parse(&head.note).map_err(|error| say(&error))?;
+    let line = witness
+        .cosign(&note, &head.checkpoint, old, &proof, now.wall)
+        .map_err(|refusal| say(&refusal))?;
+    let stored = mirror.cosigned(&head.checkpoint, &line, now.wall);
+    match stored {
+        Ok(Some(note)) => Ok(note),
+        // The line stands, whether or not the copy can be written.
+        Ok(None) | Err(_) => Ok(crate::archive::witness::with_signature(&note, &line).to_string().into()),
+    }
+}
+
+/// A payload that can be a note.
+fn note_of(payload: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(payload).ok()?;
+    (!text.is_empty() && text.len() <= NOTE_BYTES_MAX).then_some(text)
+}

@@ -1,0 +1,186 @@
+//! Where everything that comes in is decided: plain code, one pass after another, no network and no clock of its own.
+//!
+//! A pass takes in what has come, makes what waits durable, puts into tiles what signed heads cover, and says what is to
+//! be asked, published and told. What a gateway sends can harm nothing but its own log: each has its own bounds.
+
+mod gateway;
+mod heads;
+mod pass;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lineside_proto::Identifier;
+use lineside_proto::ledger::note::VerifierKey;
+use serde_json::Value;
+
+use self::gateway::Gateway;
+use super::alarm::Alarm;
+use super::cards::Cards;
+use super::members::Members;
+use super::mirror::Question;
+use super::pending::{Pending, Reading};
+use super::place::Place;
+use super::shelf::Shelf;
+use super::strangers::Strangers;
+use super::witness::Witness;
+use super::writes::Writes;
+use crate::evidence::informant::Trouble;
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Input {
+    /// The broker has accepted the subscription; what it keeps follows.
+    Connected,
+    /// A message of a gateway.
+    Message {
+        /// The platform that the topic names.
+        site: Identifier,
+        /// The gateway that it names.
+        gateway: Identifier,
+        /// What it is.
+        said: Said,
+    },
+    /// What a gateway answered, or why it did not.
+    Answer {
+        /// What it was asked.
+        asked: Asked,
+        /// The results of all parts.
+        result: Result<Vec<Value>, Trouble>,
+    },
+}
+
+/// What a gateway, or a witness of its log, said.
+#[derive(Debug)]
+pub enum Said {
+    /// A leaf of its ledger.
+    Leaf(Vec<u8>),
+    /// A signed head.
+    Head(Vec<u8>),
+    /// A cosigned head.
+    Cosigned(Vec<u8>),
+    /// It is there.
+    Online,
+}
+
+/// A question to a gateway.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// About which log.
+    pub place: Place,
+    /// The method, with its parameters.
+    pub(super) question: Question,
+}
+
+/// What comes of it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// A gateway is to be asked.
+    Ask(Asked),
+    /// A head was cosigned: to be published.
+    Cosigned {
+        /// The log.
+        place: Place,
+        /// The note with the cosignature.
+        note: Arc<str>,
+        /// The hash of the witness's key.
+        key: [u8; 4],
+    },
+    /// A log's copy is further.
+    Grown {
+        /// The log.
+        place: Place,
+        /// Its leaves under a signed head.
+        size: u64,
+    },
+    /// Something was refused.
+    Alarm {
+        /// The log.
+        place: Place,
+        /// What.
+        alarm: Alarm,
+    },
+}
+
+/// Why a pass can't count: what it took in must come again.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}", path = path.display())]
+pub struct DeskError {
+    /// The folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// What a desk works with.
+#[derive(Debug)]
+pub struct Terms {
+    /// The folder of enrolment cards.
+    pub cards: PathBuf,
+    /// Who cosigns; nobody if none.
+    pub witness: Option<Arc<Witness>>,
+}
+
+/// The desk of one process.
+#[derive(Debug)]
+pub struct Desk {
+    shelf: Shelf,
+    terms: Terms,
+    cards: Cards,
+    faulty_cards: Vec<String>,
+    members: Members,
+    pending: Pending,
+    reading: Reading,
+    writes: Writes,
+    strangers: Strangers,
+    gateways: BTreeMap<(Identifier, Identifier), Gateway>,
+    /// Questions that are not answered yet.
+    asking: usize,
+    /// When the broker will have told which heads this witness cosigned; none while it was never reached.
+    cosign_from_ms: Option<u64>,
+    looked_ms: Option<u64>,
+    carded_ms: u64,
+}
+
+impl Desk {
+    /// Opens a desk; `members` says that this process works on the directory.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub(super) fn open(shelf: Shelf, terms: Terms, members: Members) -> Result<Self, DeskError> {
+        let dir = shelf.dir().to_owned();
+        let failed = |source| DeskError {
+            path: dir.clone(),
+            source,
+        };
+        let mine = members.folder(members.me());
+        Ok(Self {
+            pending: Pending::open(&mine).map_err(failed)?,
+            writes: Writes::open(&dir).map_err(failed)?,
+            strangers: Strangers::of(&dir),
+            reading: Reading::default(),
+            cards: Cards::default(),
+            faulty_cards: Vec::new(),
+            gateways: BTreeMap::new(),
+            asking: 0,
+            cosign_from_ms: None,
+            looked_ms: None,
+            carded_ms: 0,
+            shelf,
+            terms,
+            members,
+        })
+    }
+
+    /// The keys of an origin that is one of the enrolled logs'.
+    pub fn keys_of(&self, origin: &str) -> Vec<VerifierKey> {
+        let mut logs = self.gateways.values().filter_map(Gateway::mirror);
+        let known = logs.find(|mirror| mirror.origin() == origin);
+        known.map_or_else(Vec::new, |mirror| mirror.keys().to_vec())
+    }
+}

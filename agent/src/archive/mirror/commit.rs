@@ -1,0 +1,285 @@
+//! From what waits to what counts: leaves under a signed head go into tiles, and the head becomes the checkpoint.
+//!
+//! In two steps, so that many logs share one wait for the disk: the tiles and a draft of the checkpoint are written,
+//! all is made durable, then the checkpoint gets its name and the record follows. Whatever a crash leaves, the
+//! checkpoint that lies there speaks of tiles that are durable.
+
+use std::fs;
+use std::path::PathBuf;
+
+use lineside_proto::Time;
+use lineside_proto::ledger::note::KeyKind;
+use lineside_proto::ledger::tile::{Kind as TileKind, Tile, WIDTH, put_entry};
+use lineside_proto::ledger::tree::{Hash, Range};
+use lineside_proto::ledger::{Genesis, Leaf, LeafBody};
+
+use super::{AHEAD_LEAVES_MAX, Head, Mirror, MirrorError, Text};
+use crate::archive::alarm::{Alarm, Kind};
+use crate::archive::record::Record;
+use crate::archive::writes::Writes;
+
+/// Texts that are wanted of one log at most; the rest is found again when these are there.
+const WANTED_MAX: usize = 10_000;
+
+/// What is about to be committed.
+#[derive(Debug)]
+pub(in crate::archive) struct Step {
+    hashes: Vec<Hash>,
+    range: Range,
+    /// The head that the leaves are under; none for a part of a longer stretch.
+    head: Option<Head>,
+    /// Full tiles and bundles: the partial ones before them are of no use any more.
+    full: Vec<PathBuf>,
+    /// What the first leaf says, if it is among them.
+    pub(in crate::archive) genesis: Option<Genesis>,
+}
+
+impl Step {
+    fn to(hashes: Vec<Hash>, range: Range, head: Option<Head>) -> Self {
+        Self {
+            hashes,
+            range,
+            head,
+            full: Vec::new(),
+            genesis: None,
+        }
+    }
+
+    /// The size that the log will have.
+    pub(in crate::archive) fn size(&self) -> u64 {
+        self.range.size()
+    }
+
+    /// Whether a head is reached by it.
+    pub(in crate::archive) fn reaches_head(&self) -> bool {
+        self.head.is_some()
+    }
+}
+
+impl Mirror {
+    /// The leaf after those that are there without a hole.
+    pub(super) fn covered(&self) -> u64 {
+        let size = self.size();
+        let whole = (size..).zip(self.ahead.keys());
+        let count = whole.take_while(|(place, index)| place == *index).count();
+        size + u64::try_from(count).unwrap_or(0)
+    }
+
+    /// What can be committed now: up to the furthest head that the leaves fit. Leaves that fit none are thrown away, to be
+    /// asked for; if they had been asked for, or two signed heads contradict each other, that is an alarm.
+    pub(in crate::archive) fn step(&mut self, now_ms: u64) -> Result<Option<Step>, Alarm> {
+        if self.is_stopped() || self.seen.is_empty() {
+            return Ok(None);
+        }
+        let covered = self.covered();
+        let reached = self.seen.range(..=covered).next_back().map(|(size, _)| *size);
+        let Some(to) = reached.or(self.fetch.part().filter(|part| *part <= covered)) else {
+            return Ok(None);
+        };
+        let mut range = self.range.clone();
+        let mut hashes = Vec::new();
+        let (mut fit, mut misfit) = (None, None);
+        for (_, leaf) in self.ahead.range(..to) {
+            let hash = Hash::of_leaf(leaf);
+            range.push(hash, |_, _, _| {});
+            hashes.push(hash);
+            match self.seen.get(&range.size()) {
+                Some(head) if head.checkpoint.root == range.root() => {
+                    fit = Some((head.clone(), range.clone()));
+                }
+                Some(head) => misfit = misfit.or(Some(head.clone())),
+                None => {}
+            }
+        }
+        match (fit, misfit) {
+            (Some((head, _)), Some(other)) if other.checkpoint.size < head.checkpoint.size => {
+                Err(contradicting(&other, &head))
+            }
+            (Some((head, range)), _) => {
+                hashes.truncate(usize::try_from(range.size() - self.size()).unwrap_or(0));
+                Ok(Some(Step::to(hashes, range, Some(head))))
+            }
+            (None, Some(head)) => self.misled(&head, now_ms).map_or(Ok(None), Err),
+            (None, None) => Ok(Some(Step::to(hashes, range, None))),
+        }
+    }
+
+    /// Writes the leaves into tiles, and the checkpoint as a draft.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses: the copy is to be opened anew.
+    pub(in crate::archive) fn write(
+        &mut self,
+        step: &mut Step,
+        writes: &mut Writes,
+    ) -> Result<(), MirrorError> {
+        let hashes = std::mem::take(&mut step.hashes);
+        for hash in hashes {
+            let Some((_, leaf)) = self.ahead.pop_first() else {
+                break;
+            };
+            self.ahead_bytes -= leaf.len();
+            self.learn(&leaf, step);
+            self.tail.push(leaf);
+            for (tile, bytes) in self.tiles.push(hash) {
+                let path = self.dir.join(tile.to_string());
+                writes.put(&path, &bytes)?;
+                step.full.push(path);
+            }
+            if self.tail.len() as u64 == WIDTH {
+                let index = self.tiles.size() / WIDTH - 1;
+                step.full.push(self.put_bundle(index, writes)?);
+                self.tail.clear();
+            }
+        }
+        self.range = step.range.clone();
+        if let Some(head) = &step.head {
+            for (tile, bytes) in self.tiles.partial() {
+                writes.put(&self.dir.join(tile.to_string()), &bytes)?;
+            }
+            if !self.tail.is_empty() {
+                self.put_bundle(self.size() / WIDTH, writes)?;
+            }
+            writes.draft(&self.dir.join("checkpoint"), head.note.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the bundle that grows, or is full now. Gives its path.
+    fn put_bundle(&self, index: u64, writes: &mut Writes) -> Result<PathBuf, MirrorError> {
+        let mut bundle = Vec::new();
+        for leaf in &self.tail {
+            put_entry(&mut bundle, leaf).map_err(|error| MirrorError::Damaged(error.to_string()))?;
+        }
+        let tile = Tile {
+            kind: TileKind::Entries,
+            index,
+            width: self.tail.len() as u64,
+        };
+        let path = self.dir.join(tile.to_string());
+        writes.put(&path, &bundle)?;
+        Ok(path)
+    }
+
+    /// Takes note of what a leaf says that the archive must know.
+    fn learn(&mut self, bytes: &[u8], step: &mut Step) {
+        let Ok(leaf) = Leaf::from_bytes(bytes) else {
+            return;
+        };
+        self.record.newest = self.record.newest.max(Some(leaf.head.at));
+        for text in texts(&leaf.body) {
+            self.want(text);
+        }
+        match leaf.body {
+            LeafBody::Genesis(genesis) => step.genesis = Some(genesis),
+            LeafBody::Key(change) => {
+                let Some((old, new)) = change.verified(&self.record.origin) else {
+                    return;
+                };
+                // A key that nobody knows can't name another.
+                let is_known = self.keys.contains(&old);
+                if is_known && new.kind() == KeyKind::Ed25519 && !self.keys.contains(&new) {
+                    tracing::info!(log = %self.place, key = %new, "the log has a new key, signed by the one before");
+                    self.keys.push(new);
+                }
+            }
+            LeafBody::Config(_)
+            | LeafBody::Boot(_)
+            | LeafBody::Booking(_)
+            | LeafBody::Audit(_)
+            | LeafBody::Clock(_)
+            | LeafBody::State(_)
+            | LeafBody::Session(_)
+            | LeafBody::Usage(_)
+            | LeafBody::Gap(_)
+            | LeafBody::Anchor(_)
+            | LeafBody::Bind(_)
+            | LeafBody::Correction(_)
+            | LeafBody::Summary(_) => {}
+        }
+    }
+
+    pub(super) fn want(&mut self, text: Text) {
+        if self.wanted.len() < WANTED_MAX {
+            self.wanted.insert(text);
+        }
+    }
+
+    /// Gives the checkpoint its name, once its tiles are durable, and writes the record.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses: the copy is to be opened anew.
+    pub(in crate::archive) fn publish(
+        &mut self,
+        mut step: Step,
+        heard: Time,
+        writes: &mut Writes,
+    ) -> Result<(), MirrorError> {
+        let size = self.size();
+        if let Some(head) = step.head.take() {
+            writes.publish(&self.dir.join("checkpoint"))?;
+            if let Some(newest) = self.record.newest {
+                self.notes.keep(newest, &head.note);
+            }
+            self.head = Some(head);
+        }
+        let beyond = size + 1;
+        self.seen = self.seen.split_off(&beyond);
+        self.ahead = self.ahead.split_off(&size);
+        self.ahead_bytes = self.ahead.values().map(Vec::len).sum();
+        debug_assert!(self.ahead.len() as u64 <= AHEAD_LEAVES_MAX);
+        self.fetch.advanced();
+        let texts = if self.wants_texts() { self.record.texts } else { size };
+        self.record = Record {
+            size,
+            root: self.range.root().to_string(),
+            heard: Some(heard),
+            texts,
+            ..std::mem::take(&mut self.record)
+        };
+        for full in std::mem::take(&mut step.full) {
+            let mut partial = full.into_os_string();
+            partial.push(".p");
+            // There is none, usually.
+            drop(fs::remove_dir_all(partial));
+        }
+        Ok(self.write_record()?)
+    }
+}
+
+/// The alarm for two signed heads, of which the leaves of the second are not those of the first.
+fn contradicting(first: &Head, second: &Head) -> Alarm {
+    let (old, new) = (first.checkpoint.size, second.checkpoint.size);
+    Alarm {
+        kind: Kind::Fork,
+        text: format!(
+            "a head of {new} leaves was signed that does not continue the head of {old} leaves signed before: a leaf was changed, an old copy was restored, or two run"
+        ),
+        known: Some(first.note.to_string()),
+        shown: Some(second.note.to_string()),
+    }
+}
+
+/// The texts that a leaf names.
+pub(super) fn texts(body: &LeafBody) -> Vec<Text> {
+    let token = |hash: &Option<String>| hash.clone().map(Text::Token);
+    match body {
+        LeafBody::Config(config) => vec![Text::Map(config.map.clone())],
+        LeafBody::Booking(booking) => token(&booking.token).into_iter().collect(),
+        LeafBody::Session(session) => token(&session.token).into_iter().collect(),
+        LeafBody::Bind(bind) => vec![Text::Token(bind.token.clone())],
+        LeafBody::Genesis(_)
+        | LeafBody::Boot(_)
+        | LeafBody::Key(_)
+        | LeafBody::Audit(_)
+        | LeafBody::Clock(_)
+        | LeafBody::State(_)
+        | LeafBody::Usage(_)
+        | LeafBody::Gap(_)
+        | LeafBody::Anchor(_)
+        | LeafBody::Correction(_)
+        | LeafBody::Summary(_) => Vec::new(),
+    }
+}

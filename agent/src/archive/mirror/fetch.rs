@@ -1,0 +1,272 @@
+//! What must be asked of the gateway, one question at a time: leaves that did not come, the proof that what was signed
+//! continues what is held, texts that leaves name.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lineside_proto::ledger::tile::WIDTH;
+use lineside_proto::ledger::tree::{Hash, check_consistency};
+
+use super::take::LeafTaken;
+use super::{Head, Mirror, Text};
+use crate::archive::alarm::{Alarm, Kind};
+
+/// How long leaves may be on their way before they are asked for.
+const GRACE: Duration = Duration::from_secs(2);
+/// Leaves that one question asks for at most; the gateway gives as many as its answer holds.
+const ENTRIES_MAX: u64 = 2_048;
+/// Leaves after which a longer stretch is proved and put into tiles.
+const PART_LEAVES: u64 = 4_096;
+/// The first wait after a question that was not answered; it doubles.
+const WAIT_FIRST: Duration = Duration::from_secs(1);
+/// The longest.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// What a gateway is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::archive) enum Question {
+    /// Leaves from one on, below another.
+    Entries { from: u64, to: u64 },
+    /// That a newer tree continues an older.
+    Consistency { from: u64, to: u64 },
+    /// The text of a map.
+    Map(String),
+    /// The text of a token.
+    Token(String),
+}
+
+/// How far asking has come. Times are on the archive's boot clock.
+#[derive(Debug, Default)]
+pub(super) struct Fetch {
+    asked: Option<Question>,
+    /// Since when leaves are missing.
+    hole_ms: Option<u64>,
+    not_before_ms: u64,
+    wait: Duration,
+    /// Whether what came by itself did not fit.
+    suspects: bool,
+    /// The head that is proved to continue what is in tiles.
+    proved: Option<u64>,
+    /// Up to where leaves are proved to be under the newest head.
+    part: Option<u64>,
+    /// Texts that the gateway does not have.
+    absent: BTreeSet<Text>,
+}
+
+impl Fetch {
+    pub(super) fn part(&self) -> Option<u64> {
+        self.part
+    }
+
+    pub(super) fn suspect(&mut self) {
+        self.suspects = true;
+        self.proved = None;
+        self.part = None;
+        // They will not come by themselves.
+        self.hole_ms = Some(0);
+    }
+
+    /// What was missing is in tiles.
+    pub(super) fn advanced(&mut self) {
+        self.hole_ms = None;
+        self.suspects = false;
+        self.proved = None;
+        self.part = None;
+    }
+
+    fn failed(&mut self, now_ms: u64) {
+        self.wait = (self.wait * 2).clamp(WAIT_FIRST, WAIT_MAX);
+        self.not_before_ms = now_ms.saturating_add(millis(self.wait));
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Mirror {
+    /// Whether something is asked of the gateway now.
+    pub(in crate::archive) fn is_asking(&self) -> bool {
+        self.fetch.asked.is_some()
+    }
+
+    /// Leaves that are missing below the newest head that was shown.
+    pub(in crate::archive) fn missing(&self) -> u64 {
+        let newest = self.seen.keys().next_back().copied().unwrap_or(0);
+        newest.saturating_sub(self.covered())
+    }
+
+    /// The gateway is there again: what is missing is asked for at once.
+    pub(in crate::archive) fn hurry(&mut self) {
+        self.fetch.not_before_ms = 0;
+        self.fetch.wait = Duration::ZERO;
+    }
+
+    /// What is to be asked now, if anything; it counts as asked from then on.
+    pub(in crate::archive) fn question(&mut self, now_ms: u64) -> Option<Question> {
+        if self.is_stopped() || self.is_asking() || now_ms < self.fetch.not_before_ms {
+            return None;
+        }
+        let question = self.leaves_wanted(now_ms).or_else(|| self.text_wanted())?;
+        self.fetch.asked = Some(question.clone());
+        Some(question)
+    }
+
+    fn leaves_wanted(&mut self, now_ms: u64) -> Option<Question> {
+        let target = *self.seen.keys().next_back()?;
+        let covered = self.covered();
+        if covered >= target {
+            return None;
+        }
+        let since = *self.fetch.hole_ms.get_or_insert(now_ms);
+        if now_ms < since.saturating_add(millis(GRACE)) {
+            return None;
+        }
+        let size = self.size();
+        if self.fetch.suspects && size > 0 && self.fetch.proved != Some(target) {
+            return Some(Question::Consistency {
+                from: size,
+                to: target,
+            });
+        }
+        if covered - size >= PART_LEAVES {
+            return Some(Question::Consistency {
+                from: covered / WIDTH * WIDTH,
+                to: target,
+            });
+        }
+        Some(Question::Entries {
+            from: covered,
+            to: target.min(covered + ENTRIES_MAX),
+        })
+    }
+
+    /// Whether there are texts that can still be asked for.
+    pub(super) fn wants_texts(&self) -> bool {
+        self.text_wanted().is_some()
+    }
+
+    fn text_wanted(&self) -> Option<Question> {
+        let wanted = self.wanted.iter();
+        let text = wanted.into_iter().find(|text| !self.fetch.absent.contains(text))?;
+        Some(match text {
+            Text::Map(hash) => Question::Map(hash.clone()),
+            Text::Token(hash) => Question::Token(hash.clone()),
+        })
+    }
+
+    /// There was no answer, or none that helps.
+    pub(in crate::archive) fn unanswered(&mut self, now_ms: u64) {
+        self.fetch.asked = None;
+        self.fetch.failed(now_ms);
+    }
+
+    /// The gateway does not have the text that it was asked for.
+    pub(in crate::archive) fn has_no_text(&mut self) {
+        match self.fetch.asked.take() {
+            Some(Question::Map(hash)) => self.fetch.absent.insert(Text::Map(hash)),
+            Some(Question::Token(hash)) => self.fetch.absent.insert(Text::Token(hash)),
+            Some(Question::Entries { .. } | Question::Consistency { .. }) | None => false,
+        };
+    }
+
+    /// The text is kept now.
+    pub(in crate::archive) fn has_text(&mut self, question: &Question) {
+        self.fetch.asked = None;
+        match question {
+            Question::Map(hash) => self.wanted.remove(&Text::Map(hash.clone())),
+            Question::Token(hash) => self.wanted.remove(&Text::Token(hash.clone())),
+            Question::Entries { .. } | Question::Consistency { .. } => false,
+        };
+        self.fetch.wait = Duration::ZERO;
+    }
+
+    /// Takes in the leaves that were asked for.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub(in crate::archive) fn give_leaves(
+        &mut self,
+        from: u64,
+        leaves: impl Iterator<Item = (u64, Vec<u8>)>,
+        now_ms: u64,
+    ) -> Result<(), String> {
+        self.fetch.asked = None;
+        let mut next = from;
+        for (index, bytes) in leaves {
+            if index != next {
+                self.fetch.failed(now_ms);
+                return Err(format!("it gives leaf {index} where {next} was asked for"));
+            }
+            next += 1;
+            if index < self.size() {
+                continue;
+            }
+            if let LeafTaken::Bad(reason) = self.put_ahead(index, bytes) {
+                self.fetch.failed(now_ms);
+                return Err(format!("leaf {index}: {reason}"));
+            }
+        }
+        if next == from {
+            self.fetch.failed(now_ms);
+            return Err("it gives no leaves".to_owned());
+        }
+        self.fetch.wait = Duration::ZERO;
+        Ok(())
+    }
+
+    /// Takes in the proof that was asked for. Gives what is wrong with the log, if it proves that.
+    pub(in crate::archive) fn give_proof(
+        &mut self,
+        (from, to): (u64, u64),
+        proof: &[Hash],
+        now_ms: u64,
+    ) -> Option<Alarm> {
+        self.fetch.asked = None;
+        let Some(target) = self.seen.get(&to).cloned() else {
+            // It is in tiles already, or gave way to a newer one.
+            return None;
+        };
+        let size = self.size();
+        if from < size {
+            return None;
+        }
+        let mut range = self.range.clone();
+        for (_, leaf) in self.ahead.range(size..from) {
+            range.push(Hash::of_leaf(leaf), |_, _, _| {});
+        }
+        if range.size() != from {
+            return None;
+        }
+        let checked = check_consistency(from, to, proof, range.root(), target.checkpoint.root);
+        match (checked, from == size) {
+            (Ok(()), true) => self.fetch.proved = Some(to),
+            (Ok(()), false) => self.fetch.part = Some(from),
+            (Err(_), true) => return Some(self.contradiction(false, &target)),
+            (Err(_), false) => return self.misled(&target, now_ms),
+        }
+        None
+    }
+
+    /// Leaves are not those under a signed head. The first time they may have come from anybody; when they were asked
+    /// for after that, it is the gateway that contradicts itself.
+    pub(super) fn misled(&mut self, target: &Head, now_ms: u64) -> Option<Alarm> {
+        let was_asked = self.fetch.suspects;
+        self.forget_ahead();
+        self.fetch.suspect();
+        if !was_asked {
+            return None;
+        }
+        self.fetch.failed(now_ms);
+        Some(Alarm {
+            kind: Kind::Leaves,
+            text: format!(
+                "the gateway gives other leaves than those that its head of {} leaves commits to",
+                target.checkpoint.size
+            ),
+            known: self.head.as_ref().map(|known| known.note.to_string()),
+            shown: Some(target.note.to_string()),
+        })
+    }
+}

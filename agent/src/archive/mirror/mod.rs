@@ -1,0 +1,384 @@
+//! One log's copy: what is in its tiles, what waits for a signed head, and which heads were shown.
+//!
+//! Leaves come unsigned, and in any order. They wait in memory (and in the archive's own write-ahead files) until a
+//! head that a trusted key has signed covers them and their root is the one that it commits to; only then they go into
+//! tiles. What does not fit is thrown away and asked for from the gateway itself. Plain code: no clock, no network.
+//!
+//! Bounds: `AHEAD_LEAVES_MAX` leaves and `AHEAD_BYTES_MAX` bytes ahead of the tiles, `SEEN_MAX` heads.
+
+mod commit;
+mod fetch;
+mod take;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lineside_proto::Time;
+use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note, Signature, VerifierKey};
+use lineside_proto::ledger::tile::{Kind as TileKind, Tile, WIDTH};
+use lineside_proto::ledger::tree::{Hash, Range};
+use lineside_proto::ledger::{Checkpoint, Leaf, verify};
+
+pub(super) use commit::Step;
+pub(super) use fetch::Question;
+pub(super) use take::{LeafTaken, NoteTaken};
+
+use self::fetch::Fetch;
+use super::alarm::Alarm;
+use super::place::Place;
+use super::record::{Cosigned, Record, Stopped};
+use super::shelf::Shelf;
+use crate::ledger::notes::Notes;
+use crate::ledger::tiles::{Taken, Tiles, bundle, leaves_of, take_bundles, take_tail};
+use crate::ledger::{LedgerError, disk};
+use crate::slots::Slots;
+
+/// Leaves that are taken in beyond the tiles: a part that is asked for, and what comes meanwhile.
+pub(super) const AHEAD_LEAVES_MAX: u64 = 8_192 + 256;
+/// Bytes of them: leaves have four hundred bytes, and four kilobytes at most.
+pub(super) const AHEAD_BYTES_MAX: usize = 8 << 20;
+/// Heads beyond the tiles that are remembered; each must fit when the tiles reach it.
+const SEEN_MAX: usize = 64;
+/// Leaves that are looked through for texts when a log is opened.
+const RECALLED_MAX: u64 = 200_000;
+/// Bytes of them at once.
+const RECALLED_BYTES: usize = 1 << 20;
+/// A UTC hour.
+const HOUR_MS: i64 = 3_600_000;
+
+/// A head that a trusted key has signed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Head {
+    /// The note: its text and the trusted keys' signatures, and cosignatures.
+    pub(super) note: Arc<str>,
+    /// What it commits to.
+    pub(super) checkpoint: Checkpoint,
+}
+
+/// Why a log can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MirrorError {
+    /// The disk refuses: try again later.
+    #[error("the copy can't be read or written")]
+    Disk(#[from] io::Error),
+    /// Its files do not fit together: it must be fetched anew.
+    #[error("the copy is damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<LedgerError> for MirrorError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Disk { source, .. } => Self::Disk(source),
+            other => Self::Damaged(crate::logs::chain(&other)),
+        }
+    }
+}
+
+/// One log's copy.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    pub(super) place: Place,
+    dir: PathBuf,
+    pub(super) record: Record,
+    slots: Slots,
+    keys: Vec<VerifierKey>,
+    tiles: Tiles,
+    range: Range,
+    /// The leaves of the bundle that grows.
+    tail: Vec<Vec<u8>>,
+    /// The newest head whose leaves are all in tiles.
+    pub(super) head: Option<Head>,
+    /// Heads beyond the tiles.
+    seen: BTreeMap<u64, Head>,
+    ahead: BTreeMap<u64, Vec<u8>>,
+    ahead_bytes: usize,
+    notes: Notes,
+    /// The hour of the cosigned note that was kept last.
+    kept_hour: Option<i64>,
+    fetch: Fetch,
+    /// Texts of maps and tokens that leaves name and the archive has not.
+    wanted: BTreeSet<Text>,
+}
+
+/// A text that leaves name by its hash.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Text {
+    Map(String),
+    Token(String),
+}
+
+impl Mirror {
+    /// Opens a log's copy, or begins one. `keys` are those of its cards.
+    pub(super) fn open(
+        shelf: &Shelf,
+        place: &Place,
+        origin: &str,
+        keys: &[VerifierKey],
+    ) -> Result<Self, MirrorError> {
+        let dir = shelf.log_dir(place);
+        let kept = shelf.kept_dir(place);
+        disk::make_dirs(&dir)?;
+        disk::make_dirs(&kept)?;
+        let slots = Slots::open(&kept.join("record"))?;
+        let record = slots.read();
+        let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        let mut record = record.unwrap_or_default();
+        if !record.origin.is_empty() && record.origin != origin {
+            // The card names another ledger now: what was is kept aside by whoever changed the card.
+            return Err(MirrorError::Damaged(format!(
+                "it is of the ledger {}, and the card names {origin}: move this folder away",
+                record.origin
+            )));
+        }
+        origin.clone_into(&mut record.origin);
+        let mut all = keys.to_vec();
+        for key in record.keys.iter().filter_map(|key| key.parse().ok()) {
+            if !all.contains(&key) {
+                all.push(key);
+            }
+        }
+        let head = head_on_disk(&dir, &all, origin)?;
+        let (size, root) = match &head {
+            Some(head) if head.checkpoint.size >= record.size => {
+                (head.checkpoint.size, Some(head.checkpoint.root))
+            }
+            _ => (record.size, Hash::from_base64(&record.root)),
+        };
+        let first = size / WIDTH * WIDTH;
+        let mut tiles = Tiles::open(&dir, first)?;
+        let mut range = Range::from_parts(first, tiles.peaks(first)?)
+            .ok_or_else(|| MirrorError::Damaged("its tiles are not those of its size".to_owned()))?;
+        let tail = tail_on_disk(&dir, size)?;
+        for leaf in &tail {
+            let hash = Hash::of_leaf(leaf);
+            range.push(hash, |_, _, _| {});
+            // Fewer than a bundle: nothing gets full.
+            drop(tiles.push(hash));
+        }
+        if size > 0 && Some(range.root()) != root {
+            let what = format!("its {size} leaves have another root than was recorded");
+            return Err(MirrorError::Damaged(what));
+        }
+        record.size = size;
+        record.root = range.root().to_string();
+        let mut mirror = Self {
+            place: place.clone(),
+            notes: Notes::open(&kept, origin),
+            dir,
+            record,
+            slots,
+            keys: all,
+            tiles,
+            range,
+            tail,
+            head,
+            seen: BTreeMap::new(),
+            ahead: BTreeMap::new(),
+            ahead_bytes: 0,
+            kept_hour: None,
+            fetch: Fetch::default(),
+            wanted: BTreeSet::new(),
+        };
+        mirror.recall_texts()?;
+        Ok(mirror)
+    }
+
+    /// Finds the texts that were not fetched before the last end.
+    fn recall_texts(&mut self) -> Result<(), MirrorError> {
+        let mut next = self.record.texts;
+        let end = self.size().min(next.saturating_add(RECALLED_MAX));
+        while next < end {
+            let mut taken = Taken::new(next, RECALLED_BYTES);
+            let bundled = self.size() / WIDTH * WIDTH;
+            take_bundles(&self.dir, bundled, &mut taken)?;
+            take_tail(bundled, &self.tail, &mut taken);
+            let leaves = taken.leaves();
+            let Some((last, _)) = leaves.last() else {
+                break;
+            };
+            next = last + 1;
+            for leaf in leaves.iter().filter_map(|(_, bytes)| Leaf::from_bytes(bytes).ok()) {
+                commit::texts(&leaf.body).into_iter().for_each(|text| self.want(text));
+            }
+        }
+        Ok(())
+    }
+
+    /// The log's origin.
+    pub(super) fn origin(&self) -> &str {
+        &self.record.origin
+    }
+
+    /// Leaves in tiles.
+    pub(super) fn size(&self) -> u64 {
+        self.range.size()
+    }
+
+    /// Whether nothing more of it is taken.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.record.stopped.is_some()
+    }
+
+    /// Bytes of leaves that wait.
+    pub(super) fn ahead_bytes(&self) -> usize {
+        self.ahead_bytes
+    }
+
+    /// The leaves that wait, in order.
+    pub(super) fn ahead(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.ahead.iter().map(|(index, leaf)| (*index, leaf.as_slice()))
+    }
+
+    /// The newest head that was shown, committed or not.
+    pub(super) fn newest(&self) -> Option<&Head> {
+        self.seen.values().next_back().or(self.head.as_ref())
+    }
+
+    /// The keys that cards name now; those that a change of keys has brought stay.
+    pub(super) fn enrol(&mut self, keys: &[VerifierKey]) {
+        for key in keys {
+            if !self.keys.contains(key) {
+                self.keys.push(key.clone());
+            }
+        }
+    }
+
+    /// The proof that the first `old` leaves are still the first of `new`; both are in tiles.
+    pub(super) fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LedgerError> {
+        self.tiles.consistency(old, new)
+    }
+
+    /// The root over the first leaves, which are in tiles.
+    pub(super) fn root_at(&self, size: u64) -> Result<Hash, LedgerError> {
+        self.tiles.root_at(size)
+    }
+
+    /// Notes that something was refused; after some kinds nothing more is taken. Gives whether it is to be written.
+    pub(super) fn refuse(&mut self, alarm: &Alarm, proof: &str, at: Time) -> io::Result<()> {
+        self.record.alarms += 1;
+        if alarm.kind.stops() && self.record.stopped.is_none() {
+            self.record.stopped = Some(Stopped {
+                kind: alarm.kind.to_string(),
+                text: alarm.text.clone(),
+                proof: proof.to_owned(),
+                at,
+            });
+            self.forget_ahead();
+            self.seen.clear();
+        }
+        self.write_record()
+    }
+
+    /// Takes in that the witness has cosigned a head of this log: the line goes into what is stored.
+    pub(super) fn cosigned(
+        &mut self,
+        head: &Checkpoint,
+        line: &Signature,
+        at: Time,
+    ) -> io::Result<Option<Arc<str>>> {
+        self.record.cosigned = Some(Cosigned {
+            size: head.size,
+            root: head.root.to_string(),
+            at,
+        });
+        let note = self.sign_stored(head, line)?;
+        self.write_record()?;
+        Ok(note)
+    }
+
+    /// Adds a signature line to the stored checkpoint, if that is still of this head. Gives the note.
+    pub(super) fn sign_stored(
+        &mut self,
+        head: &Checkpoint,
+        line: &Signature,
+    ) -> io::Result<Option<Arc<str>>> {
+        let Some(stored) = self.head.as_mut().filter(|known| known.checkpoint == *head) else {
+            return Ok(None);
+        };
+        let Ok(mut note) = Note::parse(&stored.note) else {
+            return Ok(None);
+        };
+        note.signatures
+            .retain(|known| known.name != line.name || known.hash != line.hash);
+        note.signatures.push(line.clone());
+        let text = note.to_string();
+        if text.len() > NOTE_BYTES_MAX {
+            return Ok(None);
+        }
+        disk::put(&self.dir.join("checkpoint"), text.as_bytes())?;
+        stored.note = text.into();
+        let note = Arc::clone(&stored.note);
+        self.keep_cosigned(&note);
+        Ok(Some(note))
+    }
+
+    /// Keeps one cosigned note an hour, so that a period of long ago has heads with a witness's time.
+    fn keep_cosigned(&mut self, note: &str) {
+        let Some(newest) = self.record.newest else {
+            return;
+        };
+        let hour = newest.as_millis().div_euclid(HOUR_MS);
+        if self.kept_hour == Some(hour) {
+            return;
+        }
+        match self.notes.put(newest, note) {
+            Ok(()) => self.kept_hour = Some(hour),
+            Err(error) => tracing::warn!(%error, log = %self.place, "a cosigned note can't be kept"),
+        }
+    }
+
+    fn forget_ahead(&mut self) {
+        self.ahead.clear();
+        self.ahead_bytes = 0;
+    }
+
+    fn write_record(&mut self) -> io::Result<()> {
+        self.record.keys = self.keys.iter().map(ToString::to_string).collect();
+        self.slots.write(&serde_json::to_vec(&self.record)?)
+    }
+}
+
+/// The checkpoint that lies there; none where there is none yet.
+fn head_on_disk(
+    dir: &std::path::Path,
+    keys: &[VerifierKey],
+    origin: &str,
+) -> Result<Option<Head>, MirrorError> {
+    let path = dir.join("checkpoint");
+    let bytes = match disk::read(&path, NOTE_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let damaged = |what: &str| MirrorError::Damaged(format!("checkpoint: {what}"));
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| damaged("no text"))?;
+    let checkpoint = verify::checkpoint(&text, keys, origin);
+    let checkpoint = checkpoint.map_err(|error| damaged(&crate::logs::chain(&error)))?;
+    let note = text.into();
+    Ok(Some(Head { note, checkpoint }))
+}
+
+/// The leaves of the bundle that grew when the tiles had this size.
+fn tail_on_disk(dir: &std::path::Path, size: u64) -> Result<Vec<Vec<u8>>, MirrorError> {
+    let width = size % WIDTH;
+    if width == 0 {
+        return Ok(Vec::new());
+    }
+    let tile = |width| Tile {
+        kind: TileKind::Entries,
+        index: size / WIDTH,
+        width,
+    };
+    let is_there = |tile: &Tile| dir.join(tile.to_string()).is_file();
+    let found = [tile(width), tile(WIDTH)].into_iter().find(is_there);
+    let found = found.unwrap_or_else(|| tile(width));
+    let bytes = bundle(dir, found)?;
+    let leaves = leaves_of(dir, found, &bytes)?;
+    let count = usize::try_from(width).unwrap_or(0);
+    Ok(leaves.into_iter().take(count).map(<[u8]>::to_vec).collect())
+}

@@ -1,0 +1,227 @@
+//! What comes in: leaves and signed heads, and what is wrong with them.
+
+use lineside_proto::ledger::note::{KeyKind, Note};
+use lineside_proto::ledger::{
+    Checkpoint, Leaf, LeafBody, LeafError, LeafHead,
+};
+
+use super::{AHEAD_BYTES_MAX, AHEAD_LEAVES_MAX, Head, Mirror, MirrorError, SEEN_MAX};
+use crate::archive::alarm::{Alarm, Kind};
+
+/// Signature lines of a note that are kept: the key, the one before it, and room.
+const SIGNERS_MAX: usize = 4;
+
+/// What became of a leaf.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::archive) enum LeafTaken {
+    /// It waits for a head.
+    Kept,
+    /// It is here already, or can't be used now and will be asked for.
+    Passed,
+    /// It is no leaf, or not one of this log.
+    Bad(String),
+}
+
+/// What became of a head.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::archive) enum NoteTaken {
+    /// It is further than what is in tiles.
+    Newer,
+    /// It is known.
+    Known,
+    /// It is one of before.
+    Older,
+    /// No trusted key has signed it, or it is none of this log.
+    Stranger(String),
+    /// It contradicts what was signed before.
+    Refused(Alarm),
+}
+
+impl Mirror {
+    /// Takes in a leaf as it was sent.
+    pub(in crate::archive) fn take_leaf(&mut self, index: u64, bytes: Vec<u8>) -> LeafTaken {
+        let size = self.size();
+        if self.is_stopped() || index < size || self.ahead.contains_key(&index) {
+            return LeafTaken::Passed;
+        }
+        let far = index - size >= AHEAD_LEAVES_MAX;
+        if far || self.ahead_bytes + bytes.len() > AHEAD_BYTES_MAX {
+            return LeafTaken::Passed;
+        }
+        self.put_ahead(index, bytes)
+    }
+
+    /// Takes in a leaf that the gateway gave when it was asked: it takes the place of one that came by itself.
+    pub(super) fn put_ahead(&mut self, index: u64, bytes: Vec<u8>) -> LeafTaken {
+        if let Err(reason) = self.examine(index, &bytes) {
+            return LeafTaken::Bad(reason);
+        }
+        self.ahead_bytes += bytes.len();
+        if let Some(before) = self.ahead.insert(index, bytes) {
+            self.ahead_bytes -= before.len();
+        }
+        LeafTaken::Kept
+    }
+
+    /// Whether this can be the leaf at that place.
+    fn examine(&self, index: u64, bytes: &[u8]) -> Result<(), String> {
+        let head = match Leaf::from_bytes(bytes) {
+            Ok(leaf) => {
+                if let LeafBody::Genesis(genesis) = &leaf.body {
+                    let place = &self.place;
+                    let fits = index == 0
+                        && genesis.site == place.site
+                        && genesis.gateway == place.gateway
+                        && genesis.origin == self.record.origin
+                        && genesis.epoch == place.epoch;
+                    if !fits {
+                        return Err("a ledger's first leaf that is not this ledger's".to_owned());
+                    }
+                } else if index == 0 {
+                    return Err("a first leaf that does not begin a ledger".to_owned());
+                }
+                leaf.head
+            }
+            // Of a later version: canonical, but its shape is not known here. It is kept all the same.
+            Err(LeafError::Shape(_) | LeafError::Version(_)) => {
+                serde_json::from_slice::<LeafHead>(bytes).map_err(|error| error.to_string())?
+            }
+            Err(error @ (LeafError::TooLong(_) | LeafError::Form(_))) => {
+                return Err(crate::logs::chain(&error));
+            }
+        };
+        if head.index != index {
+            return Err(format!("it says that it is leaf {}", head.index));
+        }
+        Ok(())
+    }
+
+    /// Takes in a signed head.
+    ///
+    /// # Errors
+    ///
+    /// The tiles can't be read.
+    pub(in crate::archive) fn take_note(&mut self, text: &str) -> Result<NoteTaken, MirrorError> {
+        let stranger = |reason: String| Ok(NoteTaken::Stranger(reason));
+        let head = match self.trusted(text) {
+            Ok(head) => head,
+            Err(reason) => return stranger(reason),
+        };
+        if self.is_stopped() {
+            return Ok(NoteTaken::Known);
+        }
+        let size = head.checkpoint.size;
+        if size > self.size() {
+            return Ok(self.look_ahead(head));
+        }
+        if size == 0 {
+            return stranger("it commits to nothing".to_owned());
+        }
+        if self.root_at(size)? != head.checkpoint.root {
+            let known = self.head.as_ref();
+            let same = known.is_some_and(|known| known.checkpoint.size == size);
+            return Ok(NoteTaken::Refused(self.contradiction(same, &head)));
+        }
+        let newest = self.newest().map_or(0, |newest| newest.checkpoint.size);
+        Ok(if size < newest {
+            NoteTaken::Older
+        } else {
+            NoteTaken::Known
+        })
+    }
+
+    fn look_ahead(&mut self, head: Head) -> NoteTaken {
+        let size = head.checkpoint.size;
+        if let Some(known) = self.seen.get(&size) {
+            if known.checkpoint.root == head.checkpoint.root {
+                return NoteTaken::Known;
+            }
+            let alarm = Alarm {
+                kind: Kind::TwoHeads,
+                text: format!("two heads of {size} leaves were signed, with two roots"),
+                known: Some(known.note.to_string()),
+                shown: Some(head.note.to_string()),
+            };
+            return NoteTaken::Refused(alarm);
+        }
+        let newest = self.seen.keys().next_back().copied();
+        if newest.is_some_and(|newest| size < newest) {
+            // It must fit all the same when the tiles reach it.
+            if self.seen.len() < SEEN_MAX {
+                self.seen.insert(size, head);
+            }
+            return NoteTaken::Older;
+        }
+        if self.seen.len() >= SEEN_MAX {
+            // The newest but this one: the smallest is reached first.
+            self.seen.pop_last();
+        }
+        self.seen.insert(size, head);
+        NoteTaken::Newer
+    }
+
+    /// The alarm for a head whose leaves are not those that are held.
+    pub(super) fn contradiction(&self, same_size: bool, shown: &Head) -> Alarm {
+        let size = shown.checkpoint.size;
+        let known = self.head.as_ref();
+        let held = known.map_or(0, |known| known.checkpoint.size);
+        let (kind, text) = if same_size {
+            (
+                Kind::TwoHeads,
+                format!("two heads of {size} leaves were signed, with two roots"),
+            )
+        } else if size < held {
+            (
+                Kind::Fork,
+                format!(
+                    "a head of {size} leaves was signed that is not the beginning of the {held} leaves signed before: the log was shortened and continued, an old copy was restored, or two run"
+                ),
+            )
+        } else {
+            (
+                Kind::Fork,
+                format!(
+                    "a head of {size} leaves was signed that does not continue the {held} leaves signed before: a leaf was changed, an old copy was restored, or two run"
+                ),
+            )
+        };
+        Alarm {
+            kind,
+            text,
+            known: known.map(|known| known.note.to_string()),
+            shown: Some(shown.note.to_string()),
+        }
+    }
+
+    /// A head that one of the log's keys has signed, with no other signatures but those.
+    fn trusted(&self, text: &str) -> Result<Head, String> {
+        let note = Note::parse(text).map_err(|error| error.to_string())?;
+        let verified = note.verify(&self.keys).map_err(|error| error.to_string())?;
+        let signers: Vec<_> = verified
+            .iter()
+            .filter(|one| one.key.kind() == KeyKind::Ed25519)
+            .map(|one| (one.key.name().to_owned(), one.key.hash()))
+            .collect();
+        if signers.is_empty() {
+            return Err("no key of this log has signed it".to_owned());
+        }
+        let checkpoint = Checkpoint::parse(&note.text).map_err(|error| error.to_string())?;
+        if checkpoint.origin != self.record.origin {
+            return Err(format!("it is of the log {}", checkpoint.origin));
+        }
+        let mut signatures = Vec::new();
+        for signature in note.signatures {
+            let by = (signature.name.clone(), signature.hash);
+            if signers.contains(&by) && !signatures.contains(&signature) {
+                signatures.push(signature);
+            }
+        }
+        signatures.truncate(SIGNERS_MAX);
+        let note = Note {
+            text: note.text,
+            signatures,
+        };
+        let note = note.to_string().into();
+        Ok(Head { note, checkpoint })
+    }
+}

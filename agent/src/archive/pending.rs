@@ -1,0 +1,299 @@
+//! Leaves that no signed head covers yet, on disk before the broker is told that we have them.
+//!
+//! Each process of an archive writes files of its own, `pending/{member}/{number}.leaves`, for all gateways together, so
+//! that one wait for the disk serves all. Whoever keeps a gateway's log reads the files of the others, too: leaves of one
+//! gateway may reach any of them. A frame: length, CRC-32 over what follows, then one line `site/gateway/index` and the
+//! leaf's bytes; numbers little-endian. A torn frame ends a file. Nothing here is more than a help: what is missing is
+//! asked for from the gateway.
+//!
+//! Bounds: `FILE_BYTES_MAX` a file, `FILES_KEPT` files; a new file begins with all leaves that still wait.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use lineside_proto::Identifier;
+use lineside_proto::ledger::LEAF_BYTES_MAX;
+
+use crate::ledger::disk;
+
+/// Bytes after which another file begins.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+/// Files that are kept, so that others can read them to their end.
+const FILES_KEPT: u64 = 4;
+const FRAME_HEAD_BYTES: usize = 8;
+/// Bytes of a frame's contents at most: two identifiers, a number, a leaf.
+const FRAME_BYTES_MAX: usize = LEAF_BYTES_MAX + 256;
+/// Bytes that are read of one file at once.
+const READ_BYTES_MAX: u64 = 4 << 20;
+/// Files of one member that are looked at.
+const LISTED_MAX: usize = 1_000;
+/// What ends a file's name.
+const ENDING: &str = ".leaves";
+
+/// A leaf that waits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Waiting {
+    pub(super) site: Identifier,
+    pub(super) gateway: Identifier,
+    pub(super) index: u64,
+    pub(super) leaf: Vec<u8>,
+}
+
+impl Waiting {
+    fn frame(&self, into: &mut Vec<u8>) {
+        let line = format!("{}/{}/{}\n", self.site, self.gateway, self.index);
+        let length = u32::try_from(line.len() + self.leaf.len()).unwrap_or(u32::MAX);
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(line.as_bytes());
+        crc.update(&self.leaf);
+        into.extend_from_slice(&length.to_le_bytes());
+        into.extend_from_slice(&crc.finalize().to_le_bytes());
+        into.extend_from_slice(line.as_bytes());
+        into.extend_from_slice(&self.leaf);
+    }
+
+    fn read(bytes: &[u8]) -> Option<(Self, usize)> {
+        let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
+        let length = usize::try_from(length).ok()?;
+        let crc = u32::from_le_bytes(bytes.get(4..FRAME_HEAD_BYTES)?.try_into().ok()?);
+        if length > FRAME_BYTES_MAX {
+            return None;
+        }
+        let body = bytes.get(FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + length)?;
+        if crc32fast::hash(body) != crc {
+            return None;
+        }
+        let end = body.iter().position(|byte| *byte == b'\n')?;
+        let (line, leaf) = body.split_at(end);
+        let mut parts = std::str::from_utf8(line).ok()?.splitn(3, '/');
+        let waiting = Self {
+            site: parts.next()?.parse().ok()?,
+            gateway: parts.next()?.parse().ok()?,
+            index: parts.next()?.parse().ok()?,
+            leaf: leaf.get(1..)?.to_vec(),
+        };
+        Some((waiting, FRAME_HEAD_BYTES + length))
+    }
+}
+
+/// The files that this process writes.
+#[derive(Debug)]
+pub(super) struct Pending {
+    dir: PathBuf,
+    number: u64,
+    file: File,
+    bytes: u64,
+    buffer: Vec<u8>,
+}
+
+impl Pending {
+    /// Begins a new file in this member's folder; those of before stay until [`roll`](Self::roll).
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        disk::make_dirs(dir)?;
+        let number = numbers(dir)?.last().map_or(1, |last| last + 1);
+        let file = create(dir, number)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            number,
+            file,
+            bytes: 0,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Adds a leaf; durable after [`settle`](Self::settle).
+    pub(super) fn add(&mut self, waiting: &Waiting) {
+        waiting.frame(&mut self.buffer);
+    }
+
+    /// Makes durable what was added.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let written = self.file.write_all(&self.buffer).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            // What was written in part must not stand before what comes next.
+            let cut = self.file.set_len(self.bytes);
+            drop(cut.and_then(|()| self.file.seek(SeekFrom::Start(self.bytes))));
+            self.buffer.clear();
+            return written;
+        }
+        self.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Whether another file should begin.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= FILE_BYTES_MAX
+    }
+
+    /// Begins another file with the leaves that still wait, and removes the oldest.
+    pub(super) fn roll<'a>(&mut self, waiting: impl Iterator<Item = Waiting> + 'a) -> io::Result<()> {
+        let number = self.number + 1;
+        let mut file = create(&self.dir, number)?;
+        let mut bytes = 0;
+        let mut buffer = Vec::new();
+        for one in waiting {
+            one.frame(&mut buffer);
+            if buffer.len() >= 1 << 20 {
+                file.write_all(&buffer)?;
+                bytes += buffer.len() as u64;
+                buffer.clear();
+            }
+        }
+        file.write_all(&buffer)?;
+        bytes += buffer.len() as u64;
+        file.sync_all()?;
+        disk::sync(&self.dir)?;
+        (self.file, self.number, self.bytes) = (file, number, bytes);
+        let kept = number.saturating_sub(FILES_KEPT);
+        for old in numbers(&self.dir)?.into_iter().filter(|old| *old <= kept) {
+            fs::remove_file(path_of(&self.dir, old))?;
+        }
+        Ok(())
+    }
+}
+
+/// How far the files of others have been read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    places: BTreeMap<PathBuf, u64>,
+}
+
+impl Reading {
+    /// Reads what a member has written since the last time, in order. What can't be read is left for later.
+    pub(super) fn next(&mut self, dir: &Path, mut leaf: impl FnMut(Waiting)) -> io::Result<()> {
+        let paths: Vec<_> = numbers(dir)?
+            .into_iter()
+            .map(|number| path_of(dir, number))
+            .collect();
+        self.places
+            .retain(|path, _| path.parent() != Some(dir) || paths.contains(path));
+        for path in paths {
+            let place = self.places.entry(path.clone()).or_default();
+            let mut file = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            if file.metadata()?.len() <= *place {
+                continue;
+            }
+            file.seek(SeekFrom::Start(*place))?;
+            let mut bytes = Vec::new();
+            file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
+            let mut used = 0;
+            while let Some((waiting, length)) =
+                bytes.get(used..).and_then(Waiting::read)
+            {
+                used += length;
+                leaf(waiting);
+            }
+            *place += used as u64;
+        }
+        Ok(())
+    }
+}
+
+/// The numbers of a member's files, in order.
+fn numbers(dir: &Path) -> io::Result<Vec<u64>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let number = |name: &str| name.strip_suffix(ENDING)?.parse().ok();
+    let entries = entries.take(LISTED_MAX).flatten();
+    let mut numbers: Vec<u64> = entries
+        .filter_map(|entry| number(entry.file_name().to_str()?))
+        .collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn path_of(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:08}{ENDING}"))
+}
+
+fn create(dir: &Path, number: u64) -> io::Result<File> {
+    let path = path_of(dir, number);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)?;
+    disk::sync(dir)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FRAME_HEAD_BYTES, Pending, Reading, Waiting, numbers, path_of};
+    use std::fs;
+
+    fn waiting(index: u64) -> Waiting {
+        Waiting {
+            site: "zs".parse().unwrap(),
+            gateway: "gw-1".parse().unwrap(),
+            index,
+            leaf: format!("leaf {index}\n").into_bytes(),
+        }
+    }
+
+    fn read(reading: &mut Reading, dir: &std::path::Path) -> Vec<u64> {
+        let mut found = Vec::new();
+        reading
+            .next(dir, |one| {
+                assert_eq!(one, waiting(one.index));
+                found.push(one.index);
+            })
+            .unwrap();
+        found
+    }
+
+    #[test]
+    fn what_was_settled_is_read_once_also_by_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pending = Pending::open(dir.path()).unwrap();
+        let mut reading = Reading::default();
+        assert_eq!(read(&mut reading, dir.path()), [0_u64; 0]);
+        for index in 0..3 {
+            pending.add(&waiting(index));
+        }
+        assert_eq!(read(&mut reading, dir.path()), [0_u64; 0]);
+        pending.settle().unwrap();
+        assert_eq!(read(&mut reading, dir.path()), [0, 1, 2]);
+        pending.roll([waiting(2)].into_iter()).unwrap();
+        pending.add(&waiting(3));
+        pending.settle().unwrap();
+        assert_eq!(read(&mut reading, dir.path()), [2, 3]);
+        // A start begins another file, and finds what was there.
+        drop(pending);
+        drop(Pending::open(dir.path()).unwrap());
+        assert_eq!(read(&mut Reading::default(), dir.path()), [0, 1, 2, 2, 3]);
+    }
+
+    #[test]
+    fn old_files_go_and_a_torn_frame_ends_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pending = Pending::open(dir.path()).unwrap();
+        for _ in 0..10 {
+            pending.roll([waiting(7)].into_iter()).unwrap();
+        }
+        assert_eq!(numbers(dir.path()).unwrap(), [8, 9, 10, 11]);
+        let path = path_of(dir.path(), 11);
+        let whole = fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(read(&mut Reading::default(), dir.path()).len(), 3);
+        }
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            fs::write(&path, &bytes).unwrap();
+            let found = read(&mut Reading::default(), dir.path());
+            assert_eq!(found.len(), 3, "{place} of {FRAME_HEAD_BYTES}");
+        }
+    }
+}
