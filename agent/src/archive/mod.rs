@@ -7,6 +7,8 @@
 pub mod place;
 pub mod record;
 pub mod shelf;
+pub mod web;
+pub mod witness;
 
 pub use place::Place;
 pub use record::{Cosigned, Record, Stopped};

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 
 /// Writes a file under another name, makes it durable and gives it its own name; durable on return.
-pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     make_dirs(parent)?;
     let mut draft = path.as_os_str().to_owned();
@@ -20,7 +20,7 @@ pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Reads a file; none if it is longer than that, or something else than a file.
-pub(super) fn read(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
     let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
     let about = fs::metadata(path)?;
     // Whoever opens a pipe waits for the other end.
@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>>
 }
 
 /// Makes the entries of a directory durable.
-pub(super) fn sync(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync(dir: &Path) -> io::Result<()> {
     // A path of one name lies here.
     let dir = if dir == Path::new("") {
         Path::new(".")
@@ -46,7 +46,7 @@ pub(super) fn sync(dir: &Path) -> io::Result<()> {
 }
 
 /// Makes a directory and those above it that are missing; durable on return.
-pub(super) fn make_dirs(dir: &Path) -> io::Result<()> {
+pub(crate) fn make_dirs(dir: &Path) -> io::Result<()> {
     if dir == Path::new("") || dir.is_dir() {
         return Ok(());
     }
@@ -59,7 +59,7 @@ pub(super) fn make_dirs(dir: &Path) -> io::Result<()> {
 }
 
 /// Takes a file for this process alone, as long as it is open; none if another process has it.
-pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)

@@ -14,13 +14,13 @@
 
 mod check;
 mod delivered;
-mod disk;
+pub(crate) mod disk;
 mod epoch;
 mod error;
 mod files;
 mod head;
 mod journal;
-mod keys;
+pub(crate) mod keys;
 mod log;
 mod notes;
 mod reading;
