@@ -43,7 +43,16 @@ impl Maps {
     ///
     /// The disk refuses it.
     pub fn keep(&self, map: &MachineMap) -> io::Result<()> {
-        let Some(path) = self.path(&map.hash) else {
+        self.keep_text(&map.hash, &canonical_text(map))
+    }
+
+    /// Keeps a text under its hash, which whoever calls has checked; durable on return.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses it, or it is no hash.
+    pub fn keep_text(&self, hash: &str, text: &str) -> io::Result<()> {
+        let Some(path) = self.path(hash) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         if path.exists() {
@@ -51,7 +60,7 @@ impl Maps {
         }
         let draft = path.with_extension("new");
         let mut file = File::create(&draft)?;
-        file.write_all(canonical_text(map).as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, &path)?;
         File::open(&self.dir)?.sync_all()

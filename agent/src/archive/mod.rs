@@ -6,11 +6,16 @@
 
 pub mod alarm;
 pub mod cards;
+pub mod desk;
+mod members;
 mod mirror;
 mod pending;
 pub mod place;
 pub mod record;
 pub mod shelf;
+pub mod strangers;
+pub mod web;
+pub mod witness;
 mod writes;
 
 pub use cards::Cards;

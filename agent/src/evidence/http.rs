@@ -2,23 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request as HttpRequest, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
 use lineside_proto::{ANSWER_BYTES_MAX, Answer, Request};
 use serde_json::Value;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::informant::{Informant, PARTS_MAX, Parts, Trouble};
+use super::post::{Post, PostError, Reply};
 
-/// Until the gateway has accepted the connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the request to the whole answer: half a minute of work, and the way.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Bytes of an answer at most.
@@ -42,39 +33,23 @@ impl Http {
         }
     }
 
-    /// Asks on a connection of its own, so that none that broke is used again.
-    async fn post(&self, body: Vec<u8>) -> Result<(StatusCode, Bytes), Trouble> {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let connecting = TcpStream::connect((host, self.port));
-        let stream = match time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(lost(&error)),
-            Err(_) => return Err(Trouble::Lost("it does not answer".to_owned())),
+    async fn post(&self, body: Vec<u8>) -> Result<Reply, Trouble> {
+        let told = |password: &String| STANDARD.encode(format!("lineside:{password}"));
+        let password = self.password.as_ref();
+        let post = Post {
+            host: &self.host,
+            port: self.port,
+            path: "/api/v1/request",
+            content_type: "application/json",
+            authorization: password.map(|password| format!("Basic {}", told(password))),
+            body,
+            answer_bytes_max: BODY_BYTES_MAX,
+            timeout: ANSWER_TIMEOUT,
         };
-        let shaken = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = shaken.map_err(|error| lost(&error))?;
-        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        let mut request = HttpRequest::builder()
-            .method(Method::POST)
-            .uri("/api/v1/request")
-            .header(HOST, format!("{}:{}", self.host, self.port))
-            .header(CONTENT_TYPE, "application/json");
-        if let Some(password) = &self.password {
-            let told = STANDARD.encode(format!("lineside:{password}"));
-            request = request.header(AUTHORIZATION, format!("Basic {told}"));
-        }
-        let request = request.body(Full::new(Bytes::from(body)));
-        let request = request.map_err(|error| Trouble::Refused(error.to_string()))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| lost(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), BODY_BYTES_MAX)
-            .collect()
-            .await;
-        let body = body.map_err(|error| Trouble::Lost(error.to_string()))?;
-        Ok((status, body.to_bytes()))
+        post.send().await.map_err(|error| match error {
+            PostError::Lost(why) => Trouble::Lost(why),
+            PostError::Request(why) => Trouble::Refused(why),
+        })
     }
 }
 
@@ -87,16 +62,11 @@ impl Informant for Http {
         };
         let body =
             serde_json::to_vec(&request).map_err(|error| Trouble::Nonsense(error.to_string()))?;
-        let (status, body) = match time::timeout(ANSWER_TIMEOUT, self.post(body)).await {
-            Ok(answered) => answered?,
-            Err(_) => return Err(Trouble::Lost("it does not answer in time".to_owned())),
-        };
-        read(status, &body)
+        let reply = self.post(body).await?;
+        let status = StatusCode::from_u16(reply.status);
+        let status = status.map_err(|error| Trouble::Nonsense(error.to_string()))?;
+        read(status, &reply.body)
     }
-}
-
-fn lost(error: &dyn std::error::Error) -> Trouble {
-    Trouble::Lost(error.to_string())
 }
 
 /// What an answer says.

@@ -14,6 +14,7 @@ mod node;
 pub mod part;
 pub mod period;
 pub mod plan;
+pub(crate) mod post;
 pub mod pull;
 mod scribe;
 #[cfg(test)]

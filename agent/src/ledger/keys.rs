@@ -25,8 +25,8 @@ use super::disk;
 /// Bytes of a key file at most.
 const KEY_BYTES_MAX: u64 = 4096;
 
-/// Bytes of a key file that is written here: it has 138.
-const KEY_FILE_BYTES: usize = 256;
+/// Bytes of a key file that is written here: it has 138, and its holder's name where it says it.
+const KEY_FILE_BYTES: usize = 1024;
 
 /// The name of the credential that systemd may hand over (`LoadCredential=ledger.key:…`).
 const CREDENTIAL: &str = "ledger.key";
@@ -78,6 +78,9 @@ struct Jwk {
     x: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     d: Option<String>,
+    /// The name of its holder; a ledger's key has its origin's instead.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    kid: Option<String>,
 }
 
 impl Drop for Jwk {
@@ -102,12 +105,7 @@ impl Keys {
     ///
     /// There is one, its directory is open to others, or the disk refuses.
     pub fn init(path: &Path) -> Result<(), KeyError> {
-        if path.exists() {
-            return Err(KeyError::Exists(path.to_owned()));
-        }
-        let dir = directory(path);
-        make_directory(&dir)?;
-        write_new(path)
+        make(path, None)
     }
 
     /// Loads the keys for a ledger of this origin: systemd's credential where there is one, else the file,
@@ -133,19 +131,15 @@ impl Keys {
     ///
     /// See [`KeyError`].
     pub fn load(path: &Path, origin: &str) -> Result<Self, KeyError> {
-        let seed = match credential() {
+        let (seed, _) = match credential() {
             Some(credential) => read(&credential)?,
-            None => {
-                check_directory(&directory(path))?;
-                check_file(path)?;
-                read(path)?
-            }
+            None => open(path)?,
         };
         let current = SignerKey::new(origin, KeyKind::Ed25519, &seed)?;
         let old = old_path(path);
         let old = if old.exists() {
             check_file(&old)?;
-            let seed = read(&old)?;
+            let (seed, _) = read(&old)?;
             Some(SignerKey::new(origin, KeyKind::Ed25519, &seed)?)
         } else {
             None
@@ -204,9 +198,9 @@ impl Keys {
         // What an interrupted change left was never used.
         drop(fs::remove_file(&old_path));
         drop(fs::remove_file(&new_path));
-        write_new(&new_path)?;
+        write_new(&new_path, None)?;
         let origin = self.current.public().name().to_owned();
-        let seed = read(&new_path)?;
+        let (seed, _) = read(&new_path)?;
         let next = SignerKey::new(&origin, KeyKind::Ed25519, &seed)?;
         let failed = |source| KeyError::Disk {
             path: self.path.clone(),
@@ -245,6 +239,22 @@ impl Keys {
     }
 }
 
+/// Makes a new key that says who holds it, where that is given; durable on return.
+pub(crate) fn make(path: &Path, name: Option<&str>) -> Result<(), KeyError> {
+    if path.exists() {
+        return Err(KeyError::Exists(path.to_owned()));
+    }
+    make_directory(&directory(path))?;
+    write_new(path, name)
+}
+
+/// The seed in a key file that nobody else may read, and who holds it, where it says so.
+pub(crate) fn open(path: &Path) -> Result<(Zeroizing<[u8; 32]>, Option<String>), KeyError> {
+    check_directory(&directory(path))?;
+    check_file(path)?;
+    read(path)
+}
+
 fn change(old: &SignerKey, new: &SignerKey) -> KeyLeaf {
     let text = change_text(old.public().name(), old.public(), new.public());
     let base64 = |bytes: [u8; 64]| base64::engine::general_purpose::STANDARD.encode(bytes);
@@ -272,7 +282,8 @@ fn credential() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The path of what belongs to a key and lies beside it.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -282,14 +293,16 @@ fn old_path(path: &Path) -> PathBuf {
     beside(path, ".old")
 }
 
-fn directory(path: &Path) -> PathBuf {
+/// The directory of a file.
+pub(crate) fn directory(path: &Path) -> PathBuf {
     match path.parent() {
         Some(dir) if dir != Path::new("") => dir.to_owned(),
         Some(_) | None => PathBuf::from("."),
     }
 }
 
-fn make_directory(dir: &Path) -> Result<(), KeyError> {
+/// Makes a directory that is ours alone; durable on return. One that is there must be.
+pub(crate) fn make_directory(dir: &Path) -> Result<(), KeyError> {
     use std::os::unix::fs::DirBuilderExt;
     if dir.is_dir() {
         return check_directory(dir);
@@ -310,7 +323,8 @@ fn make_directory(dir: &Path) -> Result<(), KeyError> {
     })
 }
 
-fn check_directory(dir: &Path) -> Result<(), KeyError> {
+/// Checks that nobody else may enter a directory.
+pub(crate) fn check_directory(dir: &Path) -> Result<(), KeyError> {
     let data = fs::metadata(dir).map_err(|source| KeyError::Disk {
         path: dir.to_owned(),
         source,
@@ -342,8 +356,8 @@ fn check_file(path: &Path) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// The seed in a key file.
-fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+/// The seed in a key file, and the name in it.
+fn read(path: &Path) -> Result<(Zeroizing<[u8; 32]>, Option<String>), KeyError> {
     let failed = |source| KeyError::Disk {
         path: path.to_owned(),
         source,
@@ -354,7 +368,7 @@ fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     }
     let bytes = Zeroizing::new(fs::read(path).map_err(failed)?);
     let jwk: Option<Jwk> = serde_json::from_slice(&bytes).ok();
-    let jwk = jwk
+    let mut jwk = jwk
         .filter(|jwk| jwk.kty == "OKP" && jwk.crv == "Ed25519")
         .ok_or_else(form)?;
     let mut seed = Zeroizing::new([0; 32]);
@@ -370,10 +384,10 @@ fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     if URL_SAFE_NO_PAD.encode(public.public().key()) != jwk.x {
         return Err(form());
     }
-    Ok(seed)
+    Ok((seed, jwk.kid.take()))
 }
 
-fn write_new(path: &Path) -> Result<(), KeyError> {
+fn write_new(path: &Path, name: Option<&str>) -> Result<(), KeyError> {
     let failed = |source| KeyError::Disk {
         path: path.to_owned(),
         source,
@@ -389,6 +403,7 @@ fn write_new(path: &Path) -> Result<(), KeyError> {
         crv: "Ed25519".to_owned(),
         x: URL_SAFE_NO_PAD.encode(public.public().key()),
         d: Some(URL_SAFE_NO_PAD.encode(*seed)),
+        kid: name.map(str::to_owned),
     };
     // Large enough from the start: what grows leaves copies behind.
     let mut text = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES));

@@ -20,7 +20,7 @@ mod error;
 mod files;
 pub(crate) mod head;
 mod journal;
-mod keys;
+pub(crate) mod keys;
 mod log;
 pub(crate) mod notes;
 mod reading;

@@ -125,6 +125,15 @@ impl View {
         Ok(taken.leaves())
     }
 
+    /// The root over the first `size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Beyond`], or the files can't be read.
+    pub fn root_at(&self, size: u64) -> Result<Hash, LedgerError> {
+        self.tiles.root_at(size)
+    }
+
     /// The proof that a leaf is among the first `size`.
     ///
     /// # Errors

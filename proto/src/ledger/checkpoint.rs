@@ -57,6 +57,23 @@ impl Checkpoint {
             root: hash,
         })
     }
+
+    /// Reads the text of a note of any log: what follows the three lines is that log's own, and no line of it is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError`] names the line that is wrong.
+    pub fn parse_extended(text: &str) -> Result<Self, CheckpointError> {
+        let ends = text.match_indices('\n').nth(2).map(|(end, _)| end + 1);
+        let (three, rest) = ends
+            .and_then(|end| text.split_at_checked(end))
+            .ok_or(CheckpointError::Lines)?;
+        let is_line = |line: &str| line.len() > 1 && line.ends_with('\n');
+        if !rest.split_inclusive('\n').all(is_line) {
+            return Err(CheckpointError::Lines);
+        }
+        Self::parse(three)
+    }
 }
 
 impl fmt::Display for Checkpoint {
@@ -98,5 +115,29 @@ mod tests {
         check("lineside/site/gw", "", CheckpointError::Origin);
         check("c=\n", "c=\nextension\n", CheckpointError::Lines);
         check("c=\n", "c=", CheckpointError::Lines);
+    }
+
+    #[test]
+    fn other_logs_may_say_more() {
+        let text = "example.com/log\n42\nBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
+        let three = Checkpoint::parse(text);
+        assert!(three.is_ok());
+        let check = |more: &str, expected| {
+            let read = Checkpoint::parse_extended(&format!("{text}{more}"));
+            assert_eq!(read, expected, "{more:?}");
+        };
+        check("", three.clone());
+        check("timestamp 1\nand more\n", three);
+        check("\n", Err(CheckpointError::Lines));
+        check("timestamp 1", Err(CheckpointError::Lines));
+        check("timestamp 1\n\nmore\n", Err(CheckpointError::Lines));
+        for (text, error) in [
+            ("", CheckpointError::Lines),
+            ("a\n1\n", CheckpointError::Lines),
+            ("a\n01\nx\n", CheckpointError::Size),
+            ("\n1\nx\n", CheckpointError::Origin),
+        ] {
+            assert_eq!(Checkpoint::parse_extended(text), Err(error), "{text:?}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Signed heads and cosignatures: what is taken, what is refused, what is cosigned.
 
+use std::sync::Arc;
+
 use lineside_proto::Identifier;
 use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
 use lineside_proto::ledger::{Genesis, Hash};
@@ -7,9 +9,9 @@ use lineside_proto::ledger::{Genesis, Hash};
 use super::gateway::Gateway;
 use super::{Desk, Output};
 use crate::archive::alarm::{ALARMS_OF_ONE_MAX, Alarm, Kind};
-use crate::archive::mirror::NoteTaken;
+use crate::archive::mirror::{Head, Mirror, NoteTaken};
 use crate::archive::place::Place;
-use crate::archive::witness::AdoptError;
+use crate::archive::witness::{AdoptError, Witness, with_signature};
 use crate::clock::Stamp;
 
 /// How often a head of one gateway is cosigned at most.
@@ -18,7 +20,8 @@ const COSIGN_MS: u64 = 60_000;
 /// comes twice, is put right by the gateway sooner.
 const OLDER_MS: u64 = 20_000;
 
-type Name = (Identifier, Identifier);
+/// A gateway's platform and its own name.
+pub(super) type Name = (Identifier, Identifier);
 
 impl Desk {
     /// Takes in a signed head.
@@ -176,7 +179,7 @@ impl Desk {
                 continue;
             }
             let older = known.older.take();
-            let newest = known.mirror().and_then(super::Mirror::newest);
+            let newest = known.mirror().and_then(Mirror::newest);
             if let Some(((_, shown), newest)) = older.zip(newest) {
                 alarms.push((
                     name.clone(),
@@ -292,11 +295,11 @@ impl Desk {
 
 /// Has a head cosigned, and stores the line. Gives the note with it.
 fn cosigned(
-    witness: &crate::archive::witness::Witness,
-    mirror: &mut crate::archive::mirror::Mirror,
-    head: &crate::archive::mirror::Head,
+    witness: &Witness,
+    mirror: &mut Mirror,
+    head: &Head,
     now: Stamp,
-) -> Result<std::sync::Arc<str>, String> {
+) -> Result<Arc<str>, String> {
     let say = |error: &dyn std::error::Error| crate::logs::chain(error);
     let last = witness.cosigned(mirror.origin()).map_err(|error| say(&error))?;
     let old = last.map_or(0, |last| last.size);
@@ -320,7 +323,7 @@ fn cosigned(
     match stored {
         Ok(Some(note)) => Ok(note),
         // The line stands, whether or not the copy can be written.
-        Ok(None) | Err(_) => Ok(crate::archive::witness::with_signature(&note, &line).to_string().into()),
+        Ok(None) | Err(_) => Ok(with_signature(&note, &line).to_string().into()),
     }
 }
 

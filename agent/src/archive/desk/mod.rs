@@ -22,7 +22,7 @@ use self::gateway::Gateway;
 use super::alarm::Alarm;
 use super::cards::Cards;
 use super::members::Members;
-use super::mirror::Question;
+use super::mirror::{Mirror, Question};
 use super::pending::{Pending, Reading};
 use super::place::Place;
 use super::shelf::Shelf;
@@ -138,6 +138,8 @@ pub struct Desk {
     writes: Writes,
     strangers: Strangers,
     gateways: BTreeMap<(Identifier, Identifier), Gateway>,
+    /// Bytes of leaves that wait, of all gateways, after the last pass.
+    ahead_bytes: usize,
     /// Questions that are not answered yet.
     asking: usize,
     /// When the broker will have told which heads this witness cosigned; none while it was never reached.
@@ -167,6 +169,7 @@ impl Desk {
             cards: Cards::default(),
             faulty_cards: Vec::new(),
             gateways: BTreeMap::new(),
+            ahead_bytes: 0,
             asking: 0,
             cosign_from_ms: None,
             looked_ms: None,

@@ -1,10 +1,14 @@
 //! One pass: what came in, what waits, what is due.
 
+use lineside_proto::Identifier;
 use lineside_proto::ledger::Hash;
 use lineside_proto::{EntriesResult, LeafMessage, MapResult, ProofResult, TokenResult};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::gateway::Gateway;
+use super::heads::Name;
 use super::{Asked, Desk, DeskError, Input, Output, Said};
 use crate::archive::cards::Cards;
 use crate::archive::mirror::{LeafTaken, Mirror, Question, Step};
@@ -189,7 +193,7 @@ impl Desk {
         }
     }
 
-    fn leaf(&mut self, name: (super::Identifier, super::Identifier), payload: &[u8], now_ms: u64) {
+    fn leaf(&mut self, name: Name, payload: &[u8], now_ms: u64) {
         if self.cards.of(&name.0, &name.1).is_empty() || payload.len() > LEAF_MESSAGE_BYTES_MAX {
             return;
         }
@@ -198,7 +202,7 @@ impl Desk {
             return;
         };
         let leaf = leaf.into_bytes();
-        let ahead: usize = self.ahead_bytes();
+        let ahead = self.ahead_bytes;
         let waiting = Waiting {
             site: name.0.clone(),
             gateway: name.1.clone(),
@@ -228,14 +232,9 @@ impl Desk {
         }
     }
 
-    /// Bytes of leaves that wait, of all gateways.
-    fn ahead_bytes(&self) -> usize {
-        self.ahead_bytes
-    }
-
     pub(super) fn complain(
         &mut self,
-        name: &(super::Identifier, super::Identifier),
+        name: &Name,
         what: &str,
         now_ms: u64,
     ) {
@@ -324,7 +323,7 @@ impl Desk {
 
     fn publish(
         &mut self,
-        name: &(super::Identifier, super::Identifier),
+        name: &Name,
         step: Step,
         now: Stamp,
         out: &mut Vec<Output>,
@@ -461,7 +460,7 @@ fn proof(results: &[Value]) -> Result<Vec<Hash>, String> {
 }
 
 /// The text that the parts of an answer make up, if it has the hash that was asked for.
-fn text<T: serde::de::DeserializeOwned>(
+fn text<T: DeserializeOwned>(
     results: Vec<Value>,
     hash: &str,
     piece: impl Fn(T) -> String,

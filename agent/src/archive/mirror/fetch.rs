@@ -7,6 +7,8 @@ use std::time::Duration;
 use lineside_proto::ledger::tile::WIDTH;
 use lineside_proto::ledger::tree::{Hash, check_consistency};
 
+use serde_json::{Value, json};
+
 use super::take::LeafTaken;
 use super::{Head, Mirror, Text};
 use crate::archive::alarm::{Alarm, Kind};
@@ -33,6 +35,25 @@ pub(in crate::archive) enum Question {
     Map(String),
     /// The text of a token.
     Token(String),
+}
+
+impl Question {
+    /// Whether it asks for a text, which the gateway may not have any more.
+    pub(in crate::archive) fn is_text(&self) -> bool {
+        matches!(self, Self::Map(_) | Self::Token(_))
+    }
+
+    /// The method and its parameters.
+    pub(in crate::archive) fn call(&self) -> (&'static str, Value) {
+        match self {
+            Self::Entries { from, to } => ("ledger.entries", json!({"from": from, "to": to})),
+            Self::Consistency { from, to } => {
+                ("ledger.consistency", json!({"from": from, "to": to}))
+            }
+            Self::Map(hash) => ("config.get", json!({"hash": hash})),
+            Self::Token(hash) => ("token.get", json!({"hash": hash})),
+        }
+    }
 }
 
 /// How far asking has come. Times are on the archive's boot clock.

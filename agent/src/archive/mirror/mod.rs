@@ -214,6 +214,11 @@ impl Mirror {
         &self.record.origin
     }
 
+    /// The keys whose signature counts.
+    pub(super) fn keys(&self) -> &[VerifierKey] {
+        &self.keys
+    }
+
     /// Leaves in tiles.
     pub(super) fn size(&self) -> u64 {
         self.range.size()

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cli::Failure;
 use crate::evidence::http::Http;
+use crate::evidence::post::address;
 use crate::text;
 use crate::uplink::mqtt::Peer;
 
@@ -60,47 +61,4 @@ fn password(file: &Path) -> Result<String, Failure> {
         ))
     })?;
     Ok(password.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// Host and port of `{scheme}HOST[:PORT]`.
-fn address(url: &str, scheme: &str, default: u16) -> Option<(String, u16)> {
-    let rest = url.strip_prefix(scheme)?.trim_end_matches('/');
-    let (host, port) = match rest.rsplit_once(':') {
-        // The last colon of an IPv6 address belongs to it.
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-        _ => (rest, default),
-    };
-    let plain = !host.is_empty() && !host.contains(['/', '@', ' ', '?', '#']);
-    let bracketed = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
-    (plain && bracketed && port > 0).then(|| (host.to_owned(), port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::address;
-
-    #[test]
-    fn addresses_are_a_host_and_perhaps_a_port() {
-        let check = |url: &str, expected: Option<(&str, u16)>| {
-            let expected = expected.map(|(host, port)| (host.to_owned(), port));
-            assert_eq!(address(url, "http://", 80), expected, "{url}");
-        };
-        check("http://gw-01:8080", Some(("gw-01", 8080)));
-        check("http://10.0.0.1/", Some(("10.0.0.1", 80)));
-        check("http://[::1]:8080", Some(("[::1]", 8080)));
-        check("http://[::1]", Some(("[::1]", 80)));
-        for wrong in [
-            "",
-            "http://",
-            "https://a",
-            "a:80",
-            "http://a:0",
-            "http://a:x",
-            "http://a/b",
-            "http://u@a",
-            "http://::1",
-        ] {
-            check(wrong, None);
-        }
-    }
 }

@@ -1,0 +1,3 @@
+//! What an archive serves over HTTP.
+
+pub mod witness;
