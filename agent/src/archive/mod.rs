@@ -5,6 +5,7 @@
 //! maps and tokens, kept notes, and what it knows of each log ([`Record`]); `alarms/`, the proof of what was refused.
 
 pub mod alarm;
+mod asker;
 pub mod cards;
 pub mod desk;
 mod members;
@@ -12,7 +13,9 @@ mod mirror;
 mod pending;
 pub mod place;
 pub mod record;
+pub mod run;
 pub mod shelf;
+mod sorted;
 pub mod strangers;
 pub mod web;
 pub mod witness;

@@ -18,7 +18,7 @@ const MQTT_PORT: u16 = 1883;
 const HTTP_PORT: u16 = 80;
 
 /// A broker by its address.
-pub(super) fn broker(
+pub(in crate::cli) fn broker(
     url: &str,
     user: Option<&str>,
     password_file: Option<&PathBuf>,
