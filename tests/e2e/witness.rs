@@ -7,7 +7,7 @@ use lineside::archive::witness::{
 };
 use lineside::archive::{Place, Shelf};
 use lineside_proto::Time;
-use lineside_proto::evidence::trust::Trust;
+use lineside_proto::evidence::Trust;
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey};
 use lineside_tests::agent;
 use lineside_tests::log::{self, Gateway, ORIGIN};
