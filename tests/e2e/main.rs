@@ -31,3 +31,4 @@ mod tokens;
 mod types;
 mod usage;
 mod will;
+mod witness;

@@ -27,3 +27,4 @@ pub mod site;
 pub mod stand;
 pub mod subscriber;
 pub mod wait;
+pub mod witness;

@@ -1,6 +1,7 @@
 //! `lineside archive`: the city's copy of every ledger.
 
 mod keep;
+mod witness_key;
 
 use super::{Context, Failure, Outcome};
 
@@ -20,7 +21,10 @@ pub struct Args {
 }
 
 #[derive(clap::Subcommand, Clone, Debug)]
-enum Command {}
+enum Command {
+    /// Makes or shows the key of a witness, and what others write to trust it
+    WitnessKey(witness_key::Args),
+}
 
 /// Runs the command.
 ///
@@ -30,6 +34,6 @@ enum Command {}
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     match &args.command {
         None => keep::run(&args.keep, context),
-        Some(command) => match *command {},
+        Some(Command::WitnessKey(args)) => witness_key::run(args, context),
     }
 }
