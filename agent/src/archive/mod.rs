@@ -7,6 +7,7 @@
 pub mod alarm;
 pub mod cards;
 pub mod desk;
+pub mod index;
 mod members;
 mod mirror;
 mod pending;
