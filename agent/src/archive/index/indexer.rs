@@ -19,7 +19,7 @@ use crate::logs::chain;
 use crate::maps::Maps;
 
 /// Bytes of leaves that are read and written together, near enough: some thousand leaves, some megabytes as rows.
-const PART_BYTES: usize = 1 << 20;
+pub(super) const PART_BYTES: usize = 1 << 20;
 
 /// Parts of a log before the next log has its turn, so that a long one keeps nobody waiting.
 const PARTS_A_TURN: usize = 8;
@@ -43,6 +43,7 @@ pub struct Indexer {
     index: Arc<Index>,
     faults: BTreeMap<Place, String>,
     named: Option<Instant>,
+    part_bytes: usize,
 }
 
 /// What a round did.
@@ -75,7 +76,15 @@ impl Indexer {
             index,
             faults: BTreeMap::new(),
             named: None,
+            part_bytes: PART_BYTES,
         }
+    }
+
+    /// The same in smaller parts, so that few leaves are many batches.
+    #[cfg(test)]
+    pub(super) fn in_parts(mut self, part_bytes: usize) -> Self {
+        self.part_bytes = part_bytes;
+        self
     }
 
     /// Works until nobody can wake it any more; on a thread of its own. A word through `wakes` makes it look at once.
@@ -214,7 +223,8 @@ impl Indexer {
                 done.is_stopped = true;
                 return Ok(Turn::Done);
             }
-            cursor = log.write(&self.index, cursor, log.size, done)?;
+            let part = self.part_bytes;
+            cursor = log.write(&self.index, cursor, (log.size, part), done)?;
         }
         Ok(Turn::More(cursor))
     }
@@ -282,15 +292,15 @@ impl<'a> Log<'a> {
         Ok(root.to_string())
     }
 
-    /// Writes the next leaves, not beyond `end`; gives how far the index is then.
+    /// Writes the next leaves, not beyond `end`, and about so many bytes of them; gives how far the index is then.
     pub(super) fn write(
         &self,
         index: &Index,
         before: Cursor,
-        end: u64,
+        (end, part_bytes): (u64, usize),
         done: &mut Round,
     ) -> Result<Cursor, IndexError> {
-        let read = self.view.read(before.size, PART_BYTES);
+        let read = self.view.read(before.size, part_bytes);
         let mut leaves = read.map_err(unread(self.place))?;
         leaves.retain(|(leaf, _)| *leaf < end);
         self.compare(&leaves)?;
