@@ -27,8 +27,8 @@ const PARTS_A_TURN: usize = 8;
 /// How often one looks without being woken.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-/// How long one waits after a first failure, and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How long one waits after a first failure, and at most. What was written meanwhile makes the next a first one.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// How often one looks for the names of machines whose map's text was not there yet.
 const NAMES_EVERY: Duration = Duration::from_secs(60);
@@ -44,6 +44,8 @@ pub struct Indexer {
     faults: BTreeMap<Place, String>,
     named: Option<Instant>,
     part_bytes: usize,
+    /// Leaves that were written since this began.
+    written: u64,
 }
 
 /// What a round did.
@@ -77,6 +79,7 @@ impl Indexer {
             faults: BTreeMap::new(),
             named: None,
             part_bytes: PART_BYTES,
+            written: 0,
         }
     }
 
@@ -92,6 +95,7 @@ impl Indexer {
         let mut failed: Option<Duration> = None;
         loop {
             let mut is_woken = false;
+            let before = self.written;
             let round = self.round(&mut || match wakes.try_recv() {
                 Ok(()) => {
                     is_woken = true;
@@ -100,23 +104,21 @@ impl Indexer {
                 Err(TryRecvError::Empty) => false,
                 Err(TryRecvError::Disconnected) => true,
             });
-            match round {
+            let was_failing = failed.is_some();
+            let last = failed.filter(|_| self.written == before);
+            failed = match round {
                 Ok(round) if round.is_stopped => return,
-                Ok(_) => {
-                    if failed.take().is_some() {
-                        tracing::info!("the index is written again");
-                    }
-                }
+                Ok(_) => None,
                 Err(error) => {
-                    if failed.is_none() {
-                        tracing::warn!(
-                            "the index is not written, and tried again: {}",
-                            chain(&error)
-                        );
+                    if last.is_none() {
+                        let what = chain(&error);
+                        tracing::warn!("the index is not written, and tried again: {what}");
                     }
-                    let longer = failed.map_or(BACKOFF.0, |before| before * 2);
-                    failed = Some(longer.min(BACKOFF.1));
+                    Some(last.map_or(BACKOFF.0, |last| (last * 2).min(BACKOFF.1)))
                 }
+            };
+            if failed.is_none() && was_failing {
+                tracing::info!("the index is written again");
             }
             let is_over = match failed {
                 Some(backoff) => pause(wakes, backoff),
@@ -192,7 +194,7 @@ impl Indexer {
     }
 
     fn advance(
-        &self,
+        &mut self,
         place: &Place,
         mut cursor: Cursor,
         done: &mut Round,
@@ -224,7 +226,9 @@ impl Indexer {
                 return Ok(Turn::Done);
             }
             let part = self.part_bytes;
+            let before = cursor.size;
             cursor = log.write(&self.index, cursor, (log.size, part), done)?;
+            self.written += cursor.size - before;
         }
         Ok(Turn::More(cursor))
     }
