@@ -24,8 +24,10 @@ const RIM: [&str; 10] = [
 const TOP: [&str; 5] = ["run", "control", "console", "evidence", "cli"];
 
 /// Outside crates and the one place that may name each.
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 10] = [
     ("sled", "agent/src/outbox/"),
+    ("rusqlite", "agent/src/archive/index/embedded"),
+    ("tokio_postgres", "agent/src/archive/index/postgres"),
     ("rumqttc", "agent/src/uplink/mqtt/"),
     ("tokio_modbus", "agent/src/field/modbus/"),
     ("cel", "agent/src/machine/rule/"),

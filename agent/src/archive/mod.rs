@@ -8,6 +8,7 @@ pub mod alarm;
 mod asker;
 pub mod cards;
 pub mod desk;
+pub mod index;
 mod members;
 mod mirror;
 mod pending;

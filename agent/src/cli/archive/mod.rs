@@ -1,5 +1,6 @@
 //! `lineside archive`: the city's copy of every ledger.
 
+mod index;
 mod keep;
 mod witness_key;
 
@@ -22,6 +23,8 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum Command {
+    /// The index for queries: compared with the tiles, or made anew from them
+    Index(index::Args),
     /// Makes or shows the key of a witness, and what others write to trust it
     WitnessKey(witness_key::Args),
 }
@@ -34,6 +37,7 @@ enum Command {
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     match &args.command {
         None => keep::run(&args.keep, context),
+        Some(Command::Index(args)) => index::run(args, context),
         Some(Command::WitnessKey(args)) => witness_key::run(args, context),
     }
 }
