@@ -76,7 +76,10 @@ impl Topics {
 
     /// The newest cosignature of one witness, by the hash of its key: of two, neither takes the other's place.
     pub fn cosignature_of(&self, [a, b, c, d]: [u8; 4]) -> String {
-        format!("{}/ledger/cosignature/{a:02x}{b:02x}{c:02x}{d:02x}", self.root)
+        format!(
+            "{}/ledger/cosignature/{a:02x}{b:02x}{c:02x}{d:02x}",
+            self.root
+        )
     }
 
     /// A machine's sessions, and what became of its bookings.

@@ -6,6 +6,7 @@
 
 pub mod alarm;
 pub mod cards;
+pub mod index;
 mod mirror;
 mod pending;
 pub mod place;
