@@ -14,7 +14,9 @@ pub fn digits(hash: &str) -> Option<&str> {
 pub fn of(bytes: &[u8]) -> String {
     let digits = Sha256::digest(bytes);
     let digits = digits.iter().map(|byte| format!("{byte:02x}"));
-    std::iter::once("sha256:".to_owned()).chain(digits).collect()
+    std::iter::once("sha256:".to_owned())
+        .chain(digits)
+        .collect()
 }
 
 #[cfg(test)]

@@ -131,7 +131,12 @@ impl Alarm {
     /// # Errors
     ///
     /// The disk refuses.
-    pub(super) fn write(&self, alarms: &Path, place: &Place, at: Time) -> io::Result<Option<String>> {
+    pub(super) fn write(
+        &self,
+        alarms: &Path,
+        place: &Place,
+        at: Time,
+    ) -> io::Result<Option<String>> {
         disk::make_dirs(alarms)?;
         if fs::read_dir(alarms)?.take(ALARMS_MAX).count() >= ALARMS_MAX {
             return Ok(None);
@@ -144,7 +149,11 @@ impl Alarm {
         // Of one moment there may be several.
         let stem = at.to_string().replace(':', "-");
         let names = (1..100).map(|turn| {
-            let turn = if turn == 1 { String::new() } else { format!("-{turn}") };
+            let turn = if turn == 1 {
+                String::new()
+            } else {
+                format!("-{turn}")
+            };
             format!("{stem}-{site}-{gateway}-e{epoch}-{}{turn}", self.kind)
         });
         let name = names.into_iter().find(|name| !alarms.join(name).exists());
@@ -168,7 +177,10 @@ impl Alarm {
             shown: head(self.shown.as_ref()),
         };
         // The document last: a folder with one is whole.
-        disk::put(&dir.join("alarm.json"), &serde_json::to_vec_pretty(&document)?)?;
+        disk::put(
+            &dir.join("alarm.json"),
+            &serde_json::to_vec_pretty(&document)?,
+        )?;
         Ok(Some(name))
     }
 }

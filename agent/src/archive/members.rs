@@ -23,7 +23,9 @@ const MEMBERS_MAX: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// Another works here and does not share.
-    #[error("another process works on {0}: give all of them --share with the same name, or another --dir")]
+    #[error(
+        "another process works on {0}: give all of them --share with the same name, or another --dir"
+    )]
     Held(PathBuf),
     /// All places are taken.
     #[error("{MEMBERS_MAX} processes work on {0} already")]

@@ -7,17 +7,18 @@
 pub mod alarm;
 pub mod cards;
 pub mod desk;
-mod members;
+pub mod index;
 pub mod library;
+mod members;
 mod mirror;
 mod pending;
 pub mod place;
 pub mod record;
 pub mod shelf;
+pub mod standing;
 pub mod strangers;
 pub mod web;
 pub mod witness;
-pub mod standing;
 mod writes;
 
 pub use cards::Cards;

@@ -113,7 +113,10 @@ impl Pending {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let written = self.file.write_all(&self.buffer).and_then(|()| self.file.sync_data());
+        let written = self
+            .file
+            .write_all(&self.buffer)
+            .and_then(|()| self.file.sync_data());
         if written.is_err() {
             // What was written in part must not stand before what comes next.
             let cut = self.file.set_len(self.bytes);
@@ -132,7 +135,10 @@ impl Pending {
     }
 
     /// Begins another file with the leaves that still wait, and removes the oldest.
-    pub(super) fn roll<'a>(&mut self, waiting: impl Iterator<Item = Waiting> + 'a) -> io::Result<()> {
+    pub(super) fn roll<'a>(
+        &mut self,
+        waiting: impl Iterator<Item = Waiting> + 'a,
+    ) -> io::Result<()> {
         let number = self.number + 1;
         let mut file = create(&self.dir, number)?;
         let mut bytes = 0;
@@ -186,9 +192,7 @@ impl Reading {
             let mut bytes = Vec::new();
             file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
             let mut used = 0;
-            while let Some((waiting, length)) =
-                bytes.get(used..).and_then(Waiting::read)
-            {
+            while let Some((waiting, length)) = bytes.get(used..).and_then(Waiting::read) {
                 used += length;
                 leaf(waiting);
             }
@@ -219,10 +223,7 @@ fn path_of(dir: &Path, number: u64) -> PathBuf {
 
 fn create(dir: &Path, number: u64) -> io::Result<File> {
     let path = path_of(dir, number);
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)?;
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
     disk::sync(dir)?;
     Ok(file)
 }

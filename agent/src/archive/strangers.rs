@@ -75,7 +75,8 @@ impl Strangers {
             note: note.to_owned(),
         };
         let path = self.dir.join(format!("{site}.{gateway}.json"));
-        let count = std::fs::read_dir(&self.dir).map_or(0, |entries| entries.take(STRANGERS_MAX).count());
+        let count =
+            std::fs::read_dir(&self.dir).map_or(0, |entries| entries.take(STRANGERS_MAX).count());
         if count < STRANGERS_MAX || path.exists() {
             disk::put(&path, &serde_json::to_vec_pretty(&stranger)?)?;
         }
@@ -85,7 +86,9 @@ impl Strangers {
     /// It has a card now.
     pub(super) fn enrolled(&mut self, site: &Identifier, gateway: &Identifier) {
         self.met.remove(&(site.clone(), gateway.clone()));
-        drop(std::fs::remove_file(self.dir.join(format!("{site}.{gateway}.json"))));
+        drop(std::fs::remove_file(
+            self.dir.join(format!("{site}.{gateway}.json")),
+        ));
     }
 }
 

@@ -34,7 +34,7 @@ pub use manifest::{FileEntry, MANIFEST_KIND, Manifest, PART_LEAVES};
 pub use page::PAGE;
 pub use read::{Bundle, BundleError, EntryFault, ManifestError, read_manifest};
 pub use tally::{Scope, SessionPlace, Sight, Tallied, Tally, TreeEnd, Witnessed};
-pub use tally::{TALLY_BYTES_MAX, TALLY_TOKEN_BYTES_MAX};
+pub use tally::{TALLY_BYTES_MAX, TALLY_TOKEN_BYTES_MAX, activity};
 pub use tell::tell;
 pub use totals::{MachineTotals, SessionTotals, TOTALS_KIND, Totals};
 pub use trust::{ApprovedMap, Trust, TrustError, TrustedGateway, TrustedIssuer, TrustedWitness};

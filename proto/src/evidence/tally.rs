@@ -18,6 +18,7 @@ mod tests;
 mod token;
 mod whole;
 
+pub use session::activity;
 pub use sight::{Sight, Witnessed};
 
 use crate::text::Text;
@@ -33,7 +34,7 @@ use booked::Booked;
 use machine::Machine;
 use room::{Room, Texts};
 use rules::Scene;
-use session::{Span, activity};
+use session::Span;
 use token::Tokens;
 
 /// Bytes that a tally keeps at most, near enough: a year of twenty machines takes a quarter of it. A bundle that

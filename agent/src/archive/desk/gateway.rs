@@ -79,7 +79,12 @@ impl Gateway {
     }
 
     /// The log of now; opened if it is not. None while it rests.
-    pub(super) fn open(&mut self, shelf: &Shelf, cards: &Cards, now_ms: u64) -> Option<&mut Mirror> {
+    pub(super) fn open(
+        &mut self,
+        shelf: &Shelf,
+        cards: &Cards,
+        now_ms: u64,
+    ) -> Option<&mut Mirror> {
         if self.mirror.is_none() && now_ms >= self.rest_until_ms {
             let epochs = shelf.epochs(&self.site, &self.gateway);
             let epoch = epochs.ok().and_then(|epochs| epochs.last().copied());
@@ -126,7 +131,9 @@ impl Gateway {
 
     /// Whether something that is wrong is to be told, or was told not long ago.
     pub(super) fn is_to_be_told(&mut self, now_ms: u64) -> bool {
-        let quiet = self.told_ms.is_some_and(|told| now_ms < told.saturating_add(TOLD_MS));
+        let quiet = self
+            .told_ms
+            .is_some_and(|told| now_ms < told.saturating_add(TOLD_MS));
         if !quiet {
             self.told_ms = Some(now_ms);
         }

@@ -41,7 +41,12 @@ impl Desk {
             return;
         }
         let Some(epoch) = known.epoch_of(note) else {
-            self.stranger(&name, note, "it is not of the ledger that its card names", now);
+            self.stranger(
+                &name,
+                note,
+                "it is not of the ledger that its card names",
+                now,
+            );
             return;
         };
         let present = known.mirror().map_or(0, |mirror| mirror.place.epoch);
@@ -52,7 +57,9 @@ impl Desk {
                     text: format!(
                         "epoch {epoch} goes on, which epoch {present} has followed: two gateways write this ledger"
                     ),
-                    known: known.mirror().and_then(|mirror| Some(mirror.newest()?.note.to_string())),
+                    known: known
+                        .mirror()
+                        .and_then(|mirror| Some(mirror.newest()?.note.to_string())),
                     shown: Some(note.to_owned()),
                 };
                 self.refuse(&name, alarm, now, out);
@@ -60,7 +67,9 @@ impl Desk {
             return;
         }
         match known.go_over(&self.shelf, &self.cards, (epoch, note)) {
-            Ok(true) => tracing::info!(log = %format!("{}/{}", name.0, name.1), epoch, "a new epoch begins"),
+            Ok(true) => {
+                tracing::info!(log = %format!("{}/{}", name.0, name.1), epoch, "a new epoch begins")
+            }
             Ok(false) if epoch > present => {
                 self.stranger(&name, note, "no key of the gateway has signed it", now);
                 return;
@@ -103,7 +112,10 @@ impl Desk {
         match self.strangers.meet(who, (note, reason), now.wall) {
             Ok(true) => {
                 let log = format!("{}/{}", name.0, name.1);
-                tracing::warn!(log, "a head is kept apart: {reason}; `lineside archive status` shows it");
+                tracing::warn!(
+                    log,
+                    "a head is kept apart: {reason}; `lineside archive status` shows it"
+                );
             }
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "what a stranger shows can't be kept"),
@@ -111,7 +123,13 @@ impl Desk {
     }
 
     /// Takes in what a witness said. What this archive's own key has cosigned counts, whatever the disk remembers.
-    pub(super) fn cosigned(&mut self, name: Name, payload: &[u8], now: Stamp, out: &mut Vec<Output>) {
+    pub(super) fn cosigned(
+        &mut self,
+        name: Name,
+        payload: &[u8],
+        now: Stamp,
+        out: &mut Vec<Output>,
+    ) {
         let Some(note) = note_of(payload) else {
             return;
         };
@@ -123,7 +141,11 @@ impl Desk {
             match witness.adopt_note(&parsed) {
                 Ok(_) => {}
                 Err(AdoptError::Contradicted(what)) => {
-                    self.complain(&name, &format!("a cosignature of ours contradicts another: {what}"), now.boot_ms);
+                    self.complain(
+                        &name,
+                        &format!("a cosignature of ours contradicts another: {what}"),
+                        now.boot_ms,
+                    );
                 }
                 // It is of another witness, or the disk refuses for now.
                 Err(_) => {}
@@ -219,19 +241,30 @@ impl Desk {
         let Ok(Some((note, head))) = self.shelf.head(&old) else {
             return;
         };
-        let cosigned = self.shelf.record(&old).ok().flatten().and_then(|record| record.cosigned);
+        let cosigned = self
+            .shelf
+            .record(&old)
+            .ok()
+            .flatten()
+            .and_then(|record| record.cosigned);
         let least = cosigned.map_or(head.size, |cosigned| cosigned.size);
         let root = |size: u64| {
             let view = self.shelf.view(&old).ok()?;
             view.root_at(size).ok()
         };
         let fault = match &genesis.prior {
-            None => Some(format!("it cites no head of epoch {before}, of which {} leaves are known", head.size)),
+            None => Some(format!(
+                "it cites no head of epoch {before}, of which {} leaves are known",
+                head.size
+            )),
             Some(prior) if prior.size < least => Some(format!(
                 "it cites a head of {} leaves of epoch {before}, of which {least} are known: the leaves between are in this archive alone",
                 prior.size
             )),
-            Some(prior) if prior.size <= head.size && root(prior.size) != Hash::from_base64(&prior.root) => {
+            Some(prior)
+                if prior.size <= head.size
+                    && root(prior.size) != Hash::from_base64(&prior.root) =>
+            {
                 Some(format!(
                     "the head of {} leaves of epoch {before} that it cites is not the one that is known",
                     prior.size
@@ -259,7 +292,9 @@ impl Desk {
             return;
         }
         for known in self.gateways.values_mut() {
-            let rests = known.cosigned_ms.is_some_and(|last| now.boot_ms < last + COSIGN_MS);
+            let rests = known
+                .cosigned_ms
+                .is_some_and(|last| now.boot_ms < last + COSIGN_MS);
             if rests {
                 continue;
             }
@@ -269,7 +304,12 @@ impl Desk {
             let Some(head) = mirror.head.clone() else {
                 continue;
             };
-            if mirror.record.cosigned.as_ref().is_some_and(|last| last.size >= head.checkpoint.size) {
+            if mirror
+                .record
+                .cosigned
+                .as_ref()
+                .is_some_and(|last| last.size >= head.checkpoint.size)
+            {
                 continue;
             }
             let place = mirror.place.clone();
@@ -301,7 +341,9 @@ fn cosigned(
     now: Stamp,
 ) -> Result<Arc<str>, String> {
     let say = |error: &dyn std::error::Error| crate::logs::chain(error);
-    let last = witness.cosigned(mirror.origin()).map_err(|error| say(&error))?;
+    let last = witness
+        .cosigned(mirror.origin())
+        .map_err(|error| say(&error))?;
     let old = last.map_or(0, |last| last.size);
     if old > head.checkpoint.size {
         return Err(format!(

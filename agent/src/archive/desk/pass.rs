@@ -65,28 +65,36 @@ impl Desk {
             self.carded_ms = now_ms;
             self.read_cards();
         }
-        if self.looked_ms.is_some_and(|looked| now_ms < looked + LOOK_MS) {
+        if self
+            .looked_ms
+            .is_some_and(|looked| now_ms < looked + LOOK_MS)
+        {
             return Ok(());
         }
         self.looked_ms = Some(now_ms);
         let changed = self.members.look().map_err(self.failed())?;
         if changed {
             let members = &self.members;
-            self.gateways.retain(|(site, gateway), _| members.is_mine(site, gateway));
+            self.gateways
+                .retain(|(site, gateway), _| members.is_mine(site, gateway));
         }
         let taken = self.take_gateways();
         if is_first || changed || taken {
             // What was passed over before may be of a gateway that is ours now.
             self.reading = Default::default();
         }
-        self.read_others(is_first || changed || taken).map_err(self.failed())
+        self.read_others(is_first || changed || taken)
+            .map_err(self.failed())
     }
 
     fn read_cards(&mut self) {
         match Cards::load(&self.terms.cards) {
             Ok((cards, faults)) => {
                 let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                for fault in faults.iter().filter(|fault| !self.faulty_cards.contains(fault)) {
+                for fault in faults
+                    .iter()
+                    .filter(|fault| !self.faulty_cards.contains(fault))
+                {
                     tracing::warn!("an enrolment card does not count: {fault}");
                 }
                 self.faulty_cards = faults;
@@ -94,7 +102,9 @@ impl Desk {
                     self.enrol(cards);
                 }
             }
-            Err(error) => tracing::warn!(%error, "the enrolment cards can't be read; those of before count"),
+            Err(error) => {
+                tracing::warn!(%error, "the enrolment cards can't be read; those of before count")
+            }
         }
     }
 
@@ -125,7 +135,11 @@ impl Desk {
             if self.gateways.contains_key(&name) || !self.members.is_mine(site, gateway) {
                 continue;
             }
-            let base = self.cards.of(site, gateway).last().map(|known| known.base.clone());
+            let base = self
+                .cards
+                .of(site, gateway)
+                .last()
+                .map(|known| known.base.clone());
             let Some(base) = base else { continue };
             match Gateway::take(&self.shelf, (site, gateway), &base) {
                 Ok(Some(gateway)) => {
@@ -134,7 +148,9 @@ impl Desk {
                 }
                 // Whoever has it gives it back soon, or fails.
                 Ok(None) => {}
-                Err(error) => tracing::error!(%error, log = %format!("{site}/{gateway}"), "a log can't be taken"),
+                Err(error) => {
+                    tracing::error!(%error, log = %format!("{site}/{gateway}"), "a log can't be taken")
+                }
             }
         }
         taken
@@ -228,16 +244,13 @@ impl Desk {
                 self.pending.add(&waiting);
             }
             LeafTaken::Passed => {}
-            LeafTaken::Bad(reason) => self.complain(&name, &format!("leaf {index}: {reason}"), now_ms),
+            LeafTaken::Bad(reason) => {
+                self.complain(&name, &format!("leaf {index}: {reason}"), now_ms)
+            }
         }
     }
 
-    pub(super) fn complain(
-        &mut self,
-        name: &Name,
-        what: &str,
-        now_ms: u64,
-    ) {
+    pub(super) fn complain(&mut self, name: &Name, what: &str, now_ms: u64) {
         if let Some(known) = self.gateways.get_mut(name) {
             if known.is_to_be_told(now_ms) {
                 tracing::warn!(log = %format!("{}/{}", name.0, name.1), "refused: {what}");
@@ -321,13 +334,7 @@ impl Desk {
             .sum();
     }
 
-    fn publish(
-        &mut self,
-        name: &Name,
-        step: Step,
-        now: Stamp,
-        out: &mut Vec<Output>,
-    ) {
+    fn publish(&mut self, name: &Name, step: Step, now: Stamp, out: &mut Vec<Output>) {
         let Some(known) = self.gateways.get_mut(name) else {
             return;
         };
@@ -384,7 +391,10 @@ impl Desk {
         let Some(known) = self.gateways.get_mut(&name) else {
             return;
         };
-        let Some(mirror) = known.mirror_mut().filter(|mirror| mirror.place == asked.place) else {
+        let Some(mirror) = known
+            .mirror_mut()
+            .filter(|mirror| mirror.place == asked.place)
+        else {
             return;
         };
         let results = match result {
@@ -395,7 +405,11 @@ impl Desk {
             }
             Err(trouble) => {
                 mirror.unanswered(now.boot_ms);
-                self.complain(&name, &format!("a question has no answer: {trouble}"), now.boot_ms);
+                self.complain(
+                    &name,
+                    &format!("a question has no answer: {trouble}"),
+                    now.boot_ms,
+                );
                 return;
             }
         };
@@ -403,23 +417,33 @@ impl Desk {
             Question::Entries { from, .. } => {
                 known.touched = true;
                 leaves(results).and_then(|leaves| {
-                    let Some(mirror) = known.mirror_mut() else { return Ok(None) };
-                    mirror.give_leaves(*from, leaves.into_iter(), now.boot_ms).map(|()| None)
+                    let Some(mirror) = known.mirror_mut() else {
+                        return Ok(None);
+                    };
+                    mirror
+                        .give_leaves(*from, leaves.into_iter(), now.boot_ms)
+                        .map(|()| None)
                 })
             }
             Question::Consistency { from, to } => {
-                let given = proof(&results).map(|proof| mirror.give_proof((*from, *to), &proof, now.boot_ms));
+                let given = proof(&results)
+                    .map(|proof| mirror.give_proof((*from, *to), &proof, now.boot_ms));
                 known.touched = true;
                 given
             }
-            Question::Map(hash) => text::<MapResult>(results, hash, |part| part.text).and_then(|text| {
-                let kept = Maps::open(&texts).and_then(|maps| maps.keep_text(hash, &text));
-                kept.map(|()| None).map_err(|error| error.to_string())
-            }),
-            Question::Token(hash) => text::<TokenResult>(results, hash, |part| part.text).and_then(|text| {
-                let kept = Tokens::open(&texts).and_then(|mut tokens| tokens.keep(&[(hash.clone(), text)]));
-                kept.map(|()| None).map_err(|error| error.to_string())
-            }),
+            Question::Map(hash) => {
+                text::<MapResult>(results, hash, |part| part.text).and_then(|text| {
+                    let kept = Maps::open(&texts).and_then(|maps| maps.keep_text(hash, &text));
+                    kept.map(|()| None).map_err(|error| error.to_string())
+                })
+            }
+            Question::Token(hash) => {
+                text::<TokenResult>(results, hash, |part| part.text).and_then(|text| {
+                    let kept = Tokens::open(&texts)
+                        .and_then(|mut tokens| tokens.keep(&[(hash.clone(), text)]));
+                    kept.map(|()| None).map_err(|error| error.to_string())
+                })
+            }
         };
         let Some(mirror) = self.gateways.get_mut(&name).and_then(Gateway::mirror_mut) else {
             return;
@@ -435,7 +459,11 @@ impl Desk {
             }
             Err(reason) => {
                 mirror.unanswered(now.boot_ms);
-                self.complain(&name, &format!("an answer does not count: {reason}"), now.boot_ms);
+                self.complain(
+                    &name,
+                    &format!("an answer does not count: {reason}"),
+                    now.boot_ms,
+                );
             }
         }
     }
@@ -445,7 +473,8 @@ impl Desk {
 fn leaves(results: Vec<Value>) -> Result<Vec<(u64, Vec<u8>)>, String> {
     let mut leaves = Vec::new();
     for result in results {
-        let part: EntriesResult = serde_json::from_value(result).map_err(|error| error.to_string())?;
+        let part: EntriesResult =
+            serde_json::from_value(result).map_err(|error| error.to_string())?;
         let placed = (part.first..).zip(part.leaves);
         leaves.extend(placed.map(|(index, leaf)| (index, leaf.into_bytes())));
     }
@@ -456,7 +485,9 @@ fn proof(results: &[Value]) -> Result<Vec<Hash>, String> {
     let result = results.first().ok_or("no proof")?;
     let proof: ProofResult = ProofResult::deserialize(result).map_err(|error| error.to_string())?;
     let hashes = proof.hashes.iter().map(|hash| Hash::from_base64(hash));
-    hashes.collect::<Option<_>>().ok_or_else(|| "what is no hash".to_owned())
+    hashes
+        .collect::<Option<_>>()
+        .ok_or_else(|| "what is no hash".to_owned())
 }
 
 /// The text that the parts of an answer make up, if it has the hash that was asked for.

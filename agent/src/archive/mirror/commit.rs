@@ -72,7 +72,11 @@ impl Mirror {
             return Ok(None);
         }
         let covered = self.covered();
-        let reached = self.seen.range(..=covered).next_back().map(|(size, _)| *size);
+        let reached = self
+            .seen
+            .range(..=covered)
+            .next_back()
+            .map(|(size, _)| *size);
         let Some(to) = reached.or(self.fetch.part().filter(|part| *part <= covered)) else {
             return Ok(None);
         };
@@ -150,7 +154,8 @@ impl Mirror {
     fn put_bundle(&self, index: u64, writes: &mut Writes) -> Result<PathBuf, MirrorError> {
         let mut bundle = Vec::new();
         for leaf in &self.tail {
-            put_entry(&mut bundle, leaf).map_err(|error| MirrorError::Damaged(error.to_string()))?;
+            put_entry(&mut bundle, leaf)
+                .map_err(|error| MirrorError::Damaged(error.to_string()))?;
         }
         let tile = Tile {
             kind: TileKind::Entries,
@@ -231,7 +236,11 @@ impl Mirror {
         self.ahead_bytes = self.ahead.values().map(Vec::len).sum();
         debug_assert!(self.ahead.len() as u64 <= AHEAD_LEAVES_MAX);
         self.fetch.advanced();
-        let texts = if self.wants_texts() { self.record.texts } else { size };
+        let texts = if self.wants_texts() {
+            self.record.texts
+        } else {
+            size
+        };
         self.record = Record {
             size,
             root: self.range.root().to_string(),

@@ -169,7 +169,9 @@ impl Mirror {
 
     fn text_wanted(&self) -> Option<Question> {
         let wanted = self.wanted.iter();
-        let text = wanted.into_iter().find(|text| !self.fetch.absent.contains(text))?;
+        let text = wanted
+            .into_iter()
+            .find(|text| !self.fetch.absent.contains(text))?;
         Some(match text {
             Text::Map(hash) => Question::Map(hash.clone()),
             Text::Token(hash) => Question::Token(hash.clone()),

@@ -151,8 +151,9 @@ impl Mirror {
         };
         let first = size / WIDTH * WIDTH;
         let mut tiles = Tiles::open(&dir, first)?;
-        let mut range = Range::from_parts(first, tiles.peaks(first)?)
-            .ok_or_else(|| MirrorError::Damaged("its tiles are not those of its size".to_owned()))?;
+        let mut range = Range::from_parts(first, tiles.peaks(first)?).ok_or_else(|| {
+            MirrorError::Damaged("its tiles are not those of its size".to_owned())
+        })?;
         let tail = tail_on_disk(&dir, size)?;
         for leaf in &tail {
             let hash = Hash::of_leaf(leaf);
@@ -202,8 +203,13 @@ impl Mirror {
                 break;
             };
             next = last + 1;
-            for leaf in leaves.iter().filter_map(|(_, bytes)| Leaf::from_bytes(bytes).ok()) {
-                commit::texts(&leaf.body).into_iter().for_each(|text| self.want(text));
+            for leaf in leaves
+                .iter()
+                .filter_map(|(_, bytes)| Leaf::from_bytes(bytes).ok())
+            {
+                commit::texts(&leaf.body)
+                    .into_iter()
+                    .for_each(|text| self.want(text));
             }
         }
         Ok(())
@@ -236,7 +242,9 @@ impl Mirror {
 
     /// The leaves that wait, in order.
     pub(super) fn ahead(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.ahead.iter().map(|(index, leaf)| (*index, leaf.as_slice()))
+        self.ahead
+            .iter()
+            .map(|(index, leaf)| (*index, leaf.as_slice()))
     }
 
     /// The newest head that was shown, committed or not.
@@ -333,7 +341,9 @@ impl Mirror {
         }
         match self.notes.put(newest, note) {
             Ok(()) => self.kept_hour = Some(hour),
-            Err(error) => tracing::warn!(%error, log = %self.place, "a cosigned note can't be kept"),
+            Err(error) => {
+                tracing::warn!(%error, log = %self.place, "a cosigned note can't be kept")
+            }
         }
     }
 

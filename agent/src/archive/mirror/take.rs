@@ -1,9 +1,7 @@
 //! What comes in: leaves and signed heads, and what is wrong with them.
 
 use lineside_proto::ledger::note::{KeyKind, Note};
-use lineside_proto::ledger::{
-    Checkpoint, Leaf, LeafBody, LeafError, LeafHead,
-};
+use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody, LeafError, LeafHead};
 
 use super::{AHEAD_BYTES_MAX, AHEAD_LEAVES_MAX, Head, Mirror, MirrorError, SEEN_MAX};
 use crate::archive::alarm::{Alarm, Kind};

@@ -31,6 +31,13 @@ pub(super) fn reading(counter: Option<&Counter>) -> Option<(u64, bool)> {
     Some((milli(&counter.delta)?, counter.resets > 0))
 }
 
+impl Counter {
+    /// What was counted over the span, in thousandths of the counter's unit; none where it says nothing that can be read.
+    pub fn rises_milli(&self) -> Option<u64> {
+        milli(&self.delta)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::milli;

@@ -98,8 +98,8 @@ pub(super) struct Span<'a> {
     pub(super) map: Option<u32>,
 }
 
-/// SETUP, RUN, and HOLD as far as it counts.
-pub(super) fn activity(leaf: &UsageLeaf) -> u64 {
+/// Activity of a usage leaf, in milliseconds: SETUP, RUN, and HOLD as far as it counts.
+pub fn activity(leaf: &UsageLeaf) -> u64 {
     let of = |state: State| leaf.ms.get(&state).copied().unwrap_or(0);
     let all = sum([of(State::Setup), of(State::Run), of(State::Hold)]);
     all.saturating_sub(leaf.hold_over_ms)

@@ -1,0 +1,462 @@
+//! From leaves to rows: a batch at a time, in the order of the indexes, each leaf once.
+//!
+//! What the rows say is what `evidence::Tally` and `ledger::conservation` of the protocol make of the same leaves; a
+//! test holds both together. In memory: the rows of one batch.
+
+use std::collections::BTreeMap;
+
+use lineside_proto::evidence::activity;
+use lineside_proto::ledger::{
+    Bind, BookingLeaf, ClockLeaf, ConfigLeaf, Correction, GapLeaf, Leaf, LeafBody, LeafHead,
+    SessionEvent, SessionLeaf, StateLeaf, UsageLeaf,
+};
+use lineside_proto::{ClockStatus, Identifier, LocalText, Time};
+use sha2::{Digest, Sha256};
+
+use super::IndexError;
+use super::records::{Boot, Machine, Session, Texts, Used};
+use super::sql::{STATES, Sql, Value, word};
+use super::tables;
+
+/// Milliseconds that one state of a usage leaf can have here: leaves end at the full hour, so that a day is no honest
+/// one's, and sums over any number of leaves that a disk holds stay within a column.
+const STATE_MS_MAX: u64 = 86_400_000;
+
+/// Samples, or mWh, that a usage leaf can have here: twenty million a second for an hour.
+const COUNT_MAX: u64 = 1 << 36;
+
+/// Bytes of a text that stands as it is: an entry of PostgreSQL's indexes holds 2,700 in all.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// Whose a leaf is, for corrections that refer to it.
+type Whose = (Identifier, Option<String>);
+
+/// What gives a machine's name by its map's hash.
+pub(super) type Names<'a> = &'a dyn Fn(&str) -> Option<LocalText>;
+
+/// What a batch changes of its log's own row.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Told {
+    pub(super) first: Option<Time>,
+    pub(super) newest: Option<Time>,
+    pub(super) unknown: u64,
+    pub(super) odd: u64,
+}
+
+struct Gap {
+    leaf: u64,
+    said: GapLeaf,
+    boot: String,
+    length_ms: Option<u64>,
+}
+
+/// The rows of a batch.
+pub(super) struct Fold<'a> {
+    sql: &'a mut dyn Sql,
+    names: Names<'a>,
+    log: i64,
+    boots: BTreeMap<String, Boot>,
+    machines: BTreeMap<Identifier, Machine>,
+    states: BTreeMap<Identifier, Vec<Value>>,
+    sessions: BTreeMap<(Identifier, String), Session>,
+    outcomes: Vec<Vec<Value>>,
+    usage: Vec<Vec<Value>>,
+    gaps: Vec<Gap>,
+    corrections: Vec<Vec<Value>>,
+    whose: BTreeMap<u64, Whose>,
+    told: Told,
+}
+
+impl<'a> Fold<'a> {
+    pub(super) fn new(sql: &'a mut dyn Sql, log: i64, names: Names<'a>) -> Self {
+        Self {
+            sql,
+            names,
+            log,
+            boots: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            states: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            outcomes: Vec::new(),
+            usage: Vec::new(),
+            gaps: Vec::new(),
+            corrections: Vec::new(),
+            whose: BTreeMap::new(),
+            told: Told::default(),
+        }
+    }
+
+    /// Takes in the next leaf.
+    pub(super) fn take(&mut self, index: u64, bytes: &[u8]) -> Result<(), IndexError> {
+        let leaf = Leaf::from_bytes(bytes).ok();
+        let Some(Leaf { head, body }) = leaf.filter(|leaf| leaf.head.index == index) else {
+            self.told.unknown += 1;
+            return Ok(());
+        };
+        self.told.first.get_or_insert(head.at);
+        self.told.newest = Some(head.at);
+        if let Some(machine) = body.machine() {
+            let machine = self.machine(machine, head.at)?;
+            machine.newest = machine.newest.max(head.at);
+        }
+        match &body {
+            LeafBody::Boot(said) => {
+                let version = text(&said.version);
+                let previous = match word(said.previous) {
+                    Value::Text(text) => Some(text),
+                    Value::Null | Value::Int(_) => None,
+                };
+                let boot = self.boot(&head, said.clock)?;
+                (boot.leaf, boot.at) = (Some(head.index), Some(head.at));
+                (boot.version, boot.previous) = (Some(version), previous);
+                boot.clock = said.clock;
+            }
+            LeafBody::Clock(said) => self.clock(&head, said)?,
+            LeafBody::Config(said) => self.config(&head, said)?,
+            LeafBody::State(said) => self.state(&head, said),
+            LeafBody::Session(said) => self.session_leaf(&head, said)?,
+            LeafBody::Bind(said) => self.bind(&head, said)?,
+            LeafBody::Usage(said) => self.usage(&head, said)?,
+            LeafBody::Gap(said) => self.gaps.push(Gap {
+                leaf: head.index,
+                said: said.clone(),
+                boot: text(&head.boot),
+                length_ms: said.ms,
+            }),
+            LeafBody::Booking(said) => self.outcome(&head, said)?,
+            LeafBody::Correction(said) => self.correction(&head, said)?,
+            LeafBody::Genesis(_)
+            | LeafBody::Key(_)
+            | LeafBody::Audit(_)
+            | LeafBody::Anchor(_)
+            | LeafBody::Summary(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the rows.
+    pub(super) fn finish(self) -> Result<Told, IndexError> {
+        let Self { sql, log, .. } = self;
+        let boots: Vec<_> = (self.boots.iter())
+            .map(|(boot, row)| row.values(log, boot))
+            .collect();
+        tables::BOOTS.put(sql, &boots)?;
+        let machines: Vec<_> = (self.machines.iter())
+            .map(|(machine, row)| row.values(log, machine))
+            .collect();
+        tables::MACHINES.put(sql, &machines)?;
+        let states: Vec<_> = self.states.into_values().collect();
+        tables::STATES.put(sql, &states)?;
+        let sessions: Vec<_> = (self.sessions.iter())
+            .map(|((machine, session), row)| row.values(log, machine, session))
+            .collect();
+        tables::SESSIONS.put(sql, &sessions)?;
+        tables::OUTCOMES.add(sql, &self.outcomes)?;
+        tables::USAGE.add(sql, &self.usage)?;
+        let gaps: Vec<_> = self.gaps.iter().map(|gap| gap.values(log)).collect();
+        tables::GAPS.add(sql, &gaps)?;
+        tables::CORRECTIONS.add(sql, &self.corrections)?;
+        Ok(self.told)
+    }
+
+    /// The row of the boot that a leaf was written in.
+    fn boot(&mut self, head: &LeafHead, clock: ClockStatus) -> Result<&mut Boot, IndexError> {
+        let key = text(&head.boot);
+        let found = if self.boots.contains_key(&key) {
+            None
+        } else {
+            Boot::find(self.sql, self.log, &key)?
+        };
+        Ok(self.boots.entry(key).or_insert_with(|| {
+            found.unwrap_or(Boot {
+                leaf: None,
+                at: None,
+                version: None,
+                previous: None,
+                clock,
+            })
+        }))
+    }
+
+    /// The newest letter of a boot's clock.
+    fn letter(&mut self, boot: &str) -> Result<Option<ClockStatus>, IndexError> {
+        let key = text(boot);
+        if let Some(known) = self.boots.get(&key) {
+            return Ok(Some(known.clock));
+        }
+        let found = Boot::find(self.sql, self.log, &key)?;
+        let clock = found.as_ref().map(|boot| boot.clock);
+        self.boots.extend(found.map(|boot| (key, boot)));
+        Ok(clock)
+    }
+
+    fn machine(&mut self, machine: &Identifier, at: Time) -> Result<&mut Machine, IndexError> {
+        let found = if self.machines.contains_key(machine) {
+            None
+        } else {
+            Machine::find(self.sql, self.log, machine)?
+        };
+        let row = self.machines.entry(machine.clone());
+        Ok(row.or_insert_with(|| {
+            found.unwrap_or(Machine {
+                name: None,
+                map: None,
+                first: at,
+                newest: at,
+            })
+        }))
+    }
+
+    /// A session; none where there is no row of it and none is to be made.
+    fn session(
+        &mut self,
+        machine: &Identifier,
+        session: &str,
+        makes: bool,
+    ) -> Result<Option<&mut Session>, IndexError> {
+        let key = (machine.clone(), text(session));
+        if !self.sessions.contains_key(&key) {
+            let found = Session::find(self.sql, self.log, machine, &key.1)?;
+            let Some(row) = found.or_else(|| makes.then(Session::default)) else {
+                return Ok(None);
+            };
+            self.sessions.insert(key.clone(), row);
+        }
+        Ok(self.sessions.get_mut(&key))
+    }
+
+    fn clock(&mut self, head: &LeafHead, said: &ClockLeaf) -> Result<(), IndexError> {
+        self.boot(head, said.status)?.clock = said.status;
+        if said.before != ClockStatus::U || said.status == ClockStatus::U {
+            return Ok(());
+        }
+        // The clock of this boot is set: gaps that ended in it have a length.
+        let boot = text(&head.boot);
+        for gap in self.gaps.iter_mut().filter(|gap| gap.boot == boot) {
+            let (from, to) = (gap.said.from.as_millis(), wide(gap.said.mono_to_ms));
+            let end = head.at.as_millis().saturating_sub(wide(head.mono_ms)) + to;
+            let length_ms = u64::try_from(end.saturating_sub(from)).unwrap_or(0);
+            gap.length_ms.get_or_insert(length_ms);
+        }
+        let text = "UPDATE gaps SET length_ms = CASE \
+                    WHEN CAST($1 AS BIGINT) + mono_to_ms - from_ms > 0 THEN CAST($1 AS BIGINT) + mono_to_ms - from_ms \
+                    ELSE 0 END WHERE log = $2 AND boot = $3 AND length_ms IS NULL";
+        let begin = head.at.as_millis().saturating_sub(wide(head.mono_ms));
+        let values = [begin.into(), self.log.into(), boot.into()];
+        self.sql.run(text, &values).map(drop)
+    }
+
+    fn config(&mut self, head: &LeafHead, said: &ConfigLeaf) -> Result<(), IndexError> {
+        let name = (self.names)(&said.map);
+        let map = text(&said.map);
+        let machine = self.machine(&said.machine, head.at)?;
+        machine.name = name;
+        machine.map = Some(map);
+        Ok(())
+    }
+
+    fn state(&mut self, head: &LeafHead, said: &StateLeaf) {
+        let values = vec![
+            self.log.into(),
+            (&said.machine).into(),
+            head.index.into(),
+            head.at.into(),
+            word(said.to),
+            word(said.from),
+            said.since.into(),
+            said.rule.as_deref().map(text).into(),
+            text(&said.config).into(),
+        ];
+        self.states.insert(said.machine.clone(), values);
+    }
+
+    fn session_leaf(&mut self, head: &LeafHead, said: &SessionLeaf) -> Result<(), IndexError> {
+        let texts = Texts {
+            booking: said.booking.as_deref().map(text),
+            token: token(said.token.as_deref()),
+            person: said.by.as_deref().map(text),
+        };
+        self.mark(head, &said.machine, Some(&said.session));
+        if let Some(session) = self.session(&said.machine, &said.session, true)? {
+            match said.event {
+                SessionEvent::Open => session.opens(head, said, texts),
+                SessionEvent::Close => session.closes(head, said, texts),
+            }
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, head: &LeafHead, said: &Bind) -> Result<(), IndexError> {
+        let texts = Texts {
+            booking: Some(text(&said.booking)),
+            token: token(Some(&said.token)),
+            person: None,
+        };
+        self.mark(head, &said.machine, Some(&said.session));
+        if let Some(session) = self.session(&said.machine, &said.session, true)? {
+            session.binds(head, said, texts);
+        }
+        Ok(())
+    }
+
+    fn usage(&mut self, head: &LeafHead, said: &UsageLeaf) -> Result<(), IndexError> {
+        let boot = said.span_boot.as_ref().unwrap_or(&head.boot);
+        let letter = match said.clock {
+            Some(clock) => clock,
+            None => self.letter(boot)?.unwrap_or(ClockStatus::U),
+        };
+        let of = |state| said.ms.get(&state).copied().unwrap_or(0);
+        let all = STATES.map(of);
+        let ms = all.map(|ms| ms.min(STATE_MS_MAX));
+        let energy = said.energy.as_ref().and_then(|meter| meter.rises_milli());
+        let counts = [said.good, said.bad, energy.unwrap_or(0)];
+        if all != ms || counts.iter().any(|count| *count > COUNT_MAX) {
+            self.told.odd += 1;
+        }
+        let active_ms = activity(said).min(ms.iter().sum());
+        let hold_over_ms = said.hold_over_ms.min(STATE_MS_MAX);
+        let energy_mwh = energy.map(|mwh| mwh.min(COUNT_MAX));
+        let mut values = vec![
+            self.log.into(),
+            head.index.into(),
+            (&said.machine).into(),
+            said.session.as_deref().map(text).into(),
+            said.class.map_or(Value::Null, word),
+            said.from.into(),
+            said.to.into(),
+        ];
+        values.extend(ms.map(Value::from));
+        values.extend([
+            hold_over_ms.into(),
+            active_ms.into(),
+            said.good.min(COUNT_MAX).into(),
+            said.bad.min(COUNT_MAX).into(),
+            word(letter),
+            energy_mwh.into(),
+            text(&said.config).into(),
+        ]);
+        self.usage.push(values);
+        let Some(session) = &said.session else {
+            return Ok(());
+        };
+        self.mark(head, &said.machine, Some(session));
+        let used = Used {
+            class: said.class,
+            ms,
+            active_ms,
+            energy_mwh,
+        };
+        if let Some(session) = self.session(&said.machine, session, true)? {
+            session.uses(&used);
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self, head: &LeafHead, said: &BookingLeaf) -> Result<(), IndexError> {
+        self.outcomes.push(vec![
+            self.log.into(),
+            head.index.into(),
+            head.at.into(),
+            (&said.machine).into(),
+            text(&said.booking).into(),
+            token(said.token.as_deref()).into(),
+            word(said.class),
+            word(said.outcome),
+            word(said.check_in),
+            said.session.as_deref().map(text).into(),
+            said.start.into(),
+            said.end.into(),
+            said.slot_ms.into(),
+            said.active_ms.into(),
+            said.unknown_ms.into(),
+            said.down_ms.into(),
+            said.coverage_pm.into(),
+        ]);
+        if let Some(session) = &said.session {
+            if let Some(session) = self.session(&said.machine, session, false)? {
+                session.outcome = Some(said.outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn correction(&mut self, head: &LeafHead, said: &Correction) -> Result<(), IndexError> {
+        let whose = if said.refers < head.index {
+            self.whose(said.refers)?
+        } else {
+            None
+        };
+        let (machine, session) = whose.unzip();
+        self.corrections.push(vec![
+            self.log.into(),
+            head.index.into(),
+            head.at.into(),
+            said.refers.into(),
+            machine.as_ref().into(),
+            session.flatten().into(),
+            plain(&said.reason).into(),
+            text(&said.by).into(),
+        ]);
+        Ok(())
+    }
+
+    fn mark(&mut self, head: &LeafHead, machine: &Identifier, session: Option<&String>) {
+        let session = session.map(|session| text(session));
+        self.whose.insert(head.index, (machine.clone(), session));
+    }
+
+    /// The machine and the session of an earlier leaf; none where it is of no session.
+    fn whose(&mut self, leaf: u64) -> Result<Option<Whose>, IndexError> {
+        if let Some(known) = self.whose.get(&leaf) {
+            return Ok(Some(known.clone()));
+        }
+        let text = "SELECT machine, session FROM usage WHERE log = $1 AND leaf = $2 AND session IS NOT NULL \
+                    UNION ALL SELECT machine, session FROM sessions \
+                    WHERE log = $1 AND (open_leaf = $2 OR close_leaf = $2 OR bind_leaf = $2)";
+        let values = [self.log.into(), leaf.into()];
+        let Some(mut row) = self.sql.ask(text, &values)?.into_iter().next() else {
+            return Ok(None);
+        };
+        Ok(Some((row.name()?, row.text_if()?)))
+    }
+}
+
+impl Gap {
+    fn values(&self, log: i64) -> Vec<Value> {
+        let said = &self.said;
+        vec![
+            log.into(),
+            self.leaf.into(),
+            (&said.machine).into(),
+            said.from.into(),
+            said.to.into(),
+            self.boot.clone().into(),
+            said.mono_to_ms.into(),
+            self.length_ms.into(),
+            word(said.clock),
+            word(said.reason),
+        ]
+    }
+}
+
+fn wide(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+/// A text as every store takes it: PostgreSQL has no zero byte in texts.
+fn plain(said: &str) -> String {
+    said.replace('\0', "\u{fffd}")
+}
+
+/// A text that may be part of a key.
+fn text(said: &str) -> String {
+    if said.len() > TEXT_BYTES_MAX {
+        return format!("sha256:{:x}", Sha256::digest(said));
+    }
+    plain(said)
+}
+
+/// A token's hash; an empty text is none, as bind leaves have it where nobody signed.
+fn token(said: Option<&str>) -> Option<String> {
+    said.filter(|said| !said.is_empty()).map(text)
+}

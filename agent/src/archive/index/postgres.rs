@@ -1,0 +1,324 @@
+//! The index in a PostgreSQL server.
+//!
+//! A connection is made when one is needed, and given up with the first error that is not a statement's own; what was
+//! being written then is not written. Nobody here waits for ever: each statement has its time.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, Config, NoTls, Statement};
+
+use super::IndexError;
+use super::schema;
+use super::sql::{Act, Row, Sql, Store, Value};
+
+/// How long making a connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// How long an answer may take, by the server's clock.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// How long a statement that writes may take: a log's rows may be deleted by one.
+const WRITE_MAX: Duration = Duration::from_secs(600);
+
+/// How much longer one waits than the server may take.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Statements that a connection keeps ready: more than there are different ones.
+const STATEMENTS_MAX: usize = 128;
+
+/// Connections for reading that wait for the next question: few are asked at once.
+const IDLE_MAX: usize = 4;
+
+/// The tables are in a schema of their own, whatever else the database has. What is written is derived, so that the
+/// server need not flush each batch: a crash takes back whole ones with their cursors.
+const SESSION: &str = "CREATE SCHEMA IF NOT EXISTS lineside; SET search_path TO lineside; \
+                       SET synchronous_commit TO off; SET client_min_messages TO warning";
+
+/// The index in a server.
+pub(super) struct Postgres {
+    config: Config,
+    /// What drives the connections; taken when this ends.
+    runtime: Option<Runtime>,
+    writer: Mutex<Option<Session>>,
+    readers: Mutex<Vec<Session>>,
+}
+
+impl Postgres {
+    pub(super) fn of(url: &str) -> Result<Self, IndexError> {
+        let config = url.parse::<Config>();
+        let mut config = config.map_err(|_| IndexError::Asked("no address of PostgreSQL"))?;
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(IndexError::Asked(
+                "TLS to PostgreSQL is not built in: use a Unix socket, or a network of its own",
+            ));
+        }
+        config.ssl_mode(SslMode::Disable);
+        config.connect_timeout(CONNECT_MAX);
+        config.application_name("lineside archive");
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("lineside-postgres")
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            config,
+            runtime: Some(runtime),
+            writer: Mutex::new(None),
+            readers: Mutex::new(Vec::new()),
+        })
+    }
+
+    fn connect(&self, statement_max: Duration) -> Result<Session, IndexError> {
+        let runtime = self.runtime.as_ref();
+        let runtime = runtime.ok_or(IndexError::Away("it is being closed".to_owned()))?;
+        let (client, connection) = wait(runtime, CONNECT_MAX + GRACE, async {
+            self.config.connect(NoTls).await
+        })?;
+        // It ends with its client.
+        runtime.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to PostgreSQL ended");
+            }
+        });
+        let mut session = Session {
+            client,
+            handle: runtime.handle().clone(),
+            statement_max: statement_max + GRACE,
+            statements: HashMap::new(),
+            is_over: false,
+        };
+        let max = statement_max.as_millis();
+        session.simple(&format!("{SESSION}; SET statement_timeout TO {max}"))?;
+        Ok(session)
+    }
+
+    fn connect_writer(&self) -> Result<Session, IndexError> {
+        let mut session = self.connect(WRITE_MAX)?;
+        session.within("BEGIN", &mut |sql| schema::begin(sql, &spelt))?;
+        Ok(session)
+    }
+}
+
+/// What the caller waits for; never a task of a runtime.
+fn wait<T>(
+    runtime: &Runtime,
+    at_most: Duration,
+    what: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, IndexError> {
+    let done = runtime.block_on(async { timeout(at_most, what).await });
+    match done {
+        Ok(done) => done.map_err(|error| told(&error)),
+        Err(_) => Err(IndexError::Away("it does not answer".to_owned())),
+    }
+}
+
+/// A statement of the schema as PostgreSQL spells it: texts are in the order of their bytes, as in SQLite.
+fn spelt(sql: &str) -> String {
+    sql.replace(" TEXT", " TEXT COLLATE \"C\"")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Who drops this may be a task.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Store for Postgres {
+    fn read(&self, act: Act<'_>) -> Result<(), IndexError> {
+        let idle = lock(&self.readers).pop();
+        let is_new = idle.is_none();
+        let mut session = idle.map_or_else(|| self.connect(ANSWER_MAX), Ok)?;
+        let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let mut result = session.within(begin, act);
+        if session.is_over && !is_new {
+            // The server went away while the connection waited: a new one tells whether it is back.
+            lock(&self.readers).clear();
+            session = self.connect(ANSWER_MAX)?;
+            result = session.within(begin, act);
+        }
+        let mut idle = lock(&self.readers);
+        if !session.is_over && idle.len() < IDLE_MAX {
+            idle.push(session);
+        }
+        result
+    }
+
+    fn write(&self, act: Act<'_>) -> Result<(), IndexError> {
+        let mut held = lock(&self.writer);
+        let mut session = match held.take() {
+            Some(session) => session,
+            None => self.connect_writer()?,
+        };
+        let result = session.within("BEGIN", act);
+        *held = Some(session).filter(|session| !session.is_over);
+        result
+    }
+
+    fn renew(&self) -> Result<(), IndexError> {
+        self.write(&mut |sql| schema::renew(sql, &spelt))
+    }
+}
+
+/// A connection.
+struct Session {
+    client: Client,
+    handle: tokio::runtime::Handle,
+    statement_max: Duration,
+    statements: HashMap<String, Statement>,
+    /// Nothing more is said on it.
+    is_over: bool,
+}
+
+impl Session {
+    fn within(&mut self, begin: &str, act: Act<'_>) -> Result<(), IndexError> {
+        self.simple(begin)?;
+        match act(self) {
+            Ok(()) => self.simple("COMMIT"),
+            Err(error) if self.is_over => Err(error),
+            Err(error) => {
+                self.simple("ROLLBACK")?;
+                Err(error)
+            }
+        }
+    }
+
+    fn simple(&mut self, sql: &str) -> Result<(), IndexError> {
+        let done = self
+            .handle
+            .block_on(async { timeout(self.statement_max, self.client.batch_execute(sql)).await });
+        self.judged(done)
+    }
+
+    fn judged<T>(
+        &mut self,
+        done: Result<Result<T, tokio_postgres::Error>, tokio::time::error::Elapsed>,
+    ) -> Result<T, IndexError> {
+        match done {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                let told = told(&error);
+                // Whatever it was, what is prepared here may no longer fit the tables.
+                self.is_over |= !matches!(told, IndexError::Slow | IndexError::Moved);
+                Err(told)
+            }
+            Err(_) => {
+                self.is_over = true;
+                Err(IndexError::Away("it does not answer".to_owned()))
+            }
+        }
+    }
+
+    fn prepared(&mut self, sql: &str) -> Result<Statement, IndexError> {
+        if let Some(known) = self.statements.get(sql) {
+            return Ok(known.clone());
+        }
+        let done = self
+            .handle
+            .block_on(async { timeout(self.statement_max, self.client.prepare(sql)).await });
+        let statement = self.judged(done)?;
+        if self.statements.len() >= STATEMENTS_MAX {
+            self.statements.clear();
+        }
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+}
+
+impl Sql for Session {
+    fn run(&mut self, sql: &str, values: &[Value]) -> Result<u64, IndexError> {
+        let statement = self.prepared(sql)?;
+        let done = self.handle.block_on(async {
+            timeout(
+                self.statement_max,
+                self.client.execute_raw(&statement, values),
+            )
+            .await
+        });
+        self.judged(done)
+    }
+
+    fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {
+        let statement = self.prepared(sql)?;
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+        let done = self.handle.block_on(async {
+            timeout(self.statement_max, self.client.query(&statement, &values)).await
+        });
+        self.judged(done)?.iter().map(row).collect()
+    }
+}
+
+fn row(row: &tokio_postgres::Row) -> Result<Row, IndexError> {
+    let values = row.columns().iter().enumerate().map(|(place, column)| {
+        let value = if *column.type_() == Type::INT8 {
+            row.try_get::<_, Option<i64>>(place).map(Value::from)
+        } else {
+            row.try_get::<_, Option<String>>(place).map(Value::from)
+        };
+        value.map_err(|_| IndexError::Odd("a column that is neither number nor text"))
+    });
+    Ok(Row::new(values.collect::<Result<_, _>>()?))
+}
+
+impl ToSql for Value {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Int(value) => value.to_sql(kind, out),
+            Self::Text(value) => value.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::INT8 || *kind == Type::TEXT
+    }
+
+    to_sql_checked!();
+}
+
+/// What an error means for whoever asked.
+fn told(error: &tokio_postgres::Error) -> IndexError {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    let Some(code) = error.code() else {
+        return IndexError::Away(text);
+    };
+    // Connection, resources that come back, an operator's intervention; conflicts of two who write at once.
+    let comes_back = ["08", "53", "57", "40"]
+        .iter()
+        .any(|class| code.code().starts_with(class));
+    match code {
+        code if *code == SqlState::QUERY_CANCELED => IndexError::Slow,
+        code if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_COLUMN => {
+            IndexError::Odd("its tables are not there")
+        }
+        code if *code == SqlState::UNIQUE_VIOLATION => IndexError::Moved,
+        code if *code == SqlState::DISK_FULL => IndexError::Refused(text),
+        _ if comes_back => IndexError::Away(text),
+        _ => IndexError::Refused(text),
+    }
+}

@@ -1,0 +1,227 @@
+//! Hours: usage by period, the spans that it is made of, and gaps.
+
+use std::collections::BTreeMap;
+
+use lineside_proto::{Class, Identifier, Period, State};
+
+use super::super::model::{ClassUsage, GapRow, Page, Select, SpanRow, UsageRow};
+use super::super::sql::{Sql, Value};
+use super::super::{Index, IndexError};
+use super::{Question, names, nothing};
+
+/// A number that comes before all others.
+const BEFORE: Value = Value::Int(i64::MIN);
+
+/// The class that a usage leaf's session has now; null outside sessions.
+const CLASS: &str = "CASE WHEN u.session IS NULL THEN NULL ELSE COALESCE(s.class, 'UNB') END";
+
+/// Usage leaves with their sessions and logs.
+const USAGE: &str = "usage u JOIN logs l ON l.log = u.log LEFT JOIN sessions s \
+                     ON s.log = u.log AND s.machine = u.machine AND s.session = u.session";
+
+impl Index {
+    /// What each machine did in a period of 400 days at most: the usage leaves that begin in it, as `usage report`
+    /// counts them, by the class that their sessions have now. Machines of which nothing is known before the period's
+    /// end are left out. Narrowed by `site`, `gateway` and `machine`.
+    ///
+    /// # Errors
+    ///
+    /// What was asked, or the store's.
+    pub fn usage(&self, select: &Select) -> Result<Page<UsageRow>, IndexError> {
+        let period = select.period_said()?;
+        self.look(|sql| {
+            let mut asked = names::machines("l.first_ms");
+            asked.of_place(select);
+            asked.only_if("l.machine = $", select.machine.as_ref());
+            asked.only("l.first_ms < $", period.to);
+            asked.ask(sql, select, |sql, row| {
+                let key = (row.name()?, row.name()?, row.name()?);
+                usage(sql, key, period)
+            })
+        })
+    }
+
+    /// The usage leaves of a gateway that begin in the period, by log, machine and begin. Narrowed by `machine`; `site`
+    /// and `gateway` are needed.
+    ///
+    /// # Errors
+    ///
+    /// What was asked, or the store's.
+    pub fn spans(&self, select: &Select) -> Result<Page<SpanRow>, IndexError> {
+        let what = format!(
+            "l.epoch, u.session, {CLASS}, u.to_ms, u.unknown_ms, u.off_ms, u.down_ms, u.maint_ms, u.idle_ms, \
+             u.setup_ms, u.run_ms, u.hold_ms, u.hold_over_ms, u.active_ms, u.good, u.bad, u.clock, u.energy_mwh, u.map"
+        );
+        let order = ["u.log", "u.machine", "u.from_ms", "u.leaf"];
+        of_gateway(select)?;
+        self.look(|sql| {
+            let mut asked = Question::new(&what, USAGE, &order, first());
+            asked.of_place(select);
+            asked.only_if("u.machine = $", select.machine.as_ref());
+            asked.only_if("u.from_ms >= $", select.from);
+            asked.only_if("u.from_ms < $", select.to);
+            asked.ask(sql, select, |_, row| {
+                let (_log, machine) = (row.int()?, row.name()?);
+                let (from, leaf) = (row.time()?, row.count()?);
+                Ok(SpanRow {
+                    machine,
+                    from,
+                    leaf,
+                    epoch: row.small()?,
+                    session: row.text_if()?,
+                    class: row.word_if()?,
+                    to: row.time()?,
+                    ms: row.states()?,
+                    hold_over_ms: row.count()?,
+                    active_ms: row.count()?,
+                    good: row.count()?,
+                    bad: row.count()?,
+                    clock: row.word()?,
+                    energy_mwh: row.count_if()?,
+                    map: row.text()?,
+                })
+            })
+        })
+    }
+
+    /// The gaps of a gateway's machines that have a moment in common with the period, by log, machine and begin.
+    /// Narrowed by `machine`; `site` and `gateway` are needed.
+    ///
+    /// # Errors
+    ///
+    /// What was asked, or the store's.
+    pub fn gaps(&self, select: &Select) -> Result<Page<GapRow>, IndexError> {
+        let what = "l.epoch, g.to_ms, g.length_ms, g.clock, g.reason";
+        let of = "gaps g JOIN logs l ON l.log = g.log";
+        let order = ["g.log", "g.machine", "g.from_ms", "g.leaf"];
+        of_gateway(select)?;
+        self.look(|sql| {
+            let mut asked = Question::new(what, of, &order, first());
+            asked.of_place(select);
+            asked.only_if("g.machine = $", select.machine.as_ref());
+            asked.only_if("g.to_ms > $", select.from);
+            asked.only_if("g.from_ms < $", select.to);
+            asked.ask(sql, select, |_, row| {
+                let (_log, machine) = (row.int()?, row.name()?);
+                let (from, leaf) = (row.time()?, row.count()?);
+                Ok(GapRow {
+                    machine,
+                    from,
+                    leaf,
+                    epoch: row.small()?,
+                    to: row.time()?,
+                    length_ms: row.count_if()?,
+                    clock: row.word()?,
+                    reason: row.word()?,
+                })
+            })
+        })
+    }
+}
+
+fn first() -> Vec<Value> {
+    vec![BEFORE, nothing(), BEFORE, BEFORE]
+}
+
+fn of_gateway(select: &Select) -> Result<(), IndexError> {
+    select.period()?;
+    if select.site.is_none() || select.gateway.is_none() {
+        return Err(IndexError::Asked("site and gateway are needed"));
+    }
+    Ok(())
+}
+
+type Machine = (Identifier, Identifier, Identifier);
+
+fn usage(sql: &mut dyn Sql, machine: Machine, period: Period) -> Result<UsageRow, IndexError> {
+    let sums: Vec<String> = [
+        "unknown_ms",
+        "off_ms",
+        "down_ms",
+        "maint_ms",
+        "idle_ms",
+        "setup_ms",
+        "run_ms",
+        "hold_ms",
+        "hold_over_ms",
+        "active_ms",
+        "good",
+        "bad",
+    ]
+    .into_iter()
+    .map(|column| format!("CAST(SUM(u.{column}) AS BIGINT)"))
+    .collect();
+    let text = format!(
+        "SELECT {CLASS}, COUNT(DISTINCT u.session), {} FROM {USAGE} \
+         WHERE l.site = $1 AND l.gateway = $2 AND u.machine = $3 AND u.from_ms >= $4 AND u.from_ms < $5 GROUP BY 1",
+        sums.join(", ")
+    );
+    let (site, gateway, machine) = machine;
+    let values = [
+        (&site).into(),
+        (&gateway).into(),
+        (&machine).into(),
+        period.from.into(),
+        period.to.into(),
+    ];
+    let (mut good, mut bad) = (0_u64, 0_u64);
+    let mut classes = Vec::new();
+    for mut row in sql.ask(&text, &values)? {
+        let class: Option<Class> = row.word_if()?;
+        classes.push(ClassUsage {
+            class,
+            sessions: row.count()?,
+            ms: row.states()?,
+            hold_over_ms: row.count()?,
+            active_ms: row.count()?,
+        });
+        good = good.saturating_add(row.count()?);
+        bad = bad.saturating_add(row.count()?);
+    }
+    // By the order of reports, and what is outside sessions last.
+    classes.sort_by_key(|usage| (usage.class.is_none(), usage.class));
+    let gap_ms = gap_ms(sql, &values)?;
+    let length = period
+        .to
+        .as_millis()
+        .saturating_sub(period.from.as_millis());
+    let period_ms = u64::try_from(length).unwrap_or(0);
+    let mut ms: BTreeMap<State, u64> = BTreeMap::new();
+    for (state, more) in classes.iter().flat_map(|usage| &usage.ms) {
+        let sum = ms.entry(*state).or_default();
+        *sum = sum.saturating_add(*more);
+    }
+    let known = ms.iter().filter(|(state, _)| **state != State::Unknown);
+    let known = known.fold(0_u64, |sum, (_, ms)| sum.saturating_add(*ms));
+    let known_ms = known.min(period_ms);
+    let thousandths = u128::from(known_ms) * 1000 / u128::from(period_ms.max(1));
+    let active = |usage: &&ClassUsage| usage.active_ms;
+    let outside = classes.iter().filter(|usage| usage.class.is_none());
+    Ok(UsageRow {
+        site,
+        gateway,
+        machine,
+        period_ms,
+        known_ms,
+        coverage_pm: u32::try_from(thousandths).unwrap_or(1000),
+        active_ms: classes.iter().map(|usage| active(&usage)).sum(),
+        outside_ms: outside.map(|usage| active(&usage)).sum(),
+        gap_ms,
+        good,
+        bad,
+        ms,
+        classes,
+    })
+}
+
+/// What gaps and a machine's period have in common, by the wall clock.
+fn gap_ms(sql: &mut dyn Sql, values: &[Value]) -> Result<u64, IndexError> {
+    let text = "SELECT CAST(COALESCE(SUM(\
+                CASE WHEN g.to_ms < $5 THEN g.to_ms ELSE $5 END - CASE WHEN g.from_ms > $4 THEN g.from_ms ELSE $4 END\
+                ), 0) AS BIGINT) FROM gaps g JOIN logs l ON l.log = g.log \
+                WHERE l.site = $1 AND l.gateway = $2 AND g.machine = $3 AND g.to_ms > $4 AND g.from_ms < $5 \
+                AND g.to_ms > g.from_ms";
+    let mut found = sql.ask(text, values)?.into_iter();
+    let mut row = found.next().ok_or(IndexError::Odd("no sum"))?;
+    row.count()
+}

@@ -1,0 +1,270 @@
+//! The rows that later leaves change: read when the first leaf of a batch is about them, written when the batch ends.
+
+use lineside_proto::ledger::{Bind, CloseReason, LeafHead, SessionLeaf};
+use lineside_proto::{CheckIn, Class, ClockStatus, Identifier, LocalText, Outcome, Time};
+
+use super::IndexError;
+use super::sql::{Row, Sql, Value, word};
+
+/// A start of an agent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Boot {
+    pub(super) leaf: Option<u64>,
+    pub(super) at: Option<Time>,
+    pub(super) version: Option<String>,
+    pub(super) previous: Option<String>,
+    pub(super) clock: ClockStatus,
+}
+
+impl Boot {
+    pub(super) fn find(
+        sql: &mut dyn Sql,
+        log: i64,
+        boot: &str,
+    ) -> Result<Option<Self>, IndexError> {
+        let text =
+            "SELECT leaf, at_ms, version, previous, clock FROM boots WHERE log = $1 AND boot = $2";
+        let Some(mut row) = sql.ask(text, &[log.into(), boot.into()])?.pop() else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            leaf: row.count_if()?,
+            at: row.time_if()?,
+            version: row.text_if()?,
+            previous: row.text_if()?,
+            clock: row.word()?,
+        }))
+    }
+
+    pub(super) fn values(&self, log: i64, boot: &str) -> Vec<Value> {
+        vec![
+            log.into(),
+            boot.into(),
+            self.leaf.into(),
+            self.at.into(),
+            self.version.clone().into(),
+            self.previous.clone().into(),
+            word(self.clock),
+        ]
+    }
+}
+
+/// A machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Machine {
+    pub(super) name: Option<LocalText>,
+    pub(super) map: Option<String>,
+    pub(super) first: Time,
+    pub(super) newest: Time,
+}
+
+impl Machine {
+    pub(super) fn find(
+        sql: &mut dyn Sql,
+        log: i64,
+        machine: &Identifier,
+    ) -> Result<Option<Self>, IndexError> {
+        let text = "SELECT name_zh, name_en, map, first_ms, newest_ms FROM machines \
+                    WHERE log = $1 AND machine = $2";
+        let Some(mut row) = sql.ask(text, &[log.into(), machine.into()])?.pop() else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            name: name(row.text_if()?, row.text_if()?),
+            map: row.text_if()?,
+            first: row.time()?,
+            newest: row.time()?,
+        }))
+    }
+
+    pub(super) fn values(&self, log: i64, machine: &Identifier) -> Vec<Value> {
+        let (zh, en) = (self.name.as_ref())
+            .map(|name| (name.zh_cn.clone(), name.en.clone()))
+            .unwrap_or_default();
+        vec![
+            log.into(),
+            machine.into(),
+            zh.into(),
+            en.into(),
+            self.map.clone().into(),
+            self.first.into(),
+            self.newest.into(),
+        ]
+    }
+}
+
+/// A name of which at least one text is known.
+pub(super) fn name(zh_cn: Option<String>, en: Option<String>) -> Option<LocalText> {
+    let is_known = zh_cn.is_some() || en.is_some();
+    is_known.then_some(LocalText { zh_cn, en })
+}
+
+/// A session. What it makes of its leaves is what `evidence::Tally` makes of them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Session {
+    pub(super) open: Option<u64>,
+    pub(super) close: Option<u64>,
+    pub(super) bind: Option<u64>,
+    booking: Option<String>,
+    token: Option<String>,
+    class: Option<Class>,
+    class_before: Option<Class>,
+    check_in: Option<CheckIn>,
+    person: Option<String>,
+    from: Option<Time>,
+    to: Option<Time>,
+    reason: Option<CloseReason>,
+    pub(super) outcome: Option<Outcome>,
+    leaves: u64,
+    /// By state, in the order of the tables.
+    ms: [u64; 8],
+    active_ms: u64,
+    energy_mwh: Option<u64>,
+}
+
+/// What a usage leaf adds to its session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Used {
+    pub(super) class: Option<Class>,
+    pub(super) ms: [u64; 8],
+    pub(super) active_ms: u64,
+    pub(super) energy_mwh: Option<u64>,
+}
+
+impl Session {
+    pub(super) fn find(
+        sql: &mut dyn Sql,
+        log: i64,
+        machine: &Identifier,
+        session: &str,
+    ) -> Result<Option<Self>, IndexError> {
+        let text = "SELECT open_leaf, close_leaf, bind_leaf, booking, token, class, class_before, check_in, \
+                    person, from_ms, to_ms, reason, outcome, leaves, unknown_ms, off_ms, down_ms, maint_ms, \
+                    idle_ms, setup_ms, run_ms, hold_ms, active_ms, energy_mwh FROM sessions \
+                    WHERE log = $1 AND machine = $2 AND session = $3";
+        let values = [log.into(), machine.into(), session.into()];
+        let Some(mut row) = sql.ask(text, &values)?.pop() else {
+            return Ok(None);
+        };
+        Self::read(&mut row).map(Some)
+    }
+
+    fn read(row: &mut Row) -> Result<Self, IndexError> {
+        let mut session = Self {
+            open: row.count_if()?,
+            close: row.count_if()?,
+            bind: row.count_if()?,
+            booking: row.text_if()?,
+            token: row.text_if()?,
+            class: row.word_if()?,
+            class_before: row.word_if()?,
+            check_in: row.word_if()?,
+            person: row.text_if()?,
+            from: row.time_if()?,
+            to: row.time_if()?,
+            reason: row.word_if()?,
+            outcome: row.word_if()?,
+            leaves: row.count()?,
+            ..Self::default()
+        };
+        for ms in &mut session.ms {
+            *ms = row.count()?;
+        }
+        session.active_ms = row.count()?;
+        session.energy_mwh = row.count_if()?;
+        Ok(session)
+    }
+
+    pub(super) fn values(&self, log: i64, machine: &Identifier, session: &str) -> Vec<Value> {
+        let is_over = self.close.is_some();
+        let end = self.to.filter(|_| is_over).unwrap_or(Time::MAX);
+        let mut values: Vec<Value> = vec![
+            log.into(),
+            machine.into(),
+            session.into(),
+            self.open.into(),
+            self.close.into(),
+            self.bind.into(),
+            self.booking.clone().into(),
+            self.token.clone().into(),
+            self.class.map_or(Value::Null, word),
+            self.class_before.map_or(Value::Null, word),
+            self.check_in.map_or(Value::Null, word),
+            self.person.clone().into(),
+            self.from.into(),
+            self.to.into(),
+            end.into(),
+            self.reason.map_or(Value::Null, word),
+            self.outcome.map_or(Value::Null, word),
+            self.leaves.into(),
+        ];
+        values.extend(self.ms.map(Value::from));
+        values.push(self.active_ms.into());
+        values.push(self.energy_mwh.into());
+        values
+    }
+
+    /// Whether a begin, an end or a bind leaf said whose it is: the class that usage says no longer counts then.
+    fn is_said(&self) -> bool {
+        self.open.is_some() || self.close.is_some() || self.bind.is_some()
+    }
+
+    pub(super) fn opens(&mut self, head: &LeafHead, leaf: &SessionLeaf, texts: Texts) {
+        if !self.is_said() {
+            self.owned(leaf.class, texts.booking, texts.token);
+        }
+        self.open = self.open.or(Some(head.index));
+        self.begins(leaf, texts.person);
+    }
+
+    pub(super) fn closes(&mut self, head: &LeafHead, leaf: &SessionLeaf, texts: Texts) {
+        if self.close.is_some() {
+            return;
+        }
+        if self.bind.is_none() {
+            self.owned(leaf.class, texts.booking, texts.token);
+        }
+        if self.open.is_none() {
+            self.begins(leaf, texts.person);
+        }
+        self.close = Some(head.index);
+        self.to = leaf.to;
+        self.reason = leaf.reason;
+    }
+
+    pub(super) fn binds(&mut self, head: &LeafHead, leaf: &Bind, texts: Texts) {
+        self.class_before = self.class_before.or(Some(leaf.before));
+        self.bind = Some(head.index);
+        self.owned(leaf.class, texts.booking, texts.token);
+    }
+
+    pub(super) fn uses(&mut self, used: &Used) {
+        self.class = self.class.or(used.class);
+        self.leaves = self.leaves.saturating_add(1);
+        for (sum, ms) in self.ms.iter_mut().zip(used.ms) {
+            *sum = sum.saturating_add(ms);
+        }
+        self.active_ms = self.active_ms.saturating_add(used.active_ms);
+        if let Some(mwh) = used.energy_mwh {
+            self.energy_mwh = Some(self.energy_mwh.unwrap_or(0).saturating_add(mwh));
+        }
+    }
+
+    fn begins(&mut self, leaf: &SessionLeaf, person: Option<String>) {
+        self.from = Some(leaf.from);
+        self.check_in = Some(leaf.check_in);
+        self.person = person;
+    }
+
+    fn owned(&mut self, class: Class, booking: Option<String>, token: Option<String>) {
+        (self.class, self.booking, self.token) = (Some(class), booking, token);
+    }
+}
+
+/// The texts of a leaf about a session, as the tables have them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Texts {
+    pub(super) booking: Option<String>,
+    pub(super) token: Option<String>,
+    pub(super) person: Option<String>,
+}

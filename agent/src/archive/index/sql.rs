@@ -1,0 +1,303 @@
+//! What index and stores say to each other: statements with values, rows of values.
+//!
+//! One text of a statement serves both stores. Its values stand as `$1`, `$2`, …; it casts where PostgreSQL can't know
+//! a value's type.
+
+use lineside_proto::{Identifier, State, Time};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+
+use super::IndexError;
+
+/// A value of a column.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Value {
+    /// None.
+    Null,
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<u64> for Value {
+    /// What the tables can't hold stands as the largest that they can.
+    fn from(value: u64) -> Self {
+        Self::Int(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<Time> for Value {
+    fn from(value: Time) -> Self {
+        Self::Int(value.as_millis())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&Identifier> for Value {
+    fn from(value: &Identifier) -> Self {
+        value.as_str().into()
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// A word of the wire (`EXT`, `early-leave`) as a value.
+pub(super) fn word<T: Serialize>(word: T) -> Value {
+    match serde_json::to_value(word) {
+        Ok(serde_json::Value::String(text)) => Value::Text(text),
+        Ok(_) | Err(_) => Value::Null,
+    }
+}
+
+/// A connection within a transaction.
+pub(super) trait Sql {
+    /// Runs a statement; says how many rows it changed.
+    fn run(&mut self, sql: &str, values: &[Value]) -> Result<u64, IndexError>;
+
+    /// Asks.
+    fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError>;
+}
+
+/// What is done within a transaction.
+pub(super) type Act<'a> = &'a mut dyn FnMut(&mut dyn Sql) -> Result<(), IndexError>;
+
+/// Where the tables are. Both ends of it wait: it is asked from threads that may.
+pub(super) trait Store: Send + Sync {
+    /// Reads, all from one state of the tables.
+    fn read(&self, act: Act<'_>) -> Result<(), IndexError>;
+
+    /// Writes all of it, or nothing.
+    fn write(&self, act: Act<'_>) -> Result<(), IndexError>;
+
+    /// Makes the tables anew, empty.
+    fn renew(&self) -> Result<(), IndexError>;
+}
+
+/// A row, read from left to right.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    values: std::vec::IntoIter<Value>,
+}
+
+/// The columns of the states, in the order of the tables.
+pub(super) const STATES: [State; 8] = [
+    State::Unknown,
+    State::Off,
+    State::Down,
+    State::Maint,
+    State::Idle,
+    State::Setup,
+    State::Run,
+    State::Hold,
+];
+
+impl Row {
+    pub(super) fn new(values: Vec<Value>) -> Self {
+        let values = values.into_iter();
+        Self { values }
+    }
+
+    /// The values that were not read yet.
+    pub(super) fn rest(self) -> Vec<Value> {
+        self.values.collect()
+    }
+
+    /// The next so many values, which are still to be read.
+    pub(super) fn next_ones(&self, count: usize) -> Vec<Value> {
+        self.values.as_slice().iter().take(count).cloned().collect()
+    }
+
+    fn next(&mut self) -> Result<Value, IndexError> {
+        self.values.next().ok_or(IndexError::Odd("too few columns"))
+    }
+
+    pub(super) fn int_if(&mut self) -> Result<Option<i64>, IndexError> {
+        match self.next()? {
+            Value::Null => Ok(None),
+            Value::Int(value) => Ok(Some(value)),
+            Value::Text(_) => Err(IndexError::Odd("a text in a column of numbers")),
+        }
+    }
+
+    pub(super) fn int(&mut self) -> Result<i64, IndexError> {
+        self.int_if()?.ok_or(IndexError::Odd("a number is missing"))
+    }
+
+    pub(super) fn count_if(&mut self) -> Result<Option<u64>, IndexError> {
+        let value = self.int_if()?;
+        let wide = |value| u64::try_from(value).map_err(|_| IndexError::Odd("a negative number"));
+        value.map(wide).transpose()
+    }
+
+    pub(super) fn count(&mut self) -> Result<u64, IndexError> {
+        self.count_if()?
+            .ok_or(IndexError::Odd("a number is missing"))
+    }
+
+    pub(super) fn small(&mut self) -> Result<u32, IndexError> {
+        let value = self.int()?;
+        u32::try_from(value).map_err(|_| IndexError::Odd("a number beyond its bounds"))
+    }
+
+    pub(super) fn time_if(&mut self) -> Result<Option<Time>, IndexError> {
+        Ok(self.int_if()?.map(Time::from_millis))
+    }
+
+    pub(super) fn time(&mut self) -> Result<Time, IndexError> {
+        Ok(Time::from_millis(self.int()?))
+    }
+
+    pub(super) fn text_if(&mut self) -> Result<Option<String>, IndexError> {
+        match self.next()? {
+            Value::Null => Ok(None),
+            Value::Text(value) => Ok(Some(value)),
+            Value::Int(_) => Err(IndexError::Odd("a number in a column of texts")),
+        }
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, IndexError> {
+        self.text_if()?.ok_or(IndexError::Odd("a text is missing"))
+    }
+
+    pub(super) fn name_if(&mut self) -> Result<Option<Identifier>, IndexError> {
+        let text = self.text_if()?;
+        let name = text.map(|text| text.parse::<Identifier>());
+        name.transpose()
+            .map_err(|_| IndexError::Odd("a name that is none"))
+    }
+
+    pub(super) fn name(&mut self) -> Result<Identifier, IndexError> {
+        self.name_if()?.ok_or(IndexError::Odd("a name is missing"))
+    }
+
+    pub(super) fn word_if<T: DeserializeOwned>(&mut self) -> Result<Option<T>, IndexError> {
+        let Some(text) = self.text_if()? else {
+            return Ok(None);
+        };
+        let word = serde_json::from_value(serde_json::Value::String(text));
+        word.map(Some)
+            .map_err(|_| IndexError::Odd("a word that nobody knows"))
+    }
+
+    pub(super) fn word<T: DeserializeOwned>(&mut self) -> Result<T, IndexError> {
+        self.word_if()?.ok_or(IndexError::Odd("a word is missing"))
+    }
+
+    /// The eight columns of the states; those of no time are left out.
+    pub(super) fn states(&mut self) -> Result<BTreeMap<State, u64>, IndexError> {
+        let mut ms = BTreeMap::new();
+        for state in STATES {
+            let value = self.count()?;
+            if value > 0 {
+                ms.insert(state, value);
+            }
+        }
+        Ok(ms)
+    }
+}
+
+/// Rows that one statement writes, the most first: a batch takes few statements, and few different ones.
+const ROWS_AT_ONCE: [usize; 3] = [64, 8, 1];
+
+/// A table, as it is written.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its columns, those of the key first.
+    pub(super) columns: &'static [&'static str],
+    /// How many columns its key has.
+    pub(super) key: usize,
+}
+
+impl Table {
+    /// Writes rows; a row takes the place of the one that has its key.
+    pub(super) fn put(&self, sql: &mut dyn Sql, rows: &[Vec<Value>]) -> Result<(), IndexError> {
+        self.write(sql, rows, &self.or_replace())
+    }
+
+    /// Writes rows whose keys must be new.
+    pub(super) fn add(&self, sql: &mut dyn Sql, rows: &[Vec<Value>]) -> Result<(), IndexError> {
+        self.write(sql, rows, "")
+    }
+
+    fn write(
+        &self,
+        sql: &mut dyn Sql,
+        mut rows: &[Vec<Value>],
+        end: &str,
+    ) -> Result<(), IndexError> {
+        for at_once in ROWS_AT_ONCE {
+            if rows.len() < at_once {
+                continue;
+            }
+            let text = format!("{}{end}", self.insert(at_once));
+            while let Some((now, later)) = rows.split_at_checked(at_once) {
+                sql.run(&text, &now.concat())?;
+                rows = later;
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&self, rows: usize) -> String {
+        let width = self.columns.len();
+        let row = |row: usize| {
+            let places: Vec<String> = (1..=width)
+                .map(|place| format!("${}", row * width + place))
+                .collect();
+            format!("({})", places.join(", "))
+        };
+        let rows: Vec<String> = (0..rows).map(row).collect();
+        let (name, columns) = (self.name, self.columns.join(", "));
+        format!("INSERT INTO {name} ({columns}) VALUES {}", rows.join(", "))
+    }
+
+    fn or_replace(&self) -> String {
+        let (key, rest) = self.columns.split_at_checked(self.key).unwrap_or_default();
+        let rest: Vec<String> = rest
+            .iter()
+            .map(|column| format!("{column} = excluded.{column}"))
+            .collect();
+        format!(
+            " ON CONFLICT ({}) DO UPDATE SET {}",
+            key.join(", "),
+            rest.join(", ")
+        )
+    }
+
+    /// Deletes the rows of a log.
+    pub(super) fn clear(&self, sql: &mut dyn Sql, log: i64) -> Result<(), IndexError> {
+        let text = format!("DELETE FROM {} WHERE log = $1", self.name);
+        sql.run(&text, &[log.into()]).map(drop)
+    }
+}
