@@ -7,13 +7,18 @@
 pub mod alarm;
 pub mod cards;
 pub mod desk;
+pub mod events;
+pub mod export;
 pub mod index;
+pub mod inspection;
 pub mod library;
+pub mod live;
 mod members;
 mod mirror;
 mod pending;
 pub mod place;
 pub mod record;
+pub mod refused;
 pub mod shelf;
 pub mod standing;
 pub mod strangers;
@@ -23,7 +28,9 @@ mod writes;
 
 pub use cards::Cards;
 pub use library::Library;
+pub use live::Live;
 pub use place::Place;
 pub use record::{Cosigned, Record, Stopped};
+pub use refused::Refused;
 pub use shelf::Shelf;
 pub use standing::{Held, Standing};

@@ -126,14 +126,18 @@ impl Held {
         Ok((!held.logs.is_empty()).then_some(held))
     }
 
-    /// All that there is. What can't be read of one gateway hides no other.
+    /// All gateways that `wanted` picks. What can't be read of one hides no other.
     ///
     /// # Errors
     ///
     /// The folder of all logs can't be listed.
-    pub fn all(shelf: &Shelf) -> io::Result<Vec<Self>> {
+    pub fn all(
+        shelf: &Shelf,
+        wanted: impl Fn(&Identifier, &Identifier) -> bool,
+    ) -> io::Result<Vec<Self>> {
         let mut all: Vec<Self> = Vec::new();
-        for place in shelf.logs()? {
+        let places = shelf.logs()?.into_iter();
+        for place in places.filter(|place| wanted(&place.site, &place.gateway)) {
             let standing = Standing::of(shelf, &place).unwrap_or_else(|error| {
                 tracing::warn!(%place, %error, "a log of the archive can't be read");
                 None

@@ -4,6 +4,7 @@
 //! command and argument, and those that clap itself would say in English. The parsing is not touched:
 //! what is accepted does not depend on the language.
 
+mod archive;
 mod sim;
 mod usage;
 
@@ -321,7 +322,8 @@ const COMPLAINTS: [(ErrorKind, &str); 8] = [
 
 /// All texts.
 fn texts() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    TEXTS.iter().chain(&usage::TEXTS).chain(&sim::TEXTS)
+    let others = usage::TEXTS.iter().chain(&sim::TEXTS);
+    TEXTS.iter().chain(others).chain(&archive::TEXTS)
 }
 
 /// The Chinese text of an argument of a command, or of the command itself.

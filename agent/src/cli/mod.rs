@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, thin.
 
 pub mod apply;
+pub mod archive;
 pub mod booking;
 pub mod browse;
 pub mod check;
@@ -93,6 +94,8 @@ enum Command {
     Ledger(ledger::Args),
     /// An evaluator's steps: a period's evidence fetched, verified, and counted
     Usage(usage::Args),
+    /// The city's copy of every ledger: how it stands, whether it is sound, one log taken out
+    Archive(archive::Args),
     /// Live availability of a whole site, as a portal sees it
     Watch(watch::Args),
     /// JSON Schemas, the AsyncAPI and the OpenAPI document of everything that Lineside sends
@@ -170,6 +173,7 @@ where
         Command::Keys(args) => keys::run(args, &context),
         Command::Ledger(args) => ledger::run(args, &context),
         Command::Usage(args) => usage::run(args, &context),
+        Command::Archive(args) => archive::run(args, &context),
         Command::Watch(args) => watch::run(args, &context),
         Command::Schema(args) => schema::run(args, &context),
         Command::Booking(args) => booking::run(args, &context),

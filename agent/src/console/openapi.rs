@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::api::{SessionStart, SessionStop, Sessions};
 use crate::live::{Live, LiveMachine, LiveSession};
 use crate::serve::describe::{self, Api, BYTES, Body, Content, Described, Endpoint, TEXT, get};
+use crate::serve::requests::LINES;
 
 /// All endpoints, in the order of the page.
 pub(super) const ENDPOINTS: [Endpoint; 13] = [
@@ -53,7 +54,7 @@ pub(super) const ENDPOINTS: [Endpoint; 13] = [
         summary_zh: "与 MQTT 相同的请求：记录、证明、存证点、分块、设备点表、预约令牌、状态；应答的每一部分一行",
         query: &[],
         takes: Some(Body::Json(SchemaGenerator::subschema_for::<Request>)),
-        gives: Content::Lines(SchemaGenerator::subschema_for::<Answer>),
+        gives: Content::Many(LINES, SchemaGenerator::subschema_for::<Answer>),
         refuses: &["403", "413", "415", "503"],
     },
     get(

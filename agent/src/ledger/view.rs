@@ -106,15 +106,6 @@ impl View {
         self.tiles.size()
     }
 
-    /// The root over the first `size` leaves.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::Beyond`], or the files can't be read.
-    pub fn root_at(&self, size: u64) -> Result<Hash, LedgerError> {
-        self.tiles.root_at(size)
-    }
-
     /// The newest signed note.
     pub fn checkpoint(&self) -> Option<Arc<str>> {
         self.note.clone()

@@ -5,7 +5,6 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::problem::ProblemDocument;
-use super::requests::LINES;
 
 /// How a type is described.
 pub type Described = fn(&mut SchemaGenerator) -> Schema;
@@ -15,8 +14,8 @@ pub type Described = fn(&mut SchemaGenerator) -> Schema;
 pub enum Content {
     /// A document.
     Json(Described),
-    /// A document a line.
-    Lines(Described),
+    /// Documents one after the other, as this media type has it.
+    Many(&'static str, Described),
     /// What is no document.
     Other(&'static str),
 }
@@ -157,7 +156,7 @@ fn operation(
 ) -> Value {
     let gives = match endpoint.gives {
         Content::Json(schema) => json!({"application/json": {"schema": schema(sent)}}),
-        Content::Lines(schema) => json!({LINES: {"schema": schema(sent)}}),
+        Content::Many(kind, schema) => json!({kind: {"schema": schema(sent)}}),
         Content::Other(kind) => json!({kind: {}}),
     };
     let mut responses = Map::new();

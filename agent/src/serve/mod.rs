@@ -4,6 +4,7 @@
 
 pub mod describe;
 pub mod files;
+pub mod page;
 pub mod problem;
 pub mod requests;
 

@@ -1,0 +1,52 @@
+//! The Chinese texts of `lineside archive`.
+
+use super::ITSELF;
+
+pub(super) const TEXTS: [(&str, &str, &str); 18] = [
+    (
+        "archive",
+        ITSELF,
+        "城市对所有台账的副本：状况、是否完好、导出一份日志",
+    ),
+    (
+        "archive status",
+        ITSELF,
+        "各日志的状况：记录数、存证点新旧、见证进度、告警",
+    ),
+    ("archive status", "dir", "存档的目录"),
+    ("archive status", "json", "每份日志输出一行 JSON"),
+    ("archive verify", ITSELF, "依文件重新核验每一份日志"),
+    ("archive verify", "dir", "存档的目录"),
+    (
+        "archive verify",
+        "gateways",
+        "登记卡文件夹；未指定时，仅以各日志首条记录所称的密钥核验",
+    ),
+    (
+        "archive verify",
+        "witnesses",
+        "见证人的验证公钥：同时核验其共同签名；可多次给出",
+    ),
+    ("archive verify", "site", "仅该平台"),
+    ("archive verify", "gateway", "仅该网关"),
+    ("archive verify", "json", "每份日志输出一行 JSON"),
+    (
+        "archive export",
+        ITSELF,
+        "将一份日志导出为文件夹，供审计人员带走",
+    ),
+    ("archive export", "dir", "存档的目录"),
+    ("archive export", "site", "平台"),
+    ("archive export", "gateway", "网关"),
+    (
+        "archive export",
+        "epoch",
+        "台账的第几期；未指定时为最新一期",
+    ),
+    (
+        "archive export",
+        "output",
+        "文件夹，须为空或不存在；布局同状态目录，`usage pull --state` 可直接读取",
+    ),
+    ("archive export", "json", "输出 JSON"),
+];
