@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use ulid::Ulid;
 
 /// Events that are kept: some minutes of a city of a thousand gateways.
-const EVENTS_MAX: usize = 4_096;
+pub(super) const EVENTS_MAX: usize = 4_096;
 /// Bytes of theirs at most.
 const BYTES_MAX: usize = 4 << 20;
 

@@ -228,3 +228,142 @@ fn unreadable(error: &io::Error) -> Failure {
         "the archive can't be read at the moment: ask again in a minute",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{City, Gateway, at, copy, name};
+    use super::{Library, OPENED_MAX};
+    use crate::answers::{Answers, Code, Failure, Room, call};
+    use serde_json::{Value, json};
+    use std::fs;
+    use std::time::{Duration, Instant};
+    use tokio_util::sync::CancellationToken;
+
+    fn library(city: &City) -> Library {
+        Library::of(city.shelf(), CancellationToken::new())
+    }
+
+    fn ask(
+        library: &Library,
+        gateway: &str,
+        epoch: Option<u32>,
+        (method, params): (&str, Value),
+    ) -> Result<Vec<Value>, Failure> {
+        let (site, gateway) = (name("zs"), name(gateway));
+        let call = call(method, params).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let room = Room::of("", usize::MAX);
+        library.answer((&site, &gateway), epoch, &call, room, deadline)
+    }
+
+    fn period(from: i64, to: i64) -> (&'static str, Value) {
+        ("usage.bundle", json!({"from": at(from), "to": at(to)}))
+    }
+
+    fn questions(size: u64) -> Vec<(&'static str, Value)> {
+        vec![
+            ("ledger.entries", json!({"from": 0, "to": size})),
+            ("ledger.consistency", json!({"from": 3, "to": size})),
+            ("ledger.inclusion", json!({"index": 2, "size": size})),
+            ("ledger.tile", json!({"level": 0, "index": 0, "width": 5})),
+            period(5, 9),
+        ]
+    }
+
+    /// The same answers as from the gateway's own directory.
+    fn agrees(library: &Library, gateway: &Gateway, epoch: Option<u32>) {
+        let own = Answers::of_copy(&gateway.state).unwrap();
+        for (method, params) in questions(gateway.ledger.size()) {
+            let answer = ask(library, "gw", epoch, (method, params.clone())).unwrap();
+            assert_eq!(answer, own.ask(method, params).unwrap(), "{method}");
+        }
+    }
+
+    #[test]
+    fn an_archive_answers_as_the_gateway_did_whichever_epoch_is_asked_for() {
+        let city = City::new();
+        let first = city.gateway("zs", "gw");
+        first.grow(600, 0);
+        city.keep(&first, None);
+        let library = library(&city);
+        agrees(&library, &first, None);
+        let checkpoint = ask(&library, "gw", None, ("ledger.checkpoint", json!(null))).unwrap();
+        assert_eq!(checkpoint[0]["keys"], json!([first.opened.key]));
+        let old = tempfile::tempdir().unwrap();
+        let (place, from) = (first.place.clone(), first.state.clone());
+        let leaves = ask(&library, "gw", Some(1), questions(600).remove(0)).unwrap();
+        let second = first.next_epoch(700);
+        second.grow(20, 701);
+        city.keep(&second, None);
+        // The gateway is gone.
+        fs::rename(from, old.path().join("gone")).unwrap();
+        let again = ask(&library, "gw", Some(1), questions(600).remove(0)).unwrap();
+        assert_eq!(again, leaves);
+        let newest = ask(&library, "gw", None, ("ledger.checkpoint", json!(null))).unwrap();
+        let text = newest[0]["checkpoint"].as_str().unwrap();
+        assert!(text.starts_with("lineside/zs/gw/e2\n"), "{text}");
+        let held = ask(&library, "gw", None, ("status", json!(null))).unwrap();
+        let logs = held[0]["logs"].as_array().unwrap();
+        let told: Vec<_> = logs
+            .iter()
+            .map(|log| (&log["epoch"], &log["size"]))
+            .collect();
+        assert_eq!(told, [(&json!(1), &json!(601)), (&json!(2), &json!(21))]);
+        assert_eq!(
+            (&logs[0]["first"], &logs[0]["newest"]),
+            (&json!(at(0)), &json!(at(599)))
+        );
+        let one = ask(&library, "gw", Some(1), ("status", json!(null))).unwrap();
+        assert_eq!(one[0]["logs"].as_array().unwrap().len(), 1);
+        for (gateway, epoch, words) in [
+            ("gx", None, "no ledger"),
+            ("gw", Some(3), "other epochs of that ledger: 1, 2"),
+        ] {
+            let refused = ask(&library, gateway, epoch, ("status", json!(null))).unwrap_err();
+            assert_eq!(refused.code, Code::NotFound);
+            assert!(refused.text.contains(words), "{refused:?}");
+        }
+        assert_eq!(place.epoch, 1);
+    }
+
+    #[test]
+    fn a_log_that_grows_or_is_put_back_is_answered_as_it_is() {
+        let city = City::new();
+        let gateway = city.gateway("zs", "gw");
+        gateway.grow(300, 0);
+        city.keep(&gateway, None);
+        let library = library(&city);
+        let found = |from, to| ask(&library, "gw", None, period(from, to));
+        assert_eq!(found(290, 400).unwrap()[0]["last"], 300);
+        let backup = city.dir().join("backup");
+        copy(&city.dir().join("logs"), &backup);
+        gateway.grow(500, 300);
+        city.keep(&gateway, None);
+        agrees(&library, &gateway, None);
+        assert_eq!(found(290, 400).unwrap()[0]["last"], 400);
+        fs::remove_dir_all(city.dir().join("logs")).unwrap();
+        fs::rename(backup, city.dir().join("logs")).unwrap();
+        assert_eq!(found(290, 400).unwrap()[0]["last"], 300);
+        assert_eq!(found(400, 500).unwrap_err().code, Code::NotFound);
+    }
+
+    #[test]
+    fn so_many_logs_are_open_and_no_more() {
+        let city = City::new();
+        let library = library(&city);
+        let names: Vec<String> = (0..OPENED_MAX + 3)
+            .map(|number| format!("g{number}"))
+            .collect();
+        for gateway in &names {
+            let of = city.gateway("zs", gateway);
+            of.grow(1, 0);
+            city.keep(&of, None);
+        }
+        for _ in 0..2 {
+            for gateway in &names {
+                ask(&library, gateway, None, period(0, 1)).unwrap();
+                assert!(library.opened().len() <= OPENED_MAX);
+            }
+        }
+    }
+}

@@ -439,3 +439,6 @@ fn now(
         at: document.map(|said| said.at),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -9,6 +9,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use lineside_proto::Identifier;
 use rustix::fs::{FlockOperation, flock};
@@ -18,6 +19,11 @@ use crate::ledger::disk;
 
 /// Processes of one archive at most: far more than two cores' worth of work needs.
 const MEMBERS_MAX: usize = 64;
+
+/// After this the files of a process that ended are of no use.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(86_400);
+/// Files of a folder that are looked at.
+const LISTED_MAX: usize = 1_000;
 
 /// Why a process can't take part.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +126,19 @@ impl Members {
         Ok(changed)
     }
 
+    /// Removes the folders of those that ended long ago: what was of use in them has been asked for since.
+    pub(super) fn tidy(&self) {
+        for (name, folder) in self.folders() {
+            let is_old = written(&folder)
+                .and_then(|at| at.elapsed().ok())
+                .is_some_and(|age| age > FORGOTTEN_AFTER);
+            if is_old && !self.living.contains(&name) {
+                // What stays is tried again later.
+                drop(fs::remove_dir_all(folder));
+            }
+        }
+    }
+
     /// Whether this process is to keep a gateway's log.
     pub(super) fn is_mine(&self, site: &Identifier, gateway: &Identifier) -> bool {
         let weight = |member: &&String| -> [u8; 32] {
@@ -154,9 +173,11 @@ fn is_held(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes the folder of a member that is no more, once nothing in it is of use.
-pub(super) fn remove(folder: &Path) {
-    drop(fs::remove_dir_all(folder));
+/// When a file of a folder was last written to; none for an empty one.
+fn written(folder: &Path) -> Option<SystemTime> {
+    let entries = fs::read_dir(folder).ok()?.take(LISTED_MAX).flatten();
+    let times = entries.filter_map(|entry| entry.metadata().ok()?.modified().ok());
+    times.max()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! maps and tokens, kept notes, and what it knows of each log ([`Record`]); `alarms/`, the proof of what was refused.
 
 pub mod alarm;
+mod asker;
 pub mod cards;
 pub mod desk;
 pub mod events;
@@ -19,9 +20,13 @@ mod pending;
 pub mod place;
 pub mod record;
 pub mod refused;
+pub mod run;
 pub mod shelf;
+mod sorted;
 pub mod standing;
 pub mod strangers;
+#[cfg(test)]
+mod testing;
 pub mod web;
 pub mod witness;
 mod writes;

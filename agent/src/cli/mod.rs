@@ -94,7 +94,7 @@ enum Command {
     Ledger(ledger::Args),
     /// An evaluator's steps: a period's evidence fetched, verified, and counted
     Usage(usage::Args),
-    /// The city's copy of every ledger: how it stands, whether it is sound, one log taken out
+    /// The city's copy of every ledger: verified, kept as static files, cosigned
     Archive(archive::Args),
     /// Live availability of a whole site, as a portal sees it
     Watch(watch::Args),

@@ -123,7 +123,7 @@ const CHINESE: [(&str, &str); 22] = [
     ("asyncapi", "AsyncAPI 3.0：所有主题及其文档、保留与过期"),
     (RECEIPT, "一条上机记录一页：计入的机时及其记录的证明"),
     (OPENAPI, "OpenAPI 3.1：网关的本地接口"),
-    (ARCHIVE, "OpenAPI 3.1：城市存档的接口"),
+    (ARCHIVE, "OpenAPI 3.1：城市存证库的接口"),
 ];
 
 fn described(name: &str) -> Option<Value> {

@@ -22,7 +22,7 @@ use self::gateway::Gateway;
 use super::alarm::Alarm;
 use super::cards::Cards;
 use super::members::Members;
-use super::mirror::{Mirror, Question};
+use super::mirror::Question;
 use super::pending::{Pending, Reading};
 use super::place::Place;
 use super::shelf::Shelf;

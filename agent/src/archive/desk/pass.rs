@@ -1,6 +1,5 @@
 //! One pass: what came in, what waits, what is due.
 
-use lineside_proto::Identifier;
 use lineside_proto::ledger::Hash;
 use lineside_proto::{EntriesResult, LeafMessage, MapResult, ProofResult, TokenResult};
 use serde::Deserialize;
@@ -74,6 +73,7 @@ impl Desk {
         self.looked_ms = Some(now_ms);
         let changed = self.members.look().map_err(self.failed())?;
         if changed {
+            self.members.tidy();
             let members = &self.members;
             self.gateways
                 .retain(|(site, gateway), _| members.is_mine(site, gateway));

@@ -298,7 +298,7 @@ async fn ask<T: Send + 'static>(
 }
 
 fn no_index() -> Problem {
-    let text = text!("this archive has no index", "此存档没有索引");
+    let text = text!("this archive has no index", "此存证库没有索引");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-index", text)
 }
 

@@ -173,8 +173,8 @@ pub(super) async fn described() -> Response {
 
 pub(super) async fn page() -> Html<String> {
     let intro = "The city's copy of every gateway's ledger: static logs, requests, figures. It only reads.<br>\
-                 城市存档：各网关台账的副本，含静态日志、查询与统计。仅供读取。";
-    page::page("archive 存档", intro, &ENDPOINTS, Language::En)
+                 城市存证库：各网关台账的副本，含静态日志、查询与统计。仅供读取。";
+    page::page("archive 存证库", intro, &ENDPOINTS, Language::En)
 }
 
 async fn held(desk: &Arc<Desk>, wanted: Wanted) -> Result<Vec<Held>, Problem> {
@@ -191,7 +191,7 @@ pub(super) fn unreadable(error: &io::Error) -> Problem {
     tracing::warn!(%error, "the archive's directory can't be read");
     let text = text!(
         "the archive's directory can't be read at the moment",
-        "暂时无法读取存档目录"
+        "暂时无法读取存证库目录"
     );
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unreadable", text)
 }

@@ -16,6 +16,8 @@ mod logs;
 mod openapi;
 mod query;
 mod requests;
+#[cfg(test)]
+mod tests;
 pub mod witness;
 
 use std::io;

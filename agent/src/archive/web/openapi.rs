@@ -132,7 +132,7 @@ pub(super) const ENDPOINTS: [Endpoint; 23] = [
     get(
         "/api/v1/status",
         "How the archive is, and what its logs add up to",
-        "存档的状况及其日志合计",
+        "存证库的状况及其日志合计",
         &[],
         Content::Json(SchemaGenerator::subschema_for::<ArchiveStatus>),
     ),
@@ -288,14 +288,14 @@ pub(super) const ENDPOINTS: [Endpoint; 23] = [
     get(
         "/healthz",
         "Whether the archive lives",
-        "存档是否存活",
+        "存证库是否存活",
         &[],
         TEXT,
     ),
     get(
         "/readyz",
         "Whether it can read its directory",
-        "存档是否就绪",
+        "存证库是否就绪",
         &[],
         TEXT,
     ),

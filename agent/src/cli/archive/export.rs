@@ -90,7 +90,7 @@ fn failure(error: ExportError) -> Failure {
     match error {
         ExportError::Missing(place) => Failure::Negative(text!(
             "the archive has no log {place}",
-            "存档中没有日志 {place}"
+            "存证库中没有日志 {place}"
         )),
         ExportError::Occupied(path) => {
             let path = path.display();

@@ -1,18 +1,28 @@
 //! `lineside archive`: the city's copy of every ledger.
 
 mod export;
+mod keep;
 mod status;
 mod verify;
 
+use std::path::Path;
+
 use super::{Context, Failure, Outcome};
+use crate::text;
 
 /// Arguments of `lineside archive`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(arg_required_else_help = true)]
-#[command(after_help = "Example: lineside archive status --dir /var/lib/lineside-archive")]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Example: lineside archive --broker mqtt://mqtt.example --dir /var/lib/lineside-archive --gateways /etc/lineside/gateways --witness-key /etc/lineside/keys/witness.key"
+)]
 pub struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+
+    #[command(flatten)]
+    keep: keep::Args,
 }
 
 #[derive(clap::Subcommand, Clone, Debug)]
@@ -32,17 +42,18 @@ enum Command {
 /// Those of its parts.
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     match &args.command {
-        Command::Status(args) => status::run(args, context),
-        Command::Verify(args) => verify::run(args, context),
-        Command::Export(args) => export::run(args, context),
+        None => keep::run(&args.keep, context),
+        Some(Command::Status(args)) => status::run(args, context),
+        Some(Command::Verify(args)) => verify::run(args, context),
+        Some(Command::Export(args)) => export::run(args, context),
     }
 }
 
 /// A directory that holds no archive.
-fn none_there(dir: &std::path::Path) -> Failure {
+fn none_there(dir: &Path) -> Failure {
     let dir = dir.display();
-    Failure::Negative(crate::text!(
+    Failure::Negative(text!(
         "{dir} holds no archive: say the folder that holds `logs`",
-        "{dir} 中没有存档：请指定包含 `logs` 的文件夹"
+        "{dir} 中没有存证库：请指定包含 `logs` 的文件夹"
     ))
 }

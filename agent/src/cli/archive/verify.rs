@@ -23,7 +23,8 @@ pub(super) struct Args {
     /// The archive's directory
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// The folder of enrolment cards; without it, each log is checked by the key that its own first leaf names
+    /// The folder of enrolment cards, else `gateways` in the directory; without one, each log is checked by the key that its
+    /// own first leaf names
     #[arg(long, value_name = "DIR")]
     gateways: Option<PathBuf>,
     /// A witness, by its verifier key: its cosignatures are checked, too; may be given more than once
@@ -115,8 +116,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
 }
 
 fn cards(args: &Args, context: &Context) -> Result<Option<Cards>, Failure> {
-    let Some(dir) = &args.gateways else {
-        return Ok(None);
+    let beside = args.dir.join("gateways");
+    let dir = match &args.gateways {
+        Some(dir) => dir,
+        None if beside.is_dir() => &beside,
+        None => return Ok(None),
     };
     let (cards, faults) = Cards::load(dir).map_err(|error| {
         let dir = dir.display();

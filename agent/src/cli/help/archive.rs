@@ -13,14 +13,14 @@ pub(super) const TEXTS: [(&str, &str, &str); 18] = [
         ITSELF,
         "各日志的状况：记录数、存证点新旧、见证进度、告警",
     ),
-    ("archive status", "dir", "存档的目录"),
+    ("archive status", "dir", "存证库的目录"),
     ("archive status", "json", "每份日志输出一行 JSON"),
     ("archive verify", ITSELF, "依文件重新核验每一份日志"),
-    ("archive verify", "dir", "存档的目录"),
+    ("archive verify", "dir", "存证库的目录"),
     (
         "archive verify",
         "gateways",
-        "登记卡文件夹；未指定时，仅以各日志首条记录所称的密钥核验",
+        "登记卡文件夹，默认为目录中的 gateways；没有时，仅以各日志首条记录所称的密钥核验",
     ),
     (
         "archive verify",
@@ -35,7 +35,7 @@ pub(super) const TEXTS: [(&str, &str, &str); 18] = [
         ITSELF,
         "将一份日志导出为文件夹，供审计人员带走",
     ),
-    ("archive export", "dir", "存档的目录"),
+    ("archive export", "dir", "存证库的目录"),
     ("archive export", "site", "平台"),
     ("archive export", "gateway", "网关"),
     (

@@ -39,11 +39,11 @@ pub(super) const TEXTS: [(&str, &str, &str); 48] = [
     (
         "usage pull",
         "archive",
-        "从城市存档（网关离线时亦可）：其目录，或 http://主机:端口",
+        "从城市存证库（网关离线时亦可）：其目录，或 http://主机:端口",
     ),
     ("usage pull", "site", "该平台的网关"),
     ("usage pull", "gateway", "该网关"),
-    ("usage pull", "all", "消息服务器或存档所知的全部网关"),
+    ("usage pull", "all", "消息服务器或存证库所知的全部网关"),
     ("usage pull", "user", "消息服务器的用户名"),
     (
         "usage pull",

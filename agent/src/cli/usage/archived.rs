@@ -46,7 +46,7 @@ pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure>
     if parts.is_empty() {
         return Err(Failure::Negative(text!(
             "the archive has no ledger of such a gateway: check --site and --gateway",
-            "存档中没有这样的网关的台账：请检查 --site 和 --gateway"
+            "存证库中没有这样的网关的台账：请检查 --site 和 --gateway"
         )));
     }
     let files: usize = parts.iter().map(|(_, places)| places.len()).sum();
@@ -81,7 +81,7 @@ impl Source {
         if !shelf.logs_dir().is_dir() {
             return Err(Failure::Negative(text!(
                 "{whence} holds no archive: say the folder that holds `logs`, or http://HOST:PORT",
-                "{whence} 中没有存档：请指定包含 `logs` 的文件夹，或 http://主机:端口"
+                "{whence} 中没有存证库：请指定包含 `logs` 的文件夹，或 http://主机:端口"
             )));
         }
         let library = Library::of(shelf, CancellationToken::new());
@@ -100,12 +100,12 @@ impl Source {
                 Trouble::Nonsense(_) | Trouble::Refused(_) | Trouble::No(_) => {
                     Failure::Negative(text!(
                         "{whence} does not answer as an archive does: {trouble}",
-                        "{whence} 的应答不是存档的应答：{trouble}"
+                        "{whence} 的应答不是存证库的应答：{trouble}"
                     ))
                 }
                 Trouble::Lost(_) | Trouble::Later(_) => Failure::Unreachable(text!(
                     "can't reach {whence}: {trouble}; check the address, and that the archive runs",
-                    "无法连接 {whence}：{trouble}；请检查地址以及存档是否在运行"
+                    "无法连接 {whence}：{trouble}；请检查地址以及存证库是否在运行"
                 )),
             }),
         }

@@ -7,7 +7,7 @@ mod pull;
 mod receipt;
 mod report;
 mod shown;
-mod sources;
+pub(super) mod sources;
 mod summary;
 mod verify;
 

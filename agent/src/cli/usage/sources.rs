@@ -18,7 +18,7 @@ const MQTT_PORT: u16 = 1883;
 const HTTP_PORT: u16 = 80;
 
 /// A broker by its address.
-pub(super) fn broker(
+pub(in crate::cli) fn broker(
     url: &str,
     user: Option<&str>,
     password_file: Option<&PathBuf>,
@@ -66,7 +66,7 @@ pub(super) fn archive(url: &str) -> Result<Archive, Failure> {
     let (host, port) = found.ok_or_else(|| {
         Failure::Usage(text!(
             "`{url}` is no address of an archive: write http://HOST:PORT, or its directory",
-            "`{url}` 不是有效的存档地址：请写作 http://主机:端口，或其目录"
+            "`{url}` 不是有效的存证库地址：请写作 http://主机:端口，或其目录"
         ))
     })?;
     Ok(Archive::new(host, port, base.to_owned()))

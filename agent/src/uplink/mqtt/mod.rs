@@ -6,6 +6,7 @@
 
 pub mod answers;
 mod fault;
+pub mod intake;
 pub(super) mod publisher;
 pub mod subscriber;
 

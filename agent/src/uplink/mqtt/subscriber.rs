@@ -255,7 +255,9 @@ impl Line {
         gate: &Gate,
     ) -> Result<Option<News>, Fault> {
         match event {
-            Event::Incoming(Incoming::Publish(publish)) => message(publish).map(Some),
+            Event::Incoming(Incoming::Publish(publish)) => {
+                message_of(publish).map(News::Message).map(Some)
+            }
             Event::Incoming(Incoming::SubAck(ack)) => {
                 let terms = terms.ok_or_else(unasked)?;
                 let granted = self.granted(&ack, terms)?;
@@ -305,20 +307,21 @@ fn refused(ack: &PubAck) -> Option<News> {
 }
 
 /// The broker says by 0 that it wants no pings; the library would send them without a pause.
-fn mend_keep_alive(event_loop: &mut EventLoop, peer: &Peer) {
+pub(super) fn mend_keep_alive(event_loop: &mut EventLoop, peer: &Peer) {
     if event_loop.options.keep_alive().is_zero() {
         event_loop.options.set_keep_alive(peer.keep_alive());
     }
 }
 
-fn message(publish: Publish) -> Result<News, Fault> {
+/// A message of the broker.
+pub(super) fn message_of(publish: Publish) -> Result<Message, Fault> {
     let properties = publish.properties.as_ref();
     // We allow no topic aliases; the library would keep them without a bound.
     if properties.is_some_and(|properties| properties.topic_alias.is_some()) {
         return Err(unasked());
     }
     let topic = String::from_utf8(publish.topic.to_vec()).map_err(|_| unasked())?;
-    Ok(News::Message(Message {
+    Ok(Message {
         topic,
         retained: publish.retain,
         expiry_s: properties.and_then(|properties| properties.message_expiry_interval),
@@ -328,7 +331,7 @@ fn message(publish: Publish) -> Result<News, Fault> {
             .map(|data| data.to_vec()),
         payload: publish.payload.to_vec(),
         received: Instant::now(),
-    }))
+    })
 }
 
 fn unasked() -> Fault {
