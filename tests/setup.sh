@@ -14,6 +14,10 @@ done
 if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
   missing+=(python3-venv)
 fi
+# Its programs are not in the path.
+if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then
+  missing+=(postgresql)
+fi
 # The reference implementation of tiled logs: sources, no program.
 if [ ! -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ]; then
   missing+=(golang-golang-x-mod-dev)
@@ -23,7 +27,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
   echo "setup: installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  # The tests start their own broker: the distribution's service is not to start by itself.
+  # The tests start their own broker and their own PostgreSQL: the distribution's services are not to start by themselves.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null

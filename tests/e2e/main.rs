@@ -12,6 +12,7 @@ mod entered;
 mod evidence;
 mod foreign;
 mod help;
+mod index;
 mod ledger;
 mod opcua;
 mod opcua_faults;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::indexer::Log;
+use super::indexer::{Log, PART_BYTES};
 use super::sql::{Row, Table, Value};
 use super::tables::{LOGS, MACHINES, OF_LOGS};
 use super::write::number;
@@ -133,7 +133,8 @@ fn rows(
     let fresh = Index::temporary()?;
     let mut reached = Cursor::default();
     while reached.size < cursor.size {
-        reached = log.write(&fresh, reached, cursor.size, &mut Round::default())?;
+        let end = (cursor.size, PART_BYTES);
+        reached = log.write(&fresh, reached, end, &mut Round::default())?;
     }
     let wanted = Rows::of(&fresh, place)?;
     let found = Rows::of(index, place)?;

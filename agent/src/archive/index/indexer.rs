@@ -19,7 +19,7 @@ use crate::logs::chain;
 use crate::maps::Maps;
 
 /// Bytes of leaves that are read and written together, near enough: some thousand leaves, some megabytes as rows.
-const PART_BYTES: usize = 1 << 20;
+pub(super) const PART_BYTES: usize = 1 << 20;
 
 /// Parts of a log before the next log has its turn, so that a long one keeps nobody waiting.
 const PARTS_A_TURN: usize = 8;
@@ -27,8 +27,8 @@ const PARTS_A_TURN: usize = 8;
 /// How often one looks without being woken.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-/// How long one waits after a first failure, and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How long one waits after a first failure, and at most. What was written meanwhile makes the next a first one.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// How often one looks for the names of machines whose map's text was not there yet.
 const NAMES_EVERY: Duration = Duration::from_secs(60);
@@ -43,6 +43,9 @@ pub struct Indexer {
     index: Arc<Index>,
     faults: BTreeMap<Place, String>,
     named: Option<Instant>,
+    part_bytes: usize,
+    /// Leaves that were written since this began.
+    written: u64,
 }
 
 /// What a round did.
@@ -75,7 +78,16 @@ impl Indexer {
             index,
             faults: BTreeMap::new(),
             named: None,
+            part_bytes: PART_BYTES,
+            written: 0,
         }
+    }
+
+    /// The same in smaller parts, so that few leaves are many batches.
+    #[cfg(test)]
+    pub(super) fn in_parts(mut self, part_bytes: usize) -> Self {
+        self.part_bytes = part_bytes;
+        self
     }
 
     /// Works until nobody can wake it any more; on a thread of its own. A word through `wakes` makes it look at once.
@@ -83,6 +95,7 @@ impl Indexer {
         let mut failed: Option<Duration> = None;
         loop {
             let mut is_woken = false;
+            let before = self.written;
             let round = self.round(&mut || match wakes.try_recv() {
                 Ok(()) => {
                     is_woken = true;
@@ -91,23 +104,21 @@ impl Indexer {
                 Err(TryRecvError::Empty) => false,
                 Err(TryRecvError::Disconnected) => true,
             });
-            match round {
+            let was_failing = failed.is_some();
+            let last = failed.filter(|_| self.written == before);
+            failed = match round {
                 Ok(round) if round.is_stopped => return,
-                Ok(_) => {
-                    if failed.take().is_some() {
-                        tracing::info!("the index is written again");
-                    }
-                }
+                Ok(_) => None,
                 Err(error) => {
-                    if failed.is_none() {
-                        tracing::warn!(
-                            "the index is not written, and tried again: {}",
-                            chain(&error)
-                        );
+                    if last.is_none() {
+                        let what = chain(&error);
+                        tracing::warn!("the index is not written, and tried again: {what}");
                     }
-                    let longer = failed.map_or(BACKOFF.0, |before| before * 2);
-                    failed = Some(longer.min(BACKOFF.1));
+                    Some(last.map_or(BACKOFF.0, |last| (last * 2).min(BACKOFF.1)))
                 }
+            };
+            if failed.is_none() && was_failing {
+                tracing::info!("the index is written again");
             }
             let is_over = match failed {
                 Some(backoff) => pause(wakes, backoff),
@@ -183,7 +194,7 @@ impl Indexer {
     }
 
     fn advance(
-        &self,
+        &mut self,
         place: &Place,
         mut cursor: Cursor,
         done: &mut Round,
@@ -214,7 +225,10 @@ impl Indexer {
                 done.is_stopped = true;
                 return Ok(Turn::Done);
             }
-            cursor = log.write(&self.index, cursor, log.size, done)?;
+            let part = self.part_bytes;
+            let before = cursor.size;
+            cursor = log.write(&self.index, cursor, (log.size, part), done)?;
+            self.written += cursor.size - before;
         }
         Ok(Turn::More(cursor))
     }
@@ -282,15 +296,15 @@ impl<'a> Log<'a> {
         Ok(root.to_string())
     }
 
-    /// Writes the next leaves, not beyond `end`; gives how far the index is then.
+    /// Writes the next leaves, not beyond `end`, and about so many bytes of them; gives how far the index is then.
     pub(super) fn write(
         &self,
         index: &Index,
         before: Cursor,
-        end: u64,
+        (end, part_bytes): (u64, usize),
         done: &mut Round,
     ) -> Result<Cursor, IndexError> {
-        let read = self.view.read(before.size, PART_BYTES);
+        let read = self.view.read(before.size, part_bytes);
         let mut leaves = read.map_err(unread(self.place))?;
         leaves.retain(|(leaf, _)| *leaf < end);
         self.compare(&leaves)?;

@@ -24,6 +24,8 @@ mod records;
 mod schema;
 mod sql;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::fmt;

@@ -1,6 +1,7 @@
 //! `lineside archive`: the city's copy of every ledger.
 
 mod export;
+mod index;
 mod keep;
 mod status;
 mod verify;
@@ -33,6 +34,8 @@ enum Command {
     Verify(verify::Args),
     /// Takes one log out, as a folder that an auditor can take away
     Export(export::Args),
+    /// The index for queries: compared with the tiles, or made anew from them
+    Index(index::Args),
 }
 
 /// Runs the command.
@@ -46,6 +49,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         Some(Command::Status(args)) => status::run(args, context),
         Some(Command::Verify(args)) => verify::run(args, context),
         Some(Command::Export(args)) => export::run(args, context),
+        Some(Command::Index(args)) => index::run(args, context),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::ITSELF;
 
-pub(super) const TEXTS: [(&str, &str, &str); 18] = [
+pub(super) const TEXTS: [(&str, &str, &str); 34] = [
     (
         "archive",
         ITSELF,
@@ -49,4 +49,36 @@ pub(super) const TEXTS: [(&str, &str, &str); 18] = [
         "文件夹，须为空或不存在；布局同状态目录，`usage pull --state` 可直接读取",
     ),
     ("archive export", "json", "输出 JSON"),
+    (
+        "archive index",
+        ITSELF,
+        "供查询的索引：与日志逐行核对，或由日志重建",
+    ),
+    ("archive index", "rebuild", "删除所有行，并由日志重建"),
+    ("archive index", "check", "将每一行与日志核对"),
+    ("archive index", "schema", "输出各表及每一列的含义"),
+    ("archive index", "dir", "存证库目录"),
+    (
+        "archive index",
+        "postgres",
+        "使用 PostgreSQL 中的索引，而不是目录自带的索引",
+    ),
+    ("archive index", "json", "输出 JSON"),
+    ("archive", "broker", "城市的消息服务器，mqtt://主机:端口"),
+    ("archive", "dir", "存证库的目录"),
+    (
+        "archive",
+        "gateways",
+        "登记卡文件夹，每个网关一张（`lineside keys show --json` 的输出），默认为目录中的 gateways",
+    ),
+    (
+        "archive",
+        "witness_key",
+        "以 `lineside archive witness-key` 的密钥对已核验的存证点共同签名",
+    ),
+    ("archive", "share", "与名称相同的其他进程共用此目录"),
+    ("archive", "user", "消息服务器的用户名"),
+    ("archive", "password_file", "存放消息服务器用户密码的文件"),
+    ("archive", "prefix", "主题前缀"),
+    ("archive", "log", "日志的形式：写到标准错误或 journal"),
 ];

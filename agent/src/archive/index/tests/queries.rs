@@ -1,0 +1,138 @@
+//! What is asked: narrowed rows, pages, and what is refused.
+
+use lineside_proto::Time;
+
+use super::super::IndexError;
+use super::super::model::Select;
+use super::laid::{Laid, place};
+use super::year::all;
+use super::{embedded, indexed};
+
+#[test]
+fn rows_are_narrowed_by_what_is_said() {
+    let (laid, year) = Laid::year(6);
+    let other = laid.grown(place("gw-b", 1), "b");
+    other.repeat(&super::laid::leaves(&laid.shelf(), &place("gw-sample", 1)));
+    laid.publish(&other);
+    let index = embedded(&laid);
+    indexed(&laid, &index);
+    let every = all(1_000, &Select::default(), |select| index.sessions(select));
+    let machine = every[0].machine.clone();
+    let noon = year.from.plus_millis(12 * 3_600_000);
+    let booked = every.iter().find_map(|row| row.booking.clone()).unwrap();
+    let parsed = |name: &str| Some(name.parse().unwrap());
+    for select in [
+        Select {
+            gateway: parsed("gw-b"),
+            ..Select::default()
+        },
+        Select {
+            site: parsed("elsewhere"),
+            ..Select::default()
+        },
+        Select {
+            machine: Some(machine),
+            ..Select::default()
+        },
+        Select {
+            class: Some(every[0].class),
+            ..Select::default()
+        },
+        Select {
+            booking: Some(booked),
+            ..Select::default()
+        },
+        Select {
+            to: Some(noon),
+            ..Select::default()
+        },
+        Select {
+            from: Some(noon),
+            ..Select::default()
+        },
+        Select {
+            from: Some(noon),
+            to: Some(noon.plus_millis(1)),
+            ..Select::default()
+        },
+    ] {
+        let rows = all(3, &select, |select| index.sessions(select));
+        let wanted: Vec<_> = (every.iter())
+            .filter(|row| select.site.as_ref().is_none_or(|site| *site == row.site))
+            .filter(|row| {
+                select
+                    .gateway
+                    .as_ref()
+                    .is_none_or(|name| *name == row.gateway)
+            })
+            .filter(|row| {
+                select
+                    .machine
+                    .as_ref()
+                    .is_none_or(|name| *name == row.machine)
+            })
+            .filter(|row| select.class.is_none_or(|class| class == row.class))
+            .filter(|row| select.booking.is_none() || select.booking == row.booking)
+            .filter(|row| {
+                select
+                    .from
+                    .is_none_or(|from| row.to.unwrap_or(Time::MAX) > from)
+            })
+            .filter(|row| select.to.is_none_or(|to| row.from.unwrap() < to))
+            .cloned()
+            .collect();
+        assert_eq!(rows, wanted, "{select:?}");
+    }
+}
+
+#[test]
+fn what_can_not_be_answered_is_refused() {
+    let laid = Laid::new();
+    let index = embedded(&laid);
+    let day = |days: i64| Some(Time::from_millis(days * 86_400_000));
+    let plain = Select::default();
+    let here = Select {
+        site: Some("a".parse().unwrap()),
+        gateway: Some("b".parse().unwrap()),
+        ..Select::default()
+    };
+    let refused = |result: Result<(), IndexError>| matches!(result, Err(IndexError::Asked(_)));
+    for limit in [0, 1_001] {
+        let select = Select {
+            limit: Some(limit),
+            ..here.clone()
+        };
+        assert!(refused(index.sites(&select).map(drop)));
+        assert!(refused(index.sessions(&select).map(drop)));
+        assert!(refused(index.spans(&select).map(drop)));
+    }
+    let after = Select {
+        after: Some("x".to_owned()),
+        ..here.clone()
+    };
+    assert!(refused(index.gaps(&after).map(drop)));
+    assert!(refused(index.machines(&after).map(drop)));
+    let backwards = Select {
+        from: day(2),
+        to: day(1),
+        ..here.clone()
+    };
+    assert!(refused(index.outcomes(&backwards).map(drop)));
+    assert!(refused(index.corrections(&backwards).map(drop)));
+    assert!(refused(index.spans(&plain).map(drop)));
+    assert!(refused(index.gaps(&plain).map(drop)));
+    assert!(refused(index.usage(&plain).map(drop)));
+    let long = Select {
+        from: day(0),
+        to: day(401),
+        ..plain.clone()
+    };
+    assert!(refused(index.usage(&long).map(drop)));
+    let year = Select {
+        from: day(0),
+        to: day(400),
+        ..plain
+    };
+    assert!(index.usage(&year).unwrap().rows.is_empty());
+    assert!(index.sites(&here).unwrap().rows.is_empty());
+}

@@ -1,0 +1,283 @@
+//! The index of an archive: SQLite and PostgreSQL say the same, whatever happens to either, and the program compares.
+
+use anyhow::{Context, Result, ensure};
+use jiff::civil::date;
+use lineside::archive::index::model::{Page, Select};
+use lineside::archive::index::{Index, IndexError, Indexer, check, rebuild};
+use lineside::archive::{Place, Shelf};
+use lineside::clock::Stamp;
+use lineside::ledger::Ledger;
+use lineside::record::Entry;
+use lineside::sim::year::{Year, YearSettings, make};
+use lineside_proto::Time;
+use lineside_proto::ledger::{Correction, LeafBody};
+use lineside_tests::agent::binary;
+use lineside_tests::dense::{self, Names};
+use lineside_tests::postgres::Postgres;
+use lineside_tests::shelf::lay;
+use lineside_tests::wait;
+use serde::Serialize;
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How long the index may take to reach the heads of a test's logs.
+const REACH_MAX: Duration = Duration::from_secs(120);
+
+fn place(gateway: &str, epoch: u32) -> Result<Place> {
+    Ok(Place {
+        site: "sample".parse()?,
+        gateway: gateway.parse()?,
+        epoch,
+    })
+}
+
+/// An archive with a sample year of so many days, and a log with texts and numbers that nobody honest writes.
+fn archive(dir: &Path, days: usize) -> Result<(Shelf, Year)> {
+    let shelf = Shelf::of(&dir.join("archive"));
+    let settings = YearSettings {
+        from: date(2025, 3, 1),
+        days,
+        machines: 3,
+        seed: 1,
+    };
+    let year = make(&dir.join("year"), settings, &mut |_| {})?;
+    lay(&dir.join("year/state"), &shelf, &place("gw-sample", 1)?)?;
+    let state = dir.join("odd");
+    let (ledger, _) = Ledger::open(
+        &state,
+        &dir.join("odd-keys/ledger.key"),
+        "lineside/sample/gw-odd",
+    )?;
+    let correction = |refers: u64, reason: &str, by: &str| Entry {
+        at: Stamp {
+            boot_ms: refers,
+            wall: Time::from_millis(1_740_800_000_000),
+        },
+        body: LeafBody::Correction(Correction {
+            refers,
+            reason: reason.to_owned(),
+            by: by.to_owned(),
+        }),
+    };
+    let entries = [
+        correction(0, "zero\0byte '\"$1 ?", &"p".repeat(3_000)),
+        correction((1 << 53) - 1, "温度", "\0"),
+    ];
+    ledger.append("boot\0", &entries)?;
+    ledger.sign()?;
+    lay(&state, &shelf, &place("gw-odd", 1)?)?;
+    Ok((shelf, year))
+}
+
+fn follow(shelf: &Shelf, index: &Arc<Index>) -> Result<()> {
+    let round = Indexer::new(shelf.clone(), Arc::clone(index)).round(&mut || false)?;
+    ensure!(round.faults == 0, "{round:?}");
+    Ok(())
+}
+
+fn equal(shelf: &Shelf, index: &Index) -> Result<u64> {
+    let checked = check(shelf, index)?;
+    ensure!(checked.count == 0 && checked.behind == 0, "{checked:?}");
+    Ok(checked.rows)
+}
+
+/// All pages of an answer.
+fn pages<T: Serialize>(
+    select: &Select,
+    ask: impl Fn(&Select) -> Result<Page<T>, IndexError>,
+) -> Result<Vec<Value>> {
+    let mut select = select.clone();
+    let mut pages = Vec::new();
+    loop {
+        let page = ask(&select)?;
+        pages.push(serde_json::to_value(&page)?);
+        match page.next {
+            Some(next) => select.after = Some(next),
+            None => return Ok(pages),
+        }
+    }
+}
+
+/// What an index answers to a question, whatever kind of rows it is for.
+fn answers(index: &Index, select: &Select) -> Result<Vec<Vec<Value>>> {
+    Ok(vec![
+        pages(select, |select| index.sites(select))?,
+        pages(select, |select| index.gateways(select))?,
+        pages(select, |select| index.machines(select))?,
+        pages(select, |select| index.sessions(select))?,
+        pages(select, |select| index.outcomes(select))?,
+        pages(select, |select| index.corrections(select))?,
+        pages(select, |select| index.usage(select))?,
+        pages(select, |select| index.spans(select))?,
+        pages(select, |select| index.gaps(select))?,
+    ])
+}
+
+#[test]
+fn both_stores_say_the_same() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (shelf, year) = archive(dir.path(), 12)?;
+    let server = Postgres::start()?;
+    let indexes = [
+        Arc::new(Index::embedded(shelf.dir())?),
+        Arc::new(Index::postgres(&server.url())?),
+    ];
+    let mut rows = Vec::new();
+    for index in &indexes {
+        follow(&shelf, index)?;
+        rows.push(equal(&shelf, index)?);
+    }
+    let [embedded, postgres] = &indexes;
+    let here = Select {
+        site: Some("sample".parse()?),
+        gateway: Some("gw-sample".parse()?),
+        from: Some(year.from),
+        to: Some(year.to),
+        limit: Some(1_000),
+        ..Select::default()
+    };
+    let odd = Select {
+        gateway: Some("gw-odd".parse()?),
+        ..here.clone()
+    };
+    let in_pages = Select {
+        limit: Some(7),
+        ..here.clone()
+    };
+    let machine = Select {
+        machine: Some("press-01".parse()?),
+        to: Some(year.from.plus_millis(40 * 3_600_000)),
+        ..here.clone()
+    };
+    let mut told = 0;
+    for select in [&here, &odd, &in_pages, &machine] {
+        let (one, other) = (answers(embedded, select)?, answers(postgres, select)?);
+        for (one, other) in one.iter().flatten().zip(other.iter().flatten()) {
+            ensure!(one == other, "{select:?}\n{one}\n{other}");
+        }
+        ensure!(one.len() == other.len());
+        told += one.iter().flatten().count();
+    }
+    ensure!(told > 100, "{told} pages");
+    for index in &indexes {
+        rebuild(&shelf, index)?;
+        rows.push(equal(&shelf, index)?);
+    }
+    ensure!(rows.iter().all(|count| *count == rows[0]), "{rows:?}");
+    ensure!(answers(embedded, &here)? == answers(postgres, &here)?);
+    Ok(())
+}
+
+#[test]
+fn a_server_that_is_killed_and_comes_back_misses_nothing() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (shelf, _) = archive(dir.path(), 3)?;
+    let names = Names {
+        site: "sample".parse()?,
+        gateway: "gw-dense".parse()?,
+    };
+    let leaves = dense::write(&dir.path().join("dense"), &names, 60_000, 2)?;
+    let dense = place("gw-dense", 1)?;
+    lay(&dir.path().join("dense/state"), &shelf, &dense)?;
+    let mut server = Postgres::start()?;
+    let index = Arc::new(Index::postgres(&server.url())?);
+    // Away from the start: whoever asks is told so, and the indexer waits.
+    server.kill()?;
+    ensure!(matches!(
+        index.sites(&Select::default()),
+        Err(IndexError::Away(_))
+    ));
+    let (wake, wakes) = mpsc::sync_channel(1);
+    let indexer = Indexer::new(shelf.clone(), Arc::clone(&index));
+    let thread = thread::spawn(move || indexer.run(&wakes));
+    let reached = |size: u64| {
+        wait::until("the index to grow", REACH_MAX, || {
+            let cursors = index.cursors().unwrap_or_default();
+            Ok(cursors
+                .get(&dense)
+                .filter(|cursor| cursor.size >= size)
+                .map(drop))
+        })
+    };
+    for part in 1..=5 {
+        server.restart()?;
+        reached(leaves * part / 7)?;
+        if part % 2 == 0 {
+            server.stop()?;
+        } else {
+            server.kill()?;
+        }
+    }
+    server.restart()?;
+    reached(leaves)?;
+    drop(wake);
+    thread.join().ok().context("the indexer's thread")?;
+    equal(&shelf, &index)?;
+    Ok(())
+}
+
+/// Runs `lineside archive index`; gives its exit code and what it printed.
+fn printed(arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let output = Command::new(binary()?)
+        .args(["--lang", "en", "archive", "index"])
+        .args(arguments)
+        .output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8(text)?))
+}
+
+#[test]
+fn the_program_makes_it_anew_and_says_what_differs() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (shelf, _) = archive(dir.path(), 3)?;
+    let server = Postgres::start()?;
+    let (at, url) = (shelf.dir().display().to_string(), server.url());
+    let says = |arguments: &[&str], code: i32, word: &str| -> Result<()> {
+        let (ended, text) = printed(arguments)?;
+        ensure!(
+            ended == Some(code) && text.contains(word),
+            "{arguments:?}: {ended:?}\n{text}"
+        );
+        Ok(())
+    };
+    let embedded = ["--dir", at.as_str()];
+    let postgres = ["--dir", at.as_str(), "--postgres", url.as_str()];
+    for place in [&embedded[..], &postgres[..]] {
+        let with = |deed: &'static str| [&[deed], place].concat();
+        says(&with("--rebuild"), 0, "leaves are in the index")?;
+        says(&with("--check"), 0, "the index equals the tiles: 2 logs")?;
+    }
+    let change = "UPDATE usage SET run_ms = run_ms + 1 WHERE leaf = (SELECT MIN(leaf) FROM usage)";
+    let file = rusqlite::Connection::open(shelf.dir().join("index.sqlite"))?;
+    ensure!(file.execute(change, [])? == 1);
+    says(&["--check", "--dir", &at], 1, "usage: ")?;
+    says(&["--check", "--dir", &at, "--json"], 1, "\"equal\":false")?;
+    says(&["--rebuild", "--dir", &at], 0, "leaves are in the index")?;
+    says(&["--check", "--dir", &at], 0, "the index equals the tiles")?;
+    says(&["--schema"], 0, "CREATE TABLE IF NOT EXISTS usage")?;
+    says(&["--check"], 2, "--dir")?;
+    says(&["--dir", &at], 2, "--rebuild")?;
+    says(&["--check", "--dir", "/nowhere"], 2, "/nowhere")?;
+    says(
+        &["--check", "--dir", &at, "--postgres", "host=/nowhere"],
+        5,
+        "can't be reached",
+    )?;
+    says(
+        &[
+            "--check",
+            "--dir",
+            &at,
+            "--postgres",
+            "sslmode=require host=x",
+        ],
+        2,
+        "TLS",
+    )?;
+    Ok(())
+}
