@@ -29,6 +29,7 @@ pub mod record;
 pub mod report;
 pub mod run;
 pub mod sample;
+pub mod serve;
 pub mod sim;
 pub mod slots;
 pub mod tokens;

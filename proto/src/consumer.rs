@@ -3,6 +3,7 @@
 //! No clock of the reader's is compared with a clock of the gateway's: ages count from the receipt, on
 //! the reader's monotonic clock. `testdata/consumer` holds the same rule as vectors for other languages.
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +95,9 @@ pub struct Belief {
 }
 
 /// Why a machine's state is UNKNOWN to a reader. The first that applies, in this order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Doubt {
     /// No readable status of the gateway.
@@ -166,6 +169,31 @@ pub fn believed(
     }
 }
 
+/// Whether a gateway is there at `now_ms`, by its newest status: it says ONLINE, and is itself fresh.
+pub fn is_online(status: Option<&Receipt<GatewayStatus>>, now_ms: u64) -> bool {
+    status
+        .ok_or(Doubt::NoStatus)
+        .and_then(|status| there(status, now_ms))
+        == Ok(())
+}
+
+/// Why a gateway is not there.
+fn there(status: &Receipt<GatewayStatus>, now_ms: u64) -> Result<(), Doubt> {
+    let gateway = &status.document;
+    if gateway.v != VERSION {
+        return Err(Doubt::Version);
+    }
+    if gateway.link == Link::Offline {
+        return Err(Doubt::Offline);
+    }
+    let max_age_s = gateway.max_age_s.ok_or(Doubt::StatusUndated)?;
+    match status.standing(max_age_s, now_ms) {
+        Standing::Fresh => Ok(()),
+        Standing::Undated => Err(Doubt::StatusUndated),
+        Standing::Stale => Err(Doubt::StatusStale),
+    }
+}
+
 fn judge(
     status: Option<&Receipt<GatewayStatus>>,
     availability: Option<&Receipt<Availability>>,
@@ -180,15 +208,7 @@ fn judge(
     if gateway.site != machine.site || gateway.gateway != machine.gateway {
         return Err(Doubt::Foreign);
     }
-    if gateway.link == Link::Offline {
-        return Err(Doubt::Offline);
-    }
-    let status_max_age_s = gateway.max_age_s.ok_or(Doubt::StatusUndated)?;
-    match status.standing(status_max_age_s, now_ms) {
-        Standing::Fresh => {}
-        Standing::Undated => return Err(Doubt::StatusUndated),
-        Standing::Stale => return Err(Doubt::StatusStale),
-    }
+    there(status, now_ms)?;
     match availability.standing(machine.max_age_s, now_ms) {
         Standing::Fresh => {}
         Standing::Undated => return Err(Doubt::Undated),

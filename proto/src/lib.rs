@@ -26,7 +26,7 @@ mod topic;
 pub use availability::{Availability, AvailableNow, LedgerHead, NextBooking, Reason, ReasonCode};
 pub use availability::{SessionSummary, Window};
 pub use class::{CheckIn, Class, Outcome};
-pub use consumer::{Belief, Doubt, Receipt, believed, ends_ms};
+pub use consumer::{Belief, Doubt, Receipt, believed, ends_ms, is_online};
 pub use gap::{Gap, GapKind};
 pub use map::{MapDocument, MapGroup, MapPoint, MapRule};
 pub use name::{Identifier, LocalText, NameError, PointName};

@@ -34,7 +34,7 @@ const COPY_TIME_MAX: Duration = Duration::from_secs(600);
 pub struct Answers {
     source: Box<dyn Source>,
     /// The times of the leaves. Made when a period is first asked for, kept from then on.
-    periods: Mutex<Periods>,
+    periods: Arc<Mutex<Periods>>,
     /// Whether nobody waits for answers any more.
     closed: CancellationToken,
 }
@@ -50,8 +50,18 @@ impl Answers {
     pub fn new(source: impl Source + 'static, closed: CancellationToken) -> Self {
         Self {
             source: Box::new(source),
-            periods: Mutex::new(Periods::default()),
+            periods: Arc::default(),
             closed,
+        }
+    }
+
+    /// Answers from a source that goes on from this one's, whose leaves are the first of its own: what was learnt of
+    /// them need not be read again.
+    pub fn onwards(&self, source: impl Source + 'static) -> Self {
+        Self {
+            source: Box::new(source),
+            periods: Arc::clone(&self.periods),
+            closed: self.closed.clone(),
         }
     }
 
@@ -299,8 +309,11 @@ impl Answers {
             periods.add(at(&bytes)?);
             Ok(true)
         })?;
+        // Those who answer from later leaves may have read further.
+        let leaves = self.source.size();
+        let here = |run: Range<u64>| run.start..run.end.min(leaves);
         let mut first = None;
-        for run in periods.candidates(period) {
+        for run in periods.candidates(period).map(here) {
             self.each(run, deadline, |index, bytes| {
                 if is_in(at(&bytes)?, period) {
                     first = Some(index);
@@ -312,7 +325,7 @@ impl Answers {
             }
         }
         let mut last = None;
-        for run in periods.candidates(period).rev() {
+        for run in periods.candidates(period).rev().map(here) {
             self.each(run, deadline, |index, bytes| {
                 if is_in(at(&bytes)?, period) {
                     last = Some(index);

@@ -1,4 +1,4 @@
-//! Answers from a copied state directory: without keys or locks, and without writing anything. Nothing that the
+//! Answers from a copied state directory, or an archive's copy of a log: without keys or locks, and without writing anything. Nothing that the
 //! files say is trusted here; what they are worth whoever gets the answers finds out.
 
 use lineside_proto::KeptCheckpoint;
@@ -21,6 +21,7 @@ pub struct Copied {
     view: View,
     maps: Maps,
     tokens: Tokens,
+    keys: Vec<String>,
 }
 
 impl Copied {
@@ -39,7 +40,14 @@ impl Copied {
             view,
             maps: Maps::of(texts),
             tokens: Tokens::of(texts),
+            keys: Vec::new(),
         }
+    }
+
+    /// The same, where it is known which verifier keys the log signs with now.
+    #[must_use]
+    pub fn signed_by(self, keys: Vec<String>) -> Self {
+        Self { keys, ..self }
     }
 }
 
@@ -50,6 +58,10 @@ impl Source for Copied {
 
     fn checkpoint(&self) -> Option<Arc<str>> {
         self.view.checkpoint()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.keys.clone()
     }
 
     fn leaves(&self, from: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, Failure> {

@@ -10,6 +10,7 @@ use std::path::Path;
 use lineside_proto::Time;
 use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::Note;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
@@ -83,7 +84,7 @@ pub struct Alarm {
 }
 
 /// The document of an alarm, `alarm.json`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AlarmDocument {
     /// Version of the document: 1.
     pub v: u8,
@@ -108,7 +109,7 @@ pub struct AlarmDocument {
 }
 
 /// A head, as an alarm names it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct HeadDocument {
     /// Leaves.
     pub size: u64,

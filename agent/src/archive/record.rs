@@ -1,6 +1,7 @@
 //! What an archive knows of one log, beside its files.
 
 use lineside_proto::Time;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The record of a log, as JSON in two slots (`kept/{site}/{gateway}/e{epoch}/record`). Written by whoever holds the
@@ -31,7 +32,7 @@ pub struct Record {
 }
 
 /// A head that was cosigned.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Cosigned {
     /// Leaves.
     pub size: u64,
@@ -42,7 +43,7 @@ pub struct Cosigned {
 }
 
 /// Why a log stands still.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Stopped {
     /// As a word: `fork`, `two-heads`.
     pub kind: String,

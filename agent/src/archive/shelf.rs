@@ -116,9 +116,7 @@ impl Shelf {
             Err(error) => return Err(error),
         }
         let note = fs::read_to_string(&path)?;
-        let parsed = Note::parse(&note).ok();
-        let head = parsed.and_then(|note| Checkpoint::parse(&note.text).ok());
-        let head = head.ok_or(ErrorKind::InvalidData)?;
+        let head = head(&note).ok_or(ErrorKind::InvalidData)?;
         Ok(Some((note.into(), head)))
     }
 
@@ -148,8 +146,16 @@ impl Shelf {
     /// What lies there does not fit together.
     pub fn source(&self, place: &Place) -> Result<Copied, LedgerError> {
         let texts = self.gateway_dir(&place.site, &place.gateway);
-        Ok(Copied::of(self.view(place)?, &texts))
+        let record = self.record(place).ok().flatten();
+        let keys = record.map_or_else(Vec::new, |record| record.keys);
+        Ok(Copied::of(self.view(place)?, &texts).signed_by(keys))
     }
+}
+
+/// The head that a note commits to.
+pub(super) fn head(note: &str) -> Option<Checkpoint> {
+    let note = Note::parse(note).ok()?;
+    Checkpoint::parse(&note.text).ok()
 }
 
 /// The names of a folder's entries, so many at most; none where there is no such folder.

@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use super::{Context, Failure, Outcome};
+use crate::archive::web;
 use crate::console;
 use crate::report::receipt::Receipt;
 use crate::text;
@@ -59,6 +60,9 @@ fn print(args: &Args, language: Language, out: &mut dyn Write) -> Result<Outcome
 /// The name under which the description of the local API is asked for.
 const OPENAPI: &str = "openapi";
 
+/// The name under which the description of the archive's API is asked for.
+const ARCHIVE: &str = "archive-api";
+
 /// The name under which the description of a receipt is asked for.
 const RECEIPT: &str = "receipt";
 
@@ -69,7 +73,8 @@ fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         RECEIPT,
         "One session on one page: what it counts, and the proof of its leaf",
     );
-    schema::names().chain([receipt, openapi])
+    let archive = (ARCHIVE, "OpenAPI 3.1: the API of the city's archive");
+    schema::names().chain([receipt, openapi, archive])
 }
 
 /// What a name stands for, in Chinese.
@@ -78,7 +83,7 @@ fn chinese(name: &str) -> Option<&'static str> {
     all.find(|(of, _)| *of == name).map(|(_, summary)| *summary)
 }
 
-const CHINESE: [(&str, &str); 21] = [
+const CHINESE: [(&str, &str); 22] = [
     (
         "status",
         "网关状态，也是遗嘱消息：网关不是 ONLINE 时，其一切内容都不可信",
@@ -118,11 +123,15 @@ const CHINESE: [(&str, &str); 21] = [
     ("asyncapi", "AsyncAPI 3.0：所有主题及其文档、保留与过期"),
     (RECEIPT, "一条上机记录一页：计入的机时及其记录的证明"),
     (OPENAPI, "OpenAPI 3.1：网关的本地接口"),
+    (ARCHIVE, "OpenAPI 3.1：城市存证库的接口"),
 ];
 
 fn described(name: &str) -> Option<Value> {
     if name == OPENAPI {
         return Some(console::openapi());
+    }
+    if name == ARCHIVE {
+        return Some(web::openapi());
     }
     if name == RECEIPT {
         let settings = SchemaSettings::draft2020_12().for_serialize();

@@ -12,10 +12,11 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 use super::desk::Desk;
-use super::problem::{Problem, json, too_long};
-use super::{BODY_BYTES_MAX, openapi};
+use super::openapi;
 use crate::live::{Live, LiveMachine, LiveSession};
 use crate::run::{Arrival, Ask, Departure, PastSession, put};
+use crate::serve::BODY_BYTES_MAX;
+use crate::serve::problem::{Problem, json};
 use crate::text;
 
 /// Who asks, in the ledger, where it comes through the console.
@@ -162,7 +163,7 @@ fn unknown(machine: &str) -> Problem {
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
     let bytes = to_bytes(body, BODY_BYTES_MAX)
         .await
-        .map_err(|_| too_long())?;
+        .map_err(|_| Problem::too_long())?;
     // A list would be taken for an object by the order of its fields.
     let object = serde_json::from_slice::<Map<String, Value>>(&bytes);
     let said = object.and_then(|object| serde_json::from_value(Value::Object(object)));

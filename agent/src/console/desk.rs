@@ -7,11 +7,12 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 
-use super::requests::Requests;
+use super::requests::{AT_ONCE, TIME_MAX};
 use crate::answers::Answers;
 use crate::config::model::{self, Gateway};
 use crate::pseudonym::Pseudonyms;
 use crate::run::Ask;
+use crate::serve::requests::Requests;
 use crate::text::Language;
 
 /// What the console works with: where questions go, and what is served.
@@ -20,6 +21,7 @@ pub struct Desk {
     pub(super) asks: mpsc::Sender<Ask>,
     pub(super) pseudonyms: Pseudonyms,
     pub(super) requests: Requests,
+    pub(super) known: Arc<Answers>,
     pub(super) ledger: PathBuf,
     pub(super) language: Language,
     pub(super) title: String,
@@ -49,7 +51,8 @@ impl Desk {
         known: Arc<Answers>,
     ) -> Self {
         Self {
-            requests: Requests::new(known),
+            requests: Requests::new(AT_ONCE, TIME_MAX),
+            known,
             asks,
             pseudonyms: Pseudonyms::new(state_dir),
             ledger: state_dir.join("ledger"),

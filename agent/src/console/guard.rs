@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::desk::Desk;
-use super::problem::Problem;
+use crate::serve::problem::Problem;
 use crate::text;
 
 /// What the door needs to know.
@@ -68,7 +68,7 @@ pub(super) async fn guard(
         Err(problem) => problem.into_response(),
         Ok(()) => match tokio::time::timeout(door.patience, next.run(request)).await {
             Ok(response) => response,
-            Err(_) => slow().into_response(),
+            Err(_) => Problem::slow().into_response(),
         },
     };
     let headers = response.headers_mut();
@@ -202,14 +202,6 @@ fn not_json() -> Problem {
         "Content-Type 须为 application/json"
     );
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", text)
-}
-
-fn slow() -> Problem {
-    let text = text!(
-        "the request or its answer took too long",
-        "请求或应答耗时过长"
-    );
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "slow", text)
 }
 
 #[cfg(test)]

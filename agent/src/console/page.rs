@@ -6,42 +6,12 @@ use std::sync::Arc;
 
 use super::desk::Desk;
 use super::openapi::ENDPOINTS;
-use crate::text::Language;
+use crate::serve::page;
 
-const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}\
-    td{padding:.2em 1em .2em 0;vertical-align:top}code{white-space:nowrap}";
-
-/// The page. All that it holds is our own, or an identifier of the configuration: nothing needs escaping.
 pub(super) async fn page(State(desk): State<Arc<Desk>>) -> Html<String> {
-    let language = desk.language;
-    let title = &desk.title;
-    let lang = language.pick("en", "zh-CN");
-    let name = language.pick("Lineside", "线边");
-    let intro = language.pick(
+    let intro = desk.language.pick(
         "The local API of this gateway. Nothing here can change a machine.",
         "本网关的本地接口。此处的任何操作都不会改变设备。",
     );
-    Html(format!(
-        "<!doctype html>\n<html lang=\"{lang}\">\n<head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{name} {title}</title>\
-         <style>{STYLE}</style></head>\n<body>\n<h1>{name} {title}</h1>\n<p>{intro}</p>\n\
-         <table>\n{}</table>\n</body>\n</html>\n",
-        rows(language)
-    ))
-}
-
-fn rows(language: Language) -> String {
-    let mut rows = String::new();
-    for endpoint in &ENDPOINTS {
-        let path = endpoint.path;
-        let summary = language.pick(endpoint.summary, endpoint.summary_zh);
-        let method = endpoint.method.to_uppercase();
-        let shown = if endpoint.method == "get" && !path.contains('{') {
-            format!("<a href=\"{path}\">{path}</a>")
-        } else {
-            path.to_owned()
-        };
-        rows += &format!("<tr><td><code>{method} {shown}</code></td><td>{summary}</td></tr>\n");
-    }
-    rows
+    page::page(&desk.title, intro, &ENDPOINTS, desk.language)
 }

@@ -1,12 +1,13 @@
 //! Asking a copy of a gateway's state directory.
 
+use lineside_proto::AnswerError;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::task;
 
 use super::informant::{Informant, Trouble};
-use crate::answers::Answers;
+use crate::answers::{Answers, Failure};
 use crate::ledger::LedgerError;
 
 /// A copied state directory. Nothing in it is changed.
@@ -33,18 +34,17 @@ impl Informant for Copied {
         let asking = task::spawn_blocking(move || answers.ask(method, params));
         match asking.await {
             Ok(Ok(results)) => Ok(results),
-            Ok(Err(failure)) => {
-                let error: lineside_proto::AnswerError = failure.into();
-                let trouble = Trouble::from(error.clone());
-                // Files do not become better by waiting; another question may be at work.
-                let is_final = matches!(trouble, Trouble::Later(_)) && error.code != "busy";
-                Err(if is_final {
-                    Trouble::No(error)
-                } else {
-                    trouble
-                })
-            }
+            Ok(Err(failure)) => Err(trouble(failure)),
             Err(error) => Err(Trouble::Lost(error.to_string())),
         }
+    }
+}
+
+/// What a failure to answer from files is: they do not become better by waiting, but another question may be at work.
+pub(super) fn trouble(failure: Failure) -> Trouble {
+    let error: AnswerError = failure.into();
+    match Trouble::from(error.clone()) {
+        Trouble::Later(_) if error.code != "busy" => Trouble::No(error),
+        other => other,
     }
 }

@@ -1,56 +1,155 @@
-//! Asking a gateway's local API: `POST /api/v1/request`, over HTTP/1.1 without encryption.
+//! Asking a gateway's local API, `POST /api/v1/request`, or an archive, over HTTP/1.1 without encryption: what is answered
+//! is checked, and is no secret.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
-use lineside_proto::{ANSWER_BYTES_MAX, Answer, Request};
+use lineside_proto::{ANSWER_BYTES_MAX, Answer, Identifier, Request};
+use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 
 use super::informant::{Informant, PARTS_MAX, Parts, Trouble};
 use super::post::{Post, PostError, Reply};
+use crate::archive::{Held, Place, Standing};
 
 /// From the request to the whole answer: half a minute of work, and the way.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Bytes of an answer at most.
 const BODY_BYTES_MAX: usize = ANSWER_BYTES_MAX * (PARTS_MAX as usize + 1);
 
-/// A gateway's local API.
+/// Who is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whom {
+    Gateway,
+    Archive,
+}
+
+/// A gateway's local API, or what an archive says of one log.
 #[derive(Clone, Debug)]
 pub struct Http {
+    server: Server,
+    path: String,
+    whom: Whom,
+}
+
+/// A server by its address.
+#[derive(Clone, Debug)]
+struct Server {
     host: String,
     port: u16,
     password: Option<String>,
 }
 
+/// An archive's API.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    server: Server,
+    base: String,
+}
+
+/// What an archive lists: a gateway and its logs. What else it says is passed over.
+#[derive(Deserialize)]
+struct Listed {
+    site: Identifier,
+    gateway: Identifier,
+    logs: Vec<Standing>,
+}
+
 impl Http {
-    /// At this address, with the console's password if it has one.
+    /// A gateway's, at this address, with the console's password if it has one.
     pub fn new(host: String, port: u16, password: Option<String>) -> Self {
-        Self {
+        let server = Server {
             host,
             port,
             password,
+        };
+        Self {
+            server,
+            path: "/api/v1/request".to_owned(),
+            whom: Whom::Gateway,
         }
     }
+}
 
-    async fn post(&self, body: Vec<u8>) -> Result<Reply, Trouble> {
+impl Archive {
+    /// At this address; `base` is what comes before the paths of its API, where a proxy has put it below its own.
+    pub fn new(host: String, port: u16, base: String) -> Self {
+        let server = Server {
+            host,
+            port,
+            password: None,
+        };
+        Self { server, base }
+    }
+
+    /// What it holds of all gateways, or of those of a site.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, or none that makes sense.
+    pub async fn held(&self, site: Option<&Identifier>) -> Result<Vec<Held>, Trouble> {
+        let mut path = format!("{}/api/v1/gateways", self.base);
+        if let Some(site) = site {
+            path += &format!("?site={site}");
+        }
+        let request = self.server.request(&path, Vec::new());
+        let reply = request.get().await.map_err(trouble)?;
+        judge(status(&reply)?, Whom::Archive)?;
+        let listed: Vec<Listed> = serde_json::from_slice(&reply.body)
+            .map_err(|fault| Trouble::Nonsense(fault.to_string()))?;
+        let held = listed.into_iter().map(|listed| Held {
+            v: 1,
+            site: listed.site,
+            gateway: listed.gateway,
+            logs: listed.logs,
+        });
+        Ok(held.collect())
+    }
+
+    /// One of its logs.
+    pub fn log(&self, place: &Place) -> Http {
+        let Place {
+            site,
+            gateway,
+            epoch,
+        } = place;
+        let base = &self.base;
+        Http {
+            server: self.server.clone(),
+            path: format!("{base}/api/v1/gateways/{site}/{gateway}/e{epoch}/request"),
+            whom: Whom::Archive,
+        }
+    }
+}
+
+impl Server {
+    fn request<'a>(&'a self, path: &'a str, body: Vec<u8>) -> Post<'a> {
         let told = |password: &String| STANDARD.encode(format!("lineside:{password}"));
         let password = self.password.as_ref();
-        let post = Post {
+        Post {
             host: &self.host,
             port: self.port,
-            path: "/api/v1/request",
+            path,
             content_type: "application/json",
             authorization: password.map(|password| format!("Basic {}", told(password))),
             body,
             answer_bytes_max: BODY_BYTES_MAX,
             timeout: ANSWER_TIMEOUT,
-        };
-        post.send().await.map_err(|error| match error {
-            PostError::Lost(why) => Trouble::Lost(why),
-            PostError::Request(why) => Trouble::Refused(why),
-        })
+        }
     }
+}
+
+fn trouble(error: PostError) -> Trouble {
+    match error {
+        PostError::Lost(why) => Trouble::Lost(why),
+        PostError::Request(why) => Trouble::Refused(why),
+    }
+}
+
+fn status(reply: &Reply) -> Result<StatusCode, Trouble> {
+    let status = StatusCode::from_u16(reply.status);
+    status.map_err(|error| Trouble::Nonsense(error.to_string()))
 }
 
 impl Informant for Http {
@@ -62,29 +161,39 @@ impl Informant for Http {
         };
         let body =
             serde_json::to_vec(&request).map_err(|error| Trouble::Nonsense(error.to_string()))?;
-        let reply = self.post(body).await?;
-        let status = StatusCode::from_u16(reply.status);
-        let status = status.map_err(|error| Trouble::Nonsense(error.to_string()))?;
-        read(status, &reply.body)
+        let request = self.server.request(&self.path, body);
+        let reply = request.send().await.map_err(trouble)?;
+        read(status(&reply)?, &reply.body, self.whom)
     }
 }
 
-/// What an answer says.
-fn read(status: StatusCode, body: &[u8]) -> Result<Vec<Value>, Trouble> {
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+/// Whether there is an answer, by its status.
+fn judge(status: StatusCode, whom: Whom) -> Result<(), Trouble> {
+    let (busy, words) = match (status, whom) {
+        (StatusCode::OK, _) => return Ok(()),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Whom::Gateway) => {
             let words = "the gateway wants its console's password: --password-file FILE";
             return Err(Trouble::Refused(words.to_owned()));
         }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            return Err(Trouble::Later("the gateway is busy".to_owned()));
-        }
-        _ => {}
+        (_, Whom::Gateway) => ("the gateway is busy", "is this a gateway's console?"),
+        (_, Whom::Archive) => (
+            "the archive is busy",
+            "is this an archive, and of this log?",
+        ),
+    };
+    let later = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    if later.contains(&status) {
+        return Err(Trouble::Later(busy.to_owned()));
     }
-    if status != StatusCode::OK {
-        let words = format!("it answers {status}: is this a gateway's console?");
-        return Err(Trouble::Refused(words));
-    }
+    Err(Trouble::Refused(format!("it answers {status}: {words}")))
+}
+
+/// What an answer says.
+fn read(status: StatusCode, body: &[u8], whom: Whom) -> Result<Vec<Value>, Trouble> {
+    judge(status, whom)?;
     let mut parts = Parts::default();
     // A document a line.
     for line in body
@@ -105,7 +214,7 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Vec<Value>, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::super::informant::Trouble;
-    use super::read;
+    use super::{Whom, read};
     use hyper::StatusCode;
     use serde_json::json;
 
@@ -117,7 +226,7 @@ mod tests {
             r#"{"id":"pull","part":2,"parts":2,"result":2}"#,
             "\n"
         );
-        let answer = read(StatusCode::OK, body.as_bytes());
+        let answer = read(StatusCode::OK, body.as_bytes(), Whom::Gateway);
         assert_eq!(answer, Ok(vec![json!(1), json!(2)]));
         let (half, _) = body.split_once('\n').unwrap();
         for (status, body, expected) in [
@@ -138,7 +247,8 @@ mod tests {
             (404, "", "refused"),
             (503, "", "later"),
         ] {
-            let said = match read(StatusCode::from_u16(status).unwrap(), body.as_bytes()) {
+            let status_code = StatusCode::from_u16(status).unwrap();
+            let said = match read(status_code, body.as_bytes(), Whom::Archive) {
                 Ok(_) => "answer",
                 Err(Trouble::Later(_)) => "later",
                 Err(Trouble::No(_)) => "no",

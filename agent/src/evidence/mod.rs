@@ -1,4 +1,4 @@
-//! Evidence fetched from a gateway: a period's ledger as one file, by whatever way the gateway can be asked.
+//! Evidence fetched from a gateway or an archive: a period's ledger as one file, by whatever way it can be asked.
 //!
 //! Nothing that a source says is believed: each part is checked as it arrives, and the whole before the file
 //! gets its name. The formats and the checks of the finished file are `proto`'s.
@@ -17,6 +17,7 @@ pub mod plan;
 pub(crate) mod post;
 pub mod pull;
 mod scribe;
+pub mod shelved;
 #[cfg(test)]
 mod tests;
 mod whole;

@@ -1,10 +1,10 @@
-//! One request by POST over HTTP/1.1, without encryption, on a connection of its own.
+//! One request by POST, or by GET, over HTTP/1.1, without encryption, on a connection of its own.
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -62,13 +62,22 @@ pub(crate) enum PostError {
 impl Post<'_> {
     /// Sends it; never on a connection that may have broken.
     pub(crate) async fn send(self) -> Result<Reply, PostError> {
-        match time::timeout(self.timeout, self.converse()).await {
+        self.by(Method::POST).await
+    }
+
+    /// Asks for the path by GET; the body should be empty.
+    pub(crate) async fn get(self) -> Result<Reply, PostError> {
+        self.by(Method::GET).await
+    }
+
+    async fn by(self, method: Method) -> Result<Reply, PostError> {
+        match time::timeout(self.timeout, self.converse(method)).await {
             Ok(replied) => replied,
             Err(_) => Err(PostError::Lost("it does not answer in time".to_owned())),
         }
     }
 
-    async fn converse(self) -> Result<Reply, PostError> {
+    async fn converse(self, method: Method) -> Result<Reply, PostError> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let connecting = TcpStream::connect((host, self.port));
         let stream = match time::timeout(CONNECT_TIMEOUT, connecting).await {
@@ -79,7 +88,9 @@ impl Post<'_> {
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = shaken.map_err(|error| lost(&error))?;
         let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        let mut request = Request::post(self.path)
+        let mut request = Request::builder()
+            .method(method)
+            .uri(self.path)
             .header(HOST, format!("{}:{}", self.host, self.port))
             .header(CONTENT_TYPE, self.content_type);
         if let Some(told) = self.authorization {

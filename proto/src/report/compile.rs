@@ -31,7 +31,11 @@ pub fn report(mut evidence: Vec<Evidence>, brought: &Brought) -> Result<Report, 
     }
     evidence.sort_by_cached_key(|bundle| {
         let totals = bundle.verification.totals.as_ref();
-        totals.map(|totals| (totals.site.clone(), totals.gateway.clone(), totals.from))
+        let counted = bundle.observed.counted.map(|counted| counted.from);
+        totals.map(|totals| {
+            let (site, gateway) = (totals.site.clone(), totals.gateway.clone());
+            (site, gateway, totals.from, counted)
+        })
     });
     let sources: Vec<Source> = evidence.iter().filter_map(source).collect();
     let (Some(from), Some(to)) = (
@@ -40,7 +44,7 @@ pub fn report(mut evidence: Vec<Evidence>, brought: &Brought) -> Result<Report, 
     ) else {
         return Err(ReportError::NoBundle);
     };
-    apart(&sources)?;
+    apart(&evidence)?;
     let told = told(&evidence, brought);
     unambiguous(&told)?;
     let made: Vec<(MachineReport, Account)> =
@@ -124,19 +128,46 @@ fn source(bundle: &Evidence) -> Option<Source> {
     })
 }
 
-/// No time of a gateway is told twice.
-fn apart(sources: &[Source]) -> Result<(), ReportError> {
-    for (one, other) in sources.iter().zip(sources.iter().skip(1)) {
-        let is_one = (&one.site, &one.gateway) == (&other.site, &other.gateway);
-        if is_one && other.from < one.to {
-            return Err(ReportError::Overlap {
-                file: one.file.clone(),
-                other: other.file.clone(),
-                gateway: format!("{}/{}", one.site, one.gateway),
-            });
+/// No time of a gateway is told twice. Two epochs of its ledger may tell of one period, since each tells only of the time
+/// in which it was kept: there what they count must not overlap.
+fn apart(evidence: &[Evidence]) -> Result<(), ReportError> {
+    for (place, one) in evidence.iter().enumerate() {
+        for other in evidence.iter().skip(place + 1) {
+            if overlap(one, other) == Some(true) {
+                let gateway = one.verification.totals.as_ref();
+                return Err(ReportError::Overlap {
+                    file: one.file.clone(),
+                    other: other.file.clone(),
+                    gateway: gateway.map_or_else(String::new, |totals| {
+                        format!("{}/{}", totals.site, totals.gateway)
+                    }),
+                });
+            }
         }
     }
     Ok(())
+}
+
+/// Whether two bundles of one gateway tell one time; none where they are of two.
+fn overlap(one: &Evidence, other: &Evidence) -> Option<bool> {
+    let totals = one.verification.totals.as_ref()?;
+    let others = other.verification.totals.as_ref()?;
+    if (&totals.site, &totals.gateway) != (&others.site, &others.gateway) {
+        return None;
+    }
+    let cross = |one: Span, other: Span| one.from < other.to && other.from < one.to;
+    if totals.origin == others.origin {
+        return Some(cross(period(totals), period(others)));
+    }
+    let counted = one.observed.counted.zip(other.observed.counted);
+    Some(counted.is_some_and(|(one, other)| cross(one, other)))
+}
+
+fn period(totals: &Totals) -> Span {
+    Span {
+        from: totals.from,
+        to: totals.to,
+    }
 }
 
 /// The machines of all gateways. A machine is told for all periods of its gateway, also for those whose bundle does not
@@ -151,10 +182,8 @@ fn told<'a>(evidence: &'a [Evidence], brought: &'a Brought) -> Vec<Told<'a>> {
             continue;
         };
         let Totals { site, gateway, .. } = totals;
-        periods.entry((site, gateway)).or_default().push(Span {
-            from: totals.from,
-            to: totals.to,
-        });
+        let told = periods.entry((site, gateway)).or_default();
+        told.push(period(totals));
         for machine in &totals.machines {
             let told = machines.entry(((site, gateway), &machine.machine));
             told.or_default().push((bundle, machine));
@@ -168,7 +197,8 @@ fn told<'a>(evidence: &'a [Evidence], brought: &'a Brought) -> Vec<Told<'a>> {
             site: place.0,
             gateway: place.1,
             machine,
-            periods: periods.get(&place).cloned().unwrap_or_default(),
+            // What two epochs tell of one period is of one calendar.
+            periods: joined(periods.get(&place).map_or(&[], Vec::as_slice)),
             observed: parts
                 .iter()
                 .filter_map(|(bundle, _)| observed(bundle))

@@ -15,7 +15,7 @@ pub(super) struct Told<'a> {
     pub(super) site: &'a Identifier,
     pub(super) gateway: &'a Identifier,
     pub(super) machine: &'a Identifier,
-    /// The periods of the gateway's bundles, in order, without those that don't name the machine left out.
+    /// The periods of the gateway's bundles, those that don't name the machine, too: in order, and none told twice.
     pub(super) periods: Vec<Span>,
     pub(super) totals: Vec<&'a MachineTotals>,
     pub(super) observed: Vec<&'a MachineObserved>,

@@ -8,8 +8,8 @@ pub use machine::{EnergyDay, Hole, MachineObserved, MapChange, NonStop, Pause};
 
 use std::collections::BTreeMap;
 
-use super::Thresholds;
 use super::anomaly::ANOMALIES_EACH_MAX;
+use super::{Span, Thresholds};
 use crate::ledger::{Leaf, LeafBody};
 use crate::{ClockStatus, Identifier, Time};
 
@@ -26,6 +26,7 @@ pub struct Survey {
     clocks: Told<ClockChange>,
     corrections: Told<CorrectionSeen>,
     newest: Option<(String, u64)>,
+    counted: Option<Span>,
 }
 
 /// What the pass found.
@@ -37,6 +38,8 @@ pub struct Observed {
     pub clocks: Told<ClockChange>,
     /// What somebody said was wrong.
     pub corrections: Told<CorrectionSeen>,
+    /// From the first to the last moment of which hours are counted; none where none are.
+    pub counted: Option<Span>,
 }
 
 /// The first of many, and their number.
@@ -107,6 +110,7 @@ impl Survey {
             clocks: Told::default(),
             corrections: Told::default(),
             newest: None,
+            counted: None,
         }
     }
 
@@ -139,6 +143,18 @@ impl Survey {
                 });
             }
         }
+        if let LeafBody::Usage(said) = body {
+            if (self.from..self.to).contains(&said.from) {
+                let counted = self.counted.unwrap_or(Span {
+                    from: said.from,
+                    to: said.to,
+                });
+                self.counted = Some(Span {
+                    from: counted.from.min(said.from),
+                    to: counted.to.max(said.to),
+                });
+            }
+        }
         let Some(name) = body.machine() else { return };
         if self.machines.len() >= MACHINES_MAX && !self.machines.contains_key(name) {
             return;
@@ -156,6 +172,7 @@ impl Survey {
             machines: self.machines,
             clocks: self.clocks,
             corrections: self.corrections,
+            counted: self.counted,
         }
     }
 }

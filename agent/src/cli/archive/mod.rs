@@ -1,10 +1,16 @@
 //! `lineside archive`: the city's copy of every ledger.
 
+mod export;
 mod index;
 mod keep;
+mod status;
+mod verify;
 mod witness_key;
 
+use std::path::Path;
+
 use super::{Context, Failure, Outcome};
+use crate::text;
 
 /// Arguments of `lineside archive`.
 #[derive(clap::Args, Clone, Debug)]
@@ -23,6 +29,12 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum Command {
+    /// How every log stands: leaves, how old its head is, what is cosigned, what was refused
+    Status(status::Args),
+    /// Verifies every log anew from its files
+    Verify(verify::Args),
+    /// Takes one log out, as a folder that an auditor can take away
+    Export(export::Args),
     /// The index for queries: compared with the tiles, or made anew from them
     Index(index::Args),
     /// Makes or shows the key of a witness, and what others write to trust it
@@ -37,7 +49,19 @@ enum Command {
 pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     match &args.command {
         None => keep::run(&args.keep, context),
+        Some(Command::Status(args)) => status::run(args, context),
+        Some(Command::Verify(args)) => verify::run(args, context),
+        Some(Command::Export(args)) => export::run(args, context),
         Some(Command::Index(args)) => index::run(args, context),
         Some(Command::WitnessKey(args)) => witness_key::run(args, context),
     }
+}
+
+/// A directory that holds no archive.
+fn none_there(dir: &Path) -> Failure {
+    let dir = dir.display();
+    Failure::Negative(text!(
+        "{dir} holds no archive: say the folder that holds `logs`",
+        "{dir} 中没有存证库：请指定包含 `logs` 的文件夹"
+    ))
 }

@@ -1,14 +1,55 @@
-//! Chinese help of `lineside archive`.
+//! The Chinese texts of `lineside archive`.
 
 use super::ITSELF;
 
 /// Command, argument and text.
-pub(super) const TEXTS: [(&str, &str, &str); 12] = [
+pub(super) const TEXTS: [(&str, &str, &str); 38] = [
     (
         "archive",
         ITSELF,
-        "城市的台账存档：保存并核验每个网关的台账",
+        "城市对所有台账的副本：状况、是否完好、导出一份日志",
     ),
+    (
+        "archive status",
+        ITSELF,
+        "各日志的状况：记录数、存证点新旧、见证进度、告警",
+    ),
+    ("archive status", "dir", "存证库的目录"),
+    ("archive status", "json", "每份日志输出一行 JSON"),
+    ("archive verify", ITSELF, "依文件重新核验每一份日志"),
+    ("archive verify", "dir", "存证库的目录"),
+    (
+        "archive verify",
+        "gateways",
+        "登记卡文件夹，默认为目录中的 gateways；没有时，仅以各日志首条记录所称的密钥核验",
+    ),
+    (
+        "archive verify",
+        "witnesses",
+        "见证人的验证公钥：同时核验其共同签名；可多次给出",
+    ),
+    ("archive verify", "site", "仅该平台"),
+    ("archive verify", "gateway", "仅该网关"),
+    ("archive verify", "json", "每份日志输出一行 JSON"),
+    (
+        "archive export",
+        ITSELF,
+        "将一份日志导出为文件夹，供审计人员带走",
+    ),
+    ("archive export", "dir", "存证库的目录"),
+    ("archive export", "site", "平台"),
+    ("archive export", "gateway", "网关"),
+    (
+        "archive export",
+        "epoch",
+        "台账的第几期；未指定时为最新一期",
+    ),
+    (
+        "archive export",
+        "output",
+        "文件夹，须为空或不存在；布局同状态目录，`usage pull --state` 可直接读取",
+    ),
+    ("archive export", "json", "输出 JSON"),
     (
         "archive witness-key",
         ITSELF,
@@ -29,11 +70,28 @@ pub(super) const TEXTS: [(&str, &str, &str); 12] = [
     ("archive index", "rebuild", "删除所有行，并由日志重建"),
     ("archive index", "check", "将每一行与日志核对"),
     ("archive index", "schema", "输出各表及每一列的含义"),
-    ("archive index", "dir", "归档目录"),
+    ("archive index", "dir", "存证库目录"),
     (
         "archive index",
         "postgres",
         "使用 PostgreSQL 中的索引，而不是目录自带的索引",
     ),
     ("archive index", "json", "输出 JSON"),
+    ("archive", "broker", "城市的消息服务器，mqtt://主机:端口"),
+    ("archive", "dir", "存证库的目录"),
+    (
+        "archive",
+        "gateways",
+        "登记卡文件夹，每个网关一张（`lineside keys show --json` 的输出），默认为目录中的 gateways",
+    ),
+    (
+        "archive",
+        "witness_key",
+        "以 `lineside archive witness-key` 的密钥对已核验的存证点共同签名",
+    ),
+    ("archive", "share", "与名称相同的其他进程共用此目录"),
+    ("archive", "user", "消息服务器的用户名"),
+    ("archive", "password_file", "存放消息服务器用户密码的文件"),
+    ("archive", "prefix", "主题前缀"),
+    ("archive", "log", "日志的形式：写到标准错误或 journal"),
 ];

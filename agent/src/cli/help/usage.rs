@@ -3,7 +3,7 @@
 use super::ITSELF;
 
 /// Command, argument and text.
-pub(super) const TEXTS: [(&str, &str, &str); 47] = [
+pub(super) const TEXTS: [(&str, &str, &str); 48] = [
     (
         "usage",
         ITSELF,
@@ -36,9 +36,14 @@ pub(super) const TEXTS: [(&str, &str, &str); 47] = [
     ),
     ("usage pull", "api", "从网关自身的接口，http://主机:端口"),
     ("usage pull", "state", "从网关状态目录的副本"),
+    (
+        "usage pull",
+        "archive",
+        "从城市存证库（网关离线时亦可）：其目录，或 http://主机:端口",
+    ),
     ("usage pull", "site", "该平台的网关"),
     ("usage pull", "gateway", "该网关"),
-    ("usage pull", "all", "消息服务器所知的全部网关"),
+    ("usage pull", "all", "消息服务器或存证库所知的全部网关"),
     ("usage pull", "user", "消息服务器的用户名"),
     (
         "usage pull",

@@ -1,5 +1,6 @@
 //! `lineside usage`: an evaluator's steps: fetch a period's evidence, verify it, count the hours.
 
+mod archived;
 mod brought;
 mod explain;
 mod pull;

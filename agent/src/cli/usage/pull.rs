@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{shown, sources};
+use super::{archived, shown, sources};
 use crate::cli::{Context, Failure, Outcome, runtime};
 use crate::clock::{Clock, SystemClock};
 use crate::evidence::copied::Copied;
@@ -23,12 +23,14 @@ use crate::text::Text;
 
 /// Arguments of `lineside usage pull`.
 #[derive(clap::Args, Clone, Debug)]
-#[command(group(ArgGroup::new("source").required(true).args(["broker", "api", "state"])))]
+#[command(group(ArgGroup::new("source").required(true).args(["broker", "api", "state", "archive"])))]
+#[command(group(ArgGroup::new("many").args(["broker", "archive"])))]
 #[command(after_help = "Example:
   lineside usage pull --broker mqtt://mqtt.example:1883 --site zs-polymer --gateway gw-01 --from 2026-01 -o january.zip
   lineside usage pull --broker mqtt://mqtt.example:1883 --all --from 2026-Q3 -o evidence/
   lineside usage pull --api http://gw-01:8080 --password-file console.password --from 2026-01-01 --to 2026-02-01
-  lineside usage pull --state /media/stick/lineside --from 2026 -o year.zip")]
+  lineside usage pull --state /media/stick/lineside --from 2026 -o year.zip
+  lineside usage pull --archive http://archive.example:8090 --site zs-polymer --from 2026-Q3 -o evidence/")]
 pub(super) struct Args {
     /// Where the period begins: 2026, 2026-Q3, 2026-09, 2026-09-01 or a time at a full hour; in
     /// Asia/Shanghai unless it says an offset
@@ -40,7 +42,7 @@ pub(super) struct Args {
     /// The file, or a folder in which each gateway's is named by gateway and period. After a cut, the same
     /// command goes on where it ended
     #[arg(short, long, value_name = "PATH", default_value = ".")]
-    output: PathBuf,
+    pub(super) output: PathBuf,
     /// Over the city's broker, mqtt://HOST:PORT
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
@@ -50,20 +52,23 @@ pub(super) struct Args {
     /// From a copy of the gateway's state directory
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// From the city's archive, which has it also when the gateway is off: its directory, or http://HOST:PORT
+    #[arg(long, value_name = "DIR|URL")]
+    archive: Option<String>,
     /// This site's gateways
-    #[arg(long, requires = "broker")]
-    site: Option<Identifier>,
+    #[arg(long, requires = "many")]
+    pub(super) site: Option<Identifier>,
     /// This gateway
-    #[arg(long, requires = "broker")]
-    gateway: Option<Identifier>,
-    /// Every gateway that the broker knows of
-    #[arg(long, requires = "broker", conflicts_with_all = ["site", "gateway"])]
+    #[arg(long, requires = "many")]
+    pub(super) gateway: Option<Identifier>,
+    /// Every gateway that the broker or the archive knows of
+    #[arg(long, requires = "many", conflicts_with_all = ["site", "gateway"])]
     all: bool,
     /// User name at the broker
     #[arg(long, requires = "broker")]
     user: Option<String>,
     /// File with the password, of the broker's user or of the API
-    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["state", "archive"])]
     password_file: Option<PathBuf>,
     /// Topic prefix
     #[arg(long, default_value = Topics::PREFIX)]
@@ -76,7 +81,7 @@ pub(super) struct Args {
     fresh: bool,
     /// Print one JSON object a line for each gateway
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 fn moment(text: &str) -> Result<Moment, Text> {
@@ -129,6 +134,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
             let informant = sources::api(url, args.password_file.as_ref())?;
             return job.single(informant).await;
         }
+        if let Some(archive) = &args.archive {
+            return archived::run(&job, archive).await;
+        }
         let Some(dir) = &args.state else {
             return Err(Failure::Other(anyhow::anyhow!("no source")));
         };
@@ -146,14 +154,15 @@ fn copied(dir: &Path) -> Result<Copied, Failure> {
     })
 }
 
-struct Job<'a> {
-    args: &'a Args,
-    context: &'a Context,
-    period: Period,
+/// A pull.
+pub(super) struct Job<'a> {
+    pub(super) args: &'a Args,
+    pub(super) context: &'a Context,
+    pub(super) period: Period,
 }
 
 impl Job<'_> {
-    fn rhythm(&self) -> Rhythm {
+    pub(super) fn rhythm(&self) -> Rhythm {
         Rhythm {
             window: usize::from(self.args.window),
             ..Rhythm::default()
@@ -164,20 +173,16 @@ impl Job<'_> {
     async fn single<I: Informant>(&self, informant: I) -> Result<Outcome, Failure> {
         let inquiry = Inquiry::new(informant, self.rhythm());
         let gateway = plan::whose(&inquiry).await.map_err(failure)?;
-        let bundle = self.file(&gateway)?;
-        self.make(inquiry, gateway, &bundle).await?;
+        let bundle = self.file(&gateway, None)?;
+        let made = self.make(inquiry, gateway, &bundle).await;
+        made.map_err(failure)??;
         Ok(Outcome::Done)
     }
 
     async fn broker(&self, url: &str) -> Result<Outcome, Failure> {
         let args = self.args;
         let peer = sources::broker(url, args.user.as_deref(), args.password_file.as_ref())?;
-        if args.site.is_none() && args.gateway.is_none() && !args.all {
-            return Err(Failure::Usage(text!(
-                "say whose evidence: --site, --gateway or --all",
-                "请指定取谁的证据：--site、--gateway 或 --all"
-            )));
-        }
+        self.whose()?;
         if args.prefix.is_empty() || args.prefix.contains(['+', '#', '\0']) {
             let prefix = &args.prefix;
             return Err(Failure::Usage(text!(
@@ -199,12 +204,24 @@ impl Job<'_> {
         let broker = Arc::new(broker);
         if let (Some(site), Some(gateway)) = (&args.site, &args.gateway) {
             let gateway = (site.clone(), gateway.clone());
-            let bundle = self.file(&gateway)?;
+            let bundle = self.file(&gateway, None)?;
             self.over(&broker, gateway, &bundle).await?;
             return Ok(Outcome::Done);
         }
         let gateways = broker.gateways().await;
         self.several(&broker, gateways).await
+    }
+
+    /// Whose evidence is wanted must be said where there may be that of many.
+    pub(super) fn whose(&self) -> Result<(), Failure> {
+        let args = self.args;
+        if args.site.is_none() && args.gateway.is_none() && !args.all {
+            return Err(Failure::Usage(text!(
+                "say whose evidence: --site, --gateway or --all",
+                "请指定取谁的证据：--site、--gateway 或 --all"
+            )));
+        }
+        Ok(())
     }
 
     async fn several(&self, broker: &Arc<Broker>, gateways: Gateways) -> Result<Outcome, Failure> {
@@ -225,7 +242,7 @@ impl Job<'_> {
         let mut worst = None;
         for (gateway, seen) in gateways {
             let done = if seen.online || alone {
-                let bundle = self.file(&gateway)?;
+                let bundle = self.file(&gateway, None)?;
                 self.over(broker, gateway.clone(), &bundle).await
             } else {
                 Err(Failure::Unreachable(text!(
@@ -256,15 +273,17 @@ impl Job<'_> {
     ) -> Result<(), Failure> {
         let wire = Wire::new(broker, &gateway.0, &gateway.1);
         let inquiry = Inquiry::new(wire, self.rhythm());
-        self.make(inquiry, gateway, bundle).await
+        let made = self.make(inquiry, gateway, bundle).await;
+        made.map_err(failure)?
     }
 
-    async fn make<I: Informant>(
+    /// Makes a bundle, and says what was got.
+    pub(super) async fn make<I: Informant>(
         &self,
         inquiry: Inquiry<I>,
         gateway: (Identifier, Identifier),
         bundle: &Path,
-    ) -> Result<(), Failure> {
+    ) -> Result<Result<(), Failure>, PullError> {
         let language = self.context.language;
         let progress = Arc::new(Progress::default());
         let name = format!("{}/{}", gateway.0, gateway.1);
@@ -282,12 +301,16 @@ impl Job<'_> {
         };
         let pulled = pull::pull(inquiry, making, &progress).await;
         drop(watch);
-        let pulled = pulled.map_err(failure)?;
-        shown::got(bundle, &pulled, self.args.json, language)
+        let pulled = pulled?;
+        Ok(shown::got(bundle, &pulled, self.args.json, language))
     }
 
-    /// The file of a gateway's evidence. Makes the folder where one is named.
-    fn file(&self, (site, gateway): &(Identifier, Identifier)) -> Result<PathBuf, Failure> {
+    /// The file of a gateway's evidence, or of one epoch of several. Makes the folder where one is named.
+    pub(super) fn file(
+        &self,
+        (site, gateway): &(Identifier, Identifier),
+        epoch: Option<u32>,
+    ) -> Result<PathBuf, Failure> {
         let output = &self.args.output;
         if !is_folder(output) {
             return Ok(output.clone());
@@ -300,13 +323,15 @@ impl Job<'_> {
             ))
         })?;
         let Period { from, to } = self.period;
-        let name = format!("{site}-{gateway}-{}-{}.zip", in_name(from), in_name(to));
+        let epoch = epoch.map_or_else(String::new, |epoch| format!("-e{epoch}"));
+        let (from, to) = (in_name(from), in_name(to));
+        let name = format!("{site}-{gateway}-{from}-{to}{epoch}.zip");
         Ok(output.join(name))
     }
 }
 
 /// Whether a path is that of a folder: it is one, or ends as one.
-fn is_folder(path: &Path) -> bool {
+pub(super) fn is_folder(path: &Path) -> bool {
     let ends_so = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     ends_so || path == OsStr::new(".") || path.is_dir()
 }
@@ -323,7 +348,7 @@ fn in_name(time: Time) -> String {
 }
 
 /// What the first of several failures was, for the exit code.
-fn summed(failure: Failure) -> Failure {
+pub(super) fn summed(failure: Failure) -> Failure {
     let words = text!(
         "not every gateway's evidence was got: see above; the same command goes on with what is missing",
         "并非所有网关的证据都已取得：见上文；再次运行同一命令即可继续"
@@ -338,15 +363,15 @@ fn summed(failure: Failure) -> Failure {
     }
 }
 
-fn failure(error: PullError) -> Failure {
+pub(super) fn failure(error: PullError) -> Failure {
     match error {
         PullError::Unreachable(why) => Failure::Unreachable(text!(
             "no answer: {why}; what has come is kept, and the same command goes on with it",
             "没有应答：{why}；已取得的部分会保留，再次运行同一命令即可继续"
         )),
         PullError::Refused { method, code, text } => Failure::Negative(text!(
-            "the gateway refuses {method}: {text} ({code})",
-            "网关拒绝 {method}：{text}（{code}）"
+            "{method} is refused: {text} ({code})",
+            "{method} 被拒绝：{text}（{code}）"
         )),
         PullError::Lies(what) => Failure::Negative(Text {
             en: format!("this source can't be believed: {}", what.en),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::Failure;
-use crate::evidence::http::Http;
+use crate::evidence::http::{Archive, Http};
 use crate::evidence::post::address;
 use crate::text;
 use crate::uplink::mqtt::Peer;
@@ -50,6 +50,26 @@ pub(super) fn api(url: &str, password_file: Option<&PathBuf>) -> Result<Http, Fa
     })?;
     let password = password_file.map(|file| password(file)).transpose()?;
     Ok(Http::new(host, port, password))
+}
+
+/// An archive by its address; behind a proxy it may be below a path.
+pub(super) fn archive(url: &str) -> Result<Archive, Failure> {
+    let rest = url.strip_prefix("http://").unwrap_or_default();
+    let (server, base) = match rest.find('/') {
+        Some(end) => rest.split_at(end),
+        None => (rest, ""),
+    };
+    let base = base.trim_end_matches('/');
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let found = address(&format!("http://{server}"), "http://", HTTP_PORT);
+    let found = found.filter(|_| base.bytes().all(is_plain));
+    let (host, port) = found.ok_or_else(|| {
+        Failure::Usage(text!(
+            "`{url}` is no address of an archive: write http://HOST:PORT, or its directory",
+            "`{url}` 不是有效的存证库地址：请写作 http://主机:端口，或其目录"
+        ))
+    })?;
+    Ok(Archive::new(host, port, base.to_owned()))
 }
 
 fn password(file: &Path) -> Result<String, Failure> {

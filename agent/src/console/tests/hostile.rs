@@ -1,7 +1,8 @@
 //! Peers that are slow, broken or too many, over a real socket.
 
-use super::super::{CONNECTIONS_MAX, Patience, serve_with};
+use super::super::{CONNECTIONS_MAX, serve_with};
 use super::Stand;
+use crate::serve::Patience;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

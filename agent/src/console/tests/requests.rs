@@ -1,6 +1,5 @@
 //! Requests over the local API.
 
-use super::super::requests::LINES;
 use super::super::{PATIENCE, router};
 use super::{HOST, JSON, Stand, request};
 use crate::answers::{Answers, Failure, Gateway, Source};
@@ -8,6 +7,7 @@ use crate::clock::Stamp;
 use crate::console::Desk;
 use crate::ledger::Ledger;
 use crate::record::Entry;
+use crate::serve::requests::LINES;
 use crate::text::Language;
 use axum::body::to_bytes;
 use lineside_proto::ledger::tile::Tile;

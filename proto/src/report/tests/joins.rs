@@ -121,6 +121,50 @@ fn no_time_of_a_gateway_is_told_twice() {
     check(0, "gx", false);
 }
 
+/// A gateway whose disk was lost: its ledger goes on in another epoch, and both tell of one period.
+#[test]
+fn two_epochs_tell_of_one_period_if_what_they_count_does_not_overlap() {
+    let epoch = |number: u32, counted: (i64, i64), hours: u64| {
+        let file = format!("e{number}.zip");
+        let mut bundle = bundle(&file, 0, 100, vec![idle("m", hours)]);
+        let totals = bundle.verification.totals.as_mut().unwrap();
+        totals.origin = format!("example.org/zs/gw/e{number}");
+        totals.machines[0].period_ms = 100 * HOUR_MS;
+        bundle.observed.counted = Some(Span {
+            from: at(counted.0),
+            to: at(counted.1),
+        });
+        bundle
+    };
+    let both = vec![epoch(2, (60, 100), 40), epoch(1, (0, 50), 50)];
+    let made = made(both, &national());
+    let files: Vec<_> = made.sources.iter().map(|source| &*source.file).collect();
+    assert_eq!(files, ["e1.zip", "e2.zip"]);
+    let only = &made.machines[0];
+    assert_eq!(only.spans.len(), 1);
+    assert_eq!(only.explanation.calendar_ms, 100 * HOUR_MS);
+    let coverage = only.coverage;
+    assert_eq!(
+        (coverage.known_ms(), coverage.period_ms()),
+        (90 * HOUR_MS, 100 * HOUR_MS)
+    );
+    let refused = |evidence| match report(evidence, &national()) {
+        Err(ReportError::Overlap { file, other, .. }) => (file, other),
+        other => panic!("{other:?}"),
+    };
+    let crossed = vec![epoch(1, (0, 50), 50), epoch(2, (49, 100), 51)];
+    let names = ("e1.zip".to_owned(), "e2.zip".to_owned());
+    assert_eq!(refused(crossed), names);
+    // Those of one epoch are told apart by their periods, whatever lies between them.
+    let mut later = bundle("later.zip", 90, 200, vec![]);
+    later.verification.totals.as_mut().unwrap().origin = "example.org/zs/gw/e1".to_owned();
+    let three = vec![later, epoch(1, (0, 50), 50), epoch(2, (60, 80), 20)];
+    assert_eq!(
+        refused(three),
+        ("e1.zip".to_owned(), "later.zip".to_owned())
+    );
+}
+
 #[test]
 fn a_bundle_that_does_not_verify_is_refused_by_name_unless_somebody_insists() {
     let mut failed = bundle("bad.zip", 0, 100, vec![idle("m", 100)]);

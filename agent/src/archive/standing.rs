@@ -1,0 +1,213 @@
+//! How a log stands in an archive: what its newest signed head covers, and what the archive knows of it beside.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+
+use lineside_proto::ledger::tile::{Kind, Tile, WIDTH, entries};
+use lineside_proto::ledger::{LEAF_BYTES_MAX, Leaf};
+use lineside_proto::{Identifier, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Cosigned, Place, Shelf, Stopped};
+
+/// Bytes of a bundle at most: 256 leaves, and the length of each.
+const BUNDLE_BYTES_MAX: u64 = 256 * (LEAF_BYTES_MAX as u64 + 2);
+
+/// How a log stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Standing {
+    /// The platform.
+    pub site: Identifier,
+    /// Its gateway.
+    pub gateway: Identifier,
+    /// The epoch of its ledger, from 1.
+    pub epoch: u32,
+    /// The log's origin, its epoch included.
+    pub origin: String,
+    /// Leaves that the newest signed head covers. All are here, and verified.
+    pub size: u64,
+    /// The root over them, base64.
+    pub root: String,
+    /// When the first of them was established; null where it can't be read.
+    pub first: Option<Time>,
+    /// When the newest was; null where it can't be read.
+    pub newest: Option<Time>,
+    /// When a head of this log was last taken in, by the archive's clock; null where its record can't be read.
+    pub heard: Option<Time>,
+    /// The newest head that this archive cosigned.
+    pub cosigned: Option<Cosigned>,
+    /// Why nothing of this log is taken or cosigned any more; null while all is well.
+    pub stopped: Option<Stopped>,
+    /// What was refused of it in all.
+    pub alarms: u64,
+}
+
+/// What an archive holds of a gateway: its answer to `status`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Held {
+    /// Version of this document's shape: 1.
+    pub v: u8,
+    /// The platform.
+    pub site: Identifier,
+    /// Its gateway.
+    pub gateway: Identifier,
+    /// Its logs, oldest epoch first.
+    pub logs: Vec<Standing>,
+}
+
+impl Standing {
+    /// How a log stands; none where it has no signed head.
+    ///
+    /// # Errors
+    ///
+    /// Its head can't be read.
+    pub fn of(shelf: &Shelf, place: &Place) -> io::Result<Option<Self>> {
+        let Some((_, head)) = shelf.head(place)? else {
+            return Ok(None);
+        };
+        // Without its record a log is as good as with it: it only says less.
+        let record = shelf.record(place).unwrap_or_else(|error| {
+            tracing::warn!(%place, %error, "the record of a log can't be read");
+            None
+        });
+        let record = record.unwrap_or_default();
+        let last = head.size.checked_sub(1);
+        let newest = record.newest.filter(|_| record.size == head.size);
+        Ok(Some(Self {
+            site: place.site.clone(),
+            gateway: place.gateway.clone(),
+            epoch: place.epoch,
+            first: last.and_then(|_| first(shelf, place, head.size)),
+            newest: newest.or_else(|| at(shelf, place, head.size, last?)),
+            origin: head.origin,
+            size: head.size,
+            root: head.root.to_string(),
+            heard: record.heard,
+            cosigned: record.cosigned,
+            stopped: record.stopped,
+            alarms: record.alarms,
+        }))
+    }
+
+    /// The log.
+    pub fn place(&self) -> Place {
+        Place {
+            site: self.site.clone(),
+            gateway: self.gateway.clone(),
+            epoch: self.epoch,
+        }
+    }
+}
+
+impl Held {
+    /// What there is of a gateway; none where it has no log with a signed head.
+    ///
+    /// # Errors
+    ///
+    /// A folder, or a head, can't be read.
+    pub fn of(shelf: &Shelf, site: &Identifier, gateway: &Identifier) -> io::Result<Option<Self>> {
+        let mut logs = Vec::new();
+        for epoch in shelf.epochs(site, gateway)? {
+            let place = Place {
+                site: site.clone(),
+                gateway: gateway.clone(),
+                epoch,
+            };
+            logs.extend(Standing::of(shelf, &place)?);
+        }
+        let (site, gateway) = (site.clone(), gateway.clone());
+        let held = Self {
+            v: 1,
+            site,
+            gateway,
+            logs,
+        };
+        Ok((!held.logs.is_empty()).then_some(held))
+    }
+
+    /// All gateways that `wanted` picks. What can't be read of one hides no other.
+    ///
+    /// # Errors
+    ///
+    /// The folder of all logs can't be listed.
+    pub fn all(
+        shelf: &Shelf,
+        wanted: impl Fn(&Identifier, &Identifier) -> bool,
+    ) -> io::Result<Vec<Self>> {
+        let mut all: Vec<Self> = Vec::new();
+        let places = shelf.logs()?.into_iter();
+        for place in places.filter(|place| wanted(&place.site, &place.gateway)) {
+            let standing = Standing::of(shelf, &place).unwrap_or_else(|error| {
+                tracing::warn!(%place, %error, "a log of the archive can't be read");
+                None
+            });
+            let Some(standing) = standing else { continue };
+            match all.last_mut() {
+                Some(last) if last.site == place.site && last.gateway == place.gateway => {
+                    last.logs.push(standing);
+                }
+                Some(_) | None => all.push(Self {
+                    v: 1,
+                    site: place.site,
+                    gateway: place.gateway,
+                    logs: vec![standing],
+                }),
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The bundle with a leaf, of a log of so many: the partial one that its head names, else the full one.
+fn bundle(
+    shelf: &Shelf,
+    place: &Place,
+    size: u64,
+    index: u64,
+    most: u64,
+) -> Option<(Vec<u8>, u64)> {
+    let tile = Tile {
+        kind: Kind::Entries,
+        index: index / WIDTH,
+        width: size.saturating_sub(index / WIDTH * WIDTH).min(WIDTH),
+    };
+    let full = Tile {
+        width: WIDTH,
+        ..tile
+    };
+    [tile, full].into_iter().find_map(|tile| {
+        let path = shelf.log_dir(place).join(tile.to_string());
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                if error.kind() != ErrorKind::NotFound {
+                    tracing::warn!(path = %path.display(), %error, "a bundle can't be read");
+                }
+                return None;
+            }
+        };
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes).ok()?;
+        Some((bytes, tile.width))
+    })
+}
+
+/// When the first leaf was established: of its bundle, only as much is read as it needs.
+fn first(shelf: &Shelf, place: &Place, size: u64) -> Option<Time> {
+    let most = u64::try_from(LEAF_BYTES_MAX).ok()? + 2;
+    let (bytes, _) = bundle(shelf, place, size, 0, most)?;
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    time(rest.get(..usize::from(u16::from_be_bytes(*length)))?)
+}
+
+/// When a leaf was established.
+fn at(shelf: &Shelf, place: &Place, size: u64, index: u64) -> Option<Time> {
+    let (bytes, width) = bundle(shelf, place, size, index, BUNDLE_BYTES_MAX)?;
+    let leaves = entries(&bytes, width).ok()?;
+    time(leaves.get(usize::try_from(index % WIDTH).ok()?)?)
+}
+
+fn time(leaf: &[u8]) -> Option<Time> {
+    Some(Leaf::from_bytes(leaf).ok()?.head.at)
+}

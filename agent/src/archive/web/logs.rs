@@ -1,0 +1,197 @@
+//! What there is: sites, gateways and their logs; what may be believed of machines; how the archive is.
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{Html, Response};
+use lineside_proto::{Identifier, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use super::openapi::{ENDPOINTS, document};
+use super::{Desk, LISTENERS_MAX, query};
+use crate::archive::live::LiveFigures;
+use crate::archive::{Held, Standing};
+use crate::clock::{Clock, SystemClock};
+use crate::serve::page;
+use crate::serve::problem::{Problem, json};
+use crate::text;
+use crate::text::Language;
+
+type Shared = State<Arc<Desk>>;
+
+/// Of which site and gateway; of all where none is named.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Wanted {
+    site: Option<Identifier>,
+    gateway: Option<Identifier>,
+}
+
+impl Wanted {
+    pub(super) fn is(&self, site: &Identifier, gateway: &Identifier) -> bool {
+        self.site.as_ref().is_none_or(|wanted| wanted == site)
+            && self.gateway.as_ref().is_none_or(|wanted| wanted == gateway)
+    }
+}
+
+/// How the archive is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct ArchiveStatus {
+    /// Version of this document's shape: 1.
+    pub(super) v: u8,
+    /// The archive's version.
+    pub(super) version: String,
+    /// When it started.
+    pub(super) started: Time,
+    /// When this was made.
+    pub(super) at: Time,
+    /// What it holds.
+    pub(super) logs: Sum,
+    /// What it hears.
+    pub(super) live: LiveFigures,
+    /// Who listens to events.
+    pub(super) listeners: u64,
+}
+
+/// What several logs add up to.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub(super) struct Sum {
+    /// Gateways that have a log.
+    pub(super) gateways: u64,
+    /// Logs: epochs of all gateways.
+    pub(super) logs: u64,
+    /// Leaves under their newest signed heads.
+    pub(super) leaves: u64,
+    /// When the newest leaf was established.
+    pub(super) newest: Option<Time>,
+    /// Logs of which nothing is taken any more.
+    pub(super) stopped: u64,
+    /// What was refused in all.
+    pub(super) alarms: u64,
+}
+
+impl Sum {
+    fn add(&mut self, held: &Held) {
+        self.gateways += 1;
+        for log in &held.logs {
+            self.logs += 1;
+            self.leaves = self.leaves.saturating_add(log.size);
+            self.newest = self.newest.max(log.newest);
+            self.stopped += u64::from(log.stopped.is_some());
+            self.alarms = self.alarms.saturating_add(log.alarms);
+        }
+    }
+}
+
+/// A platform.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct SiteNow {
+    /// The platform.
+    pub(super) site: Identifier,
+    /// What is held of it.
+    #[serde(flatten)]
+    pub(super) sum: Sum,
+}
+
+/// A gateway, and what is held of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct GatewayNow {
+    /// The platform.
+    pub(super) site: Identifier,
+    /// The gateway.
+    pub(super) gateway: Identifier,
+    /// Whether it is there now, by its own fresh status; null where the archive has heard nothing of it.
+    pub(super) online: Option<bool>,
+    /// Its logs, oldest epoch first.
+    pub(super) logs: Vec<Standing>,
+}
+
+pub(super) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Ready: its directory can be read.
+pub(super) async fn ready(State(desk): Shared) -> Result<&'static str, Problem> {
+    let listed = desk.read(|desk| {
+        let logs = desk.library.shelf().logs();
+        logs.map(drop).map_err(|error| unreadable(&error))
+    });
+    listed.await.map(|()| "ready\n")
+}
+
+pub(super) async fn status(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
+    let Wanted { .. } = query::read(&uri)?;
+    let mut logs = Sum::default();
+    for held in held(&desk, Wanted::default()).await? {
+        logs.add(&held);
+    }
+    let listeners = LISTENERS_MAX.saturating_sub(desk.listeners.available_permits());
+    Ok(json(&ArchiveStatus {
+        v: 1,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: desk.started,
+        at: SystemClock.now().wall,
+        logs,
+        live: desk.live.figures(),
+        listeners: u64::try_from(listeners).unwrap_or(u64::MAX),
+    }))
+}
+
+pub(super) async fn sites(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
+    let wanted = query::read(&uri)?;
+    let mut sites: BTreeMap<Identifier, Sum> = BTreeMap::new();
+    for held in held(&desk, wanted).await? {
+        sites.entry(held.site.clone()).or_default().add(&held);
+    }
+    let sites = sites.into_iter().map(|(site, sum)| SiteNow { site, sum });
+    Ok(json(&sites.collect::<Vec<_>>()))
+}
+
+pub(super) async fn gateways(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
+    let held = held(&desk, query::read(&uri)?).await?;
+    let gateways = held.into_iter().map(|held| GatewayNow {
+        online: desk.live.is_online(&held.site, &held.gateway),
+        site: held.site,
+        gateway: held.gateway,
+        logs: held.logs,
+    });
+    Ok(json(&gateways.collect::<Vec<_>>()))
+}
+
+/// What may be believed of machines now.
+pub(super) async fn availability(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
+    let wanted: Wanted = query::read(&uri)?;
+    let machines = desk.live.machines(|site, gateway| wanted.is(site, gateway));
+    Ok(json(&machines))
+}
+
+pub(super) async fn described() -> Response {
+    json(&document())
+}
+
+pub(super) async fn page() -> Html<String> {
+    let intro = "The city's copy of every gateway's ledger: static logs, requests, figures. It only reads.<br>\
+                 城市存证库：各网关台账的副本，含静态日志、查询与统计。仅供读取。";
+    page::page("archive 存证库", intro, &ENDPOINTS, Language::En)
+}
+
+async fn held(desk: &Arc<Desk>, wanted: Wanted) -> Result<Vec<Held>, Problem> {
+    let reading = desk.read(move |desk| {
+        let shelf = desk.library.shelf();
+        let held = Held::all(shelf, |site, gateway| wanted.is(site, gateway));
+        held.map_err(|error| unreadable(&error))
+    });
+    reading.await
+}
+
+/// The archive's directory can't be read.
+pub(super) fn unreadable(error: &io::Error) -> Problem {
+    tracing::warn!(%error, "the archive's directory can't be read");
+    let text = text!(
+        "the archive's directory can't be read at the moment",
+        "暂时无法读取存证库目录"
+    );
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unreadable", text)
+}

@@ -1,0 +1,46 @@
+//! `POST /api/v1/gateways/{site}/{gateway}/request`: what may be asked of a gateway, asked of its copy.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use lineside_proto::Identifier;
+use std::sync::Arc;
+
+use super::Desk;
+use crate::archive::place::epoch_of;
+use crate::serve::problem::Problem;
+
+/// Asks of the newest epoch.
+pub(super) async fn newest(
+    State(desk): State<Arc<Desk>>,
+    Path((site, gateway)): Path<(String, String)>,
+    body: Body,
+) -> Result<Response, Problem> {
+    answer(&desk, (&site, &gateway), None, body).await
+}
+
+/// Asks of an older one.
+pub(super) async fn of_epoch(
+    State(desk): State<Arc<Desk>>,
+    Path((site, gateway, epoch)): Path<(String, String, String)>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let epoch = epoch_of(&epoch).ok_or_else(Problem::nothing)?;
+    answer(&desk, (&site, &gateway), Some(epoch), body).await
+}
+
+async fn answer(
+    desk: &Desk,
+    (site, gateway): (&str, &str),
+    epoch: Option<u32>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let named = site.parse::<Identifier>().ok();
+    let named = named.zip(gateway.parse::<Identifier>().ok());
+    let (site, gateway) = named.ok_or_else(Problem::nothing)?;
+    let library = Arc::clone(&desk.library);
+    let answer = desk.requests.answer(body, move |call, room, deadline| {
+        library.answer((&site, &gateway), epoch, call, room, deadline)
+    });
+    answer.await
+}

@@ -1,0 +1,244 @@
+//! `lineside archive status`: how every log stands, read from the archive's directory.
+
+use lineside_proto::Time;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::none_there;
+use crate::archive::{Held, Refused, Shelf, Standing};
+use crate::cli::columns::columns;
+use crate::cli::{Context, Failure, Outcome, write_json};
+use crate::clock::{Clock, SystemClock};
+use crate::text;
+use crate::text::{Language, Text};
+
+/// A log that was not heard of for so long is told of.
+const SILENT_MS: i64 = 24 * 3_600_000;
+/// Alarms that are listed.
+const ALARMS_MAX: usize = 5;
+
+/// Arguments of `lineside archive status`.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Example: lineside archive status --dir /var/lib/lineside-archive --json")]
+pub(super) struct Args {
+    /// The archive's directory
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Print one JSON object a line for each log
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// There is no archive, or it can't be read.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    let shelf = Shelf::of(&args.dir);
+    if !shelf.logs_dir().is_dir() {
+        return Err(none_there(&args.dir));
+    }
+    let held = Held::all(&shelf, |_, _| true)?;
+    let logs: Vec<&Standing> = held.iter().flat_map(|held| &held.logs).collect();
+    let mut out = io::stdout().lock();
+    if args.json {
+        for log in logs {
+            write_json(&mut out, log)?;
+        }
+        return Ok(Outcome::Done);
+    }
+    let refused = Refused::list(&shelf.alarms_dir(), None, None, ALARMS_MAX)?;
+    let now = SystemClock.now().wall;
+    for line in table(&logs, now, context.language) {
+        writeln!(out, "{line}")?;
+    }
+    if let Some(lines) = told(&refused) {
+        writeln!(out, "{}", lines.say(context.language))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn table(logs: &[&Standing], now: Time, language: Language) -> Vec<String> {
+    if logs.is_empty() {
+        let none = text!("no log has a signed head yet", "尚无带签名存证点的日志");
+        return vec![none.say(language).to_owned()];
+    }
+    let head = [
+        text!("site", "平台"),
+        text!("gateway", "网关"),
+        text!("epoch", "期"),
+        text!("leaves", "记录"),
+        text!("head", "存证点"),
+        text!("cosigned", "已见证"),
+        text!("alarms", "告警"),
+        text!("what is missing", "缺少"),
+    ];
+    let mut rows = vec![head.map(|text| text.say(language).to_owned())];
+    rows.extend(logs.iter().map(|log| {
+        let cosigned = match &log.cosigned {
+            None => "-".to_owned(),
+            Some(cosigned) => cosigned.size.to_string(),
+        };
+        let missing = missing(log, now).into_iter();
+        let missing: Vec<String> = missing.map(|text| text.say(language).to_owned()).collect();
+        [
+            log.site.to_string(),
+            log.gateway.to_string(),
+            log.epoch.to_string(),
+            log.size.to_string(),
+            log.newest.map_or_else(
+                || "-".to_owned(),
+                |newest| age(newest, now).say(language).to_owned(),
+            ),
+            cosigned,
+            log.alarms.to_string(),
+            missing.join(language.pick("; ", "；")),
+        ]
+    }));
+    columns(&rows)
+}
+
+/// What a log lacks.
+fn missing(log: &Standing, now: Time) -> Vec<Text> {
+    let mut all = Vec::new();
+    if let Some(stopped) = &log.stopped {
+        let (kind, text, proof) = (&stopped.kind, &stopped.text, &stopped.proof);
+        all.push(text!(
+            "STOPPED ({kind}): {text}; proof: alarms/{proof}",
+            "已停止（{kind}）：{text}；凭证：alarms/{proof}"
+        ));
+    }
+    match log.heard {
+        None => all.push(text!("its record can't be read", "其记录无法读取")),
+        Some(heard) if now.as_millis().saturating_sub(heard.as_millis()) > SILENT_MS => {
+            let Text { en, zh } = age(heard, now);
+            all.push(Text::new(
+                format!("no head for {en}"),
+                format!("{zh} 未收到存证点"),
+            ));
+        }
+        Some(_) => {}
+    }
+    if let Some(cosigned) = &log.cosigned {
+        let behind = log.size.saturating_sub(cosigned.size);
+        if behind > 0 {
+            all.push(text!(
+                "{behind} leaves not cosigned",
+                "{behind} 条记录尚未见证"
+            ));
+        }
+    }
+    all
+}
+
+/// How long ago something was, in one unit.
+fn age(at: Time, now: Time) -> Text {
+    let seconds = now.as_millis().saturating_sub(at.as_millis()).max(0) / 1000;
+    let (count, en, zh) = match seconds {
+        0..=119 => (seconds, "s", "秒"),
+        120..=7_199 => (seconds / 60, "min", "分钟"),
+        7_200..=172_799 => (seconds / 3_600, "h", "小时"),
+        _ => (seconds / 86_400, "d", "天"),
+    };
+    text!("{count} {en}", "{count} {zh}")
+}
+
+/// The newest alarms.
+fn told(refused: &[Refused]) -> Option<Text> {
+    if refused.is_empty() {
+        return None;
+    }
+    let mut said = text!("\nnewest alarms:", "\n最新告警：");
+    for Refused { proof, alarm } in refused {
+        let line = format!(
+            "\n{}  {}/{}/e{}  {}  {}\n    alarms/{proof}",
+            alarm.at, alarm.site, alarm.gateway, alarm.epoch, alarm.kind, alarm.text
+        );
+        said.en += &line;
+        said.zh += &line;
+    }
+    Some(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{age, table};
+    use crate::archive::{Cosigned, Standing, Stopped};
+    use crate::text::Language;
+    use lineside_proto::Time;
+
+    fn log(heard: Option<i64>) -> Standing {
+        Standing {
+            site: "zs".parse().unwrap(),
+            gateway: "gw-1".parse().unwrap(),
+            epoch: 2,
+            origin: "o".to_owned(),
+            size: 500,
+            root: String::new(),
+            first: None,
+            newest: Some(Time::from_millis(0)),
+            heard: heard.map(Time::from_millis),
+            cosigned: None,
+            stopped: None,
+            alarms: 3,
+        }
+    }
+
+    #[test]
+    fn ages_are_told_in_one_unit() {
+        for (ms, expected) in [
+            (-5, "0 s"),
+            (119_000, "119 s"),
+            (120_000, "2 min"),
+            (7_200_000, "2 h"),
+            (3 * 86_400_000, "3 d"),
+        ] {
+            let said = age(Time::from_millis(0), Time::from_millis(ms));
+            assert_eq!(said.en, expected, "{ms}");
+        }
+    }
+
+    #[test]
+    fn a_log_says_what_it_lacks() {
+        let now = Time::from_millis(3 * 86_400_000);
+        let fine = log(Some(3 * 86_400_000));
+        let silent = log(Some(0));
+        let unread = log(None);
+        let mut stopped = log(Some(3 * 86_400_000));
+        stopped.stopped = Some(Stopped {
+            kind: "fork".to_owned(),
+            text: "two trees".to_owned(),
+            proof: "2026-fork".to_owned(),
+            at: now,
+        });
+        stopped.cosigned = Some(Cosigned {
+            size: 480,
+            root: String::new(),
+            at: now,
+        });
+        let logs = [&fine, &silent, &unread, &stopped];
+        let lines = table(&logs, now, Language::En);
+        for (line, words) in lines.iter().zip([
+            &["site", "cosigned", "what is missing"][..],
+            &["zs", "gw-1", "500", "3 d"],
+            &["no head for 3 d"],
+            &["its record can't be read"],
+            &[
+                "STOPPED (fork): two trees",
+                "alarms/2026-fork",
+                "20 leaves not cosigned",
+            ],
+        ]) {
+            for word in words {
+                assert!(line.contains(word), "{word}: {line}");
+            }
+        }
+        let chinese = table(&logs, now, Language::ZhCn).join("\n");
+        assert!(
+            chinese.contains("已停止（fork）") && chinese.contains("3 天 未收到存证点"),
+            "{chinese}"
+        );
+        assert_eq!(table(&[], now, Language::En).len(), 1);
+    }
+}

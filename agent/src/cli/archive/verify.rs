@@ -1,0 +1,186 @@
+//! `lineside archive verify`: every log verified anew from its files.
+
+use lineside_proto::ledger::note::{KeyKind, VerifierKey};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::none_there;
+use crate::archive::inspection::{Inspected, LogFault, Trust, inspect};
+use crate::archive::{Cards, Place, Shelf};
+use crate::cli::{Context, Failure, Outcome, write_json};
+use crate::logs::chain;
+use crate::text;
+use crate::text::Text;
+use lineside_proto::Identifier;
+
+/// Arguments of `lineside archive verify`.
+#[derive(clap::Args, Clone, Debug)]
+#[command(
+    after_help = "Example: lineside archive verify --dir /var/lib/lineside-archive --gateways /etc/lineside/gateways"
+)]
+pub(super) struct Args {
+    /// The archive's directory
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The folder of enrolment cards, else `gateways` in the directory; without one, each log is checked by the key that its
+    /// own first leaf names
+    #[arg(long, value_name = "DIR")]
+    gateways: Option<PathBuf>,
+    /// A witness, by its verifier key: its cosignatures are checked, too; may be given more than once
+    #[arg(long = "witness", value_name = "VKEY", value_parser = witness)]
+    witnesses: Vec<VerifierKey>,
+    /// Only this site's
+    #[arg(long)]
+    site: Option<Identifier>,
+    /// Only this gateway's
+    #[arg(long)]
+    gateway: Option<Identifier>,
+    /// Print one JSON object a line for each log
+    #[arg(long)]
+    json: bool,
+}
+
+fn witness(text: &str) -> Result<VerifierKey, Text> {
+    let key = text.parse::<VerifierKey>().ok();
+    let key = key.filter(|key| key.kind() == KeyKind::Cosignature);
+    key.ok_or_else(|| {
+        text!(
+            "`{text}` is no verifier key of a witness: `lineside archive witness-key` shows it",
+            "`{text}` 不是见证人的验证公钥：可用 `lineside archive witness-key` 查看"
+        )
+    })
+}
+
+/// What a check of one log says, for programs.
+#[derive(Serialize)]
+struct Said<'a> {
+    site: &'a Identifier,
+    gateway: &'a Identifier,
+    epoch: u32,
+    sound: bool,
+    /// Whether its card was what it was checked by.
+    card: bool,
+    origin: Option<&'a str>,
+    size: Option<u64>,
+    root: Option<String>,
+    notes: Option<u64>,
+    cosigned: Option<u64>,
+    maps_missing: Option<u64>,
+    tokens_missing: Option<u64>,
+    error: Option<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// There is no archive, or the cards can't be read. A log that is not sound: exit code 1.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    let shelf = Shelf::of(&args.dir);
+    if !shelf.logs_dir().is_dir() {
+        return Err(none_there(&args.dir));
+    }
+    let cards = cards(args, context)?;
+    let mut faulty = 0_u64;
+    let mut checked = 0_u64;
+    let mut out = io::stdout().lock();
+    let is = |wanted: &Option<Identifier>, named: &Identifier| {
+        wanted.as_ref().is_none_or(|wanted| wanted == named)
+    };
+    for place in shelf.logs()? {
+        if !is(&args.site, &place.site) || !is(&args.gateway, &place.gateway) {
+            continue;
+        }
+        let found = inspect(&shelf, &place, cards.as_ref(), &args.witnesses);
+        checked += 1;
+        faulty += u64::from(found.is_err());
+        if args.json {
+            write_json(&mut out, &said(&place, &found, cards.is_some()))?;
+        } else {
+            writeln!(out, "{}", in_words(&place, &found).say(context.language))?;
+        }
+    }
+    if !args.json {
+        let sum = text!(
+            "{checked} logs verified, {faulty} with a fault",
+            "已核验 {checked} 份日志，其中 {faulty} 份有误"
+        );
+        writeln!(out, "{}", sum.say(context.language))?;
+    }
+    Ok(if faulty == 0 {
+        Outcome::Done
+    } else {
+        Outcome::Negative
+    })
+}
+
+fn cards(args: &Args, context: &Context) -> Result<Option<Cards>, Failure> {
+    let beside = args.dir.join("gateways");
+    let dir = match &args.gateways {
+        Some(dir) => dir,
+        None if beside.is_dir() => &beside,
+        None => return Ok(None),
+    };
+    let (cards, faults) = Cards::load(dir).map_err(|error| {
+        let dir = dir.display();
+        Failure::Usage(text!(
+            "the cards in {dir} can't be read: {error}",
+            "无法读取 {dir} 中的登记卡：{error}"
+        ))
+    })?;
+    for fault in faults {
+        let said = text!("no card: {fault}", "不是登记卡：{fault}");
+        writeln!(io::stderr(), "{}", said.say(context.language))?;
+    }
+    Ok(Some(cards))
+}
+
+fn said<'a>(place: &'a Place, found: &'a Result<Inspected, LogFault>, by_card: bool) -> Said<'a> {
+    let sound = found.as_ref().ok();
+    let head = sound.map(|sound| &sound.head);
+    Said {
+        site: &place.site,
+        gateway: &place.gateway,
+        epoch: place.epoch,
+        sound: sound.is_some(),
+        card: by_card,
+        origin: head.map(|head| head.origin.as_str()),
+        size: head.map(|head| head.size),
+        root: head.map(|head| head.root.to_string()),
+        notes: sound.map(|sound| sound.notes),
+        cosigned: sound.and_then(|sound| sound.cosigned),
+        maps_missing: sound.map(|sound| sound.maps_missing),
+        tokens_missing: sound.map(|sound| sound.tokens_missing),
+        error: found.as_ref().err().map(|fault| chain(fault)),
+    }
+}
+
+fn in_words(place: &Place, found: &Result<Inspected, LogFault>) -> Text {
+    let sound = match found {
+        Ok(sound) => sound,
+        Err(fault) => {
+            let fault = chain(fault);
+            return text!("{place}: FAULT: {fault}", "{place}：有误：{fault}");
+        }
+    };
+    let (size, notes) = (sound.head.size, sound.notes);
+    let mut said = text!(
+        "{place}: sound; {size} leaves, {notes} kept heads",
+        "{place}：完好；{size} 条记录，{notes} 个留存的存证点"
+    );
+    if let Some(cosigned) = sound.cosigned {
+        said.en += &format!(", cosigned to {cosigned}");
+        said.zh += &format!("，已见证至 {cosigned}");
+    }
+    if sound.trust == Trust::Itself {
+        said.en += "; by its own word only: name --gateways";
+        said.zh += "；仅凭其自身所述：请指定 --gateways";
+    }
+    let (maps, tokens) = (sound.maps_missing, sound.tokens_missing);
+    if maps + tokens > 0 {
+        said.en += &format!("; {maps} maps and {tokens} tokens that it names are not here");
+        said.zh += &format!("；其所引用的 {maps} 个设备点表和 {tokens} 个预约令牌缺失");
+    }
+    said
+}

@@ -1,0 +1,248 @@
+//! `lineside usage pull --archive`: from the city's copy, which has what its gateway may have lost.
+
+use lineside_proto::{Identifier, Period};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+use super::pull::{Job, failure, is_folder, summed};
+use super::{shown, sources};
+use crate::archive::{Held, Library, Place, Shelf, Standing};
+use crate::cli::{Failure, Outcome};
+use crate::evidence::http::Archive;
+use crate::evidence::shelved::Shelved;
+use crate::evidence::{Informant, Inquiry, PullError, Trouble};
+use crate::text;
+
+/// Where an archive is.
+enum Source {
+    Directory(Arc<Library>),
+    Server(Archive),
+}
+
+/// Fetches it.
+///
+/// # Errors
+///
+/// As those of every pull.
+pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure> {
+    job.whose()?;
+    let args = job.args;
+    let source = Source::of(whence)?;
+    let all = source.held(args.site.as_ref(), whence).await?;
+    let is = |wanted: &Option<Identifier>, named: &Identifier| {
+        wanted.as_ref().is_none_or(|wanted| wanted == named)
+    };
+    let wanted = all
+        .into_iter()
+        .filter(|held| is(&args.site, &held.site) && is(&args.gateway, &held.gateway));
+    let parts: Vec<(Held, Vec<Place>)> = wanted
+        .map(|held| {
+            let places = chosen(&held.logs, job.period);
+            (held, places)
+        })
+        .collect();
+    if parts.is_empty() {
+        return Err(Failure::Negative(text!(
+            "the archive has no ledger of such a gateway: check --site and --gateway",
+            "存证库中没有这样的网关的台账：请检查 --site 和 --gateway"
+        )));
+    }
+    let files: usize = parts.iter().map(|(_, places)| places.len()).sum();
+    if files > 1 && !is_folder(&args.output) {
+        return Err(one_file(job, parts.len(), files));
+    }
+    let alone = parts.len() == 1;
+    let mut worst = None;
+    for (held, places) in &parts {
+        match gateway(job, &source, held, places).await {
+            Ok(()) => {}
+            Err(failure) if alone => return Err(failure),
+            Err(failure) => {
+                let named = (held.site.clone(), held.gateway.clone());
+                shown::not_got(&named, &failure, args.json, job.context.language)?;
+                worst = worst.or(Some(failure));
+            }
+        }
+    }
+    match worst {
+        None => Ok(Outcome::Done),
+        Some(failure) => Err(summed(failure)),
+    }
+}
+
+impl Source {
+    fn of(whence: &str) -> Result<Self, Failure> {
+        if whence.contains("://") {
+            return Ok(Self::Server(sources::archive(whence)?));
+        }
+        let shelf = Shelf::of(Path::new(whence));
+        if !shelf.logs_dir().is_dir() {
+            return Err(Failure::Negative(text!(
+                "{whence} holds no archive: say the folder that holds `logs`, or http://HOST:PORT",
+                "{whence} 中没有存证库：请指定包含 `logs` 的文件夹，或 http://主机:端口"
+            )));
+        }
+        let library = Library::of(shelf, CancellationToken::new());
+        Ok(Self::Directory(Arc::new(library)))
+    }
+
+    async fn held(&self, site: Option<&Identifier>, whence: &str) -> Result<Vec<Held>, Failure> {
+        match self {
+            Self::Directory(library) => {
+                let held = Held::all(library.shelf(), |of, _| site.is_none_or(|site| site == of));
+                held.map_err(|error| {
+                    Failure::Store(text!("{whence}: {error}", "{whence}：{error}"))
+                })
+            }
+            Self::Server(server) => server.held(site).await.map_err(|trouble| match trouble {
+                Trouble::Nonsense(_) | Trouble::Refused(_) | Trouble::No(_) => {
+                    Failure::Negative(text!(
+                        "{whence} does not answer as an archive does: {trouble}",
+                        "{whence} 的应答不是存证库的应答：{trouble}"
+                    ))
+                }
+                Trouble::Lost(_) | Trouble::Later(_) => Failure::Unreachable(text!(
+                    "can't reach {whence}: {trouble}; check the address, and that the archive runs",
+                    "无法连接 {whence}：{trouble}；请检查地址以及存证库是否在运行"
+                )),
+            }),
+        }
+    }
+}
+
+/// The logs of a gateway that tell of a period; where none does, the one that may: its newest that had begun.
+fn chosen(logs: &[Standing], period: Period) -> Vec<Place> {
+    let has_begun = |log: &&Standing| log.first.is_none_or(|first| first < period.to);
+    let goes_on = |log: &&Standing| log.newest.is_none_or(|newest| newest >= period.from);
+    let inside: Vec<Place> = logs
+        .iter()
+        .filter(has_begun)
+        .filter(goes_on)
+        .map(Standing::place)
+        .collect();
+    if !inside.is_empty() {
+        return inside;
+    }
+    let newest = logs.iter().rev().find(has_begun).or(logs.last());
+    newest.map(Standing::place).into_iter().collect()
+}
+
+fn one_file(job: &Job<'_>, gateways: usize, files: usize) -> Failure {
+    let path = job.args.output.display();
+    if gateways > 1 {
+        return Failure::Usage(text!(
+            "there are {gateways} gateways, and `{path}` is one file: say a folder, as `-o {path}/`",
+            "共有 {gateways} 个网关，而 `{path}` 是单个文件：请指定文件夹，如 `-o {path}/`"
+        ));
+    }
+    Failure::Usage(text!(
+        "the gateway's ledger was begun anew in this period: there are {files} epochs, and `{path}` is one file; say a folder, as `-o {path}/`",
+        "该网关的台账在此时段内重新建立：共有 {files} 期，而 `{path}` 是单个文件；请指定文件夹，如 `-o {path}/`"
+    ))
+}
+
+/// Fetches what there is of one gateway.
+async fn gateway(
+    job: &Job<'_>,
+    source: &Source,
+    held: &Held,
+    places: &[Place],
+) -> Result<(), Failure> {
+    let several = places.len() > 1;
+    if several {
+        let (site, gateway) = (&held.site, &held.gateway);
+        let epochs = places.iter().map(|place| format!("e{}", place.epoch));
+        let epochs = epochs.collect::<Vec<_>>().join(", ");
+        let line = text!(
+            "{site}/{gateway}: its ledger was begun anew in this period; one file for each epoch: {epochs}. A report takes them together",
+            "{site}/{gateway}：台账在此时段内重新建立；每期一个文件：{epochs}。制作报告时须一并提供"
+        );
+        writeln!(io::stderr(), "{}", line.say(job.context.language))?;
+    }
+    let mut got = 0;
+    for place in places {
+        let named = (place.site.clone(), place.gateway.clone());
+        let bundle = job.file(&named, several.then_some(place.epoch))?;
+        let made = match source {
+            Source::Directory(library) => {
+                one(job, Shelved::new(library, place.clone()), place, &bundle).await
+            }
+            Source::Server(server) => one(job, server.log(place), place, &bundle).await,
+        };
+        match made {
+            Ok(said) => {
+                said?;
+                got += 1;
+            }
+            // Of several epochs, one may have its leaves beside the period only.
+            Err(PullError::Nothing) if several => {}
+            Err(error) => return Err(failure(error)),
+        }
+    }
+    if got == 0 {
+        return Err(failure(PullError::Nothing));
+    }
+    Ok(())
+}
+
+async fn one<I: Informant>(
+    job: &Job<'_>,
+    informant: I,
+    place: &Place,
+    bundle: &Path,
+) -> Result<Result<(), Failure>, PullError> {
+    let named = (place.site.clone(), place.gateway.clone());
+    let inquiry = Inquiry::new(informant, job.rhythm());
+    job.make(inquiry, named, bundle).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chosen;
+    use crate::archive::Standing;
+    use lineside_proto::{Period, Time};
+
+    fn log(epoch: u32, first: i64, newest: i64) -> Standing {
+        Standing {
+            site: "s".parse().unwrap(),
+            gateway: "g".parse().unwrap(),
+            epoch,
+            origin: String::new(),
+            size: 1,
+            root: String::new(),
+            first: Some(Time::from_millis(first)),
+            newest: Some(Time::from_millis(newest)),
+            heard: None,
+            cosigned: None,
+            stopped: None,
+            alarms: 0,
+        }
+    }
+
+    #[test]
+    fn a_period_is_told_by_the_epochs_that_have_leaves_in_it() {
+        let logs = [log(1, 100, 200), log(2, 300, 400), log(3, 400, 500)];
+        for (from, to, expected) in [
+            (150, 160, &[1][..]),
+            (200, 201, &[1]),
+            (150, 300, &[1]),
+            (150, 301, &[1, 2]),
+            (0, 1000, &[1, 2, 3]),
+            (220, 280, &[1]),
+            (400, 401, &[2, 3]),
+            (600, 700, &[3]),
+            // Before all: whoever asks is told that there is nothing.
+            (0, 50, &[3]),
+        ] {
+            let period = Period {
+                from: Time::from_millis(from),
+                to: Time::from_millis(to),
+            };
+            let chosen = chosen(&logs, period);
+            let epochs: Vec<u32> = chosen.iter().map(|place| place.epoch).collect();
+            assert_eq!(epochs, expected, "{from} to {to}");
+        }
+    }
+}
