@@ -2,6 +2,7 @@
 
 mod apply;
 mod availability;
+mod archive_read;
 mod bad_input;
 mod bookings;
 mod broker;

@@ -171,3 +171,80 @@ fn check(view: &View, ledger: &Path, head: &Checkpoint) -> Result<(), ExportErro
     verify_files(ledger, &keys, &head.origin, std::slice::from_ref(head))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ExportError, export};
+    use crate::answers::Answers;
+    use crate::archive::testing::{City, at};
+    use crate::archive::{Place, Standing};
+    use lineside_proto::ledger::tile::Tile;
+    use serde_json::json;
+    use std::fs;
+
+    #[test]
+    fn what_is_taken_out_is_the_log_and_all_that_speaks_for_it() {
+        let city = City::new();
+        let gateway = city.gateway("zs", "gw");
+        gateway.grow(300, 0);
+        let maps = gateway.state.join("maps");
+        fs::create_dir_all(&maps).unwrap();
+        fs::write(maps.join("x.toml"), "x").unwrap();
+        city.keep(&gateway, Some(at(299)));
+        let alarms = city.shelf().alarms_dir();
+        for (folder, epoch) in [("2026-a", 1), ("2026-b", 2)] {
+            let document = json!({"v": 1, "at": at(0), "site": "zs", "gateway": "gw", "epoch": epoch,
+                "kind": "fork", "text": "x", "stopped": true, "known": null, "shown": null});
+            fs::create_dir_all(alarms.join(folder)).unwrap();
+            fs::write(alarms.join(folder).join("alarm.json"), document.to_string()).unwrap();
+            fs::write(alarms.join(folder).join("shown.note"), "note").unwrap();
+        }
+        let out = city.dir().join("../out");
+        let standing = export(&city.shelf(), &gateway.place, &out).unwrap();
+        assert_eq!(standing.size, 301);
+        let said = fs::read(out.join("standing.json")).unwrap();
+        assert_eq!(serde_json::from_slice::<Standing>(&said).unwrap(), standing);
+        for tile in Tile::of_log(301) {
+            let path = tile.to_string();
+            let own = fs::read(gateway.state.join("ledger").join(&path)).unwrap();
+            assert_eq!(fs::read(out.join("ledger").join(&path)).unwrap(), own, "{path}");
+        }
+        assert!(out.join("alarms/2026-a/shown.note").is_file());
+        assert!(!out.join("alarms/2026-b").exists());
+        assert!(out.join("maps/x.toml").is_file());
+        // As a copied state directory, with the cosigned heads.
+        let copy = Answers::of_copy(&out).unwrap();
+        let kept = copy.ask("ledger.checkpoints", json!({"from": 0, "to": 400})).unwrap();
+        let note = kept[0]["checkpoints"][0]["checkpoint"].as_str().unwrap();
+        assert!(note.contains("city.example/w"), "{note}");
+        let leaves = json!({"from": 0, "to": 301});
+        let own = Answers::of_copy(&gateway.state).unwrap();
+        assert_eq!(
+            copy.ask("ledger.entries", leaves.clone()),
+            own.ask("ledger.entries", leaves)
+        );
+        let again = export(&city.shelf(), &gateway.place, &out);
+        assert!(matches!(again, Err(ExportError::Occupied(_))));
+        let other = Place {
+            epoch: 2,
+            ..gateway.place.clone()
+        };
+        let none = export(&city.shelf(), &other, &out.join("none"));
+        assert!(matches!(none, Err(ExportError::Missing(_))));
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_taken_out_as_sound() {
+        let city = City::new();
+        let gateway = city.gateway("zs", "gw");
+        gateway.grow(300, 0);
+        city.keep(&gateway, None);
+        let path = city.shelf().log_dir(&gateway.place).join("tile/0/000");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let out = city.dir().join("../out");
+        let found = export(&city.shelf(), &gateway.place, &out);
+        assert!(matches!(found, Err(ExportError::Files(_))), "{found:?}");
+    }
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lineside_proto::ledger::note::{KeyKind, SignerKey};
-use lineside_proto::ledger::{Audit, LeafBody};
+use lineside_proto::ledger::{Audit, ConfigLeaf, LeafBody};
 use lineside_proto::{Identifier, Time};
 use tempfile::TempDir;
 
@@ -175,6 +175,25 @@ impl Gateway {
             };
             self.append(hour, &[LeafBody::Audit(audit)]);
         }
+        self.ledger.sign().unwrap();
+    }
+
+    /// Another key takes over, and signs alone from then on.
+    pub(super) fn rotate(&self, hour: i64) {
+        let leaf = self.ledger.rotate_key().unwrap();
+        self.append(hour, &[LeafBody::Key(leaf)]);
+        self.ledger.sign().unwrap();
+        self.ledger.finish_rotation().unwrap();
+    }
+
+    /// Names the map of a machine.
+    pub(super) fn names(&self, hour: i64, map: &str) {
+        let leaf = ConfigLeaf {
+            machine: name("mill"),
+            map: map.to_owned(),
+            files: map.to_owned(),
+        };
+        self.append(hour, &[LeafBody::Config(leaf)]);
         self.ledger.sign().unwrap();
     }
 
