@@ -1,6 +1,8 @@
 //! The agent from end to end: the real binary between peers that are not ours, through faults.
 
 mod apply;
+mod archive_chaos;
+mod archive_hostile;
 mod availability;
 mod bad_input;
 mod bookings;
