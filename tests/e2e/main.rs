@@ -2,7 +2,10 @@
 
 mod apply;
 mod archive_chaos;
+mod archive_foreign;
 mod archive_hostile;
+mod archive_rights;
+mod archive_share;
 mod availability;
 mod bad_input;
 mod bookings;

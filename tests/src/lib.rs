@@ -16,6 +16,7 @@ pub mod device;
 pub mod evidence;
 pub mod fleet;
 pub mod foreign;
+pub mod forgery;
 pub mod http;
 pub mod log;
 pub mod mqtt;

@@ -3,13 +3,15 @@
 use anyhow::{Context, Result};
 use lineside::answers::{self, Answers, Code, Failure, Room, Source, documents};
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey};
-use lineside_proto::ledger::tile::{HEIGHT, Kind, Tile, WIDTH};
+use lineside_proto::ledger::tile::{HEIGHT, Kind, Tile, WIDTH, put_entry};
 use lineside_proto::ledger::tree::{self, Range as Tree};
 use lineside_proto::ledger::{Checkpoint, Hash, PriorHead};
 use lineside_proto::{Identifier, KeptCheckpoint, LeafMessage, Time, Topics};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fs;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -269,6 +271,47 @@ impl Gateway {
         self.newest.as_ref()
     }
 
+    /// Writes the static files of what it has signed last.
+    ///
+    /// # Errors
+    ///
+    /// When nothing was signed, or the disk refuses.
+    pub fn write_files(&self, dir: &Path) -> Result<()> {
+        for tile in Tile::of_log(self.signed_size()) {
+            let bytes = match tile.kind {
+                Kind::Hashes(_) => self.tile(tile).context("a tile")?,
+                Kind::Entries => self.bundle(tile)?,
+            };
+            let path = dir.join(tile.to_string());
+            fs::create_dir_all(path.parent().context("a folder")?)?;
+            fs::write(path, bytes)?;
+        }
+        let note = self.newest.as_deref().context("nothing was signed")?;
+        Ok(fs::write(dir.join("checkpoint"), note)?)
+    }
+
+    fn bundle(&self, tile: Tile) -> Result<Vec<u8>> {
+        let first = usize::try_from(tile.index * WIDTH)?;
+        let mut bundle = Vec::new();
+        let leaves = self.leaves.iter().skip(first);
+        for leaf in leaves.take(usize::try_from(tile.width)?) {
+            put_entry(&mut bundle, leaf.as_bytes())?;
+        }
+        Ok(bundle)
+    }
+
+    /// The bytes of a hash tile; none where there are not so many hashes.
+    fn tile(&self, tile: Tile) -> Option<Vec<u8>> {
+        let Kind::Hashes(level) = tile.kind else {
+            return None;
+        };
+        let first = tile.index.saturating_mul(WIDTH);
+        let hashes: Option<Vec<Hash>> = (first..first.saturating_add(tile.width))
+            .map(|index| self.node(HEIGHT * level, index))
+            .collect();
+        Some(hashes?.iter().flat_map(|hash| hash.0).collect())
+    }
+
     fn push(&mut self, leaf: Arc<str>) {
         let levels = &mut self.levels;
         self.tree
@@ -391,15 +434,7 @@ impl Source for Shared {
     }
 
     fn tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, Failure> {
-        let Kind::Hashes(level) = tile.kind else {
-            return Ok(None);
-        };
-        let gateway = self.lock();
-        let first = tile.index.saturating_mul(WIDTH);
-        let hashes: Option<Vec<Hash>> = (first..first.saturating_add(tile.width))
-            .map(|index| gateway.node(HEIGHT * level, index))
-            .collect();
-        Ok(hashes.map(|hashes| hashes.iter().flat_map(|hash| hash.0).collect()))
+        Ok(self.lock().tile(tile))
     }
 
     fn kept(&self, sizes: Range<u64>) -> Vec<u64> {

@@ -4,6 +4,7 @@
 //! power cut are; what a broker should keep of each gateway is sent again.
 
 use anyhow::Result;
+use lineside_proto::content_type;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{PubAckReason, Publish, PublishProperties};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming, MqttOptions};
@@ -32,26 +33,29 @@ pub struct Outgoing {
     pub payload: Vec<u8>,
     /// Whether the broker keeps it.
     pub retain: bool,
+    /// Its content type.
+    pub content_type: &'static str,
     /// What the request brought that this answers.
     pub correlation: Option<Vec<u8>>,
 }
 
 impl Outgoing {
-    /// A publish that the broker does not keep.
+    /// A document that the broker does not keep.
     pub fn new(topic: String, payload: impl Into<Vec<u8>>) -> Self {
         Self {
             topic,
             payload: payload.into(),
             retain: false,
+            content_type: content_type::JSON,
             correlation: None,
         }
     }
 
-    /// A publish that it keeps.
+    /// A signed note that it keeps.
     pub fn kept(topic: String, payload: impl Into<Vec<u8>>) -> Self {
-        let retain = true;
         Self {
-            retain,
+            retain: true,
+            content_type: content_type::TEXT,
             ..Self::new(topic, payload)
         }
     }
@@ -256,6 +260,7 @@ impl Line {
     async fn send(&self, client: &AsyncClient, outgoing: Outgoing, sent: &AtomicU64) {
         sent.fetch_add(1, Ordering::SeqCst);
         let properties = PublishProperties {
+            content_type: Some(outgoing.content_type.to_owned()),
             correlation_data: outgoing.correlation.map(Into::into),
             ..PublishProperties::default()
         };
