@@ -79,25 +79,34 @@ async fn bare(port: u16) -> Result<()> {
     }
 }
 
-/// When heads were published and not cosigned yet, and how long the others took.
+/// How late heads are cosigned.
 #[derive(Default)]
-struct Lags(Mutex<(BTreeMap<(String, u64), Instant>, Vec<Duration>)>);
+struct Lag {
+    /// When heads were published that are not cosigned yet.
+    waiting: BTreeMap<(String, u64), Instant>,
+    /// How long the others took.
+    taken: Vec<Duration>,
+}
+
+/// The same, for whoever hears the cosignatures.
+#[derive(Default)]
+struct Lags(Mutex<Lag>);
 
 impl Lags {
-    fn lock(&self) -> MutexGuard<'_, (BTreeMap<(String, u64), Instant>, Vec<Duration>)> {
+    fn lock(&self) -> MutexGuard<'_, Lag> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn published(&self, origin: &str, size: u64) {
         let key = (origin.to_owned(), size);
-        self.lock().0.insert(key, Instant::now());
+        self.lock().waiting.insert(key, Instant::now());
     }
 
     /// Forgets what was measured so far; gives it in words.
     fn told(&self) -> String {
         let mut inner = self.lock();
-        let mut lags = std::mem::take(&mut inner.1);
-        let waiting = inner.0.len();
+        let mut lags = std::mem::take(&mut inner.taken);
+        let waiting = inner.waiting.len();
         drop(inner);
         lags.sort_unstable();
         let at =
@@ -126,9 +135,9 @@ impl Ear for Lags {
             return Vec::new();
         };
         let mut inner = self.lock();
-        if let Some(since) = inner.0.remove(&(head.origin, head.size)) {
+        if let Some(since) = inner.waiting.remove(&(head.origin, head.size)) {
             let lag = now.saturating_duration_since(since);
-            inner.1.push(lag);
+            inner.taken.push(lag);
         }
         Vec::new()
     }

@@ -2,7 +2,7 @@
 //! gateway can work, and can't speak for another or for a witness.
 
 use anyhow::{Context, Result, ensure};
-use lineside_proto::ledger::note::{Note, VerifierKey};
+use lineside_proto::ledger::note::Note;
 use lineside_tests::archive::Place;
 use lineside_tests::broker::{Mosquitto, Persistence};
 use lineside_tests::city::LIMIT;
@@ -121,7 +121,7 @@ fn an_archive_works_with_the_rights_that_the_city_gives_it() -> Result<()> {
     .with_context(|| archive.log())?;
     same(&fleet, 0, &files)?;
     // The gateway hears it on both topics, signed by the witness.
-    let witness: VerifierKey = place.witness()?;
+    let witness = place.witness();
     let [a, b, c, d] = witness.hash();
     let own = format!("lineside/v1/{GATEWAY}/ledger/cosignature/{a:02x}{b:02x}{c:02x}{d:02x}");
     let any = format!("lineside/v1/{GATEWAY}/ledger/cosignature");
@@ -132,7 +132,7 @@ fn an_archive_works_with_the_rights_that_the_city_gives_it() -> Result<()> {
         })
         .with_context(|| archive.log())?;
         let note = Note::parse(std::str::from_utf8(&note)?)?;
-        let verified = note.verify(std::slice::from_ref(&witness))?;
+        let verified = note.verify(std::slice::from_ref(witness))?;
         ensure!(verified.iter().any(|one| one.cosigned.is_some()), "{note}");
     }
     ensure!(fleet.refused() == 0, "the gateway was refused something");

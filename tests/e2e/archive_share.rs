@@ -50,7 +50,7 @@ fn one_of_two_is_killed_and_the_other_has_everything() -> Result<()> {
     grow(&city, &mut random, 40)?;
     city.live(2)?;
     city.until_kept(city.all()).with_context(|| logs(&pair))?;
-    let witness = city.place.witness()?;
+    let witness = city.place.witness().clone();
     let all = city
         .until_cosigned("every log to be cosigned", &witness, |said| {
             said.logs() == count

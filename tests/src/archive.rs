@@ -1,6 +1,7 @@
 //! The real archive, as a process, and what lies in its directory.
 
 use anyhow::{Context, Result, ensure};
+use lineside::archive::witness::Witness;
 use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::{Note, VerifierKey};
 use lineside_proto::ledger::tile::{Kind, Tile, WIDTH, entries};
@@ -8,6 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -15,6 +17,8 @@ use tempfile::TempDir;
 use crate::agent::{binary, command};
 use crate::process::Process;
 
+/// The witness's name.
+const WITNESS: &str = "witness.test";
 /// How long a clean stop may take.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
@@ -24,6 +28,7 @@ pub struct Place {
     dir: TempDir,
     port: u16,
     more: Vec<String>,
+    witness: VerifierKey,
 }
 
 impl Place {
@@ -37,8 +42,16 @@ impl Place {
             .prefix("lineside-archive-")
             .tempdir()?;
         fs::create_dir(dir.path().join("cards"))?;
-        let more = Vec::new();
-        Ok(Self { dir, port, more })
+        let key = dir.path().join("witness/witness.key");
+        let folder = key.parent().context("a folder")?;
+        fs::DirBuilder::new().mode(0o700).create(folder)?;
+        let witness = Witness::create(&key, WITNESS)?.key().clone();
+        Ok(Self {
+            dir,
+            port,
+            more: Vec::new(),
+            witness,
+        })
     }
 
     /// With further arguments.
@@ -62,6 +75,11 @@ impl Place {
     /// The witness's key.
     pub fn key(&self) -> PathBuf {
         self.dir.path().join("witness/witness.key")
+    }
+
+    /// The verifier key of its cosignatures.
+    pub fn witness(&self) -> &VerifierKey {
+        &self.witness
     }
 
     /// The arguments of `lineside`.
@@ -118,18 +136,6 @@ impl Place {
         let code = output.status.code().context("it was killed")?;
         let text = String::from_utf8(output.stdout)?;
         Ok((code, text, String::from_utf8(output.stderr)?))
-    }
-
-    /// The witness's verifier key, as `archive witness-key` tells it.
-    ///
-    /// # Errors
-    ///
-    /// When it tells none.
-    pub fn witness(&self) -> Result<VerifierKey> {
-        let key = self.key().display().to_string();
-        let (code, out, err) = self.say(&["witness-key", "--witness-key", &key])?;
-        let mut words = out.split_whitespace().filter_map(|word| word.parse().ok());
-        words.next().with_context(|| format!("{code}: {out}{err}"))
     }
 
     /// What `archive status --json` says.
