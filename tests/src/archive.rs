@@ -161,7 +161,8 @@ impl Place {
     pub fn alarms(&self) -> Result<Vec<Alarm>> {
         let mut folders = folders(&self.dir().join("alarms"))?;
         folders.sort();
-        folders.iter().map(|dir| Alarm::read(dir)).collect()
+        let read = folders.iter().map(|dir| Alarm::read(dir));
+        read.filter_map(Result::transpose).collect()
     }
 }
 
@@ -325,18 +326,21 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    fn read(dir: &Path) -> Result<Self> {
+    /// None where it is still being written: its text comes last.
+    fn read(dir: &Path) -> Result<Option<Self>> {
         let text = |name: &str| match fs::read_to_string(dir.join(name)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
         };
-        let about = text("alarm.json")?.context("an alarm without its text")?;
-        Ok(Self {
+        let Some(about) = text("alarm.json")? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
             dir: dir.to_owned(),
             about: serde_json::from_str(&about).with_context(|| about.clone())?,
             known: text("known.note")?,
             shown: text("shown.note")?,
-        })
+        }))
     }
 
     /// The folder's name: `{time}-{site}-{gateway}-e{n}-{kind}`.

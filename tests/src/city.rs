@@ -97,16 +97,17 @@ impl City {
         0..self.fleet.count()
     }
 
-    /// What was heard of the witness so far.
+    /// What was heard of the witness so far: what bears its name, whoever else speaks on its topics.
     ///
     /// # Errors
     ///
     /// When it is no cosignature, or it contradicts itself.
     pub fn cosigned(&mut self, witness: &VerifierKey) -> Result<Cosigned> {
         let messages: Vec<&Message> = self.listener.messages()?;
+        let name = format!("\u{2014} {} ", witness.name());
         let said: Vec<&Message> = messages
             .into_iter()
-            .filter(|message| !message.payload.is_empty())
+            .filter(|message| message.payload.contains(&name))
             .collect();
         Cosigned::of(&said, witness)
     }
