@@ -339,7 +339,9 @@ mod tests {
         check("tile/0/001", &|_, _, dir| {
             fs::remove_file(dir.join("tile/0/001")).unwrap();
         });
-        check("missing", &|_, _, dir| fs::remove_file(dir.join("checkpoint")).unwrap());
+        check("missing", &|_, _, dir| {
+            fs::remove_file(dir.join("checkpoint")).unwrap()
+        });
         check("no card", &|city, _, _| {
             fs::remove_dir_all(city.dir().join("gateways")).unwrap();
         });
@@ -351,15 +353,18 @@ mod tests {
             let card = card.replace(&gateway.opened.key, &other.public().to_string());
             fs::write(path, card).unwrap();
         });
-        check("leaf 0 says that it is the log lineside/zs/other", &|city, gateway, dir| {
-            let other = city.gateway("zs", "other");
-            other.grow(600, 0);
-            city.keep(&other, None);
-            let from = city.shelf().log_dir(&other.place);
-            fs::remove_dir_all(dir).unwrap();
-            fs::rename(from, dir).unwrap();
-            assert_eq!(gateway.place.epoch, 1);
-        });
+        check(
+            "leaf 0 says that it is the log lineside/zs/other",
+            &|city, gateway, dir| {
+                let other = city.gateway("zs", "other");
+                other.grow(600, 0);
+                city.keep(&other, None);
+                let from = city.shelf().log_dir(&other.place);
+                fs::remove_dir_all(dir).unwrap();
+                fs::rename(from, dir).unwrap();
+                assert_eq!(gateway.place.epoch, 1);
+            },
+        );
         // An older directory than that of which a head was cosigned.
         check("551 were seen before", &|city, gateway, _| {
             let shelf = Shelf::of(&city.dir());
@@ -388,7 +393,9 @@ mod tests {
             let line = city.witness.sign(&format!("{text}x\n"), at(550));
             let signed = note.lines().rfind(|line| !line.contains("city.example"));
             let signed = signed.unwrap();
-            notes.put(at(550), &format!("{text}\n\n{signed}\n{line}\n")).unwrap();
+            notes
+                .put(at(550), &format!("{text}\n\n{signed}\n{line}\n"))
+                .unwrap();
         });
     }
 
