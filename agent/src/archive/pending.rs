@@ -6,7 +6,8 @@
 //! leaf's bytes; numbers little-endian. A torn frame ends a file. Nothing here is more than a help: what is missing is
 //! asked for from the gateway.
 //!
-//! Bounds: `FILE_BYTES_MAX` a file, `FILES_KEPT` files; a new file begins with all leaves that still wait.
+//! Bounds: a file `FILE_BYTES_MAX`, or twice what waits, if that is more; `FILES_KEPT` files; a new file begins with all
+//! leaves that still wait.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -85,6 +86,8 @@ pub(super) struct Pending {
     number: u64,
     file: File,
     bytes: u64,
+    /// Bytes of it that were carried over from the file before.
+    carried: u64,
     buffer: Vec<u8>,
 }
 
@@ -99,6 +102,7 @@ impl Pending {
             number,
             file,
             bytes: 0,
+            carried: 0,
             buffer: Vec::new(),
         })
     }
@@ -131,7 +135,8 @@ impl Pending {
 
     /// Whether another file should begin.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= FILE_BYTES_MAX
+        // Carrying over costs as much as was carried: not before as much has come anew.
+        self.bytes - self.carried >= FILE_BYTES_MAX.max(self.carried)
     }
 
     /// Begins another file with the leaves that still wait, and removes the oldest.
@@ -155,7 +160,8 @@ impl Pending {
         bytes += buffer.len() as u64;
         file.sync_all()?;
         disk::sync(&self.dir)?;
-        (self.file, self.number, self.bytes) = (file, number, bytes);
+        (self.file, self.number) = (file, number);
+        (self.bytes, self.carried) = (bytes, bytes);
         let kept = number.saturating_sub(FILES_KEPT);
         for old in numbers(&self.dir)?.into_iter().filter(|old| *old <= kept) {
             fs::remove_file(path_of(&self.dir, old))?;

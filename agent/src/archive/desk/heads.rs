@@ -16,6 +16,8 @@ use crate::clock::Stamp;
 
 /// How often a head of one gateway is cosigned at most.
 const COSIGN_MS: u64 = 60_000;
+/// The same on the wall clock, over a restart.
+const COSIGN_WALL_MS: i64 = 60_000;
 /// For how long an older head may be shown before that is an alarm: a broker that starts again, or a message that
 /// comes twice, is put right by the gateway sooner.
 const OLDER_MS: u64 = 20_000;
@@ -151,8 +153,12 @@ impl Desk {
                 Err(_) => {}
             }
         }
-        // It is a signed head besides.
-        self.head(name, payload, now, out);
+        // It is a signed head besides; an old one is no fault of the gateway's here, since witnesses have their own pace.
+        let before = self.gateways.get(&name).map(|known| known.older.clone());
+        self.head(name.clone(), payload, now, out);
+        if let Some((known, before)) = self.gateways.get_mut(&name).zip(before) {
+            known.older = known.older.take().and(before);
+        }
     }
 
     /// Keeps the proof of what was refused, says so, and goes on with the other logs.
@@ -292,6 +298,7 @@ impl Desk {
             return;
         }
         for known in self.gateways.values_mut() {
+            let is_first = known.cosigned_ms.is_none();
             let rests = known
                 .cosigned_ms
                 .is_some_and(|last| now.boot_ms < last + COSIGN_MS);
@@ -304,12 +311,14 @@ impl Desk {
             let Some(head) = mirror.head.clone() else {
                 continue;
             };
-            if mirror
-                .record
-                .cosigned
-                .as_ref()
-                .is_some_and(|last| last.size >= head.checkpoint.size)
-            {
+            let last = mirror.record.cosigned.as_ref();
+            // After a start it is said again: the last word of before may not have come out.
+            let is_said = last.is_some_and(|last| {
+                last.size > head.checkpoint.size || (last.size == head.checkpoint.size && !is_first)
+            });
+            let since = last.map(|last| now.wall.as_millis() - last.at.as_millis());
+            let is_early = since.is_some_and(|since| (0..COSIGN_WALL_MS).contains(&since));
+            if is_said || is_early {
                 continue;
             }
             let place = mirror.place.clone();

@@ -15,6 +15,7 @@ use crate::archive::pending::Waiting;
 use crate::clock::Stamp;
 use crate::evidence::informant::Trouble;
 use crate::hashed;
+use crate::logs::chain;
 use crate::maps::Maps;
 use crate::tokens::Tokens;
 
@@ -39,16 +40,20 @@ impl Desk {
     /// The disk refuses: nothing that came may be acknowledged, and all of it must come again.
     pub fn pass(&mut self, inputs: Vec<Input>, now: Stamp) -> Result<Vec<Output>, DeskError> {
         let mut out = Vec::new();
-        self.look(now.boot_ms)?;
+        if let Err(error) = self.look(now.boot_ms) {
+            tracing::warn!("who else works here is not seen for now: {}", chain(&error));
+        }
         for input in inputs {
             self.take(input, now, &mut out);
         }
-        self.settle()?;
+        self.settle(now.boot_ms)?;
         self.commit(now, &mut out);
         self.shorter(now, &mut out);
         self.cosign(now, &mut out);
         self.ask(now.boot_ms, &mut out);
-        self.roll()?;
+        if let Err(error) = self.roll() {
+            tracing::warn!("the files of what waits grow on: {}", chain(&error));
+        }
         Ok(out)
     }
 
@@ -267,8 +272,17 @@ impl Desk {
         }
     }
 
-    fn settle(&mut self) -> Result<(), DeskError> {
-        self.pending.settle().map_err(self.failed())
+    /// Makes what waits durable. If that can't be, it is forgotten in memory, too, so that it counts when it comes again.
+    fn settle(&mut self, now_ms: u64) -> Result<(), DeskError> {
+        let settled = self.pending.settle().map_err(self.failed());
+        if let Err(error) = &settled {
+            let path = error.path.display();
+            for known in self.gateways.values_mut().filter(|known| known.touched) {
+                let why = std::io::Error::other(format!("{path} can't be written"));
+                known.failed(&why.into(), now_ms);
+            }
+        }
+        settled
     }
 
     /// Begins another file when this one is full; it holds what still waits.
