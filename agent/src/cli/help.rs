@@ -323,7 +323,7 @@ const COMPLAINTS: [(ErrorKind, &str); 8] = [
 /// All texts.
 fn texts() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
     let others = usage::TEXTS.iter().chain(&sim::TEXTS);
-    TEXTS.iter().chain(others).chain(&archive::TEXTS)
+    TEXTS.iter().chain(others).chain(archive::TEXTS)
 }
 
 /// The Chinese text of an argument of a command, or of the command itself.

@@ -32,15 +32,6 @@ pub enum WitnessError {
     Memory(#[from] MemoryError),
 }
 
-impl From<NoteError> for WitnessError {
-    fn from(error: NoteError) -> Self {
-        match error {
-            NoteError::Name(name) => Self::Name(name),
-            other => Self::Name(other.to_string()),
-        }
-    }
-}
-
 /// Why a head is not cosigned.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {

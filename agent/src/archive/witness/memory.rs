@@ -190,7 +190,7 @@ impl Held {
     /// Replaces the record; durable in both slots on return.
     pub(super) fn write(&mut self, next: Remembered) -> Result<(), MemoryError> {
         let failed = MemoryError::disk(&self.path);
-        let bytes = serde_json::to_vec(&next).map_err(|error| io::Error::from(error));
+        let bytes = serde_json::to_vec(&next).map_err(io::Error::from);
         let written = bytes.and_then(|bytes| {
             self.slots.write(&bytes)?;
             self.slots.write(&bytes)

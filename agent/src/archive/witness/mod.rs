@@ -64,10 +64,10 @@ impl Witness {
     /// A name that can't be one, a key that is there already, a directory that is open to others, or the disk.
     pub fn create(path: &Path, name: &str) -> Result<Self, WitnessError> {
         let is_long = name.len() > NAME_BYTES_MAX;
-        if is_long || name.contains(char::is_control) {
+        let is_wrong = is_long || name.contains(char::is_control);
+        if is_wrong || signer(name, &[0; 32]).is_err() {
             return Err(WitnessError::Name(name.to_owned()));
         }
-        SignerKey::new(name, KeyKind::Cosignature, &[0; 32])?;
         if path.exists() {
             return Err(keys::KeyError::Exists(path.to_owned()).into());
         }
@@ -86,7 +86,7 @@ impl Witness {
         let (seed, name) = keys::open(path)?;
         let name = name.ok_or_else(|| WitnessError::Unnamed(path.to_owned()))?;
         Ok(Self {
-            key: SignerKey::new(&name, KeyKind::Cosignature, &seed)?,
+            key: signer(&name, &seed)?,
             memory: Memory::open(path)?,
         })
     }
@@ -114,7 +114,7 @@ impl Witness {
     /// note's, whose signatures the caller has checked. A head that was cosigned already is signed again, with the
     /// time of now; never another of its size.
     ///
-    /// The record of it is durable on return. It may be ahead of what anybody got to see: after a crash, or where the
+    /// Waits for the disk, and for others with this key: for a thread that may. The record of it is durable on return. It may be ahead of what anybody got to see: after a crash, or where the
     /// disk failed late.
     ///
     /// # Errors
@@ -242,6 +242,11 @@ impl Witness {
         held.write(next)?;
         Ok(true)
     }
+}
+
+fn signer(name: &str, seed: &[u8; 32]) -> Result<SignerKey, WitnessError> {
+    let key = SignerKey::new(name, KeyKind::Cosignature, seed);
+    key.map_err(|_| WitnessError::Name(name.to_owned()))
 }
 
 /// The second that a cosignature is of; never before the one before it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lineside_proto::Time;
-use lineside_proto::ledger::note::{Note, NoteError, Signature};
+use lineside_proto::ledger::note::{Note, Signature};
 use lineside_proto::ledger::{Checkpoint, Hash};
 use tokio::task::spawn_blocking;
 
@@ -319,10 +319,13 @@ fn accepted(
     cosigned.signatures.retain(is_its);
     cosigned.signatures.truncate(1);
     let keys = [target.key.clone()];
-    let verified = cosigned.verify(&keys).map_err(|error| match error {
-        NoteError::Unsigned => nonsense("it is signed by another key than the one that was named"),
-        other => SubmitError::Nonsense(other.to_string()),
-    })?;
+    if cosigned.signatures.is_empty() {
+        return Err(nonsense(
+            "it is signed by another key than the one that was named",
+        ));
+    }
+    let verified = cosigned.verify(&keys);
+    let verified = verified.map_err(|error| nonsense(&error.to_string()))?;
     let at = verified.iter().find_map(|one| one.cosigned);
     let at = at.filter(|at| at.as_millis() > 0 && at.as_millis() - now.as_millis() <= AHEAD_MAX_MS);
     let at = at.ok_or_else(|| nonsense("its clock is wrong"))?;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Desk, Log, NAME, ORIGIN, at};
 use crate::archive::witness::{
-    AddCheckpoint, Answer, BODY_BYTES_MAX, RequestError, answer, latest,
+    AddCheckpoint, Answer, BODY_BYTES_MAX, RequestError, Witness, answer, latest,
 };
 
 fn known(origin: &str) -> Vec<VerifierKey> {
@@ -74,64 +74,44 @@ fn a_cosignature_is_what_the_standard_says_to_the_byte() {
     assert_eq!(third, expected);
 }
 
+fn check(witness: &Witness, body: &str, status: u16) {
+    let answer = answer(witness, &known, body.as_bytes(), at(0));
+    assert_eq!(answer.status, status, "{body}\n{}", answer.body);
+    let said = &answer.body;
+    assert!(said.ends_with('\n') && said.len() < 600, "{said}");
+}
+
 #[test]
-fn each_request_gets_the_status_of_the_standard() {
+fn a_body_that_is_none_is_told_so() {
     let (desk, log) = (Desk::new(), Log::new());
     let witness = desk.open();
     let asked = log.request(0, 3).to_string();
-    let check = |body: &str, status: u16| {
-        let answer = answer(&witness, &known, body.as_bytes(), at(0));
-        assert_eq!(answer.status, status, "{body}\n{}", answer.body);
-        assert!(
-            answer.body.ends_with('\n') && answer.body.len() < 600,
-            "{}",
-            answer.body
-        );
-    };
-    let change = |from: &str, to: &str, status| check(&asked.replacen(from, to, 1), status);
-    check("", 400);
-    change("old 0", "old 00", 400);
-    change("old 0", "old -1", 400);
-    change("old 0", "old +0", 400);
-    change("old 0", "old  0", 400);
-    change("old 0", "old 18446744073709551616", 400);
-    change("old 0", "new 0", 400);
-    change("old 0\n", "", 400);
-    change("old 0\n\n", "old 0\n", 400);
-    change("old 0\n", "old 0\nAAAA\n", 400);
-    change("\n3\n", "\n03\n", 400);
-    change("=\n\n", "=\n", 400);
-    check(asked.trim_end(), 400);
-    check(&asked.replace('\n', "\r\n"), 400);
-    check(&"x".repeat(BODY_BYTES_MAX + 1), 413);
-    change("old 0", "old 4", 400);
-    let hash = format!("{}\n", Hash([1; 32]));
-    change("old 0\n", &format!("old 0\n{}", hash.repeat(63)), 422);
-    change("old 0\n", &format!("old 0\n{}", hash.repeat(64)), 400);
-    // Unknown logs, and those that did not sign.
-    change(ORIGIN, "example.com/stranger", 404);
-    change("\n3\n", "\n4\n", 403);
-    let stranger = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[8; 32]).unwrap();
-    let text = log.head(3).to_string();
-    let note = |signatures| Note {
-        text: text.clone(),
-        signatures,
-    };
-    let by = |signatures| AddCheckpoint {
-        note: note(signatures),
-        ..log.request(0, 3)
-    };
-    check(&by(vec![stranger.sign(&text, at(0))]).to_string(), 403);
-    // The witness's own cosignature is no log's signature, and one that does not fit is none.
-    let mut wrong = log.signer().sign(&text, at(0));
-    wrong.bytes[3] ^= 1;
-    check(&by(vec![wrong.clone()]).to_string(), 403);
-    let right = log.signer().sign(&text, at(0));
-    check(&by(vec![right.clone(), wrong]).to_string(), 403);
-    check(
-        &by(vec![stranger.sign(&text, at(0)), right]).to_string(),
-        200,
-    );
+    for (from, to) in [
+        ("old 0", "old 00"),
+        ("old 0", "old -1"),
+        ("old 0", "old +0"),
+        ("old 0", "old  0"),
+        ("old 0", "old 18446744073709551616"),
+        ("old 0", "new 0"),
+        ("old 0\n", ""),
+        ("old 0\n\n", "old 0\n"),
+        ("old 0\n", "old 0\nAAAA\n"),
+        ("\n3\n", "\n03\n"),
+        ("=\n\n", "=\n"),
+        // Beyond the head.
+        ("old 0", "old 4"),
+    ] {
+        check(&witness, &asked.replacen(from, to, 1), 400);
+    }
+    check(&witness, "", 400);
+    check(&witness, asked.trim_end(), 400);
+    check(&witness, &asked.replace('\n', "\r\n"), 400);
+    check(&witness, &"x".repeat(BODY_BYTES_MAX + 1), 413);
+    for (lines, status) in [(63, 422), (64, 400)] {
+        let hashes = format!("{}\n", Hash([1; 32])).repeat(lines);
+        let asked = asked.replacen("old 0\n", &format!("old 0\n{hashes}"), 1);
+        check(&witness, &asked, status);
+    }
     // Sizes that nobody can count.
     for size in [1 << 63, u64::MAX] {
         let head = Checkpoint {
@@ -141,21 +121,54 @@ fn each_request_gets_the_status_of_the_standard() {
         let text = head.to_string();
         let signatures = vec![log.signer().sign(&text, at(0))];
         let note = Note { text, signatures };
-        check(
-            &AddCheckpoint {
-                old: 3,
-                note,
-                proof: Vec::new(),
-            }
-            .to_string(),
-            400,
-        );
+        let asked = AddCheckpoint {
+            note,
+            ..log.request(0, 3)
+        };
+        check(&witness, &asked.to_string(), 400);
     }
-    check(&log.request(3, 9).to_string(), 200);
-    check(&Log::forked('b', 5).request(9, 9).to_string(), 422);
-    check(&Log::forked('b', 5).request(9, 12).to_string(), 422);
-    check(&Log::forked('b', 5).request(0, 9).to_string(), 409);
-    check(&log.request(9, 12).to_string(), 200);
+    assert_eq!(witness.cosigned(ORIGIN).unwrap(), None);
+}
+
+#[test]
+fn only_what_a_known_log_signed_is_cosigned() {
+    let (desk, log) = (Desk::new(), Log::new());
+    let witness = desk.open();
+    let asked = log.request(0, 3).to_string();
+    let strange = asked.replacen(ORIGIN, "example.com/stranger", 1);
+    check(&witness, &strange, 404);
+    check(&witness, &asked.replacen("\n3\n", "\n4\n", 1), 403);
+    let text = log.head(3).to_string();
+    let by = |signatures| {
+        let text = text.clone();
+        let note = Note { text, signatures };
+        let asked = AddCheckpoint {
+            note,
+            ..log.request(0, 3)
+        };
+        asked.to_string()
+    };
+    let stranger = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[8; 32]).unwrap();
+    let stranger = stranger.sign(&text, at(0));
+    let right = log.signer().sign(&text, at(0));
+    let mut wrong = right.clone();
+    wrong.bytes[3] ^= 1;
+    check(&witness, &by(vec![stranger.clone()]), 403);
+    check(&witness, &by(vec![wrong.clone()]), 403);
+    check(&witness, &by(vec![right.clone(), wrong]), 403);
+    assert_eq!(witness.cosigned(ORIGIN).unwrap(), None);
+    check(&witness, &by(vec![stranger, right]), 200);
+    // From here on only what continues it.
+    let fork = Log::forked('b', 5);
+    for (asked, status) in [
+        (log.request(3, 9), 200),
+        (fork.request(9, 9), 422),
+        (fork.request(9, 12), 422),
+        (fork.request(0, 9), 409),
+        (log.request(9, 12), 200),
+    ] {
+        check(&witness, &asked.to_string(), status);
+    }
 }
 
 #[test]

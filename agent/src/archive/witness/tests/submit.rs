@@ -199,88 +199,84 @@ async fn stubborn(answer: Answer, more: &'static str) -> ForeignWitness {
     ForeignWitness::new(Target::parse(&url, &key).unwrap())
 }
 
+/// Has a head submitted to a witness that says this, and checks what is told of it and how long it is left alone.
+async fn check(
+    city: &City,
+    (answer, more): (Answer, &'static str),
+    expected: Result<u64, &str>,
+    wait_s: u64,
+) {
+    let what = format!("{answer:?}");
+    let mut foreign = stubborn(answer, more).await;
+    let told = city.submit(&mut foreign).await;
+    match (&told, expected) {
+        (Ok(size), Ok(expected)) => assert_eq!(*size, expected, "{what}"),
+        (Err(told), Err(expected)) => assert!(told.starts_with(expected), "{what}: {told}"),
+        _ => panic!("{what}: {told:?}"),
+    }
+    let wait = Duration::from_secs(wait_s);
+    assert_eq!(foreign.wait(ORIGIN), wait, "{what}");
+}
+
 #[tokio::test]
 async fn what_a_witness_says_is_told_apart_by_what_to_do() {
     let city = City::new();
     city.grow(5);
-    let (note, head) = city.shelf().head(&city.place).unwrap().unwrap();
-    let note = Note::parse(&note).unwrap();
-    let desk = Desk::new();
-    let witness = desk.open();
-    let line = |text: &str, millis| format!("{}\n", witness.key.sign(text, at(millis)));
     let size = |body: &str| Answer {
         status: 409,
         content_type: "text/x.tlog.size",
         body: body.to_owned(),
     };
-    let lines = |body: &str| Answer {
-        status: 200,
-        ..Answer::text(200, body.trim_end())
-    };
-    let other = Checkpoint {
-        size: 6,
-        ..head.clone()
+    let text = Answer::text;
+    for (answer, expected) in [
+        (text(404, "what\u{1} log?"), "refused: 404 what  log?"),
+        (text(403, "no"), "refused: 403 no"),
+        (text(400, "no"), "refused: 400 no"),
+        (text(302, ""), "refused: 302 "),
+        (text(422, "no"), "contradicted: no"),
+        (text(409, "5"), "contradicted: 5"),
+        (size("x\n"), "contradicted: x"),
+        (size("0\n"), "contradicted: 0"),
+        (size("6\n"), "ahead: 6 5"),
+        (text(503, "busy"), "later: 503 busy"),
+    ] {
+        check(&city, (answer, ""), Err(expected), 5).await;
     }
-    .to_string();
+    let patient = (text(429, "busy"), "Retry-After: 77\r\n");
+    check(&city, patient, Err("later: 429 busy"), 77).await;
+    let never = (text(503, ""), "Retry-After: 99999\r\n");
+    check(&city, never, Err("later: 503"), 600).await;
+}
+
+#[tokio::test]
+async fn only_the_line_of_the_witness_that_was_named_counts() {
+    let city = City::new();
+    city.grow(5);
+    let (note, head) = city.shelf().head(&city.place).unwrap().unwrap();
+    let text = Note::parse(&note).unwrap().text;
+    let witness = Desk::new().open();
+    let line = |text: &str, millis| format!("{}\n", witness.key.sign(text, at(millis)));
+    let lines = |body: &str| Answer {
+        body: body.to_owned(),
+        ..Answer::text(200, "")
+    };
+    let other = Checkpoint { size: 6, ..head }.to_string();
     let stranger = SignerKey::new("w.example/other", KeyKind::Cosignature, &[3; 32]).unwrap();
-    let stranger = format!("{}\n", stranger.sign(&note.text, at(0)));
-    let right = line(&note.text, 0);
-    let cases: [(Answer, &'static str, Result<u64, &str>, u64); 19] = [
-        (lines(&right), "", Ok(5), 0),
-        (lines(&format!("{stranger}{right}")), "", Ok(5), 0),
-        (
-            lines(&stranger),
-            "",
-            Err("nonsense: it is signed by another key"),
-            5,
-        ),
-        (
-            lines(&line(&other, 0)),
-            "",
-            Err("nonsense: the signature of"),
-            5,
-        ),
-        (lines(&line(&note.text, 300_000)), "", Ok(5), 0),
-        (
-            lines(&line(&note.text, 301_000)),
-            "",
-            Err("nonsense: its clock is wrong"),
-            5,
-        ),
-        (lines("<html>"), "", Err("nonsense: no signed note"), 5),
-        (lines(""), "", Err("nonsense"), 5),
-        (
-            Answer::text(404, "what\u{1} log?"),
-            "",
-            Err("refused: 404 what  log?"),
-            5,
-        ),
-        (Answer::text(403, "no"), "", Err("refused: 403 no"), 5),
-        (Answer::text(400, "no"), "", Err("refused: 400 no"), 5),
-        (Answer::text(302, ""), "", Err("refused: 302 "), 5),
-        (Answer::text(422, "no"), "", Err("contradicted: no"), 5),
-        (Answer::text(409, "5"), "", Err("contradicted: 5"), 5),
-        (size("x\n"), "", Err("contradicted: x"), 5),
-        (size("0\n"), "", Err("contradicted: 0"), 5),
-        (size("6\n"), "", Err("ahead: 6 5"), 5),
-        (Answer::text(503, "busy"), "", Err("later: 503 busy"), 5),
-        (
-            Answer::text(429, "busy"),
-            "Retry-After: 77\r\n",
-            Err("later: 429 busy"),
-            77,
-        ),
-    ];
-    for (answer, more, expected, wait_s) in cases {
-        let what = format!("{answer:?}");
-        let mut foreign = stubborn(answer, more).await;
-        let told = city.submit(&mut foreign).await;
-        match (&told, expected) {
-            (Ok(size), Ok(expected)) => assert_eq!(*size, expected, "{what}"),
-            (Err(told), Err(expected)) => assert!(told.starts_with(expected), "{what}: {told}"),
-            _ => panic!("{what}: {told:?}"),
-        }
-        assert_eq!(foreign.wait(ORIGIN), Duration::from_secs(wait_s), "{what}");
+    let stranger = format!("{}\n", stranger.sign(&text, at(0)));
+    let right = line(&text, 0);
+    for (body, expected) in [
+        (right.clone(), Ok(5)),
+        (format!("{stranger}{right}"), Ok(5)),
+        (line(&text, 300_000), Ok(5)),
+        (line(&text, 301_000), Err("nonsense: its clock is wrong")),
+        (stranger, Err("nonsense: it is signed by another key")),
+        (line(&other, 0), Err("nonsense: the signature of")),
+        ("<html>".to_owned(), Err("nonsense: no signed note")),
+        (right.trim_end().to_owned(), Err("nonsense: no signed note")),
+        (String::new(), Err("nonsense")),
+    ] {
+        let wait_s = if expected.is_ok() { 0 } else { 5 };
+        check(&city, (lines(&body), ""), expected, wait_s).await;
     }
 }
 
