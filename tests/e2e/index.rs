@@ -165,6 +165,14 @@ fn both_stores_say_the_same() -> Result<()> {
         told += one.iter().flatten().count();
     }
     ensure!(told > 100, "{told} pages");
+    // A log of another history in that place, and then the one before again.
+    for state in ["odd", "year/state"] {
+        lay(&dir.path().join(state), &shelf, &place("gw-sample", 1)?)?;
+        for index in &indexes {
+            follow(&shelf, index)?;
+            equal(&shelf, index)?;
+        }
+    }
     for index in &indexes {
         rebuild(&shelf, index)?;
         rows.push(equal(&shelf, index)?);

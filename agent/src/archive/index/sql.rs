@@ -295,9 +295,19 @@ impl Table {
         )
     }
 
-    /// Deletes the rows of a log.
-    pub(super) fn clear(&self, sql: &mut dyn Sql, log: i64) -> Result<(), IndexError> {
-        let text = format!("DELETE FROM {} WHERE log = $1", self.name);
-        sql.run(&text, &[log.into()]).map(drop)
+    /// Deletes rows of a log, so many at most; says how many.
+    pub(super) fn clear(
+        &self,
+        sql: &mut dyn Sql,
+        log: i64,
+        rows_max: u32,
+    ) -> Result<u64, IndexError> {
+        let name = self.name;
+        let key = self.columns.get(1..self.key).unwrap_or_default().join(", ");
+        let text = format!(
+            "DELETE FROM {name} WHERE log = $1 AND ({key}) IN \
+             (SELECT {key} FROM {name} WHERE log = $1 LIMIT $2)"
+        );
+        sql.run(&text, &[log.into(), rows_max.into()])
     }
 }

@@ -38,6 +38,9 @@ pub(super) struct Batch<'a> {
     pub(super) names: Names<'a>,
 }
 
+/// Rows that are deleted together: a second's work. Few in tests, so that they are deleted in parts there, too.
+const DELETED_MAX: u32 = if cfg!(test) { 100 } else { 20_000 };
+
 /// Machines without a name that are looked at together.
 const NAMELESS_MAX: u32 = 1_000;
 
@@ -76,16 +79,28 @@ impl Index {
         self.store.write(&mut |sql| batch.write(sql))
     }
 
-    /// Deletes a log's rows.
+    /// Deletes a log's rows, some at a time, so that nobody waits for long. From the first on its cursor fits no log,
+    /// so that whoever finds it after a crash goes on.
     pub(super) fn clear(&self, place: &Place) -> Result<(), IndexError> {
+        let mut found = None;
         self.store.write(&mut |sql| {
-            let Some(log) = number(sql, place)? else {
-                return Ok(());
-            };
-            for table in OF_LOGS {
-                table.clear(sql, log)?;
+            found = number(sql, place)?;
+            let text = "UPDATE logs SET root = '' WHERE log = $1";
+            sql.run(text, &[found.into()]).map(drop)
+        })?;
+        let Some(log) = found else { return Ok(()) };
+        for table in OF_LOGS {
+            let mut deleted = u64::MAX;
+            while deleted >= DELETED_MAX.into() {
+                self.store.write(&mut |sql| {
+                    deleted = table.clear(sql, log, DELETED_MAX)?;
+                    Ok(())
+                })?;
             }
-            LOGS.clear(sql, log)
+        }
+        self.store.write(&mut |sql| {
+            let text = "DELETE FROM logs WHERE log = $1 AND root = ''";
+            sql.run(text, &[log.into()]).map(drop)
         })
     }
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::super::model::Select;
 use super::super::sql::Value;
-use super::super::{FILE, Index, IndexError, Indexer, check};
+use super::super::write::Batch;
+use super::super::{Cursor, FILE, Index, IndexError, Indexer, check};
 use super::laid::{Laid, at, machine, place};
 use super::{embedded, equals, indexed};
 
@@ -242,6 +243,57 @@ fn a_log_of_another_history_is_made_anew() {
         assert_eq!(indexed(&laid, &index), count, "{key}");
         equals(&laid, &index);
     }
+}
+
+#[test]
+fn a_log_whose_rows_are_half_deleted_is_made_anew() {
+    let (laid, year) = Laid::year(2);
+    let index = embedded(&laid);
+    indexed(&laid, &index);
+    change(&index, "UPDATE logs SET root = ''");
+    change(&index, "DELETE FROM usage WHERE leaf < 200");
+    assert_eq!(indexed(&laid, &index), year.leaves);
+    equals(&laid, &index);
+}
+
+#[test]
+fn leaves_of_a_kind_that_nobody_knows_are_counted() {
+    let laid = Laid::new();
+    let index = embedded(&laid);
+    let grown = laid.grown(place("gw-a", 1), "a");
+    let first = grown.grow("boot", 1, corrections(3));
+    laid.publish(&grown);
+    let known = super::laid::leaves(&laid.shelf(), &grown.place);
+    let known = |place: usize| known[place].to_bytes().unwrap();
+    let later = br#"{"at":"2025-03-01T00:00:00.000Z","boot":"b","index":1,"mono_ms":1,"type":"later","v":1}"#;
+    let leaves = vec![
+        (first, known(0)),
+        (1, later.to_vec()),
+        (2, b"no leaf".to_vec()),
+        // A leaf that says that it is another.
+        (3, known(1)),
+        (4, Vec::new()),
+    ];
+    let after = Cursor {
+        size: 5,
+        root: "r".to_owned(),
+    };
+    let batch = Batch {
+        place: &grown.place,
+        origin: "o",
+        before: &Cursor::default(),
+        after: &after,
+        leaves: &leaves,
+        names: &|_| None,
+    };
+    index.write(&batch).unwrap();
+    assert!(matches!(index.write(&batch), Err(IndexError::Moved)));
+    let row = index.gateways(&Select::default()).unwrap().rows.remove(0);
+    assert_eq!((row.epochs[0].size, row.epochs[0].unknown), (5, 4));
+    assert_eq!(index.corrections(&Select::default()).unwrap().rows.len(), 1);
+    // It is of no log that is there.
+    assert_eq!(indexed(&laid, &index), 3);
+    equals(&laid, &index);
 }
 
 #[test]
