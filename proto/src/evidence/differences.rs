@@ -261,7 +261,7 @@ fn shown(raw: &RawValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::{differences, differences_in};
-    use crate::evidence::{Check, Status, Totals};
+    use crate::evidence::{Check, Findings, Status, Totals};
     use crate::text;
     use crate::text::Language;
 
@@ -335,6 +335,53 @@ mod tests {
         assert_eq!(
             result.said,
             ["report.json/machines/n：报告为 null，而台账记录得出 {…20…}"]
+        );
+    }
+
+    #[test]
+    fn a_report_is_what_it_says_however_it_is_written() {
+        let text = include_str!("tally/tests/golden.json");
+        let made: Totals = serde_json::from_str(text).unwrap();
+        let plain = serde_json::to_string(&made).unwrap();
+        let longer = plain.replacen("[", "[ ", 3).replacen("\":", "\" :\n", 9);
+        for said in [&plain, text, &longer] {
+            let found = differences_in(said.as_bytes(), &made).unwrap();
+            assert_eq!(found, Findings::default(), "{said}");
+        }
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for wrong in [
+            "",
+            "{",
+            &plain[1..],
+            &format!("{plain} 1"),
+            // What is no JSON is none wherever it stands.
+            &plain.replacen("\"first\":0", "\"first\":1e999", 1),
+            &plain.replacen("\"org\":null", "\"org\":\"\\ud800\"", 1),
+            &plain.replacen("\"org\":null", &format!("\"org\":{deep}"), 1),
+        ] {
+            assert!(*wrong != plain, "{wrong}");
+            assert!(differences_in(wrong.as_bytes(), &made).is_err(), "{wrong}");
+        }
+        let no_text = [plain.as_bytes(), b"\xff"].concat();
+        assert!(differences_in(&no_text, &made).is_err());
+    }
+
+    #[test]
+    fn each_element_that_is_too_many_or_missing_counts() {
+        let text = include_str!("tally/tests/golden.json");
+        let made: Totals = serde_json::from_str(text).unwrap();
+        let plain = serde_json::to_string(&made).unwrap();
+        let many = format!("\"machines\":[{}", "0,".repeat(1_000));
+        let said = plain.replacen("\"machines\":[", &many, 1);
+        let found = differences_in(said.as_bytes(), &made).unwrap();
+        let result = found.result(Check::Totals, Language::En, || text!("", ""));
+        assert_eq!((result.found, result.said.len()), (1_002, 100));
+        assert_eq!(
+            result.said[1..3],
+            [
+                "report.json/machines/n: the report says 0, the leaves give {…20…}",
+                "report.json/machines/2: the report says 0, the leaves give null",
+            ]
         );
     }
 }

@@ -183,14 +183,12 @@ fn leaves<R: Read + Seek>(
         size: manifest.size,
         root: root.unwrap_or_else(Hash::of_nothing),
     };
+    // One after the other: a year's totals as two see them need not be in memory together.
+    let nobodys = reading.tally.finish(&tree, &Sight::default());
+    totals(report, root, &nobodys, checks);
+    drop(nobodys);
     let trust = trust.clone();
     let mine = reading.tally.finish(&tree, &Sight { trust, witnessed });
-    totals(
-        report,
-        root,
-        &reading.tally.finish(&tree, &Sight::default()),
-        checks,
-    );
     reading.finish_sessions(checks);
     checks.add(Check::Sessions, mine.sessions);
     checks.add(Check::Tokens, mine.tokens);
