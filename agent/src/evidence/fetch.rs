@@ -119,7 +119,7 @@ impl<I: Informant> Errand<I> {
         let opened = path.clone();
         let open = task::spawn_blocking(move || Part::open(&opened, range));
         let mut part = open.await.map_err(broken)??;
-        self.progress.add(part.leaves.len() as u64);
+        self.progress.add(part.count());
         while !part.is_whole() {
             let from = part.next();
             let wanted = LeafRange { from, to: end };

@@ -1,10 +1,13 @@
 //! A part of the leaves: as many as a bundle has in one entry, kept in a file while they come.
 //!
-//! Whatever of a part is in the working folder is read again and checked as if it had just come.
+//! Whatever of a part is in the working folder is read again and checked as if it had just come. Several parts wait
+//! for their turn in memory: as their bytes and what must be known of them, since leaves that were read take three times
+//! as much.
 
-use lineside_proto::EntriesResult;
-use lineside_proto::evidence::PART_LEAVES;
-use lineside_proto::ledger::{Hash, LEAF_BYTES_MAX, Leaf};
+use lineside_proto::evidence::{PART_LEAVES, Tally};
+use lineside_proto::ledger::{Hash, LEAF_BYTES_MAX, Leaf, LeafError};
+use lineside_proto::{EntriesResult, Time};
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -24,11 +27,46 @@ pub struct Part {
     pub range: Range<u64>,
     /// The exact bytes, each leaf followed by a line break.
     pub bytes: Vec<u8>,
-    /// The leaves.
-    pub leaves: Vec<Leaf>,
     /// Their hashes.
     pub hashes: Vec<Hash>,
+    /// What they name.
+    pub named: Named,
+    /// The times of the first and the last leaf.
+    pub span: Option<(Time, Time)>,
+    /// Where in the bytes those leaves are that add to totals.
+    counting: Vec<Range<usize>>,
     file: File,
+}
+
+/// What leaves name, by the 64 digits of its hash.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// Machine maps.
+    pub maps: BTreeSet<String>,
+    /// Booking tokens.
+    pub tokens: BTreeSet<String>,
+}
+
+impl Named {
+    fn take(&mut self, leaf: &Leaf) {
+        for (hash, named) in [
+            (leaf.body.map(), &mut self.maps),
+            (leaf.body.token(), &mut self.tokens),
+        ] {
+            let digits = hash.and_then(|hash| hash.strip_prefix("sha256:"));
+            if let Some(digits) = digits.filter(|digits| is_digest(digits)) {
+                if !named.contains(digits) {
+                    named.insert(digits.to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// Whether this is 64 hexadecimal digits, and so no part of a path but a name.
+fn is_digest(text: &str) -> bool {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == 64 && text.bytes().all(digit)
 }
 
 impl Part {
@@ -60,8 +98,10 @@ impl Part {
         let mut part = Self {
             range,
             bytes: Vec::with_capacity(kept.len()),
-            leaves: Vec::new(),
             hashes: Vec::new(),
+            named: Named::default(),
+            span: None,
+            counting: Vec::new(),
             file,
         };
         for line in kept.split_inclusive(|byte| *byte == b'\n') {
@@ -79,9 +119,14 @@ impl Part {
         Ok(part)
     }
 
+    /// How many leaves are there.
+    pub fn count(&self) -> u64 {
+        self.hashes.len() as u64
+    }
+
     /// The leaf that comes next.
     pub fn next(&self) -> u64 {
-        self.range.start + self.leaves.len() as u64
+        self.range.start + self.count()
     }
 
     /// Whether all leaves are there.
@@ -132,10 +177,22 @@ impl Part {
                 "第 {index} 条记录自称是第 {says} 条"
             ));
         }
+        let at = leaf.head.at;
+        self.span = Some((self.span.map_or(at, |(first, _)| first), at));
+        self.named.take(&leaf);
         self.hashes.push(Hash::of_leaf(bytes));
-        self.leaves.push(leaf);
+        let begin = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
+        if Tally::counts(&leaf.body) {
+            self.counting.push(begin..self.bytes.len());
+        }
         self.bytes.push(b'\n');
         Ok(())
+    }
+
+    /// The leaves that add to totals, in order. They were read before, so that none fails.
+    pub fn counting(&self) -> impl Iterator<Item = Result<Leaf, LeafError>> {
+        let places = self.counting.iter().cloned();
+        places.map(|place| Leaf::from_bytes(self.bytes.get(place).unwrap_or_default()))
     }
 }

@@ -3,14 +3,13 @@
 use lineside_proto::Time;
 use lineside_proto::evidence::MANIFEST_KIND;
 use lineside_proto::evidence::{
-    Entry, Manifest, Scope, SessionProof, SessionProofs, Sight, Tally, Totals, TreeEnd, WriteError,
+    Entry, Manifest, Scope, SessionPlace, SessionProof, Sight, Tally, Totals, TreeEnd, WriteError,
     Writer,
 };
+use lineside_proto::ledger::Hash;
 use lineside_proto::ledger::tile::{Tile, WIDTH};
 use lineside_proto::ledger::tree::{Range, check_consistency, check_inclusion, inclusion};
-use lineside_proto::ledger::{Hash, Leaf};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
@@ -21,6 +20,7 @@ use super::fetch::{Proven, text_bytes};
 use super::how;
 use super::inquiry::PullError;
 use super::node::Nodes;
+use super::part::Named;
 use super::plan::{Plan, parsed};
 use super::work::{Kind, Work};
 use crate::text;
@@ -40,9 +40,7 @@ pub(super) struct Scribe {
     hashes: BufWriter<File>,
     range: Range,
     tally: Tally,
-    /// What leaves name, by the 64 digits of its hash.
-    maps: BTreeSet<String>,
-    tokens: BTreeSet<String>,
+    named: Named,
     /// The times of the first and the last leaf.
     span: Option<(Time, Time)>,
 }
@@ -95,8 +93,7 @@ impl Scribe {
             hashes: create(work.hashes())?,
             range,
             tally: Tally::new(scope),
-            maps: BTreeSet::new(),
-            tokens: BTreeSet::new(),
+            named: Named::default(),
             span: None,
             work,
             plan,
@@ -106,12 +103,12 @@ impl Scribe {
     /// Takes all parts. Blocks.
     pub(super) fn take_all(mut self, mut parts: mpsc::Receiver<Proven>) -> Result<Self, PullError> {
         while let Some(proven) = parts.blocking_recv() {
-            self.take(&proven)?;
+            self.take(proven)?;
         }
         Ok(self)
     }
 
-    fn take(&mut self, proven: &Proven) -> Result<(), PullError> {
+    fn take(&mut self, proven: Proven) -> Result<(), PullError> {
         let Proven { part, proof } = proven;
         let (from, to) = (part.range.start, part.range.end);
         for hash in &part.hashes {
@@ -121,7 +118,7 @@ impl Scribe {
                 .map_err(PullError::file(self.work.hashes()))?;
         }
         let (size, root) = (self.plan.size, self.root);
-        check_consistency(to, size, proof, self.range.root(), root).map_err(|fault| {
+        check_consistency(to, size, &proof, self.range.root(), root).map_err(|fault| {
             PullError::Lies(text!(
                 "leaves {from} to {to} are not those that its checkpoint of {size} leaves commits to: {fault}",
                 "第 {from} 至 {to} 条记录与其 {size} 条记录的签名存证点不符：{fault}"
@@ -133,27 +130,26 @@ impl Scribe {
             .begin(&Entry::Leaves(from).to_string())
             .map_err(failed)?;
         self.writer.put(&part.bytes).map_err(failed)?;
-        for leaf in &part.leaves {
-            self.tally.take(leaf);
-            self.name(leaf)?;
+        for leaf in part.counting() {
+            let leaf = leaf.map_err(|fault| {
+                PullError::Lies(text!(
+                    "leaves {from} to {to}: {fault}",
+                    "第 {from} 至 {to} 条记录：{fault}"
+                ))
+            })?;
+            self.tally.take(&leaf);
         }
-        Ok(())
+        if let Some((begin, end)) = part.span {
+            self.span = Some((self.span.map_or(begin, |(first, _)| first), end));
+        }
+        self.name(part.named)
     }
 
-    /// Notes what a leaf names.
-    fn name(&mut self, leaf: &Leaf) -> Result<(), PullError> {
-        let at = leaf.head.at;
-        self.span = Some((self.span.map_or(at, |(first, _)| first), at));
-        for (hash, named) in [
-            (leaf.body.map(), &mut self.maps),
-            (leaf.body.token(), &mut self.tokens),
-        ] {
-            let Some(digits) = hash.and_then(|hash| hash.strip_prefix("sha256:")) else {
-                continue;
-            };
-            if is_digest(digits) && !named.contains(digits) {
-                named.insert(digits.to_owned());
-            }
+    /// Notes what leaves name.
+    fn name(&mut self, new: Named) -> Result<(), PullError> {
+        let Named { maps, tokens } = &mut self.named;
+        for (named, new) in [(maps, new.maps), (tokens, new.tokens)] {
+            named.extend(new);
             if named.len() > NAMED_MAX {
                 return Err(PullError::Lies(text!(
                     "its leaves name more maps or tokens than a bundle has room for; ask for a shorter period",
@@ -166,12 +162,12 @@ impl Scribe {
 
     /// The maps that leaves name, by their digits.
     pub(super) fn maps(&self) -> Vec<String> {
-        self.maps.iter().cloned().collect()
+        self.named.maps.iter().cloned().collect()
     }
 
     /// The tokens that leaves name, likewise.
     pub(super) fn tokens(&self) -> Vec<String> {
-        self.tokens.iter().cloned().collect()
+        self.named.tokens.iter().cloned().collect()
     }
 
     /// Adds the rest, and finishes. Blocks.
@@ -199,8 +195,7 @@ impl Scribe {
             let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
             self.add(&Entry::Tile(*tile), &bytes)?;
         }
-        let proofs = self.sessions(rest.tiles)?;
-        self.json(Entry::Sessions, &proofs)?;
+        self.sessions(rest.tiles)?;
         let tree = TreeEnd {
             end: plan.end,
             size: plan.size,
@@ -242,8 +237,9 @@ impl Scribe {
         Ok(())
     }
 
-    /// The proofs of the sessions' leaves, made from what is here and checked against the signed root.
-    fn sessions(&mut self, tiles: Vec<(Tile, Vec<Hash>)>) -> Result<SessionProofs, PullError> {
+    /// Adds the proofs of the sessions' leaves, made from what is here and checked against the signed root. One is in
+    /// memory at a time.
+    fn sessions(&mut self, tiles: Vec<(Tile, Vec<Hash>)>) -> Result<(), PullError> {
         let path = self.work.hashes();
         self.hashes.flush().map_err(PullError::file(&path))?;
         let (file, plan) = (self.hashes.get_ref(), &self.plan);
@@ -252,8 +248,8 @@ impl Scribe {
         for (tile, hashes) in tiles {
             nodes.add(tile, hashes);
         }
-        let (size, mut proofs) = (plan.size, Vec::new());
-        for place in self.tally.sessions() {
+        let (size, root) = (plan.size, self.root);
+        let mut prove = |place: SessionPlace| {
             let index = place.index;
             let lacking = || {
                 PullError::Lies(text!(
@@ -269,26 +265,76 @@ impl Scribe {
             };
             let leaf = node(0, index)?;
             let proof = inclusion(index, size, &mut node)?;
-            check_inclusion(leaf, index, size, &proof, self.root).map_err(|_| lacking())?;
-            proofs.push(SessionProof {
-                session: place.session.clone(),
-                index,
+            check_inclusion(leaf, index, size, &proof, root).map_err(|_| lacking())?;
+            Ok(SessionProof {
                 hashes: proof.iter().map(Hash::to_string).collect(),
-            });
+                session: place.session,
+                index,
+            })
+        };
+        let mut out = Out::begin(&mut self.writer, &self.work, &Entry::Sessions)?;
+        out.put(|out| write!(out, r#"{{"size":{size},"proofs":["#))?;
+        let mut comma = "";
+        for place in self.tally.sessions() {
+            let proof = prove(place)?;
+            out.put(|out| {
+                out.write_all(comma.as_bytes())?;
+                Ok(serde_json::to_writer(out, &proof)?)
+            })?;
+            comma = ",";
         }
-        Ok(SessionProofs { size, proofs })
+        out.put(|out| out.write_all(b"]}"))?;
+        out.put(Write::flush)
     }
 
     fn json(&mut self, entry: Entry, document: &impl Serialize) -> Result<(), PullError> {
-        let bytes = serde_json::to_vec(document)
-            .map_err(io::Error::from)
-            .map_err(PullError::file(self.work.bundle()))?;
-        self.add(&entry, &bytes)
+        let mut out = Out::begin(&mut self.writer, &self.work, &entry)?;
+        out.put(|out| Ok(serde_json::to_writer(out, document)?))?;
+        out.put(Write::flush)
     }
 
     fn add(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), PullError> {
         let added = self.writer.add(&entry.to_string(), bytes);
         added.map_err(|error| failed(&self.work, error))
+    }
+}
+
+/// An entry that is written as it is made.
+struct Out<'a> {
+    work: &'a Work,
+    buffer: BufWriter<Entering<'a>>,
+}
+
+struct Entering<'a>(&'a mut Writer<BufWriter<File>>);
+
+impl Write for Entering<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.put(bytes).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> Out<'a> {
+    fn begin(
+        writer: &'a mut Writer<BufWriter<File>>,
+        work: &'a Work,
+        entry: &Entry,
+    ) -> Result<Self, PullError> {
+        let begun = writer.begin(&entry.to_string());
+        begun.map_err(|error| failed(work, error))?;
+        let buffer = BufWriter::new(Entering(writer));
+        Ok(Self { work, buffer })
+    }
+
+    fn put(
+        &mut self,
+        write: impl FnOnce(&mut BufWriter<Entering<'a>>) -> io::Result<()>,
+    ) -> Result<(), PullError> {
+        write(&mut self.buffer).map_err(PullError::file(self.work.bundle()))
     }
 }
 
@@ -330,10 +376,4 @@ fn block(file: &File, place: u64, first: u64, end: u64) -> io::Result<Option<Vec
         hashes.push(hash);
     }
     Ok(Some(hashes))
-}
-
-/// Whether this is 64 hexadecimal digits, and so no part of a path but a name.
-fn is_digest(text: &str) -> bool {
-    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    text.len() == 64 && text.bytes().all(digit)
 }

@@ -336,7 +336,8 @@ impl Sealed {
 
 /// Inflates what should have so many bytes, and not one more.
 fn inflate(packed: &Packed, said: u64) -> Result<Vec<u8>, EntryFault> {
-    let mut bytes = Vec::new();
+    // Bounded by whoever asks, and not touched before it is read.
+    let mut bytes = Vec::with_capacity(usize::try_from(said).unwrap_or(0));
     let mut reader = packed.reader().take(said.saturating_add(1));
     let read = reader.read_to_end(&mut bytes);
     read.map_err(|_| EntryFault::Inflate)?;

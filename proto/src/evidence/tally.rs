@@ -150,6 +150,27 @@ impl Tally {
         }
     }
 
+    /// Whether leaves of this kind add anything; others need not be given to [`Self::take`].
+    pub fn counts(body: &LeafBody) -> bool {
+        match body {
+            LeafBody::Boot(_)
+            | LeafBody::Clock(_)
+            | LeafBody::Correction(_)
+            | LeafBody::Session(_)
+            | LeafBody::Bind(_)
+            | LeafBody::Usage(_)
+            | LeafBody::Booking(_)
+            | LeafBody::Gap(_) => true,
+            LeafBody::Genesis(_)
+            | LeafBody::Config(_)
+            | LeafBody::Key(_)
+            | LeafBody::Audit(_)
+            | LeafBody::State(_)
+            | LeafBody::Anchor(_)
+            | LeafBody::Summary(_) => false,
+        }
+    }
+
     /// Takes in the next leaf.
     pub fn take(&mut self, leaf: &Leaf) {
         let Leaf { head, body } = leaf;

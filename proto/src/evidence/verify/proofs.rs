@@ -120,9 +120,14 @@ impl Proofs {
     /// A leaf, its hash, and the head that it must be in.
     pub(super) fn take(&mut self, leaf: &Leaf, hash: Hash, size: u64, root: Option<Hash>) {
         let index = leaf.head.index;
-        let proofs = self.sessions.as_deref().unwrap_or_default();
-        while let Some(proof) = proofs.get(self.next).filter(|proof| proof.index <= index) {
+        let proofs = self.sessions.as_deref_mut().unwrap_or_default();
+        while let Some(proof) = proofs
+            .get_mut(self.next)
+            .filter(|proof| proof.index <= index)
+        {
             self.next += 1;
+            // Hashes are asked for once, and those of all sessions are many.
+            let hashes = std::mem::take(&mut proof.hashes);
             let (session, at) = (&proof.session, proof.index);
             let is_of = matches!(&leaf.body, LeafBody::Session(leaf) if leaf.session == *session);
             if at != index || !is_of {
@@ -131,7 +136,7 @@ impl Proofs {
                 );
                 continue;
             }
-            let hashes = proof.hashes.iter().take(PROOF_HASHES_MAX + 1);
+            let hashes = hashes.iter().take(PROOF_HASHES_MAX + 1);
             let hashes: Vec<Hash> = hashes.map(|text| text.0).collect();
             let proven = root.map(|root| check_inclusion(hash, index, size, &hashes, root));
             if let Some(Err(error)) = proven {
