@@ -1,14 +1,19 @@
 //! The harness itself: peers and faults are what the other tests take them for.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use lineside_proto::LeafMessage;
+use lineside_proto::ledger::{Hash, verify};
 use lineside_tests::broker::{Mosquitto, Persistence};
 use lineside_tests::device::{Cell, Device, Transport};
+use lineside_tests::fleet::{Fleet, Size};
 use lineside_tests::proxy::{Acknowledged, Proxy};
+use lineside_tests::requester::Requester;
 use lineside_tests::sequence::{Key, Streams};
 use lineside_tests::subscriber::{Event, Subscriber};
 use lineside_tests::wait;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, Event as Mqtt, Incoming, MqttOptions};
+use serde_json::json;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -179,4 +184,97 @@ async fn a_device_holds_changes_and_keeps_silent() -> Result<()> {
     device.silent(false)?;
     assert_eq!(ask(&device.address()).await?, [0, 0, 0xc0, 0]);
     device.was_only_read()
+}
+
+/// Simulated gateways write true leaves of the usual length, sign what they have, and answer as real ones do.
+#[test]
+fn simulated_gateways_are_taken_for_real_ones() -> Result<()> {
+    const LEAVES: u64 = 900;
+    let broker = Mosquitto::start(Persistence::Off)?;
+    let topics = ["lineside/v1/+/+/ledger/#"];
+    let mut listener = Subscriber::clean(broker.port(), "listener", &topics)?;
+    let fleet = Fleet::start(broker.port(), Size::small(3))?;
+    fleet.grow(1, LEAVES)?;
+    fleet.sign(1)?;
+    fleet.flush()?;
+    let (note, key, origin, root) = fleet.with(1, |gateway| {
+        let note = gateway.note().map(ToString::to_string);
+        let key = gateway.signer().public().clone();
+        (
+            note,
+            key,
+            gateway.origin().to_owned(),
+            gateway.topics().root().to_owned(),
+        )
+    })?;
+    let note = note.context("a note")?;
+    let messages = || -> Result<Option<Vec<String>>> {
+        let heard = listener.messages()?;
+        let all = heard.len() as u64 > LEAVES;
+        Ok(all.then(|| {
+            heard
+                .iter()
+                .map(|message| message.payload.clone())
+                .collect()
+        }))
+    };
+    let mut heard = wait::until("all leaves and the checkpoint", LIMIT, messages)?;
+    ensure!(
+        heard.pop() == Some(note.clone()),
+        "the checkpoint comes last"
+    );
+    let mut leaves = Vec::new();
+    for payload in &heard {
+        let message: LeafMessage = serde_json::from_str(payload)?;
+        leaves.push(message.leaf.into_bytes());
+    }
+    let bytes: usize = leaves.iter().map(Vec::len).sum();
+    let average = bytes / leaves.len();
+    ensure!((300..500).contains(&average), "{average} bytes a leaf");
+    verify::log(&leaves, &note, std::slice::from_ref(&key), &origin, &[])?;
+    let mut requester = Requester::start(broker.port(), &root)?;
+    let range = json!({"from": 100, "to": 700});
+    let said = requester.ask("ledger.entries", &range)?;
+    let parts = said.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut texts = parts
+        .iter()
+        .flat_map(|part| part["leaves"].as_array())
+        .flatten();
+    ensure!(texts.all(|text| {
+        leaves
+            .iter()
+            .any(|leaf| Some(leaf.as_slice()) == text.as_str().map(str::as_bytes))
+    }));
+    let said = requester.ask("ledger.consistency", &range)?;
+    ensure!(said.is_ok(), "{said:?}");
+    others_of_its_kind(&fleet)
+}
+
+/// Another history has another root, an older copy another size; both are signed with the same key.
+fn others_of_its_kind(fleet: &Fleet) -> Result<()> {
+    let (size, origin) = fleet.with(1, |gateway| (gateway.size(), gateway.origin().to_owned()))?;
+    let (fork, old, edited) = fleet.with(1, |gateway| {
+        anyhow::Ok((
+            gateway.forked(800)?,
+            gateway.as_of(700)?,
+            gateway.edited(3)?,
+        ))
+    })??;
+    let known = fleet.with(1, |gateway| gateway.root(size))?;
+    ensure!(
+        fork.size() == size && fork.root(size) != known && fork.root(800) == old_root(fleet, 800)?
+    );
+    ensure!(old.size() == 700 && old.root(700) == old_root(fleet, 700)?);
+    ensure!(
+        edited.leaf(4) == fork.leaf(4)
+            && edited.leaf(3) != fork.leaf(3)
+            && edited.root(size) != known
+    );
+    let epoch = fleet.with(1, |gateway| gateway.new_epoch())??;
+    ensure!(epoch.origin() == format!("{origin}/e2"));
+    Ok(())
+}
+
+fn old_root(fleet: &Fleet, size: u64) -> Result<Option<Hash>> {
+    fleet.with(1, |gateway| gateway.root(size))
 }

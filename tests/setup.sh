@@ -39,14 +39,16 @@ if [ "${#missing[@]}" -gt 0 ]; then
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-wanted=$(sha256sum tests/peers/requirements.txt | cut -c1-16)
+wanted=$(cat tests/peers/requirements.txt tests/peers/witness.txt | sha256sum | cut -c1-16)
 if [ "$(cat .venv/.wanted 2>/dev/null || true)" != "$wanted" ]; then
   python3 -m venv --clear .venv
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
     --requirement tests/peers/requirements.txt
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+    --no-deps --ignore-requires-python --requirement tests/peers/witness.txt
   echo "$wanted" >.venv/.wanted
 fi
-.venv/bin/python -c 'import asyncua, joserfc, jsonschema, paho.mqtt.client, proofbundle, pymodbus.server, serial'
+.venv/bin/python -c 'import aics_witness.feeder, asyncua, joserfc, jsonschema, paho.mqtt.client, proofbundle, pymodbus.server, serial'
 
 # node-opcua goes into a cache that outlives the clone: 200 packages, 80 MB, a quarter of a minute. It is the
 # newest that runs on the distribution's node. Nothing of it runs while it is installed.

@@ -26,8 +26,10 @@ const TOP: [&str; 7] = [
 ];
 
 /// Outside crates and the places that may name each: one, but for what the console and the archive serve alike.
-const PLACES: [(&str, &[&str]); 8] = [
+const PLACES: [(&str, &[&str]); 10] = [
     ("sled", &["agent/src/outbox/"]),
+    ("rusqlite", &["agent/src/archive/index/embedded"]),
+    ("tokio_postgres", &["agent/src/archive/index/postgres"]),
     ("rumqttc", &["agent/src/uplink/mqtt/"]),
     ("tokio_modbus", &["agent/src/field/modbus/"]),
     ("cel", &["agent/src/machine/rule/"]),

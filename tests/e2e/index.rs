@@ -18,6 +18,7 @@ use lineside_tests::shelf::lay;
 use lineside_tests::wait;
 use serde::Serialize;
 use serde_json::Value;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -170,6 +171,48 @@ fn both_stores_say_the_same() -> Result<()> {
     }
     ensure!(rows.iter().all(|count| *count == rows[0]), "{rows:?}");
     ensure!(answers(embedded, &here)? == answers(postgres, &here)?);
+    Ok(())
+}
+
+/// The questions that stand in the page for people who know SQL.
+fn examples() -> Result<Vec<String>> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/city/INDEX.md");
+    let page = fs::read_to_string(path)?;
+    let blocks = page.split("```sql\n").skip(1);
+    Ok(blocks
+        .filter_map(|block| block.split("```").next().map(str::to_owned))
+        .collect())
+}
+
+#[test]
+fn what_the_page_of_the_tables_asks_is_answered() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (shelf, _) = archive(dir.path(), 12)?;
+    let server = Postgres::start()?;
+    follow(&shelf, &Arc::new(Index::embedded(shelf.dir())?))?;
+    follow(&shelf, &Arc::new(Index::postgres(&server.url())?))?;
+    let file = rusqlite::Connection::open(shelf.dir().join("index.sqlite"))?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let examples = examples()?;
+    ensure!(examples.len() >= 2);
+    for example in examples {
+        // The sample is of another year.
+        let example = example.replace("1793462400000", "0");
+        let mut asked = file.prepare(example.trim_end().trim_end_matches(';'))?;
+        let mut rows = asked.query([])?;
+        let mut count = 0;
+        while rows.next()?.is_some() {
+            count += 1;
+        }
+        let found = runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await?;
+            tokio::spawn(connection);
+            client.batch_execute("SET search_path TO lineside").await?;
+            client.query(&example, &[]).await
+        })?;
+        ensure!(count > 0 && found.len() == count, "{example}\n{count}");
+    }
     Ok(())
 }
 

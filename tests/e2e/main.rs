@@ -1,6 +1,11 @@
 //! The agent from end to end: the real binary between peers that are not ours, through faults.
 
 mod apply;
+mod archive_chaos;
+mod archive_foreign;
+mod archive_hostile;
+mod archive_rights;
+mod archive_share;
 mod availability;
 mod archive_read;
 mod bad_input;
@@ -33,3 +38,4 @@ mod tokens;
 mod types;
 mod usage;
 mod will;
+mod witness;

@@ -4,47 +4,15 @@ use anyhow::{Context, Result, ensure};
 use lineside::ledger::verify_files;
 use lineside_proto::Time;
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey, VerifierKey};
-use lineside_proto::ledger::tile::{Kind, Tile, entries, put_entry};
+use lineside_proto::ledger::tile::{Kind, Tile};
 use lineside_tests::foreign;
+use lineside_tests::forgery::change_leaves;
 use lineside_tests::log::{self, Gateway, ORIGIN};
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 
 use crate::foreign::Written;
-
-/// Every leaf below the newest checkpoint.
-fn leaves(dir: &Path, size: u64) -> Result<Vec<Vec<u8>>> {
-    let mut all = Vec::new();
-    for tile in Tile::of_log(size).filter(|tile| tile.kind == Kind::Entries) {
-        let bytes = fs::read(dir.join(tile.to_string()))?;
-        all.extend(entries(&bytes, tile.width)?.into_iter().map(<[u8]>::to_vec));
-    }
-    Ok(all)
-}
-
-/// Replaces the leaves, and nothing else.
-fn put(dir: &Path, size: u64, leaves: &[Vec<u8>]) -> Result<()> {
-    let mut leaves = leaves.iter();
-    for tile in Tile::of_log(size).filter(|tile| tile.kind == Kind::Entries) {
-        let mut bundle = Vec::new();
-        for leaf in leaves.by_ref().take(usize::try_from(tile.width)?) {
-            put_entry(&mut bundle, leaf)?;
-        }
-        fs::write(dir.join(tile.to_string()), bundle)?;
-    }
-    Ok(())
-}
-
-fn change_leaves(
-    dir: &Path,
-    size: u64,
-    change: impl FnOnce(&mut Vec<Vec<u8>>) -> Result<()>,
-) -> Result<()> {
-    let mut all = leaves(dir, size)?;
-    change(&mut all)?;
-    put(dir, size, &all)
-}
 
 /// Replaces the files by those of another log that the real code signs with the same key.
 fn rewritten(written: &Written, dir: &Path, parts: &[(u64, &str)]) -> Result<()> {

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -46,12 +47,32 @@ impl Mosquitto {
     ///
     /// When it doesn't.
     pub fn start(persistence: Persistence) -> Result<Self> {
+        let settings = "allow_anonymous true\nmax_queued_messages 0\n";
+        Self::start_with(persistence, settings, &[])
+    }
+
+    /// Starts one with these settings and files; `{dir}` in the settings stands for where the files are.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't accept connections.
+    pub fn start_with(
+        persistence: Persistence,
+        settings: &str,
+        files: &[(&str, &[u8])],
+    ) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("lineside-broker-")
             .tempdir()?;
+        for (name, bytes) in files {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes)?;
+            fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        }
+        let settings = settings.replace("{dir}", &dir.path().display().to_string());
         let port = free_port()?;
         let mut text = format!(
-            "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n\
+            "user root\nlistener {port} 127.0.0.1\n{settings}\n\
              log_dest stderr\nlog_type error\nlog_type warning\nlog_type notice\n"
         );
         if persistence == Persistence::On {

@@ -15,8 +15,10 @@ pub struct Answer {
     pub status: u16,
     /// Status line and headers.
     pub head: String,
-    /// What follows.
+    /// What follows, as text.
     pub body: String,
+    /// What follows, as it came.
+    pub bytes: Vec<u8>,
 }
 
 /// Gets a path as a local browser would.
@@ -57,12 +59,15 @@ pub fn send(server: SocketAddr, head: &str, body: &str) -> Result<Answer> {
     write!(stream, "{head}Connection: close\r\n\r\n{body}")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, rest) = answer.split_at(end.context("no HTTP")?);
+    let head = String::from_utf8_lossy(head).into_owned();
+    let bytes: Vec<u8> = rest.iter().skip(4).copied().collect();
     let status = head.split(' ').nth(1).context("no status")?.parse()?;
     Ok(Answer {
         status,
-        head: head.to_owned(),
-        body: body.to_owned(),
+        head,
+        body: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes,
     })
 }

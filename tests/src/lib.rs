@@ -5,13 +5,18 @@
 //! see of it. Every wait has a limit, every process is ended by its own id, every port is the kernel's.
 
 pub mod agent;
+pub mod archive;
 pub mod broker;
 pub mod browser;
+pub mod city;
+pub mod cosigned;
 pub mod counting;
 pub mod dense;
 pub mod device;
 pub mod evidence;
+pub mod fleet;
 pub mod foreign;
+pub mod forgery;
 pub mod http;
 pub mod log;
 pub mod mqtt;
@@ -29,3 +34,4 @@ pub mod site;
 pub mod stand;
 pub mod subscriber;
 pub mod wait;
+pub mod witness;

@@ -10,12 +10,16 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::process::Process;
+use crate::wait;
 
 /// How long it may take to come up, or to end: recovery after a SIGKILL included.
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// What it says when it takes connections.
 const READY: &str = "database system is ready to accept connections";
+
+/// What it says when processes of the server before, which was killed, still end.
+const IN_USE: &str = "is still in use";
 
 /// The user that the distribution's package makes: the server does not run as root.
 const USER: &str = "postgres";
@@ -111,8 +115,18 @@ impl Postgres {
         )?;
         let (program, arguments) = words.split_first().context("no program")?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut process = Process::start("postgres", program, &arguments)?;
-        process.wait_for_error_line(0, READY, START_MAX)?;
+        let process = wait::until(
+            "the end of an earlier server's processes",
+            START_MAX,
+            || {
+                let mut process = Process::start("postgres", program, &arguments)?;
+                match process.wait_for_error_line(0, READY, START_MAX) {
+                    Ok(()) => Ok(Some(process)),
+                    Err(error) if format!("{error:#}").contains(IN_USE) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            },
+        )?;
         self.process = Some(process);
         Ok(())
     }

@@ -140,8 +140,15 @@ impl Cards {
         let base = &keys.last()?.base;
         let origin = origin(base, place.epoch);
         let of_base = keys.iter().filter(|known| known.base == *base);
-        Some((origin, of_base.map(|known| known.key.clone()).collect()))
+        let named = of_base.filter_map(|known| named(&known.key, &origin));
+        let named = named.collect();
+        Some((origin, named))
     }
+}
+
+/// The same key under the name of another epoch's log: a gateway signs each by the log's own name.
+pub(in crate::archive) fn named(key: &VerifierKey, origin: &str) -> Option<VerifierKey> {
+    VerifierKey::new(origin, KeyKind::Ed25519, key.key()).ok()
 }
 
 /// The origin of an epoch.
@@ -239,6 +246,7 @@ mod tests {
         };
         let (origin, keys) = cards.log(&place).unwrap();
         assert_eq!((origin.as_str(), keys.len()), ("lineside/zs/gw-1/e3", 2));
+        assert!(keys.iter().all(|key| key.name() == origin));
         let (none, _) = Cards::load(&dir.path().join("nowhere")).unwrap();
         assert_eq!(none, Cards::default());
     }

@@ -6,7 +6,7 @@
 //!              └────────────────────────┘
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -160,15 +160,33 @@ fn name_of(dir: &Path) -> Result<String, ArchiveError> {
         path: path.clone(),
         source,
     };
-    match fs::read_to_string(&path) {
-        Ok(name) if name.trim().parse::<Ulid>().is_ok() => return Ok(name.trim().to_lowercase()),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+    let read = || match fs::read_to_string(&path) {
+        Ok(name) => Ok(name.trim().parse::<Ulid>().ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    if let Some(name) = read().map_err(failed)? {
+        return Ok(name.to_string().to_lowercase());
     }
-    let name = Ulid::new().to_string();
-    disk::put(&path, name.as_bytes()).map_err(failed)?;
-    Ok(name.to_lowercase())
+    let name = Ulid::new();
+    // Two that begin at once: the first to link its draft has named the archive.
+    let draft = dir.join(format!("name.{name}"));
+    disk::put(&draft, name.to_string().as_bytes()).map_err(failed)?;
+    let named = match fs::hard_link(&draft, &path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match read() {
+            Ok(Some(first)) => Ok(first),
+            // What stood there was none.
+            Ok(None) => fs::rename(&draft, &path).map(|()| name),
+            Err(error) => Err(error),
+        },
+        linked => linked.map(|()| name),
+    };
+    drop(fs::remove_file(&draft));
+    let named = named.map_err(failed)?;
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(failed)?;
+    Ok(named.to_string().to_lowercase())
 }
 
 /// The thread at the desk.

@@ -318,7 +318,7 @@ fn rotate(args: &Rotate, gateway: &Gateway, context: &Context) -> Result<Outcome
 }
 
 /// A key that can't be used, for a person.
-fn key_failure(error: &KeyError) -> Failure {
+pub(super) fn key_failure(error: &KeyError) -> Failure {
     let said = chain(error);
     let text = match error {
         KeyError::Exists(path) => {

@@ -9,7 +9,7 @@ use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::{Checkpoint, verify};
 
 use crate::archive::alarm::Kind;
-use crate::archive::cards::{Cards, epoch_of};
+use crate::archive::cards::{Cards, epoch_of, named};
 use crate::archive::mirror::{Mirror, MirrorError};
 use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
@@ -163,7 +163,7 @@ impl Gateway {
         };
         // A key that a change has brought signs the next epoch, too.
         if let Some(mirror) = &self.mirror {
-            keys.extend(mirror.keys().iter().cloned());
+            keys.extend(mirror.keys().iter().filter_map(|key| named(key, &origin)));
         }
         if verify::checkpoint(note, &keys, &origin).is_err() {
             return Ok(false);

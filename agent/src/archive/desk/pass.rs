@@ -115,12 +115,11 @@ impl Desk {
             }
         }
         self.gateways.retain(|(site, gateway), known| {
-            let keys = cards.of(site, gateway);
             if let Some(mirror) = known.mirror_mut() {
-                let keys: Vec<_> = keys.iter().map(|enrolled| enrolled.key.clone()).collect();
-                mirror.enrol(&keys);
+                let log = cards.log(&mirror.place);
+                mirror.enrol(&log.map_or_else(Vec::new, |(_, keys)| keys));
             }
-            !keys.is_empty()
+            !cards.of(site, gateway).is_empty()
         });
         self.cards = cards;
         // Who is to be taken is looked at now.

@@ -46,6 +46,8 @@ pub struct Indexer {
     part_bytes: usize,
     /// Leaves that were written since this began.
     written: u64,
+    /// Whether the tables were there once.
+    is_begun: bool,
 }
 
 /// What a round did.
@@ -80,6 +82,7 @@ impl Indexer {
             named: None,
             part_bytes: PART_BYTES,
             written: 0,
+            is_begun: false,
         }
     }
 
@@ -141,6 +144,10 @@ impl Indexer {
     /// The store's; what was written stands. A log that can't be read keeps no other one back.
     pub fn round(&mut self, is_over: &mut dyn FnMut() -> bool) -> Result<Round, IndexError> {
         let mut done = Round::default();
+        if !self.is_begun {
+            self.index.begin()?;
+            self.is_begun = true;
+        }
         let mut cursors = match self.index.cursors() {
             Err(IndexError::Odd(what)) => {
                 tracing::warn!("the index is made anew: {what}");
@@ -270,7 +277,9 @@ pub(super) struct Log<'a> {
 
 impl<'a> Log<'a> {
     pub(super) fn open(shelf: &'a Shelf, place: &'a Place) -> Result<Self, IndexError> {
-        let view = shelf.view(place).map_err(unread(place))?;
+        // The kept notes are of no use here, and there are thousands of them: none lie in the log's own folder.
+        let dir = shelf.log_dir(place);
+        let view = View::of_log(&dir, &dir).map_err(unread(place))?;
         let note = view.checkpoint();
         let note = note.as_deref().and_then(|note| Note::parse(note).ok());
         let head = note.and_then(|note| Checkpoint::parse(&note.text).ok());

@@ -41,8 +41,8 @@ const IDLE_MAX: usize = 4;
 
 /// The tables are in a schema of their own, whatever else the database has. What is written is derived, so that the
 /// server need not flush each batch: a crash takes back whole ones with their cursors.
-const SESSION: &str = "CREATE SCHEMA IF NOT EXISTS lineside; SET search_path TO lineside; \
-                       SET synchronous_commit TO off; SET client_min_messages TO warning";
+const SESSION: &str = "SET search_path TO lineside; SET synchronous_commit TO off; \
+                       SET client_min_messages TO warning";
 
 /// The index in a server.
 pub(super) struct Postgres {
@@ -104,7 +104,15 @@ impl Postgres {
 
     fn connect_writer(&self) -> Result<Session, IndexError> {
         let mut session = self.connect(WRITE_MAX)?;
-        session.within("BEGIN", &mut |sql| schema::begin(sql, &spelt))?;
+        session.within("BEGIN", &mut |sql| {
+            // Whoever may not make a schema may still use one that was made for them.
+            let there = "SELECT COUNT(*) FROM pg_catalog.pg_namespace WHERE nspname = 'lineside'";
+            let mut found = sql.ask(there, &[])?.into_iter();
+            if found.next().map(|mut row| row.count()).transpose()? == Some(0) {
+                sql.run("CREATE SCHEMA lineside", &[])?;
+            }
+            schema::begin(sql, &spelt)
+        })?;
         Ok(session)
     }
 }

@@ -66,6 +66,11 @@ impl Index {
         Ok(found)
     }
 
+    /// Makes the tables where they are not there yet.
+    pub(super) fn begin(&self) -> Result<(), IndexError> {
+        self.store.write(&mut |_| Ok(()))
+    }
+
     /// Writes a batch; all of it, or nothing.
     pub(super) fn write(&self, batch: &Batch<'_>) -> Result<(), IndexError> {
         self.store.write(&mut |sql| batch.write(sql))

@@ -9,8 +9,6 @@
 mod commit;
 mod fetch;
 mod take;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

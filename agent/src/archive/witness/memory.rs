@@ -23,7 +23,7 @@ use crate::slots::{self, Slots};
 
 /// Logs that are remembered: a city of a thousand gateways, each with many epochs, and others' logs. A record takes
 /// 32 KiB.
-const ORIGINS_MAX: usize = 16_384;
+pub(super) const ORIGINS_MAX: usize = 16_384;
 
 /// How often a log that another cosigns is asked for, and how long is waited in between: 2 s in all, many times what
 /// one cosignature takes on a slow disk.

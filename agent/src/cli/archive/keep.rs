@@ -16,6 +16,7 @@ use crate::text;
 
 /// Arguments of `lineside archive` itself.
 #[derive(clap::Args, Clone, Debug)]
+#[group(id = "keep")]
 pub(super) struct Args {
     /// The city's broker, mqtt://HOST:PORT
     #[arg(long, value_name = "URL")]

@@ -5,6 +5,7 @@ mod index;
 mod keep;
 mod status;
 mod verify;
+mod witness_key;
 
 use std::path::Path;
 
@@ -36,6 +37,8 @@ enum Command {
     Export(export::Args),
     /// The index for queries: compared with the tiles, or made anew from them
     Index(index::Args),
+    /// Makes or shows the key of a witness, and what others write to trust it
+    WitnessKey(witness_key::Args),
 }
 
 /// Runs the command.
@@ -50,6 +53,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         Some(Command::Verify(args)) => verify::run(args, context),
         Some(Command::Export(args)) => export::run(args, context),
         Some(Command::Index(args)) => index::run(args, context),
+        Some(Command::WitnessKey(args)) => witness_key::run(args, context),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::ITSELF;
 
-pub(super) const TEXTS: [(&str, &str, &str); 34] = [
+/// Command, argument and text.
+pub(super) const TEXTS: [(&str, &str, &str); 38] = [
     (
         "archive",
         ITSELF,
@@ -49,6 +50,18 @@ pub(super) const TEXTS: [(&str, &str, &str); 34] = [
         "文件夹，须为空或不存在；布局同状态目录，`usage pull --state` 可直接读取",
     ),
     ("archive export", "json", "输出 JSON"),
+    (
+        "archive witness-key",
+        ITSELF,
+        "生成或查看见证方密钥，以及信任它所需的配置",
+    ),
+    ("archive witness-key", "key", "密钥文件"),
+    (
+        "archive witness-key",
+        "name",
+        "为此名称的见证方生成密钥：主机名，可带路径；名称永久属于密钥",
+    ),
+    ("archive witness-key", "json", "以 JSON 输出"),
     (
         "archive index",
         ITSELF,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lineside_proto::{Class, Identifier, Period, State};
+use lineside_proto::{Identifier, Period, State};
 
 use super::super::model::{ClassUsage, GapRow, Page, Select, SpanRow, UsageRow};
 use super::super::sql::{Sql, Value};
@@ -133,30 +133,33 @@ fn of_gateway(select: &Select) -> Result<(), IndexError> {
 
 type Machine = (Identifier, Identifier, Identifier);
 
-fn usage(sql: &mut dyn Sql, machine: Machine, period: Period) -> Result<UsageRow, IndexError> {
-    let sums: Vec<String> = [
-        "unknown_ms",
-        "off_ms",
-        "down_ms",
-        "maint_ms",
-        "idle_ms",
-        "setup_ms",
-        "run_ms",
-        "hold_ms",
-        "hold_over_ms",
-        "active_ms",
-        "good",
-        "bad",
-    ]
-    .into_iter()
-    .map(|column| format!("CAST(SUM(u.{column}) AS BIGINT)"))
-    .collect();
+/// What is added up of usage leaves, after the states.
+const SUMS: [&str; 12] = [
+    "unknown_ms",
+    "off_ms",
+    "down_ms",
+    "maint_ms",
+    "idle_ms",
+    "setup_ms",
+    "run_ms",
+    "hold_ms",
+    "hold_over_ms",
+    "active_ms",
+    "good",
+    "bad",
+];
+
+fn usage(
+    sql: &mut dyn Sql,
+    (site, gateway, machine): Machine,
+    period: Period,
+) -> Result<UsageRow, IndexError> {
+    let sums = SUMS.map(|column| format!("CAST(SUM(u.{column}) AS BIGINT)"));
     let text = format!(
         "SELECT {CLASS}, COUNT(DISTINCT u.session), {} FROM {USAGE} \
          WHERE l.site = $1 AND l.gateway = $2 AND u.machine = $3 AND u.from_ms >= $4 AND u.from_ms < $5 GROUP BY 1",
         sums.join(", ")
     );
-    let (site, gateway, machine) = machine;
     let values = [
         (&site).into(),
         (&gateway).into(),
@@ -167,9 +170,8 @@ fn usage(sql: &mut dyn Sql, machine: Machine, period: Period) -> Result<UsageRow
     let (mut good, mut bad) = (0_u64, 0_u64);
     let mut classes = Vec::new();
     for mut row in sql.ask(&text, &values)? {
-        let class: Option<Class> = row.word_if()?;
         classes.push(ClassUsage {
-            class,
+            class: row.word_if()?,
             sessions: row.count()?,
             ms: row.states()?,
             hold_over_ms: row.count()?,
@@ -180,38 +182,45 @@ fn usage(sql: &mut dyn Sql, machine: Machine, period: Period) -> Result<UsageRow
     }
     // By the order of reports, and what is outside sessions last.
     classes.sort_by_key(|usage| (usage.class.is_none(), usage.class));
-    let gap_ms = gap_ms(sql, &values)?;
-    let length = period
+    let ms = by_state(&classes);
+    let period_ms = period
         .to
         .as_millis()
         .saturating_sub(period.from.as_millis());
-    let period_ms = u64::try_from(length).unwrap_or(0);
-    let mut ms: BTreeMap<State, u64> = BTreeMap::new();
-    for (state, more) in classes.iter().flat_map(|usage| &usage.ms) {
-        let sum = ms.entry(*state).or_default();
-        *sum = sum.saturating_add(*more);
-    }
+    let period_ms = u64::try_from(period_ms).unwrap_or(0);
     let known = ms.iter().filter(|(state, _)| **state != State::Unknown);
     let known = known.fold(0_u64, |sum, (_, ms)| sum.saturating_add(*ms));
     let known_ms = known.min(period_ms);
     let thousandths = u128::from(known_ms) * 1000 / u128::from(period_ms.max(1));
-    let active = |usage: &&ClassUsage| usage.active_ms;
     let outside = classes.iter().filter(|usage| usage.class.is_none());
     Ok(UsageRow {
+        gap_ms: gap_ms(sql, &values)?,
         site,
         gateway,
         machine,
         period_ms,
         known_ms,
         coverage_pm: u32::try_from(thousandths).unwrap_or(1000),
-        active_ms: classes.iter().map(|usage| active(&usage)).sum(),
-        outside_ms: outside.map(|usage| active(&usage)).sum(),
-        gap_ms,
+        active_ms: active_ms(classes.iter()),
+        outside_ms: active_ms(outside),
         good,
         bad,
         ms,
         classes,
     })
+}
+
+fn by_state(classes: &[ClassUsage]) -> BTreeMap<State, u64> {
+    let mut ms: BTreeMap<State, u64> = BTreeMap::new();
+    for (state, more) in classes.iter().flat_map(|usage| &usage.ms) {
+        let sum = ms.entry(*state).or_default();
+        *sum = sum.saturating_add(*more);
+    }
+    ms
+}
+
+fn active_ms<'a>(classes: impl Iterator<Item = &'a ClassUsage>) -> u64 {
+    classes.fold(0, |sum, usage| sum.saturating_add(usage.active_ms))
 }
 
 /// What gaps and a machine's period have in common, by the wall clock.

@@ -3,10 +3,23 @@
 use lineside_proto::Time;
 
 use super::super::IndexError;
-use super::super::model::Select;
+use super::super::model::{Select, SessionRow};
 use super::laid::{Laid, place};
 use super::year::all;
 use super::{embedded, indexed};
+
+fn is_wanted(row: &SessionRow, select: &Select) -> bool {
+    fn fits<T: PartialEq>(wanted: Option<&T>, found: &T) -> bool {
+        wanted.is_none_or(|wanted| wanted == found)
+    }
+    fits(select.site.as_ref(), &row.site)
+        && fits(select.gateway.as_ref(), &row.gateway)
+        && fits(select.machine.as_ref(), &row.machine)
+        && fits(select.class.as_ref(), &row.class)
+        && (select.booking.is_none() || select.booking == row.booking)
+        && (select.from).is_none_or(|from| row.to.unwrap_or(Time::MAX) > from)
+        && select.to.is_none_or(|to| row.from.unwrap() < to)
+}
 
 #[test]
 fn rows_are_narrowed_by_what_is_said() {
@@ -57,30 +70,8 @@ fn rows_are_narrowed_by_what_is_said() {
         },
     ] {
         let rows = all(3, &select, |select| index.sessions(select));
-        let wanted: Vec<_> = (every.iter())
-            .filter(|row| select.site.as_ref().is_none_or(|site| *site == row.site))
-            .filter(|row| {
-                select
-                    .gateway
-                    .as_ref()
-                    .is_none_or(|name| *name == row.gateway)
-            })
-            .filter(|row| {
-                select
-                    .machine
-                    .as_ref()
-                    .is_none_or(|name| *name == row.machine)
-            })
-            .filter(|row| select.class.is_none_or(|class| class == row.class))
-            .filter(|row| select.booking.is_none() || select.booking == row.booking)
-            .filter(|row| {
-                select
-                    .from
-                    .is_none_or(|from| row.to.unwrap_or(Time::MAX) > from)
-            })
-            .filter(|row| select.to.is_none_or(|to| row.from.unwrap() < to))
-            .cloned()
-            .collect();
+        let wanted = every.iter().filter(|row| is_wanted(row, &select));
+        let wanted: Vec<_> = wanted.cloned().collect();
         assert_eq!(rows, wanted, "{select:?}");
     }
 }

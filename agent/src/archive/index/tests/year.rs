@@ -201,9 +201,11 @@ fn outcomes_gaps_corrections_states_and_names_are_those_of_the_leaves() {
         of(|body| matches!(body, LeafBody::Correction(_)))
     );
     for row in all(1, &here, |select| index.machines(select)) {
-        let states = leaves.iter().rev().find_map(|leaf| match &leaf.body {
-            LeafBody::State(said) if said.machine == row.machine => Some((said, leaf.head.index)),
-            _ => None,
+        let states = leaves.iter().rev().find_map(|leaf| {
+            let LeafBody::State(said) = &leaf.body else {
+                return None;
+            };
+            (said.machine == row.machine).then_some((said, leaf.head.index))
         });
         let (said, leaf) = states.unwrap();
         let state = row.state.unwrap();
@@ -218,7 +220,7 @@ fn outcomes_gaps_corrections_states_and_names_are_those_of_the_leaves() {
 
 #[test]
 fn a_rebuilt_index_is_the_one_that_grew() {
-    let (laid, _) = Laid::year(15);
+    let (laid, _) = Laid::year(18);
     let leaves = leaves(&laid.shelf(), &place("gw-sample", 1));
     let index = embedded(&laid);
     let (first, second) = (

@@ -1,0 +1,228 @@
+//! The archive through faults: killed a hundred times, on a full disk, with a broker that comes and goes. What it
+//! cosigned it has; nothing is cosigned twice differently; each cosigned head continues those before it.
+
+use anyhow::{Context, Result, ensure};
+use lineside_tests::agent::binary;
+use lineside_tests::archive::Archive;
+use lineside_tests::broker::Persistence;
+use lineside_tests::city::{City, LIMIT};
+use lineside_tests::fleet::{Fleet, Size};
+use lineside_tests::process::Process;
+use lineside_tests::wait;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// How often it is killed.
+const KILLS: usize = 100;
+/// Every how many lives one is long.
+const LONG_EVERY: usize = 12;
+/// From one moment of a gateway's life to the next.
+const TURN: Duration = Duration::from_millis(10);
+/// What it may take to say in its log that it could not write.
+const NO_ROOM: [&str; 3] = ["no room", "No space left", "full"];
+
+/// Gateways live on, in no order, until they are told to end: now and then one writes, and sometimes signs.
+fn live(fleet: &Fleet, seed: u64, is_over: &AtomicBool) -> Result<()> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    while !is_over.load(Ordering::SeqCst) {
+        let number = random.usize(..fleet.count());
+        fleet.grow(number, random.u64(1..20))?;
+        if random.u8(..) < 100 {
+            fleet.sign(number)?;
+        }
+        wait::throughout(TURN, || Ok(()))?;
+    }
+    Ok(())
+}
+
+/// Runs something while the gateways live.
+fn beside_life<T>(city: &City, seed: u64, run: impl FnOnce(&City) -> Result<T>) -> Result<T> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let life = scope.spawn(|| live(&city.fleet, seed, &is_over));
+        let done = run(city);
+        is_over.store(true, Ordering::SeqCst);
+        match life.join() {
+            Ok(lived) => lived?,
+            Err(_) => anyhow::bail!("the gateways ended"),
+        }
+        done
+    })
+}
+
+/// What must hold after every fault: the archive, which runs, gets all that was signed; and what was ever cosigned is
+/// right and there.
+fn hold(city: &mut City, archive: Archive, seed: u64) -> Result<()> {
+    city.live(3)?;
+    let kept = city.until_kept(city.all());
+    kept.with_context(|| archive.log())
+        .with_context(|| format!("seed {seed}"))?;
+    let witness = city.place.witness().clone();
+    let count = city.fleet.count();
+    let all = |cosigned: &lineside_tests::cosigned::Cosigned| cosigned.logs() == count;
+    let heard = city.until_cosigned("every log to be cosigned", &witness, all);
+    heard.with_context(|| archive.log())?;
+    archive.stop()?;
+    let cosigned = city.cosigned(&witness)?;
+    let pairs = cosigned
+        .judge(&city.place)
+        .with_context(|| format!("seed {seed}"))?;
+    let alarms = city.place.alarms()?;
+    ensure!(
+        alarms.is_empty(),
+        "seed {seed}: honest gateways: {alarms:?}"
+    );
+    eprintln!(
+        "seed {seed}: {} heads of {} logs, {pairs} pairs proved",
+        cosigned.heads(),
+        cosigned.logs()
+    );
+    let (code, out, err) = city.place.say(&["verify"])?;
+    ensure!(code == 0, "seed {seed}: {code}\n{out}{err}");
+    Ok(())
+}
+
+#[test]
+fn a_hundred_kills_lose_and_contradict_nothing() -> Result<()> {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut city = City::new(Persistence::On, Size::small(24))?;
+    city.live(40)?;
+    beside_life(&city, seed, |city| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        for turn in 0..KILLS {
+            let archive = city.place.start()?;
+            // Some live long enough to cosign: before that, an archive hears what it cosigned before.
+            let lives = if turn % LONG_EVERY == 0 {
+                random.u64(3_100..4_500)
+            } else {
+                random.u64(100..400)
+            };
+            let lives = Duration::from_millis(lives);
+            wait::throughout(lives, || Ok(()))?;
+            archive
+                .kill()
+                .with_context(|| format!("seed {seed}, kill {turn}"))?;
+        }
+        Ok(())
+    })?;
+    let witness = city.place.witness().clone();
+    let before = city.cosigned(&witness);
+    let before = before.with_context(|| format!("seed {seed}"))?;
+    ensure!(
+        before.heads() > city.fleet.count(),
+        "seed {seed}: only {} heads were cosigned between the kills",
+        before.heads()
+    );
+    let archive = city.place.start()?;
+    hold(&mut city, archive, seed)
+}
+
+#[test]
+fn a_broker_that_comes_and_goes_costs_nothing() -> Result<()> {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut city = City::new(Persistence::On, Size::small(8))?;
+    let archive = city.place.start()?;
+    city.live(40)?;
+    city.until_kept(city.all()).with_context(|| archive.log())?;
+    let mut random = fastrand::Rng::with_seed(seed);
+    for turn in 0..6 {
+        let count = random.usize(1..4);
+        for _ in 0..count {
+            let number = random.usize(..city.fleet.count());
+            city.fleet.grow(number, random.u64(1..300))?;
+            city.fleet.sign(number)?;
+        }
+        if turn % 2 == 0 {
+            city.broker.kill()?;
+        } else {
+            city.broker.stop()?;
+        }
+        city.broker.restart()?;
+    }
+    hold(&mut city, archive, seed)
+}
+
+/// Fills a file system to its last byte.
+fn fill(path: &PathBuf) -> Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let part = vec![7_u8; 4096];
+    while file.write_all(&part).is_ok() {}
+    while file.write_all(&[7]).is_ok() {}
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut city = City::new(Persistence::On, Size::small(6))?;
+    std::fs::create_dir(city.place.dir())?;
+    // A small file system of its own, in a namespace that ends with the archive; as a service manager would, the
+    // shell starts it again.
+    let arguments = city.place.arguments();
+    let quoted: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
+    let dir = city.place.dir();
+    let script = format!(
+        "set -u; mount -t tmpfs -o size=24m none '{dir}'; \
+         while :; do '{program}' {arguments}; echo \"ended $?\"; done",
+        dir = dir.display(),
+        program = binary()?.display(),
+        arguments = quoted.join(" "),
+    );
+    let words = [
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        &script,
+    ];
+    let mut process = Process::start("the archive in a namespace", "unshare", &words)?;
+    let log = |process: &Process| process.errors.lock().join("\n");
+    let inside = PathBuf::from(format!("/proc/{}/root{}", process.id(), dir.display()));
+    city.live(40)?;
+    let inner = |city: &City, number: usize| -> Result<bool> {
+        let (name, size) = city
+            .fleet
+            .with(number, |gateway| (gateway.log(), gateway.signed_size()))?;
+        let files = lineside_tests::archive::Files::of(&inside.join("logs").join(name));
+        Ok(files.size()? >= size)
+    };
+    wait::until("the first leaves", LIMIT, || {
+        let kept: Result<Vec<bool>> = city.all().map(|number| inner(&city, number)).collect();
+        Ok(kept?.into_iter().all(|kept| kept).then_some(()))
+    })
+    .with_context(|| log(&process))?;
+    // Full, until it has said so.
+    let filler = inside.join("filler");
+    wait::until("the archive to say that its disk is full", LIMIT, || {
+        fill(&filler)?;
+        city.live(300)?;
+        let said = log(&process);
+        Ok(NO_ROOM.iter().any(|word| said.contains(word)).then_some(()))
+    })
+    .with_context(|| log(&process))?;
+    city.live(50)?;
+    city.fleet.flush()?;
+    std::fs::remove_file(&filler)?;
+    city.live(3)?;
+    wait::until("all leaves", LIMIT, || {
+        let kept: Result<Vec<bool>> = city.all().map(|number| inner(&city, number)).collect();
+        Ok(kept?.into_iter().all(|kept| kept).then_some(()))
+    })
+    .with_context(|| log(&process))?;
+    // What lies in the namespace is judged where everybody sees it.
+    lineside_tests::log::copy(&inside, &dir)?;
+    process.kill()?;
+    let archive = city.place.start()?;
+    hold(&mut city, archive, seed)
+}

@@ -1,0 +1,369 @@
+//! Gateways that lie, and those who only want to do harm: each lie is refused and named with the two notes that prove
+//! it, nothing of that log is cosigned any more, and the others notice nothing; a flood costs bounded room.
+
+use anyhow::{Context, Result, ensure};
+use lineside_proto::Time;
+use lineside_proto::ledger::Checkpoint;
+use lineside_proto::ledger::note::{KeyKind, Note, SignerKey, VerifierKey};
+use lineside_tests::archive::{Alarm, weight};
+use lineside_tests::broker::Persistence;
+use lineside_tests::city::{City, LIMIT};
+use lineside_tests::fleet::{Outgoing, Size};
+use lineside_tests::wait;
+use std::time::{Duration, Instant};
+
+/// Leaves of each gateway before anybody lies.
+const BEFORE: u64 = 60;
+/// How often a gateway's heads are cosigned at most, and some more.
+const MINUTE: Duration = Duration::from_secs(75);
+
+/// A lie, told by a gateway of its own.
+struct Lie {
+    name: &'static str,
+    /// What its alarm may be called.
+    kinds: &'static [&'static str],
+    tell: fn(&City, usize) -> Result<()>,
+}
+
+/// A gateway goes on as another one of the same name and key.
+fn goes_on_as(
+    city: &City,
+    number: usize,
+    make: impl FnOnce(&lineside_tests::fleet::Gateway) -> Result<lineside_tests::fleet::Gateway>,
+    grows: u64,
+) -> Result<()> {
+    let other = city.fleet.with(number, |gateway| make(gateway))??;
+    city.fleet.replace(number, other)?;
+    city.fleet.grow(number, grows)?;
+    city.fleet.sign(number)
+}
+
+const LIES: [Lie; 6] = [
+    Lie {
+        name: "two heads of one size",
+        kinds: &["two-heads"],
+        tell: |city, number| goes_on_as(city, number, |gateway| gateway.forked(BEFORE - 5), 0),
+    },
+    Lie {
+        name: "a leaf of long ago edited",
+        kinds: &["fork"],
+        tell: |city, number| goes_on_as(city, number, |gateway| gateway.edited(20), 25),
+    },
+    Lie {
+        name: "the log shortened",
+        kinds: &["shorter"],
+        tell: |city, number| goes_on_as(city, number, |gateway| gateway.as_of(BEFORE - 30), 0),
+    },
+    Lie {
+        name: "an old backup restored, and lived on otherwise",
+        kinds: &["fork"],
+        tell: |city, number| {
+            goes_on_as(
+                city,
+                number,
+                |gateway| {
+                    let mut old = gateway.as_of(BEFORE - 30)?;
+                    old.change_course();
+                    Ok(old)
+                },
+                70,
+            )
+        },
+    },
+    Lie {
+        name: "two copies of one gateway running",
+        kinds: &["fork", "two-heads"],
+        tell: |city, number| {
+            let mut twin = city.fleet.with(number, |gateway| gateway.as_of(BEFORE))??;
+            twin.change_course();
+            let twin = city.fleet.add(twin)?;
+            for turn in 0..4 {
+                city.fleet.grow(number, 3 + turn)?;
+                city.fleet.sign(number)?;
+                city.fleet.grow(twin, 4 + turn)?;
+                city.fleet.sign(twin)?;
+            }
+            Ok(())
+        },
+    },
+    Lie {
+        name: "a size that no leaf stands for, signed",
+        kinds: &["fork", "two-heads"],
+        tell: |city, number| {
+            let note = city.fleet.with(number, |gateway| {
+                let root = gateway.root(BEFORE - 1).context("a root")?;
+                let topic = gateway.topics().checkpoint();
+                Ok::<_, anyhow::Error>(Outgoing::kept(topic, gateway.signed(BEFORE, root)))
+            })??;
+            city.fleet.say(number, note)
+        },
+    },
+];
+
+/// The alarm of a log.
+fn alarm(city: &City, log: &str) -> Result<Option<Alarm>> {
+    let part = format!("-{}-", log.replace('/', "-"));
+    let alarms = city.place.alarms()?;
+    Ok(alarms
+        .into_iter()
+        .find(|alarm| alarm.name().contains(&part)))
+}
+
+/// What a note says, signed by the gateway itself.
+fn signed(note: Option<&String>, key: &VerifierKey) -> Result<Checkpoint> {
+    let note = Note::parse(note.context("a note is missing")?)?;
+    note.verify(std::slice::from_ref(key))?;
+    Ok(Checkpoint::parse(&note.text)?)
+}
+
+/// What must be known of a lie: its name, and two notes that the gateway itself has signed.
+fn proven(city: &City, number: usize, lie: &Lie) -> Result<()> {
+    let (log, key) = city.fleet.with(number, |gateway| {
+        (gateway.log(), gateway.signer().public().clone())
+    })?;
+    let found = wait::until("the alarm", LIMIT, || alarm(city, &log))?;
+    let name = found.name();
+    ensure!(
+        lie.kinds
+            .iter()
+            .any(|kind| name.ends_with(&format!("-{kind}"))),
+        "{name}"
+    );
+    let known = signed(found.known.as_ref(), &key)?;
+    let shown = signed(found.shown.as_ref(), &key)?;
+    ensure!(known != shown && known.origin == shown.origin, "{found:?}");
+    // The archive keeps what it knew.
+    ensure!(city.place.log(&log).size()? >= BEFORE);
+    let (_, said, _) = city.place.say(&["status"])?;
+    let folder = log.trim_end_matches("/e1");
+    let line = said.lines().find(|line| line.contains(folder));
+    ensure!(line.is_some(), "{folder} is not in\n{said}");
+    let status = city.place.status()?;
+    ensure!(
+        status.to_string().contains(&name),
+        "{name} is not in {status}"
+    );
+    Ok(())
+}
+
+#[test]
+fn each_lie_is_named_and_stops_its_own_log_only() -> Result<()> {
+    let honest = LIES.len();
+    let late = honest + 1;
+    let mut city = City::new(Persistence::Off, Size::small(LIES.len() + 2))?;
+    let archive = city.place.start()?;
+    let started = 0..=honest;
+    for number in started.clone() {
+        city.fleet.grow(number, BEFORE)?;
+        city.fleet.sign(number)?;
+    }
+    city.until_kept(started.clone())
+        .with_context(|| archive.log())?;
+    let witness = city.place.witness().clone();
+    let count = started.count();
+    let first = city
+        .until_cosigned("the first heads", &witness, |said| said.logs() == count)
+        .with_context(|| archive.log())?;
+    let since = Instant::now();
+    ensure!(city.place.alarms()?.is_empty(), "alarms of honest gateways");
+    for (number, lie) in LIES.iter().enumerate() {
+        (lie.tell)(&city, number).context(lie.name)?;
+        proven(&city, number, lie)
+            .context(lie.name)
+            .with_context(|| archive.log())?;
+    }
+    // The others go on, those that were there and those that come.
+    for number in [honest, late] {
+        city.fleet.grow(number, 30)?;
+        city.fleet.sign(number)?;
+    }
+    city.until_kept([honest, late])
+        .with_context(|| archive.log())?;
+    // Even what an honest half of a liar says is not taken any more.
+    for (number, lie) in LIES.iter().enumerate() {
+        city.fleet.grow(number, 5).context(lie.name)?;
+        city.fleet.sign(number)?;
+    }
+    let log = city.fleet.log(honest)?;
+    let again = |city: &mut City| -> Result<bool> {
+        Ok(city.cosigned(&witness)?.size(&log) >= BEFORE + 30)
+    };
+    // By then the liars' turn has come, too.
+    wait::until("the next head of an honest log", MINUTE, || {
+        Ok(again(&mut city)?.then_some(()))
+    })
+    .with_context(|| archive.log())?;
+    eprintln!("cosigned again after {:?}", since.elapsed());
+    let now = city.cosigned(&witness)?;
+    for (number, lie) in LIES.iter().enumerate() {
+        let log = city.fleet.log(number)?;
+        // Two copies said something together before they contradicted each other.
+        let most = first.size(&log).max(BEFORE + 25);
+        ensure!(now.size(&log) <= most, "{}: cosigned again", lie.name);
+    }
+    now.judge(&city.place)?;
+    let (code, out, err) = city.place.say(&["verify"])?;
+    ensure!(code == 0, "{code}\n{out}{err}");
+    archive.stop()
+}
+
+#[test]
+fn what_a_stranger_says_stops_nobody() -> Result<()> {
+    let mut city = City::new(Persistence::Off, Size::small(3))?;
+    let archive = city.place.start()?;
+    city.live(BEFORE)?;
+    city.until_kept(city.all()).with_context(|| archive.log())?;
+    let witness = city.place.witness().clone();
+    city.until_cosigned("the first heads", &witness, |said| said.logs() == 3)
+        .with_context(|| archive.log())?;
+    let (checkpoint, origin, root) = city.fleet.with(0, |gateway| {
+        let topic = gateway.topics().checkpoint();
+        (topic, gateway.origin().to_owned(), gateway.root(BEFORE - 1))
+    })?;
+    let root = root.context("a root")?;
+    // A key of the same name that is not the gateway's.
+    let thief = SignerKey::new(&origin, KeyKind::Ed25519, &[99; 32])?;
+    for size in [BEFORE, BEFORE + 9] {
+        let text = Checkpoint {
+            origin: origin.clone(),
+            size,
+            root,
+        }
+        .to_string();
+        let signatures = vec![thief.sign(&text, Time::default())];
+        let forged = Note { text, signatures }.to_string();
+        city.fleet
+            .say(0, Outgoing::kept(checkpoint.clone(), forged))?;
+    }
+    // Another gateway's own head, where it does not belong; and a signature that does not fit.
+    let other = city.fleet.with(1, |gateway| gateway.note().cloned())?;
+    let other = other.context("a note")?;
+    city.fleet
+        .say(0, Outgoing::kept(checkpoint.clone(), other.as_bytes()))?;
+    let own = city.fleet.with(0, |gateway| gateway.note().cloned())?;
+    let own = own.context("a note")?;
+    let changed = own.replace(&format!("\n{BEFORE}\n"), &format!("\n{}\n", BEFORE + 3));
+    ensure!(changed != *own);
+    city.fleet.say(0, Outgoing::kept(checkpoint, changed))?;
+    // Leaves of another history, which nobody has signed.
+    let twin = city.fleet.with(0, |gateway| gateway.forked(10))??;
+    let (topic, leaves) = (twin.topics().leaf(), twin.size());
+    for index in 0..leaves {
+        let message = twin.message(index)?;
+        city.fleet.say(0, Outgoing::new(topic.clone(), message))?;
+    }
+    // A gateway that nobody enrolled.
+    let stranger = lineside_tests::fleet::Gateway::new(
+        &"site-9".parse()?,
+        &"gw-9999".parse()?,
+        2,
+        [42; 32],
+        Time::default(),
+    )?;
+    let stranger = city.fleet.add(stranger)?;
+    city.fleet.grow(stranger, 20)?;
+    city.fleet.sign(stranger)?;
+    // All three go on.
+    city.live(12)?;
+    city.until_kept(city.all()).with_context(|| archive.log())?;
+    ensure!(
+        !city.place.dir().join("logs/site-9").exists(),
+        "an unknown key's log is among the others"
+    );
+    let status = city.place.status()?;
+    for number in city.all() {
+        let log = city.fleet.log(number)?;
+        let stopped = alarm(&city, &log)?.filter(|alarm| {
+            ["fork", "two-heads", "shorter"]
+                .iter()
+                .any(|kind| alarm.name().ends_with(kind))
+        });
+        ensure!(stopped.is_none(), "{stopped:?}\n{status}");
+    }
+    let said = city.cosigned(&witness)?;
+    said.judge(&city.place)?;
+    ensure!(said.size("site-9/gw-9999/e1") == 0);
+    archive.stop()
+}
+
+/// Payloads that are no document, or one with something impossible in it.
+fn junk(random: &mut fastrand::Rng) -> Vec<u8> {
+    let index = [
+        u64::MAX,
+        u64::MAX - 1,
+        1 << 62,
+        1_000_000_000_000,
+        5_000_000,
+    ];
+    let index = index.get(random.usize(..5)).copied().unwrap_or(0);
+    match random.u8(..9) {
+        0 => std::iter::repeat_with(|| random.u8(..)).take(300).collect(),
+        1 => b"[".repeat(20_000),
+        2 => format!(r#"{{"index":{index},"leaf":"{{}}"}}"#).into_bytes(),
+        3 => format!(r#"{{"index":{index},"leaf":"{}"}}"#, "x".repeat(60_000)).into_bytes(),
+        4 => format!(r#"{{"index":{},"leaf":"é\u0000"}}"#, random.u64(..200)).into_bytes(),
+        5 => format!("lineside/site-0/gw-0000\n{index}\nAAAA\n\n\u{2014} x AAAA\n").into_bytes(),
+        6 => "\u{2014} \n\n".repeat(9_000).into_bytes(),
+        7 => Vec::new(),
+        _ => br#"{"index":-1,"leaf":null}"#.to_vec(),
+    }
+}
+
+/// Where it goes: topics that are meant for it, topics that are not, and names that no gateway has.
+fn topic(random: &mut fastrand::Rng, number: usize) -> String {
+    let gateway = format!("lineside/v1/site-{}/gw-{number:04}", number % 7);
+    match random.u8(..8) {
+        0 => format!("{gateway}/ledger/leaf"),
+        1 => format!("{gateway}/ledger/checkpoint"),
+        2 => format!("{gateway}/ledger/cosignature"),
+        3 => format!("{gateway}/ledger/leaf/more"),
+        4 => format!("lineside/v1/SITE {number}/../ledger/leaf"),
+        5 => format!("lineside/v1//{number}/ledger/checkpoint"),
+        6 => format!("lineside/v1/site-0/gw-0000/response/x/{number}"),
+        _ => "lineside/v1/site-0/gw-0000/ledger/leaf".to_owned(),
+    }
+}
+
+#[test]
+fn a_flood_of_garbage_from_ten_thousand_names_costs_bounded_room() -> Result<()> {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut city = City::new(Persistence::Off, Size::small(4))?;
+    let archive = city.place.start()?;
+    city.live(BEFORE)?;
+    city.until_kept(city.all()).with_context(|| archive.log())?;
+    let before = archive.memory_kb("VmRSS:")?;
+    for number in 0..10_000 {
+        // Ids far beyond the fleet's own, so that nobody else's word is taken for theirs.
+        let stranger = number + 1_000;
+        let outgoing = Outgoing {
+            retain: random.u8(..) < 64,
+            ..Outgoing::new(topic(&mut random, stranger), junk(&mut random))
+        };
+        city.fleet.say(number, outgoing)?;
+        if number % 500 == 0 {
+            let own = number / 500 % 4;
+            city.fleet.grow(own, 10)?;
+            city.fleet.sign(own)?;
+        }
+    }
+    city.fleet.flush().with_context(|| format!("seed {seed}"))?;
+    city.live(7)?;
+    city.until_kept(city.all())
+        .with_context(|| archive.log())
+        .with_context(|| format!("seed {seed}"))?;
+    let peak = archive.memory_kb("VmHWM:")?;
+    let (bytes, files) = weight(&city.place.dir())?;
+    eprintln!("{before} KB before, {peak} KB at most; {files} files of {bytes} bytes");
+    ensure!(peak < 200_000, "seed {seed}: {peak} KB");
+    ensure!(
+        bytes < 32 << 20 && files < 4_000,
+        "seed {seed}: {files} files of {bytes} bytes"
+    );
+    let witness = city.place.witness().clone();
+    city.cosigned(&witness)?.judge(&city.place)?;
+    let (code, out, err) = city.place.say(&["verify"])?;
+    ensure!(code == 0, "seed {seed}: {code}\n{out}{err}");
+    archive.stop()
+}

@@ -1,0 +1,80 @@
+//! Two processes of one archive share the load and the directory: one is killed, the other has everything.
+
+use anyhow::{Context, Result, ensure};
+use lineside_tests::archive::Archive;
+use lineside_tests::broker::Persistence;
+use lineside_tests::city::City;
+use lineside_tests::fleet::Size;
+
+/// Gateways write while both, one or the other are there.
+fn grow(city: &City, random: &mut fastrand::Rng, turns: usize) -> Result<()> {
+    for _ in 0..turns {
+        let number = random.usize(..city.fleet.count());
+        city.fleet.grow(number, random.u64(1..30))?;
+        if random.bool() {
+            city.fleet.sign(number)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn one_of_two_is_killed_and_the_other_has_everything() -> Result<()> {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut city = City::new(Persistence::On, Size::small(12))?;
+    let count = city.fleet.count();
+    let start = |city: &City| -> Result<Archive> { city.place.start_with(&["--share", "city"]) };
+    let mut pair = [start(&city)?, start(&city)?];
+    let logs = |pair: &[Archive; 2]| format!("{}\n--\n{}", pair[0].log(), pair[1].log());
+    city.live(40)?;
+    city.until_kept(city.all()).with_context(|| logs(&pair))?;
+    for turn in 0..4 {
+        let which = random.usize(..2);
+        grow(&city, &mut random, 40)?;
+        let [first, second] = pair;
+        let (gone, stays) = if which == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        gone.kill().with_context(|| format!("seed {seed}"))?;
+        grow(&city, &mut random, 40)?;
+        city.live(2)?;
+        city.until_kept(city.all())
+            .with_context(|| format!("seed {seed}, turn {turn}: {}", stays.log()))?;
+        pair = [stays, start(&city)?];
+    }
+    // Both were there, and each did its part.
+    grow(&city, &mut random, 40)?;
+    city.live(2)?;
+    city.until_kept(city.all()).with_context(|| logs(&pair))?;
+    let witness = city.place.witness().clone();
+    let all = city
+        .until_cosigned("every log to be cosigned", &witness, |said| {
+            said.logs() == count
+        })
+        .with_context(|| logs(&pair))?;
+    let [one, other] = pair;
+    one.stop()?;
+    other.stop()?;
+    all.judge(&city.place)
+        .with_context(|| format!("seed {seed}"))?;
+    ensure!(city.place.alarms()?.is_empty(), "{:?}", city.place.alarms());
+    let (code, out, err) = city.place.say(&["verify"])?;
+    ensure!(code == 0, "seed {seed}: {code}\n{out}{err}");
+    Ok(())
+}
+
+#[test]
+fn a_second_archive_that_does_not_share_is_refused() -> Result<()> {
+    let city = City::new(Persistence::Off, Size::small(1))?;
+    let first = city.place.start()?;
+    city.live(5)?;
+    city.until_kept(city.all()).with_context(|| first.log())?;
+    let mut second = city.place.start()?;
+    let status = second.process().wait(lineside_tests::city::LIMIT)?;
+    ensure!(status.code() == Some(4), "{status}\n{}", second.log());
+    first.stop()
+}
