@@ -47,9 +47,7 @@ fn ran(stand: &mut Stand, press: &Device) -> Result<()> {
     stand.start()?;
     let mode = |value| press.set(1, &Cell::new("holding", 0, "u16", value));
     let shown = |stand: &mut Stand, state: State| {
-        stand.availability("press", mark, |said, _| {
-            (said.state == state).then_some(())
-        })
+        stand.availability("press", mark, |said, _| (said.state == state).then_some(()))
     };
     shown(stand, State::Idle)?;
     mode(1)?;
@@ -168,13 +166,23 @@ async fn the_city_s_copy_gives_what_the_gateway_gave_and_more_than_it_has_left()
     // The gateway is off, and its disk is gone.
     fs::rename(&state, &aside)?;
     let address = served(shelf.dir()).await?;
-    let (archive, url) = (shelf.dir().display().to_string(), format!("http://{address}"));
+    let (archive, url) = (
+        shelf.dir().display().to_string(),
+        format!("http://{address}"),
+    );
     let whose = ["--site", "site", "--gateway", "gw"];
     let trust = trust(&stand)?;
     for (source, name) in [(&archive, "dir.zip"), (&url, "url.zip")] {
         let file = dir.path().join(name);
-        pulled(&[&["--archive", source], &whose[..]].concat(), period, &file)?;
-        ensure!(content(&file)? == content(&own)?, "{source}: other evidence");
+        pulled(
+            &[&["--archive", source], &whose[..]].concat(),
+            period,
+            &file,
+        )?;
+        ensure!(
+            content(&file)? == content(&own)?,
+            "{source}: other evidence"
+        );
         verified(&file, &trust)?;
     }
     refused(&archive, &url, period, dir.path())?;
@@ -198,12 +206,18 @@ fn both(sources: &[&str], period: (&str, &str), trust: &Path, dir: &Path) -> Res
         let out = dir.join(format!("both-{turn}"));
         fs::create_dir(&out)?;
         let text = pulled(&["--archive", source, "--all"], period, &out)?;
-        ensure!(text.contains("begun anew") && text.contains("e1, e2"), "{text}");
+        ensure!(
+            text.contains("begun anew") && text.contains("e1, e2"),
+            "{text}"
+        );
         let mut files: Vec<PathBuf> = fs::read_dir(&out)?
             .map(|entry| Ok(entry?.path()))
             .collect::<Result<_>>()?;
         files.sort();
-        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let names: Vec<String> = files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
         let [first, second] = &names[..] else {
             anyhow::bail!("{names:?}");
         };
@@ -226,7 +240,10 @@ fn both(sources: &[&str], period: (&str, &str), trust: &Path, dir: &Path) -> Res
     };
     let pull = ["usage", "pull", "--archive", source, "--all", "-o", &one];
     let (code, text) = said(&[&pull[..], &["--from", period.0, "--to", period.1]].concat())?;
-    ensure!(code == Some(2) && text.contains("2 epochs"), "{code:?} {text}");
+    ensure!(
+        code == Some(2) && text.contains("2 epochs"),
+        "{code:?} {text}"
+    );
     Ok(())
 }
 
@@ -240,17 +257,33 @@ fn refused(archive: &str, url: &str, period: (&str, &str), dir: &Path) -> Result
         (&["--archive", url, "--gateway", "none"], 1, "no ledger"),
         (&["--archive", &dir, "--all"], 1, "holds no archive"),
         (&["--archive", &nowhere, "--all"], 1, "404"),
-        (&["--archive", "https://archive.example", "--all"], 2, "http://"),
-        (&["--archive", "http://127.0.0.1:1", "--all"], 5, "can't reach"),
+        (
+            &["--archive", "https://archive.example", "--all"],
+            2,
+            "http://",
+        ),
+        (
+            &["--archive", "http://127.0.0.1:1", "--all"],
+            5,
+            "can't reach",
+        ),
         (&["--archive", archive, "--all", "--user", "x"], 2, "--user"),
     ] {
-        let pull = ["usage", "pull", "--from", period.0, "--to", period.1, "-o", &out];
+        let pull = [
+            "usage", "pull", "--from", period.0, "--to", period.1, "-o", &out,
+        ];
         let (found, text) = said(&[&pull, source].concat())?;
-        ensure!(found == Some(code) && text.contains(words), "{source:?}: {found:?} {text}");
+        ensure!(
+            found == Some(code) && text.contains(words),
+            "{source:?}: {found:?} {text}"
+        );
     }
     let earlier = ["--archive", url, "--all", "--from", "2020-01", "-o", &out];
     let (code, text) = said(&[&["usage", "pull"], &earlier[..]].concat())?;
-    ensure!(code == Some(1) && text.contains("no signed leaf"), "{code:?} {text}");
+    ensure!(
+        code == Some(1) && text.contains("no signed leaf"),
+        "{code:?} {text}"
+    );
     ensure!(!Path::new(&out).exists());
     Ok(())
 }
@@ -259,9 +292,15 @@ fn refused(archive: &str, url: &str, period: (&str, &str), dir: &Path) -> Result
 fn asked(address: SocketAddr) -> Result<()> {
     let gateways = get(address, "/api/v1/gateways")?;
     let gateways: Value = serde_json::from_str(&gateways.body)?;
-    ensure!(gateways.pointer("/0/logs/0/origin") == Some(&Value::from(ORIGIN)), "{gateways}");
+    ensure!(
+        gateways.pointer("/0/logs/0/origin") == Some(&Value::from(ORIGIN)),
+        "{gateways}"
+    );
     let note = get(address, "/logs/site/gw/e1/checkpoint")?;
-    ensure!(note.status == 200 && note.body.starts_with(ORIGIN), "{note:?}");
+    ensure!(
+        note.status == 200 && note.body.starts_with(ORIGIN),
+        "{note:?}"
+    );
     let status = r#"{"id":"1","method":"status","params":null}"#;
     let answer = post(address, "/api/v1/gateways/site/gw/request", status)?;
     ensure!(answer.body.contains("\"epoch\":1"), "{answer:?}");

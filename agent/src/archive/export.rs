@@ -207,14 +207,20 @@ mod tests {
         for tile in Tile::of_log(301) {
             let path = tile.to_string();
             let own = fs::read(gateway.state.join("ledger").join(&path)).unwrap();
-            assert_eq!(fs::read(out.join("ledger").join(&path)).unwrap(), own, "{path}");
+            assert_eq!(
+                fs::read(out.join("ledger").join(&path)).unwrap(),
+                own,
+                "{path}"
+            );
         }
         assert!(out.join("alarms/2026-a/shown.note").is_file());
         assert!(!out.join("alarms/2026-b").exists());
         assert!(out.join("maps/x.toml").is_file());
         // As a copied state directory, with the cosigned heads.
         let copy = Answers::of_copy(&out).unwrap();
-        let kept = copy.ask("ledger.checkpoints", json!({"from": 0, "to": 400})).unwrap();
+        let kept = copy
+            .ask("ledger.checkpoints", json!({"from": 0, "to": 400}))
+            .unwrap();
         let note = kept[0]["checkpoints"][0]["checkpoint"].as_str().unwrap();
         assert!(note.contains("city.example/w"), "{note}");
         let leaves = json!({"from": 0, "to": 301});
