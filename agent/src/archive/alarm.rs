@@ -126,6 +126,22 @@ fn head(note: Option<&String>) -> Option<HeadDocument> {
 }
 
 impl Alarm {
+    /// The document that says it.
+    pub fn document(&self, place: &Place, at: Time) -> AlarmDocument {
+        AlarmDocument {
+            v: 1,
+            at,
+            site: place.site.to_string(),
+            gateway: place.gateway.to_string(),
+            epoch: place.epoch,
+            kind: self.kind.to_string(),
+            text: self.text.clone(),
+            stopped: self.kind.stops(),
+            known: head(self.known.as_ref()),
+            shown: head(self.shown.as_ref()),
+        }
+    }
+
     /// Writes the proof into a folder of its own; durable on return. Gives the folder's name; none where there are too
     /// many already.
     ///
@@ -165,18 +181,7 @@ impl Alarm {
                 disk::put(&dir.join(file), note.as_bytes())?;
             }
         }
-        let document = AlarmDocument {
-            v: 1,
-            at,
-            site: site.to_string(),
-            gateway: gateway.to_string(),
-            epoch: *epoch,
-            kind: self.kind.to_string(),
-            text: self.text.clone(),
-            stopped: self.kind.stops(),
-            known: head(self.known.as_ref()),
-            shown: head(self.shown.as_ref()),
-        };
+        let document = self.document(place, at);
         // The document last: a folder with one is whole.
         disk::put(
             &dir.join("alarm.json"),

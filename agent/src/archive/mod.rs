@@ -5,9 +5,11 @@
 //! maps and tokens, kept notes, and what it knows of each log ([`Record`]); `alarms/`, the proof of what was refused.
 
 pub mod alarm;
+mod answering;
 mod asker;
 pub mod cards;
 pub mod desk;
+mod ear;
 pub mod events;
 pub mod export;
 pub mod index;
@@ -16,8 +18,10 @@ pub mod library;
 pub mod live;
 mod members;
 mod mirror;
+mod mouth;
 mod pending;
 pub mod place;
+mod readers;
 pub mod record;
 pub mod refused;
 pub mod run;
@@ -25,6 +29,7 @@ pub mod shelf;
 mod sorted;
 pub mod standing;
 pub mod strangers;
+mod submitting;
 #[cfg(test)]
 mod testing;
 pub mod web;

@@ -8,12 +8,12 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use lineside_proto::Topics;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
@@ -21,20 +21,23 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::asker::Asker;
-use super::desk::{Asked, Desk, DeskError, Input, Output, Said, Terms};
+use super::desk::{Desk, DeskError, Input, Output, Terms};
+use super::ear::Ear;
+use super::index::IndexError;
 use super::members::{JoinError, Members};
-use super::place::Place;
+use super::mouth::Mouth;
+use super::readers::Readers;
 use super::shelf::Shelf;
-use super::sorted::{Sorted, filters, is_online, sort};
-use super::witness::Witness;
+use super::sorted::filters;
+use super::witness::{ForeignLogs, Target, Witness};
 use crate::clock::{Clock, SystemClock};
 use crate::ledger::disk;
 use crate::logs::chain;
 use crate::uplink::mqtt::Peer;
-use crate::uplink::mqtt::intake::{Arrival, Intake, Outlet, Post, Ticket};
+use crate::uplink::mqtt::intake::{Intake, Outlet, Ticket};
 
 /// What is taken in by one pass at most: enough that a wait for the disk serves many, little enough to hold.
-const PASS_MAX: usize = 1_024;
+pub(super) const PASS_MAX: usize = 1_024;
 /// Passes that wait for the desk.
 const PASSES_MAX: usize = 4;
 /// A pass is made at least this often, so that what is due is done.
@@ -59,6 +62,14 @@ pub struct Settings {
     pub witness: Option<Witness>,
     /// The name that the processes of one directory share; alone if none.
     pub share: Option<String>,
+    /// Where the API listens; nowhere if none.
+    pub listen: Option<SocketAddr>,
+    /// The index in PostgreSQL; the directory's own if none.
+    pub postgres: Option<String>,
+    /// Other people's logs that the witness cosigns.
+    pub foreign_logs: ForeignLogs,
+    /// Other people's witnesses that our logs are shown to.
+    pub submit: Vec<Target>,
 }
 
 /// Why an archive does not run.
@@ -78,6 +89,17 @@ pub enum ArchiveError {
         /// Why.
         source: io::Error,
     },
+    /// The API's address is taken, or not ours.
+    #[error("{address} can't be listened on")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The index can't be used.
+    #[error("the index can't be used")]
+    Index(#[from] IndexError),
     /// The desk ended by itself, which it never does.
     #[error("the archive's desk ended: the log says why")]
     Ended,
@@ -85,9 +107,9 @@ pub enum ArchiveError {
 
 /// One pass's worth of what came.
 #[derive(Debug, Default)]
-struct Batch {
-    inputs: Vec<Input>,
-    tickets: Vec<Ticket>,
+pub(super) struct Batch {
+    pub(super) inputs: Vec<Input>,
+    pub(super) tickets: Vec<Ticket>,
 }
 
 /// Keeps an archive until it is cancelled.
@@ -103,6 +125,10 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
         cards,
         witness,
         share,
+        listen,
+        postgres,
+        foreign_logs,
+        submit,
     } = settings;
     let members = Members::join(&dir, share.is_some())?;
     let shelf = Shelf::of(&dir);
@@ -111,7 +137,18 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
     let name = format!("archive-{}-{}", name_of(&dir)?, members.me());
     broker.client_id = format!("lineside-{name}");
     let witness = witness.map(Arc::new);
-    let desk = Desk::open(shelf, Terms { cards, witness }, members)?;
+    let terms = Terms {
+        cards,
+        witness: witness.clone(),
+    };
+    let desk = Desk::open(shelf.clone(), terms, members)?;
+    let readers = Readers::open(&shelf, postgres.as_deref(), cancel.clone())?;
+    if let Some(address) = listen {
+        let witness = witness.map(|witness| (witness, foreign_logs));
+        let serving = readers.serve(address, witness).await;
+        let address = serving.map_err(|source| ArchiveError::Listen { address, source })?;
+        tracing::info!(%address, "the archive's API listens");
+    }
     let (intake, outlet) = Intake::start(broker, filters(&prefix, share.as_deref(), &name));
     let asker = Arc::new(Asker::new(&prefix, &name, outlet.clone()));
     let (batches, waiting) = mpsc::channel(PASSES_MAX);
@@ -133,18 +170,15 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
             }
         });
     spawned.map_err(|source| ArchiveError::Disk { path: dir, source })?;
-    let mouth = Mouth {
+    let ear = Ear {
+        answering: readers.answering(&prefix, outlet.clone()),
+        live: Arc::clone(&readers.live),
         prefix: prefix.clone(),
-        outlet,
+        name,
         asker: Arc::clone(&asker),
         batches: batches.clone(),
     };
-    let ear = Ear {
-        prefix,
-        name,
-        asker,
-        batches,
-    };
+    let mouth = Mouth::new(prefix, (outlet, asker), batches, readers, (shelf, submit));
     tokio::select! {
         () = cancel.cancelled() => Ok(()),
         () = ear.listen(intake) => Err(ArchiveError::Ended),
@@ -225,116 +259,6 @@ impl Seat {
                     thread::sleep(REST);
                 }
             }
-        }
-    }
-}
-
-/// What comes from the broker, on its way to the desk.
-struct Ear {
-    prefix: String,
-    name: String,
-    asker: Arc<Asker>,
-    batches: mpsc::Sender<Batch>,
-}
-
-impl Ear {
-    async fn listen(self, mut intake: Intake) {
-        let mut arrivals = Vec::new();
-        while intake.next(&mut arrivals, PASS_MAX).await {
-            let mut batch = Batch::default();
-            for arrival in arrivals.drain(..) {
-                self.take(arrival, &mut batch);
-            }
-            if self.batches.send(batch).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn take(&self, arrival: Arrival, batch: &mut Batch) {
-        match arrival {
-            Arrival::Connected(refused) => {
-                tracing::info!("the broker is reached");
-                for filter in refused {
-                    tracing::warn!(filter, "the broker does not let this user hear everything");
-                }
-                batch.inputs.push(Input::Connected);
-            }
-            Arrival::Lost(fault) => {
-                tracing::warn!("the broker is not reached: {fault}");
-                self.asker.lost(&fault.to_string());
-            }
-            Arrival::Message(message, ticket) => {
-                // Whatever it is: when the pass has kept what it brought, it need not come again.
-                batch.tickets.push(ticket);
-                match sort(&self.prefix, &self.name, &message.topic) {
-                    Sorted::Said(site, gateway, kind) => batch.inputs.push(Input::Message {
-                        site,
-                        gateway,
-                        said: kind.of(message.payload),
-                    }),
-                    Sorted::Status(site, gateway) => {
-                        if is_online(&message.payload) {
-                            let said = Said::Online;
-                            batch.inputs.push(Input::Message {
-                                site,
-                                gateway,
-                                said,
-                            });
-                        }
-                    }
-                    Sorted::Answer => self.asker.take(message),
-                    Sorted::Availability(..) | Sorted::Request(..) | Sorted::Foreign => {}
-                }
-            }
-        }
-    }
-}
-
-/// What the desk says, on its way out.
-struct Mouth {
-    prefix: String,
-    outlet: Outlet,
-    asker: Arc<Asker>,
-    batches: mpsc::Sender<Batch>,
-}
-
-impl Mouth {
-    async fn speak(self, mut said: mpsc::Receiver<Output>) {
-        while let Some(output) = said.recv().await {
-            match output {
-                Output::Ask(asked) => self.ask(asked),
-                Output::Cosigned { place, note, key } => self.cosigned(&place, &note, key).await,
-                Output::Grown { .. } | Output::Alarm { .. } => {}
-            }
-        }
-    }
-
-    fn ask(&self, asked: Asked) {
-        let (asker, batches) = (Arc::clone(&self.asker), self.batches.clone());
-        // As many at once as the desk allows itself.
-        tokio::spawn(async move {
-            let result = asker.ask(&asked).await;
-            let batch = Batch {
-                inputs: vec![Input::Answer { asked, result }],
-                tickets: Vec::new(),
-            };
-            // An archive that ends needs no answers.
-            drop(batches.send(batch).await);
-        });
-    }
-
-    async fn cosigned(&self, place: &Place, note: &str, key: [u8; 4]) {
-        let topics = Topics::new(&self.prefix, &place.site, &place.gateway);
-        for topic in [topics.cosignature_of(key), topics.cosignature()] {
-            let post = Post {
-                topic,
-                payload: note.as_bytes().to_vec(),
-                retained: true,
-                response_topic: None,
-                correlation: None,
-            };
-            self.outlet.post(post).await;
         }
     }
 }

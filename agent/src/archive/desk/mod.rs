@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lineside_proto::Identifier;
-use lineside_proto::ledger::note::VerifierKey;
+use lineside_proto::ledger::Checkpoint;
+use lineside_proto::ledger::note::Signature;
 use serde_json::Value;
 
 use self::gateway::Gateway;
@@ -44,6 +45,15 @@ pub enum Input {
         gateway: Identifier,
         /// What it is.
         said: Said,
+    },
+    /// Somebody else's witness has cosigned a head.
+    Signed {
+        /// The log.
+        place: Place,
+        /// The head.
+        head: Checkpoint,
+        /// The witness's line.
+        line: Signature,
     },
     /// What a gateway answered, or why it did not.
     Answer {
@@ -96,6 +106,8 @@ pub enum Output {
         place: Place,
         /// Its leaves under a signed head.
         size: u64,
+        /// The root over them, base64.
+        root: String,
     },
     /// Something was refused.
     Alarm {
@@ -178,12 +190,5 @@ impl Desk {
             terms,
             members,
         })
-    }
-
-    /// The keys of an origin that is one of the enrolled logs'.
-    pub fn keys_of(&self, origin: &str) -> Vec<VerifierKey> {
-        let mut logs = self.gateways.values().filter_map(Gateway::mirror);
-        let known = logs.find(|mirror| mirror.origin() == origin);
-        known.map_or_else(Vec::new, |mirror| mirror.keys().to_vec())
     }
 }

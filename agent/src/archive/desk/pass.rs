@@ -204,6 +204,16 @@ impl Desk {
                     }
                 }
             },
+            Input::Signed { place, head, line } => {
+                let name = (place.site.clone(), place.gateway.clone());
+                let known = self.gateways.get_mut(&name);
+                let mirror = known.and_then(Gateway::mirror_mut);
+                if let Some(mirror) = mirror.filter(|mirror| mirror.place == place) {
+                    if let Err(error) = mirror.sign_stored(&head, &line) {
+                        tracing::warn!(%error, log = %place, "a cosignature can't be stored");
+                    }
+                }
+            }
             Input::Answer { asked, result } => self.answer(asked, result, now, out),
         }
     }
@@ -348,11 +358,13 @@ impl Desk {
             known.failed(&error, now.boot_ms);
             return;
         }
+        let mirror_root = mirror.record.root.clone();
         if reaches_head {
             known.older = None;
             out.push(Output::Grown {
                 place: place.clone(),
                 size,
+                root: mirror_root,
             });
         }
         if let Some(genesis) = genesis {

@@ -111,12 +111,6 @@ impl Mirror {
         self.fetch.asked.is_some()
     }
 
-    /// Leaves that are missing below the newest head that was shown.
-    pub(in crate::archive) fn missing(&self) -> u64 {
-        let newest = self.seen.keys().next_back().copied().unwrap_or(0);
-        newest.saturating_sub(self.covered())
-    }
-
     /// The gateway is there again: what is missing is asked for at once.
     pub(in crate::archive) fn hurry(&mut self) {
         self.fetch.not_before_ms = 0;

@@ -1,5 +1,6 @@
 //! `lineside archive --broker URL --dir D`: keeps the copy.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lineside_proto::Topics;
@@ -7,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::run::{self, ArchiveError, Settings};
-use crate::archive::witness::Witness;
+use crate::archive::witness::{ForeignLogs, ListError, Target, Witness};
 use crate::cli::usage::sources;
 use crate::cli::{Context, Failure, Outcome, runtime};
 use crate::config::model::Log;
@@ -42,6 +43,18 @@ pub(super) struct Args {
     /// Topic prefix
     #[arg(long, default_value = Topics::PREFIX)]
     prefix: String,
+    /// Where the API listens, such as 127.0.0.1:8090; nowhere unless it is told
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Keep the index in PostgreSQL instead of the directory's own
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
+    /// File with other people's logs that the witness cosigns when they are shown to it: a verifier key a line
+    #[arg(long, value_name = "FILE", requires = "witness_key")]
+    witness_logs: Option<PathBuf>,
+    /// File with other people's witnesses that our logs are shown to: an address and a verifier key a line
+    #[arg(long, value_name = "FILE")]
+    submit: Option<PathBuf>,
     /// How the log is written, to standard error or the journal
     #[arg(long, value_enum, default_value_t = Form::Human)]
     log: Form,
@@ -80,6 +93,14 @@ pub(super) fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
         let why = chain(&error);
         Failure::Store(text!("the witness's key: {why}", "见证密钥：{why}"))
     })?;
+    let listed = |error: ListError| {
+        let why = chain(&error);
+        Failure::Usage(text!("{why}", "{why}"))
+    };
+    let foreign_logs = args.witness_logs.as_deref().map(ForeignLogs::load);
+    let foreign_logs = foreign_logs.transpose().map_err(listed)?;
+    let submit = args.submit.as_deref().map(Target::load);
+    let submit = submit.transpose().map_err(listed)?;
     let form = match args.log {
         Form::Human => Log::Human,
         Form::Json => Log::Json,
@@ -96,6 +117,10 @@ pub(super) fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
         dir: dir.clone(),
         witness,
         share: args.share.clone(),
+        listen: args.listen,
+        postgres: args.postgres.clone(),
+        foreign_logs: foreign_logs.unwrap_or_default(),
+        submit: submit.unwrap_or_default(),
     };
     runtime()?.block_on(async {
         let cancel = CancellationToken::new();

@@ -49,7 +49,7 @@ pub(super) fn sort(topics: &Topics, topic: &str) -> Sort {
 /// # Errors
 ///
 /// Why it may go nowhere.
-pub(super) fn response(
+pub(crate) fn response(
     topics: &Topics,
     topic: Option<&str>,
     correlation: Option<&[u8]>,

@@ -21,7 +21,8 @@ use tracing::{info, warn};
 
 use self::complaint::Complaint;
 use self::desk::{Address, Desk};
-use self::inbox::{Sort, filters, response, sort};
+pub(crate) use self::inbox::response;
+use self::inbox::{Sort, filters, sort};
 use super::feed::changed;
 use super::mqtt::answers::Answers as Outgoing;
 use super::mqtt::subscriber::{Granted, Message, News, Subscription};

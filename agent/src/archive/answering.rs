@@ -1,0 +1,117 @@
+//! Requests to gateways that are off, answered from the copy: whoever asks need not know where the answer comes from.
+//!
+//! Of all archives at a broker one gets each request (a shared subscription). A gateway that is there answers itself.
+//!
+//! Bounds: `AT_ONCE` answers, each for `TIME_MAX`; what comes beyond them is told to come again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lineside_proto::{Identifier, Topics};
+use tokio::sync::Semaphore;
+use tokio::task;
+
+use super::{Library, Live};
+use crate::answers::{Code, Failure, Question, Room, documents, read};
+use crate::uplink::commands::response;
+use crate::uplink::mqtt::intake::{Outlet, Post};
+use crate::uplink::mqtt::subscriber::Message;
+
+/// Requests answered at once: each reads the disk.
+const AT_ONCE: usize = 4;
+/// From a request's receipt to its answer. Who asked will hardly wait longer.
+const TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes of one part's payload at most, so that it fits the packets that any broker takes.
+const PAYLOAD_BYTES_MAX: usize = 120 << 10;
+
+/// Who answers.
+#[derive(Clone, Debug)]
+pub(super) struct Answering {
+    prefix: String,
+    library: Arc<Library>,
+    live: Arc<Live>,
+    outlet: Outlet,
+    places: Arc<Semaphore>,
+}
+
+impl Answering {
+    pub(super) fn new(
+        prefix: &str,
+        library: Arc<Library>,
+        live: Arc<Live>,
+        outlet: Outlet,
+    ) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            library,
+            live,
+            outlet,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// Takes a request; answers in the background, if the gateway does not.
+    pub(super) fn take(&self, site: Identifier, gateway: Identifier, message: Message) {
+        // A retained request would be answered with every connection.
+        if message.retained || self.live.is_online(&site, &gateway) == Some(true) {
+            return;
+        }
+        let topics = Topics::new(&self.prefix, &site, &gateway);
+        let correlation = message.correlation;
+        let topic = message.response_topic.as_deref();
+        let topic = match response(&topics, topic, correlation.as_deref()) {
+            Ok(topic) => topic,
+            Err(reason) => {
+                tracing::debug!(%site, %gateway, "a request is not answered: {reason}");
+                return;
+            }
+        };
+        let this = self.clone();
+        let received = message.received;
+        tokio::spawn(async move {
+            let documents = match read(&message.payload) {
+                Ok(question) => this.answer((site, gateway), question, received).await,
+                Err((id, failure)) => documents(&id, Err(failure)),
+            };
+            for payload in documents {
+                let post = Post {
+                    topic: topic.clone(),
+                    payload,
+                    retained: false,
+                    response_topic: None,
+                    correlation: correlation.clone(),
+                };
+                if !this.outlet.post(post).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn answer(
+        &self,
+        (site, gateway): (Identifier, Identifier),
+        question: Question,
+        received: Instant,
+    ) -> Vec<Vec<u8>> {
+        let Question { id, call } = question;
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let busy = "many requests are waiting: ask again in some seconds, one after the other";
+            return documents(&id, Err(Failure::new(Code::Busy, busy)));
+        };
+        let room = Room::of(&id, PAYLOAD_BYTES_MAX);
+        let library = Arc::clone(&self.library);
+        let answered = task::spawn_blocking(move || {
+            let deadline = received + TIME_MAX;
+            let answer = library.answer((&site, &gateway), None, &call, room, deadline);
+            // Held until the work is done, whether or not somebody still waits for it.
+            drop(place);
+            answer
+        });
+        let result = answered.await.unwrap_or_else(|_| {
+            let broken = "this could not be answered: look into the archive's log";
+            Err(Failure::new(Code::Unavailable, broken))
+        });
+        documents(&id, result)
+    }
+}

@@ -1,0 +1,143 @@
+//! What the desk says, on its way out: questions to gateways, cosignatures to the broker, news to who reads.
+
+use std::sync::Arc;
+
+use lineside_proto::Topics;
+use lineside_proto::ledger::note::Note;
+use tokio::sync::mpsc;
+
+use super::asker::Asker;
+use super::desk::{Asked, Input, Output};
+use super::place::Place;
+use super::readers::Readers;
+use super::run::Batch;
+use super::shelf::Shelf;
+use super::submitting::Submitter;
+use super::witness::{Submitted, Target, with_signature};
+use crate::clock::{Clock, SystemClock};
+use crate::uplink::mqtt::intake::{Outlet, Post};
+
+/// Cosignatures of other people's witnesses that are not published yet.
+const SUBMITTED_MAX: usize = 64;
+
+/// Who speaks.
+pub(super) struct Mouth {
+    prefix: String,
+    outlet: Outlet,
+    asker: Arc<Asker>,
+    batches: mpsc::Sender<Batch>,
+    readers: Readers,
+    submitters: Vec<Submitter>,
+    submitted: mpsc::Receiver<(Place, Submitted)>,
+    /// Keeps the channel open where nobody submits.
+    _submitting: mpsc::Sender<(Place, Submitted)>,
+}
+
+impl Mouth {
+    pub(super) fn new(
+        prefix: String,
+        (outlet, asker): (Outlet, Arc<Asker>),
+        batches: mpsc::Sender<Batch>,
+        readers: Readers,
+        (shelf, witnesses): (Shelf, Vec<Target>),
+    ) -> Self {
+        let (submitting, submitted) = mpsc::channel(SUBMITTED_MAX);
+        let start = |target| Submitter::start(shelf.clone(), target, submitting.clone());
+        Self {
+            submitters: witnesses.into_iter().map(start).collect(),
+            prefix,
+            outlet,
+            asker,
+            batches,
+            readers,
+            submitted,
+            _submitting: submitting,
+        }
+    }
+
+    /// Speaks until nobody has anything to say any more.
+    pub(super) async fn speak(mut self, mut said: mpsc::Receiver<Output>) {
+        loop {
+            tokio::select! {
+                output = said.recv() => match output {
+                    Some(output) => self.say(output).await,
+                    None => return,
+                },
+                Some((place, submitted)) = self.submitted.recv() => {
+                    self.submitted(place, submitted).await;
+                }
+            }
+        }
+    }
+
+    async fn say(&self, output: Output) {
+        match output {
+            Output::Ask(asked) => self.ask(asked),
+            Output::Cosigned { place, note, key } => {
+                self.readers.cosigned(&place, &note);
+                self.publish(&place, &note, key).await;
+            }
+            Output::Grown { place, size, root } => {
+                self.readers.grown(&place, size, root);
+                for submitter in &self.submitters {
+                    submitter.grown(&place);
+                }
+            }
+            Output::Alarm { place, alarm } => {
+                let document = alarm.document(&place, SystemClock.now().wall);
+                self.readers.live.alarm(&place, &document);
+            }
+        }
+    }
+
+    fn ask(&self, asked: Asked) {
+        let (asker, batches) = (Arc::clone(&self.asker), self.batches.clone());
+        // As many at once as the desk allows itself.
+        tokio::spawn(async move {
+            let result = asker.ask(&asked).await;
+            let batch = Batch {
+                inputs: vec![Input::Answer { asked, result }],
+                tickets: Vec::new(),
+            };
+            // An archive that ends needs no answers.
+            drop(batches.send(batch).await);
+        });
+    }
+
+    /// Somebody else's witness has cosigned a head of ours.
+    async fn submitted(&self, place: Place, submitted: Submitted) {
+        let Submitted {
+            head,
+            text,
+            signature,
+            ..
+        } = submitted;
+        if let Ok(note) = Note::parse(&text) {
+            let note = with_signature(&note, &signature).to_string();
+            self.publish(&place, &note, signature.hash).await;
+        }
+        let batch = Batch {
+            inputs: vec![Input::Signed {
+                place,
+                head,
+                line: signature,
+            }],
+            tickets: Vec::new(),
+        };
+        drop(self.batches.send(batch).await);
+    }
+
+    async fn publish(&self, place: &Place, note: &str, key: [u8; 4]) {
+        let topics = Topics::new(&self.prefix, &place.site, &place.gateway);
+        for topic in [topics.cosignature_of(key), topics.cosignature()] {
+            let post = Post {
+                topic,
+                payload: note.as_bytes().to_vec(),
+                retained: true,
+                response_topic: None,
+                correlation: None,
+            };
+            self.outlet.post(post).await;
+        }
+    }
+}
