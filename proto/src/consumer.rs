@@ -231,7 +231,7 @@ fn judge(
 
 #[cfg(test)]
 mod tests {
-    use super::{Belief, Doubt, Receipt, believed, ends_ms};
+    use super::{Belief, Doubt, Receipt, believed, ends_ms, is_online};
     use crate::AvailableNow;
     use serde::Deserialize;
     use serde::de::DeserializeOwned;
@@ -290,6 +290,19 @@ mod tests {
             let availability = vector.availability.as_ref().and_then(Delivery::read);
             let belief = believed(status.as_ref(), availability.as_ref(), vector.now_ms);
             assert_eq!(belief, vector.expect, "{}", path.display());
+            let there = is_online(status.as_ref(), vector.now_ms);
+            let gone = [
+                Doubt::NoStatus,
+                Doubt::Offline,
+                Doubt::StatusUndated,
+                Doubt::StatusStale,
+            ];
+            match belief.doubt {
+                Some(doubt) if gone.contains(&doubt) => assert!(!there, "{}", path.display()),
+                // A machine's document alone may be in doubt, or be of another gateway.
+                Some(_) => {}
+                None => assert!(there, "{}", path.display()),
+            }
             if belief.doubt.is_none() {
                 let (status, availability) = (status.unwrap(), availability.unwrap());
                 let ends = ends_ms(&status, &availability).unwrap();

@@ -9,7 +9,7 @@ use std::io;
 
 use lineside_proto::ledger::files::FilesError;
 use lineside_proto::ledger::note::{Note, NoteError, VerifierKey};
-use lineside_proto::ledger::{Checkpoint, Genesis, Hash, KeyLeaf, Leaf, LeafBody};
+use lineside_proto::ledger::{Checkpoint, Genesis, Hash, KeyLeaf, Leaf, LeafBody, verify};
 
 use super::{Cards, Place, Shelf};
 use crate::ledger::{LedgerError, View, verify_files};
@@ -114,9 +114,7 @@ pub fn inspect(
 ) -> Result<Inspected, LogFault> {
     let record = shelf.record(place).map_err(LogFault::Record)?;
     let view = shelf.view(place)?;
-    if view.checkpoint().is_none() {
-        return Err(LogFault::NoHead);
-    }
+    let note = view.checkpoint().ok_or(LogFault::NoHead)?;
     let pass = Pass::over(&view)?;
     let genesis = pass.genesis.as_ref().ok_or(LogFault::NoHead)?;
     let said = (&genesis.site, &genesis.gateway, genesis.epoch);
@@ -133,7 +131,9 @@ pub fn inspect(
             (genesis.origin.clone(), vec![key], Trust::Itself)
         }
     };
-    let now = handed_on(keys.clone(), &pass.changes, &origin);
+    let now = handed_on(keys, &pass.changes, &origin);
+    // First of all: where the card is wrong, everything else is, too.
+    verify::checkpoint(&note, &now, &origin).map_err(FilesError::Log)?;
     // Heads of before a change are signed by the key of then, which the later one has signed for.
     let ever = handed_back(now.clone(), &pass.changes, &origin);
     let (mut seen, cosigned) = kept(&view, &ever, witnesses)?;
@@ -316,7 +316,7 @@ mod tests {
         gateway.grow(3, 601);
         city.keep(&gateway, None);
         let sound = found(&city, &gateway).unwrap();
-        assert_eq!((sound.head.size, sound.notes), (555, 3));
+        assert_eq!((sound.head.size, sound.notes), (555, 4));
     }
 
     #[test]

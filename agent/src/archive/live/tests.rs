@@ -229,6 +229,7 @@ fn what_is_known_is_bounded() {
     // What was taken in can still be replaced, and go.
     stand.availability("m0", b"");
     assert_eq!(stand.live.figures().machines, figures.machines - 1);
+    let stand = Stand::new();
     for number in 0..5_000 {
         let gateway = format!("g{number}");
         let payload = status(&gateway, Link::Online);

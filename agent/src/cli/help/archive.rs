@@ -99,7 +99,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive",
         "gateways",
-        "登记卡文件夹，每个网关一张（`lineside keys show --json` 的输出），默认为目录中的 gateways",
+        "登记卡文件夹，每个网关一张；默认为目录中的 gateways",
     ),
     (
         "archive",

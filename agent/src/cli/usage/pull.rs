@@ -24,6 +24,9 @@ use crate::text::Text;
 /// Arguments of `lineside usage pull`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(ArgGroup::new("source").required(true).args(["broker", "api", "state", "archive"])))]
+#[command(
+    override_usage = "lineside usage pull --from <TIME> --broker|--api|--state|--archive <WHERE> [OPTIONS]"
+)]
 #[command(group(ArgGroup::new("many").args(["broker", "archive"])))]
 #[command(after_help = "Example:
   lineside usage pull --broker mqtt://mqtt.example:1883 --site zs-polymer --gateway gw-01 --from 2026-01 -o january.zip
