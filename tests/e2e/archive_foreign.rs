@@ -281,9 +281,11 @@ fn eleven_forgeries_are_refused_by_others_and_by_ours() -> Result<()> {
     let (city, notes) = written()?;
     let log = city.fleet.log(0)?;
     let place = tempfile::tempdir()?;
+    let cards = city.place.cards().display().to_string();
     let verify = |dir: &Path| -> Result<(Option<i32>, String)> {
         let dir = dir.display().to_string();
-        let output = command(&["archive", "verify", "--dir", &dir, "--lang", "en"])?;
+        let words = ["archive", "verify", "--gateways", &cards, "--dir", &dir];
+        let output = command(&[&words[..], &["--lang", "en"]].concat())?;
         let said = [output.stdout, output.stderr].concat();
         Ok((output.status.code(), String::from_utf8(said)?))
     };

@@ -23,7 +23,7 @@ fn one_of_two_is_killed_and_the_other_has_everything() -> Result<()> {
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut city = City::new(Persistence::On, Size::small(12))?;
+    let mut city = City::new(Persistence::Often, Size::small(12))?;
     let count = city.fleet.count();
     let start = |city: &City| -> Result<Archive> { city.place.start_with(&["--share", "city"]) };
     let mut pair = [start(&city)?, start(&city)?];
@@ -62,8 +62,9 @@ fn one_of_two_is_killed_and_the_other_has_everything() -> Result<()> {
     all.judge(&city.place)
         .with_context(|| format!("seed {seed}"))?;
     ensure!(city.place.alarms()?.is_empty(), "{:?}", city.place.alarms());
-    let (code, out, err) = city.place.say(&["verify"])?;
-    ensure!(code == 0, "seed {seed}: {code}\n{out}{err}");
+    city.place
+        .verify()
+        .with_context(|| format!("seed {seed}"))?;
     Ok(())
 }
 

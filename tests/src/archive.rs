@@ -138,14 +138,30 @@ impl Place {
         Ok((code, text, String::from_utf8(output.stderr)?))
     }
 
-    /// What `archive status --json` says.
+    /// Has `archive verify` check everything anew, by the cards and with the witness's key.
     ///
     /// # Errors
     ///
-    /// When that is no JSON.
-    pub fn status(&self) -> Result<Value> {
-        let (_, out, err) = self.say(&["status", "--json"])?;
-        serde_json::from_str(&out).with_context(|| format!("{out}{err}"))
+    /// With all it said, when something is not sound.
+    pub fn verify(&self) -> Result<()> {
+        let cards = self.cards().display().to_string();
+        let witness = self.witness.to_string();
+        let words = ["verify", "--gateways", &cards, "--witness", &witness];
+        let (code, out, err) = self.say(&words)?;
+        ensure!(code == 0, "{code}\n{out}{err}");
+        Ok(())
+    }
+
+    /// What `archive status --json` says of each log.
+    ///
+    /// # Errors
+    ///
+    /// When a line is no JSON.
+    pub fn status(&self) -> Result<Vec<Value>> {
+        let (code, out, err) = self.say(&["status", "--json"])?;
+        ensure!(code == 0, "{code}: {out}{err}");
+        let read = |line: &str| serde_json::from_str(line).with_context(|| line.to_owned());
+        out.lines().map(read).collect()
     }
 
     /// A log's files, by `site/gateway/e1`.

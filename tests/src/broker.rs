@@ -28,6 +28,9 @@ pub fn free_port() -> Result<u16> {
 pub enum Persistence {
     /// Everything is saved after each change.
     On,
+    /// Everything is saved every two seconds, as a broker of many gateways is set: what it acknowledged since is lost
+    /// with it.
+    Often,
     /// Nothing.
     Off,
 }
@@ -75,11 +78,15 @@ impl Mosquitto {
             "user root\nlistener {port} 127.0.0.1\n{settings}\n\
              log_dest stderr\nlog_type error\nlog_type warning\nlog_type notice\n"
         );
-        if persistence == Persistence::On {
+        let saves = match persistence {
+            Persistence::On => Some("autosave_interval 1\nautosave_on_changes true"),
+            Persistence::Often => Some("autosave_interval 2\nautosave_on_changes false"),
+            Persistence::Off => None,
+        };
+        if let Some(saves) = saves {
+            let dir = dir.path().display();
             text.push_str(&format!(
-                "persistence true\npersistence_location {}/\n\
-                 autosave_interval 1\nautosave_on_changes true\n",
-                dir.path().display()
+                "persistence true\npersistence_location {dir}/\n{saves}\n"
             ));
         }
         fs::write(dir.path().join("mosquitto.conf"), text)?;

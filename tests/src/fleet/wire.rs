@@ -19,6 +19,8 @@ use tokio::time::{Instant, interval_at};
 const WINDOW: u16 = 100;
 /// Publishes that wait for their turn; whoever has more waits, too.
 const QUEUE_MAX: usize = 4_096;
+/// Parts of answers that wait for their turn.
+const ANSWERS_MAX: usize = 256;
 /// The largest packet, above every answer.
 const PACKET_BYTES_MAX: u32 = 1 << 20;
 /// From a connection's end to the next try.
@@ -122,14 +124,15 @@ impl Wire {
     /// Connects, on the present runtime.
     pub fn start(peer: Peer, ear: Arc<dyn Ear>) -> Self {
         let (sender, outgoing) = mpsc::channel(QUEUE_MAX);
+        let (answers, answered) = mpsc::channel(ANSWERS_MAX);
         let counts = Arc::new(Counts::default());
         let line = Line {
             peer,
             ear,
             counts: Arc::clone(&counts),
-            answers: sender.clone(),
+            answers,
         };
-        let task = tokio::spawn(line.run(outgoing));
+        let task = tokio::spawn(line.run(outgoing, answered));
         Self {
             outgoing: sender,
             counts,
@@ -172,7 +175,11 @@ struct Line {
 }
 
 impl Line {
-    async fn run(self, mut outgoing: mpsc::Receiver<Outgoing>) {
+    async fn run(
+        self,
+        mut outgoing: mpsc::Receiver<Outgoing>,
+        mut answers: mpsc::Receiver<Outgoing>,
+    ) {
         let mut turns = interval_at(Instant::now(), AGAIN);
         loop {
             turns.tick().await;
@@ -181,7 +188,7 @@ impl Line {
             let accepted = Notify::new();
             tokio::select! {
                 () = self.poll(event_loop, &client, &sent, &accepted) => {}
-                () = self.feed(&client, &mut outgoing, &sent, &accepted) => return,
+                () = self.feed(&client, (&mut outgoing, &mut answers), &sent, &accepted) => return,
             }
             // What was on its way is lost.
             let lost = sent.load(Ordering::SeqCst);
@@ -243,7 +250,7 @@ impl Line {
     async fn feed(
         &self,
         client: &AsyncClient,
-        outgoing: &mut mpsc::Receiver<Outgoing>,
+        (outgoing, answers): (&mut mpsc::Receiver<Outgoing>, &mut mpsc::Receiver<Outgoing>),
         sent: &AtomicU64,
         accepted: &Notify,
     ) {
@@ -252,7 +259,14 @@ impl Line {
             self.counts.handed.fetch_add(1, Ordering::SeqCst);
             self.send(client, again, sent).await;
         }
-        while let Some(next) = outgoing.recv().await {
+        loop {
+            // Whoever asked waits; what is told meanwhile can.
+            let next = tokio::select! {
+                biased;
+                Some(answer) = answers.recv() => answer,
+                Some(next) = outgoing.recv() => next,
+                else => return,
+            };
             self.send(client, next, sent).await;
         }
     }
