@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-use super::{KeyError, Keys, Ledger, LedgerError, Seen, change_text, new_epoch};
+use super::{KeyError, Keys, Ledger, LedgerError, Seen, Testimony, change_text, new_epoch};
 use crate::clock::Stamp;
 use crate::record::Entry;
 
@@ -222,7 +222,7 @@ fn an_old_copy_is_never_signed() {
     drop(ledger);
 
     // The way out, and only by a command.
-    let aside = new_epoch(&place.state(), &place.key(), ORIGIN, "the disk died").unwrap();
+    let aside = new_epoch(&place.state(), &place.key(), ORIGIN, "the disk died", &Testimony::default()).unwrap();
     assert!(aside.join("journal").exists());
     let (ledger, opened) = Ledger::open(&place.state(), &place.key(), ORIGIN).unwrap();
     assert_eq!((opened.epoch, opened.size), (2, 0));

@@ -77,6 +77,7 @@ impl Rig {
                 machines: machines_seen,
                 bookings,
                 kept,
+                witnessed: None,
             },
             Arc::new(Answers::new(known, cancel.clone())),
             cancel.clone(),
