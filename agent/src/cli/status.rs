@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use super::{Context, Failure, Outcome, words, write_json};
 use crate::control::{self, Answer, AskError, Request};
-use crate::live::{
-    LedgerFigures, LinkFigures, Live, LiveMachine, LiveSession, WitnessFigures,
-};
+use crate::live::{LedgerFigures, LinkFigures, Live, LiveMachine, LiveSession, WitnessFigures};
 use crate::text;
 use crate::text::{Language, Text};
 
@@ -331,8 +329,8 @@ fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io
 
 #[cfg(test)]
 mod tests {
-    use super::{in_short, show};
-    use crate::live::{LedgerFigures, Live, LiveSession, UplinkFigures};
+    use super::{in_figures, in_short, show, witnessed};
+    use crate::live::{LedgerFigures, Live, LiveSession, UplinkFigures, WitnessFigures};
     use crate::text::Language;
     use lineside_proto::{CheckIn, Class, Clock, ClockStatus, OutboxFigures, Time};
 
@@ -369,6 +367,48 @@ mod tests {
             let all = [word, "it was cut off", "lineside ledger new-epoch"];
             assert!(all.iter().all(|word| said.contains(word)), "{said}");
         }
+    }
+
+    #[test]
+    fn a_witness_that_fell_silent_is_named() {
+        let mut ledger = LedgerFigures {
+            origin: "lineside/s/g".to_owned(),
+            size: 12,
+            signed: 12,
+            acknowledged: 11,
+            ..LedgerFigures::default()
+        };
+        let plain = in_figures(&ledger);
+        assert!(plain.en.ends_with("11 acknowledged"), "{plain}");
+        ledger.cosigned = Some(9);
+        ledger.quorum = 1;
+        let mut witness = WitnessFigures {
+            name: "archive.example".to_owned(),
+            ..WitnessFigures::default()
+        };
+        ledger.witnesses = vec![witness.clone(); 2];
+        let said = in_figures(&ledger);
+        assert!(said.en.ends_with(", 9 cosigned (1 of 2 wanted)"), "{said}");
+        assert!(
+            said.zh.ends_with("，已会签 9 条（2 个见证方，至少 1 个）"),
+            "{}",
+            said.zh
+        );
+        let now = Time::from_millis(1_795_420_800_000);
+        let said = witnessed(&witness, now);
+        assert_eq!(said.en, "witness archive.example: has cosigned nothing yet");
+        (witness.size, witness.at) = (9, Some(now.plus_millis(-7_300_000)));
+        let said = witnessed(&witness, now);
+        assert_eq!(
+            said.zh,
+            "见证方 archive.example：9 条，最近一次 2026-11-23T05:58:20.000Z"
+        );
+        witness.owed_since = Some(now.plus_millis(-7_290_000));
+        assert!(!witnessed(&witness, now).en.contains("NOT"));
+        witness.silent = true;
+        let said = witnessed(&witness, now);
+        assert!(said.en.contains("NOT COSIGNED FOR 2h 1m:"), "{said}");
+        assert!(said.zh.contains("已有 2h 1m 未获会签"), "{}", said.zh);
     }
 
     #[test]

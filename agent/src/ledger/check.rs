@@ -278,7 +278,14 @@ mod tests {
     fn the_origin_is_that_of_the_epoch() {
         let stand = filled();
         assert_eq!(origin(&stand.key(), BASE).unwrap(), BASE);
-        new_epoch(&stand.state(), &stand.key(), BASE, "a new disk", &Testimony::default()).unwrap();
+        new_epoch(
+            &stand.state(),
+            &stand.key(),
+            BASE,
+            "a new disk",
+            &Testimony::default(),
+        )
+        .unwrap();
         let second = format!("{BASE}/e2");
         assert_eq!(origin(&stand.key(), BASE).unwrap(), second);
         let ledger = stand.open();

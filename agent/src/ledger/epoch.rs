@@ -60,15 +60,12 @@ pub fn new_epoch(
     let shown = elsewhere.vouched(&judges);
     let named = testimony.prior.map(|note| named(note, &judges));
     let named = named.transpose()?;
+    if let Some(named) = &named {
+        outdated(named, shown.as_ref(), epoch)?;
+    }
     let others = [&named, &shown].into_iter().flatten();
     let others = others.map(|vouched| vouched.epoch).chain([elsewhere.epoch]);
     let last_epoch = others.fold(epoch, u32::max);
-    if let Some(named) = named.as_ref().filter(|named| named.epoch < last_epoch) {
-        return Err(LedgerError::Prior(format!(
-            "it is of {}, and epoch {last_epoch} is known",
-            named.head.origin
-        )));
-    }
     disk::make_dirs(&dir).map_err(LedgerError::disk(&dir))?;
     let lock = log::lock(&dir)?;
     let free = free_name(state_dir, epoch)?;
@@ -111,13 +108,29 @@ fn named(note: &str, judges: &Judges<'_>) -> Result<Vouched, LedgerError> {
     })
 }
 
+/// Refuses a head that can't be the last one, since a later one is known.
+fn outdated(named: &Vouched, shown: Option<&Vouched>, epoch: u32) -> Result<(), LedgerError> {
+    let last = shown.map_or(epoch, |shown| shown.epoch.max(epoch));
+    let later = shown.filter(|shown| {
+        let is_further = shown.epoch == named.epoch && shown.head.size > named.head.size;
+        is_further && shown.witness.is_some()
+    });
+    let origin = &named.head.origin;
+    if named.epoch < last {
+        let why = format!("it is of {origin}, and epoch {last} is known");
+        return Err(LedgerError::Prior(why));
+    }
+    if let Some(later) = later {
+        let (size, known) = (named.head.size, later.head.size);
+        let why = format!("it is of {size} leaves, and {known} are known to be cosigned");
+        return Err(LedgerError::Prior(why));
+    }
+    Ok(())
+}
+
 /// Of what others hold and what is remembered here, the head to cite: what a witness cosigned goes before what only
 /// this gateway says of itself, since a copy that went its own way may have signed more.
-fn last_of(
-    shown: Option<Vouched>,
-    own: Option<Checkpoint>,
-    epoch: u32,
-) -> Option<Checkpoint> {
+fn last_of(shown: Option<Vouched>, own: Option<Checkpoint>, epoch: u32) -> Option<Checkpoint> {
     let size = own.as_ref().map_or(0, |own| own.size);
     let shown = shown.filter(|shown| {
         shown.epoch > epoch

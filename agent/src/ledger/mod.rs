@@ -183,16 +183,9 @@ impl Ledger {
             delivered: delivered.recorded(),
         };
         let cosigned = Cosigned::open(&dir, witnesses, &origin)?;
-        let own = state.keys.all();
-        let judges = Judges {
-            base,
-            own: &own,
-            witnesses: cosigned.keys(),
-        };
-        let elsewhere = Elsewhere::open(&dir).vouched(&judges);
         state.suspended = match state.judge(&origin, &left)? {
             Some(reason) => Some(reason),
-            None => state.judge_cosigned(&cosigned.heads(), elsewhere.as_ref())?,
+            None => contradiction(&state, &dir, base, &cosigned)?,
         };
         if let Some(reason) = &state.suspended {
             tracing::error!(
@@ -424,6 +417,23 @@ fn lock_key(key: &Path) -> Result<File, LedgerError> {
     disk::lock(&path)
         .map_err(LedgerError::disk(path))?
         .ok_or_else(held)
+}
+
+/// Why a ledger must not be signed by what witnesses, and whoever else is trusted, have seen of it.
+fn contradiction(
+    state: &State,
+    dir: &Path,
+    base: &str,
+    cosigned: &Cosigned,
+) -> Result<Option<Arc<str>>, LedgerError> {
+    let own = state.keys.all();
+    let judges = Judges {
+        base,
+        own: &own,
+        witnesses: cosigned.keys(),
+    };
+    let elsewhere = Elsewhere::open(dir).vouched(&judges);
+    state.judge_cosigned(&cosigned.heads(), elsewhere.as_ref())
 }
 
 fn open_memory(key: &Path) -> Result<(Memory, Option<Signed>), LedgerError> {

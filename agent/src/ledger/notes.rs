@@ -177,21 +177,21 @@ impl Notes {
     }
 
     /// Keeps cosignatures of a tree of `size` leaves, the newest of which was established at this time: in the note that
-    /// is kept of it, or with it, if one of these witnesses has cosigned no kept note of its hour. Given the same
+    /// is kept of it, or with `note`, which has them, if one of these witnesses has cosigned no kept note of its hour. Given the same
     /// again, nothing is written. What can't be written is not kept.
-    pub(super) fn cosign(&mut self, at: Time, note: &Note, size: u64) {
+    pub(super) fn cosign(&mut self, at: Time, note: &Note, lines: &[Signature], size: u64) {
         let kept = self.place(size).and_then(|place| place.read(size));
         let (at, note) = match kept {
             Some(kept) => {
                 let Ok(mut merged) = Note::parse(&kept.note) else {
                     return;
                 };
-                if !merge(&mut merged, note) {
+                if !merge(&mut merged, lines) {
                     return;
                 }
                 (kept.at, merged)
             }
-            None if self.lacks(at, note, size) => (at, note.clone()),
+            None if self.lacks(at, lines, size) => (at, note.clone()),
             None => return,
         };
         let current = self.hour;
@@ -202,9 +202,9 @@ impl Notes {
         self.hour = current.or(self.hour);
     }
 
-    /// Whether somebody has signed this note, and none that is kept of its hour.
-    fn lacks(&self, at: Time, note: &Note, size: u64) -> bool {
-        let mut lacking: Vec<&Signature> = note.signatures.iter().collect();
+    /// Whether one of these keys has signed none of the notes that are kept of this hour.
+    fn lacks(&self, at: Time, lines: &[Signature], size: u64) -> bool {
+        let mut lacking: Vec<&Signature> = lines.iter().collect();
         let before = self.spots.range(..size).rev();
         let after = self.spots.range(size.saturating_add(1)..);
         let sides: [&mut dyn Iterator<Item = _>; 2] = [&mut { before }, &mut { after }];
@@ -270,10 +270,11 @@ fn has(note: &Note, signature: &Signature) -> bool {
     signatures.any(|one| one.name == signature.name && one.hash == signature.hash)
 }
 
-/// Adds signatures of keys that have none in the note; says whether there were any.
-fn merge(note: &mut Note, from: &Note) -> bool {
+/// Adds signatures of keys that have none in the note: of two cosignatures of one tree the earlier says more. Says
+/// whether there were any.
+pub(super) fn merge(note: &mut Note, lines: &[Signature]) -> bool {
     let before = note.signatures.len();
-    for signature in &from.signatures {
+    for signature in lines {
         if !has(note, signature) {
             note.signatures.push(signature.clone());
         }

@@ -140,7 +140,9 @@ impl State {
     ) -> Result<Option<Arc<str>>, LedgerError> {
         for head in cosigned {
             if let Some(reason) = self.doubt(head.size, &head.root)? {
-                return Ok(Some(format!("a witness has cosigned more: {reason}").into()));
+                return Ok(Some(
+                    format!("a witness has cosigned more: {reason}").into(),
+                ));
             }
         }
         let contradicted = elsewhere.map(|vouched| self.contradicted(vouched));

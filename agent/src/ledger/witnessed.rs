@@ -7,6 +7,7 @@ use lineside_proto::ledger::note::{Note, Signature, VerifierKey};
 use lineside_proto::ledger::{Anchor, Checkpoint, Leaf};
 
 use super::cosigned::Head;
+use super::notes::merge;
 use super::{Ledger, LedgerError, Seen};
 use crate::clock::Stamp;
 use crate::live::WitnessFigures;
@@ -96,7 +97,8 @@ impl Ledger {
         own: &[VerifierKey],
         lines: &[Fitting<'_>],
     ) -> Result<(), LedgerError> {
-        let mut note = {
+        let lines: Vec<Signature> = lines.iter().map(|line| line.signature.clone()).collect();
+        let note = {
             let state = self.state();
             let newest = self.shared.checkpoint.borrow().clone();
             let newest = newest.and_then(|newest| Note::parse(&newest).ok());
@@ -110,16 +112,15 @@ impl Ledger {
                 // The witness left them out, or signed with a key that is gone: this very tree is signed anew.
                 note.signatures = state.keys.sign(&note.text);
             }
-            if add(&mut note, lines) && is_newest {
+            if merge(&mut note, &lines) && is_newest {
                 let text = note.to_string();
                 state.put_note(&self.shared.dir, &text)?;
                 self.shared.checkpoint.send_replace(Some(text.into()));
             }
             note
         };
-        add(&mut note, lines);
         if let Some(at) = self.time_of(head.size.saturating_sub(1))? {
-            self.notes().cosign(at, &note, head.size);
+            self.notes().cosign(at, &note, &lines, head.size);
         }
         Ok(())
     }
@@ -263,17 +264,4 @@ fn own_lines(note: &Note, own: &[VerifierKey]) -> Vec<Signature> {
         alone.verify(own).is_ok()
     };
     note.signatures.iter().filter(fits).cloned().collect()
-}
-
-/// Adds the lines of witnesses that have none in the note: of two cosignatures of one tree the earlier says more. Says
-/// whether there were any.
-fn add(note: &mut Note, lines: &[Fitting<'_>]) -> bool {
-    let before = note.signatures.len();
-    for Fitting { signature, .. } in lines {
-        let mut there = note.signatures.iter();
-        if !there.any(|one| one.name == signature.name && one.hash == signature.hash) {
-            note.signatures.push(signature.clone());
-        }
-    }
-    note.signatures.len() > before
 }

@@ -12,7 +12,7 @@ pub(super) struct Notes {
     waiting: Option<Note>,
     newest: Option<Note>,
     /// Heads of at most so many leaves are of an earlier run, and are not said: see [`after`](Self::after).
-    floor: u64,
+    floor: Option<u64>,
     /// What the broker is to keep.
     shown: Option<Note>,
     /// Whether it must be told.
@@ -33,7 +33,7 @@ impl Notes {
     /// replace the one that the broker keeps, which may be all that tells of a restored backup.
     pub(super) fn after(earlier: Option<&str>) -> Self {
         Self {
-            floor: earlier.and_then(size).unwrap_or(0),
+            floor: earlier.and_then(size),
             ..Self::default()
         }
     }
@@ -54,7 +54,7 @@ impl Notes {
             .into_iter()
             .flatten();
         let known = known.map(|note| note.size).max();
-        if size <= known.unwrap_or(0).max(self.floor) {
+        if known.max(self.floor) >= Some(size) {
             return;
         }
         let note = Note {

@@ -151,14 +151,13 @@ fn quorum(section: &Section<'_>, count: usize) -> usize {
         return 1;
     };
     if count == 0 {
-        let message = text!(
-            "a quorum of no witnesses",
-            "没有见证方，quorum 无意义"
+        let message = text!("a quorum of no witnesses", "没有见证方，quorum 无意义");
+        section.add(
+            Fault::error("out-of-range", &entry.node.at, message).hint(text!(
+                "name the witnesses in `witnesses`, or leave `quorum` out",
+                "请在 `witnesses` 中写明见证方，或删去 `quorum`"
+            )),
         );
-        section.add(Fault::error("out-of-range", &entry.node.at, message).hint(text!(
-            "name the witnesses in `witnesses`, or leave `quorum` out",
-            "请在 `witnesses` 中写明见证方，或删去 `quorum`"
-        )));
         return 1;
     }
     let most = i64::try_from(count).unwrap_or(i64::MAX);

@@ -47,7 +47,9 @@ fn what_is_no_witness_is_named() {
     let log = key("lineside/s/g", KeyKind::Ed25519, 1);
     let renamed = key("other.example", KeyKind::Cosignature, 1);
     let wrong_hash = one.replacen("w1.", "w2.", 1);
-    let many: Vec<String> = (1..=16).map(|seed| format!("\"{}\"", witness(seed))).collect();
+    let many: Vec<String> = (1..=16)
+        .map(|seed| format!("\"{}\"", witness(seed)))
+        .collect();
     let (many, next) = (many.join(", "), witness(17));
     let bad = "bad-witness";
     for (section, codes) in [
@@ -57,9 +59,15 @@ fn what_is_no_witness_is_named() {
         (format!("witnesses = [«\"{wrong_hash}\"»]"), vec![bad]),
         (format!("witnesses = [«\"{log}\"»]"), vec![bad]),
         (format!("witnesses = [\"{one}\", «\"{one}\"»]"), vec![bad]),
-        (format!("witnesses = [\"{one}\", «\"{renamed}\"»]"), vec![bad]),
+        (
+            format!("witnesses = [\"{one}\", «\"{renamed}\"»]"),
+            vec![bad],
+        ),
         (format!("witnesses = [{many}]"), vec![]),
-        (format!("witnesses = [{many}, «\"{next}\"»]"), vec!["too-many"]),
+        (
+            format!("witnesses = [{many}, «\"{next}\"»]"),
+            vec!["too-many"],
+        ),
         (format!("witnesses = «\"{one}\"»"), vec!["wrong-type"]),
         ("quorum = «1»".to_owned(), vec!["out-of-range"]),
         (

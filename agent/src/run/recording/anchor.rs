@@ -21,7 +21,10 @@ impl Recording {
             return;
         }
         if let Err(error) = self.stores.ledger.anchored(&anchor, now) {
-            tracing::warn!(error = chain(&error), "the next start may name a cosignature again");
+            tracing::warn!(
+                error = chain(&error),
+                "the next start may name a cosignature again"
+            );
         }
     }
 }

@@ -28,7 +28,8 @@ impl Commands {
         let taken = task::spawn_blocking(move || ledger.cosign(&note)).await;
         match taken {
             Ok(Ok(Witnessed::More)) => {
-                self.figures.send_modify(|figures| figures.cosignatures += 1);
+                self.figures
+                    .send_modify(|figures| figures.cosignatures += 1);
             }
             Ok(Ok(Witnessed::Known | Witnessed::Conflict)) => {}
             Ok(Ok(Witnessed::Earlier)) => debug!("a cosignature is of an epoch that was given up"),
