@@ -125,6 +125,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// This ledger, if witnesses are configured.
+    pub fn witnessed(&self) -> Option<Self> {
+        self.cosigned().map(|_| self.clone())
+    }
+
     /// The leaves that the city's witnesses have cosigned, as many of them as are wanted; none where no witness is
     /// configured.
     pub fn cosigned(&self) -> Option<u64> {

@@ -283,10 +283,10 @@ fn a_new_epoch_cites_what_the_city_has_and_no_number_comes_twice() {
     let (more, less) = (bare(ORIGIN, 10, other, 1), bare(ORIGIN, 2, other, 1));
     let later = bare(third, 7, other, 2);
     check(&[], None, (2, Some((ORIGIN, 3))));
-    check(&[more.clone()], None, (2, Some((ORIGIN, 10))));
+    check(std::slice::from_ref(&more), None, (2, Some((ORIGIN, 10))));
     check(&[more.clone(), less.clone()], None, (2, Some((ORIGIN, 10))));
     // This copy went its own way, and signed more than the city saw.
-    check(&[less.clone()], None, (2, Some((ORIGIN, 2))));
+    check(std::slice::from_ref(&less), None, (2, Some((ORIGIN, 2))));
     check(&[more.clone(), later.clone()], None, (4, Some((third, 7))));
     check(&[], Some(&more), (2, Some((ORIGIN, 10))));
     check(&[less], Some(&more), (2, Some((ORIGIN, 10))));

@@ -83,7 +83,7 @@ impl Rig {
                 machines: machines_seen,
                 bookings,
                 kept,
-                witnessed: (!witnesses.keys.is_empty()).then(|| ledger.clone()),
+                witnessed: ledger.witnessed(),
             },
             Arc::new(Answers::new(known, cancel.clone())),
             cancel.clone(),
