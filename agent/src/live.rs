@@ -42,8 +42,21 @@ pub struct LedgerFigures {
     pub size: u64,
     /// Leaves under the newest signed checkpoint.
     pub signed: u64,
-    /// Leaves that the city has acknowledged.
+    /// Leaves that have reached the city: the broker has acknowledged them and, where witnesses are configured, as many
+    /// of them as are wanted have cosigned them.
     pub delivered: u64,
+    /// Leaves that the broker has acknowledged.
+    #[serde(default)]
+    pub acknowledged: u64,
+    /// Leaves that as many witnesses as are wanted have cosigned; null where none is configured.
+    #[serde(default)]
+    pub cosigned: Option<u64>,
+    /// How many witnesses must have cosigned.
+    #[serde(default)]
+    pub quorum: u64,
+    /// The witnesses, in the order of the configuration.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessFigures>,
     /// Why it is neither signed nor published, until somebody looks after it; left out while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
@@ -51,6 +64,23 @@ pub struct LedgerFigures {
     /// change is not finished.
     #[serde(default)]
     pub keys: Vec<String>,
+}
+
+/// What a witness has seen of the ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct WitnessFigures {
+    /// Its name.
+    pub name: String,
+    /// Its verifier key (C2SP vkey).
+    pub key: String,
+    /// Leaves that it has cosigned.
+    pub size: u64,
+    /// When it did so last, by its own clock; null before the first time.
+    pub at: Option<Time>,
+    /// The time of the oldest leaf that a checkpoint covers and it has not cosigned; null where there is none.
+    pub owed_since: Option<Time>,
+    /// Whether that is longer than it may be: 15 minutes.
+    pub silent: bool,
 }
 
 /// One machine.
@@ -214,7 +244,10 @@ pub struct CommandFigures {
     pub requests: u64,
     /// Requests that did not, that were too many, or whose answer the broker did not take.
     pub refused: u64,
-    /// Messages on topics that nobody asked for, or for machines that are not configured.
+    /// Cosignatures that said something new.
+    pub cosignatures: u64,
+    /// Messages on topics that nobody asked for, cosignatures that count for nothing, or messages for machines that are
+    /// not configured.
     pub ignored: u64,
     /// The last failure, in words.
     pub fault: Option<String>,

@@ -149,8 +149,8 @@ pub struct CheckpointResult {
 /// as `from` until that is the `to` that they asked for, or they have as many as they wanted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CheckpointsResult {
-    /// The kept notes, oldest first. The gateway keeps one for each hour (UTC): the first whose newest
-    /// leaf is of that hour.
+    /// The kept notes, oldest first. The gateway keeps one for each hour (UTC), the first whose newest
+    /// leaf is of that hour; and one for each witness that has cosigned any of that hour.
     pub checkpoints: Vec<KeptCheckpoint>,
     /// The size to go on with; `to` where there are no more.
     pub next: u64,

@@ -147,7 +147,7 @@ pub struct OutboxFigures {
 pub struct LedgerFigures {
     /// Leaves.
     pub size: u64,
-    /// Leaves that a witness has cosigned.
+    /// Leaves that as many witnesses have cosigned as the gateway wants; null where it knows none.
     pub cosigned: Option<u64>,
     /// Why the ledger is neither signed nor published, until somebody looks after it; left out while it is.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -12,6 +12,7 @@ mod bad_input;
 mod bookings;
 mod broker;
 mod console;
+mod cosigned;
 mod dead_unit;
 mod disk;
 mod entered;

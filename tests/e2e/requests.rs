@@ -76,6 +76,7 @@ impl Gateway {
             machines: machines_seen,
             bookings,
             kept,
+            witnessed: None,
         };
         let known = answers::Gateway {
             ledger: ledger.clone(),

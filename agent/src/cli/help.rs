@@ -155,6 +155,11 @@ const TEXTS: [(&str, &str, &str); 117] = [
         "reason",
         "台账为何无法延续；将写入新台账",
     ),
+    (
+        "ledger new-epoch",
+        "prior",
+        "城市平台掌握的最后一个签名存证点（存档给出的文件），用于本机已无从得知时",
+    ),
     ("ledger new-epoch", "yes", "不询问，直接执行"),
     ("watch", ITSELF, "以门户的视角实时查看整个平台的可用状态"),
     ("watch", "broker", "消息服务器，写作 mqtt://HOST:PORT"),

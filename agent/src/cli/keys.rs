@@ -387,6 +387,10 @@ pub(super) fn ledger_failure(error: LedgerError) -> Failure {
                 "另一个程序正在使用密钥 {key}：两份台账不能共用一个密钥"
             ))
         }
+        LedgerError::Prior(why) => Failure::Negative(text!(
+            "the note can't be cited as the last head: {why}",
+            "该签名存证点不能作为最后一期的结尾引用：{why}"
+        )),
         LedgerError::Full { .. }
         | LedgerError::Disk { .. }
         | LedgerError::Damaged { .. }

@@ -1,9 +1,11 @@
 //! `lineside ledger`: a check of the whole log on disk, and a new epoch where it can't be continued.
 
-use lineside_proto::ledger::{Audit, LeafBody};
+use lineside_proto::ledger::note::NOTE_BYTES_MAX;
+use lineside_proto::ledger::{Audit, LeafBody, PriorHead};
 use serde::Serialize;
-use std::io::{self, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use super::confirm::confirmed;
 use super::keys::{ledger_failure, load};
@@ -12,7 +14,7 @@ use crate::clock::{Clock, SystemClock, boot_id};
 use crate::config::model::Gateway;
 use crate::control::user_name;
 use crate::entered;
-use crate::ledger::{self, CheckError, Checked, Ledger, LedgerError};
+use crate::ledger::{self, CheckError, Checked, Ledger, LedgerError, Testimony};
 use crate::logs::chain;
 use crate::record::Entry;
 use crate::text;
@@ -49,6 +51,9 @@ struct NewEpoch {
     /// Why the ledger can't be continued; becomes part of the new one
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
+    /// The last head that the city has, as a signed note from its archive: where nothing here remembers it
+    #[arg(long, value_name = "FILE")]
+    prior: Option<PathBuf>,
     /// Do it without asking
     #[arg(long)]
     yes: bool,
@@ -185,7 +190,9 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
     let settings = &gateway.ledger;
     let (key, base) = (&settings.key, &settings.origin);
     let dir = gateway.state_dir.join("ledger");
-    if !dir.is_dir() {
+    let prior = args.prior.as_deref().map(note).transpose()?;
+    // Whoever brings the last head needs no ledger that was begun in ignorance of it.
+    if !dir.is_dir() && prior.is_none() {
         return Err(failure(CheckError::Missing(dir)));
     }
     let origin = ledger::origin(key, base).map_err(ledger_failure)?;
@@ -194,10 +201,10 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
     let shown = dir.display();
     let explained = text!(
         "The ledger {origin} in {shown} will be given up: it is moved aside and kept, and nothing in it changes.\n\
-         A new one begins; its first leaf cites the last head that was signed, and the reason.\n\
+         A new one begins; its first leaf cites the last head that the city has or that was signed, and the reason.\n\
          Do this only where it can't be continued: its disk was lost, or an old copy was restored.",
         "将放弃 {shown} 中的台账 {origin}：它会被移到一旁并保留，其内容不变。\n\
-         随后建立新台账；其第一条记录引用最后一次签名的存证点，并写明原因。\n\
+         随后建立新台账；其第一条记录引用城市平台掌握的或最后一次签名的存证点，并写明原因。\n\
          仅当台账无法延续时才这样做：磁盘丢失，或恢复了旧的副本。"
     );
     if !args.yes {
@@ -208,7 +215,11 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
             return Ok(Outcome::Negative);
         }
     }
-    let aside = ledger::new_epoch(&gateway.state_dir, key, base, &args.reason);
+    let testimony = Testimony {
+        witnesses: &settings.witnesses.keys,
+        prior: prior.as_deref(),
+    };
+    let aside = ledger::new_epoch(&gateway.state_dir, key, base, &args.reason, &testimony);
     // Whoever signs with this key is the agent of this ledger.
     let aside = aside.map_err(|error| {
         if matches!(error, LedgerError::KeyHeld { .. }) {
@@ -218,17 +229,52 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
         }
     })?;
     let next = begin(gateway, &origin, &aside).map_err(ledger_failure)?;
+    let (next, cited) = next;
+    let cited = match cited {
+        Some(head) => text!(
+            "it cites {} with {} leaves",
+            "它引用 {} 的 {} 条记录",
+            head.origin,
+            head.size
+        ),
+        None => text!(
+            "it cites nothing: no head of the old one is known here",
+            "它没有引用：此处不知道旧台账的任何存证点"
+        ),
+    };
     let done = text!(
-        "the old ledger is kept in {}\nthe new one is {next}: give the city its card (`lineside keys show`)",
-        "旧台账保留在 {}\n新台账为 {next}：请向城市平台登记其卡（`lineside keys show`）",
+        "the old ledger is kept in {}\nthe new one is {next}: give the city its card (`lineside keys show`)\n{cited}",
+        "旧台账保留在 {}\n新台账为 {next}：请向城市平台登记其卡（`lineside keys show`）\n{cited}",
         aside.display()
     );
     writeln!(io::stdout(), "{}", done.say(context.language))?;
     Ok(Outcome::Done)
 }
 
-/// Writes the first leaves of the new ledger: what it continues, and who began it. Gives its origin.
-fn begin(gateway: &Gateway, old: &str, aside: &Path) -> Result<String, LedgerError> {
+/// A signed note from a file.
+fn note(path: &Path) -> Result<String, Failure> {
+    let shown = path.display();
+    let refuse = |why: String| {
+        Failure::Usage(text!(
+            "the note {shown} can't be read: {why}",
+            "无法读取签名存证点 {shown}：{why}"
+        ))
+    };
+    let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
+    let mut text = String::new();
+    let most = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
+    let read = file.take(most).read_to_string(&mut text);
+    read.map_err(|error| refuse(error.to_string()))?;
+    Ok(text)
+}
+
+/// Writes the first leaves of the new ledger: what it continues, and who began it. Gives its origin, and the head that
+/// it cites.
+fn begin(
+    gateway: &Gateway,
+    old: &str,
+    aside: &Path,
+) -> Result<(String, Option<PriorHead>), LedgerError> {
     let settings = &gateway.ledger;
     let (ledger, opened) = Ledger::open(&gateway.state_dir, &settings.key, &settings.origin)?;
     let at = SystemClock.now();
@@ -241,7 +287,7 @@ fn begin(gateway: &Gateway, old: &str, aside: &Path) -> Result<String, LedgerErr
     let genesis = opened.genesis(&gateway.site, &gateway.id);
     let entries = [genesis, LeafBody::Audit(audit)].map(|body| Entry { at, body });
     ledger.append(&boot_id(), &entries)?;
-    Ok(opened.origin)
+    Ok((opened.origin, opened.prior))
 }
 
 fn reason(text: &str) -> Result<String, Text> {

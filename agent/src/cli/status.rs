@@ -1,12 +1,13 @@
 //! `lineside status`: the health of the running agent.
 
-use lineside_proto::ReasonCode;
+use lineside_proto::{ReasonCode, Time};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Context, Failure, Outcome, words, write_json};
 use crate::control::{self, Answer, AskError, Request};
-use crate::live::{LinkFigures, Live, LiveMachine, LiveSession};
+use crate::live::{LedgerFigures, LinkFigures, Live, LiveMachine, LiveSession, WitnessFigures};
 use crate::text;
 use crate::text::{Language, Text};
 
@@ -143,15 +144,10 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
     );
     writeln!(out, "{}{}", line.say(language), oldest.say(language))?;
     if let Some(ledger) = ledger {
-        let line = text!(
-            "ledger {}: {} leaves, {} signed, {} acknowledged",
-            "台账 {}：记录 {} 条，已签名 {} 条，已确认 {} 条",
-            ledger.origin,
-            ledger.size,
-            ledger.signed,
-            ledger.delivered
-        );
-        writeln!(out, "{}", line.say(language))?;
+        writeln!(out, "{}", in_figures(ledger).say(language))?;
+        for witness in &ledger.witnesses {
+            writeln!(out, "  {}", witnessed(witness, *at).say(language))?;
+        }
         if let Some(reason) = &ledger.suspended {
             writeln!(out, "  {}", suspended(reason).say(language))?;
         }
@@ -162,15 +158,71 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
     Ok(())
 }
 
+fn in_figures(ledger: &LedgerFigures) -> Text {
+    let LedgerFigures {
+        origin,
+        size,
+        signed,
+        acknowledged,
+        ..
+    } = ledger;
+    let mut said = text!(
+        "ledger {origin}: {size} leaves, {signed} signed, {acknowledged} acknowledged",
+        "台账 {origin}：记录 {size} 条，已签名 {signed} 条，已确认 {acknowledged} 条"
+    );
+    if let Some(cosigned) = ledger.cosigned {
+        let (quorum, of) = (ledger.quorum, ledger.witnesses.len());
+        said.en += &format!(", {cosigned} cosigned ({quorum} of {of} wanted)");
+        said.zh += &format!("，已会签 {cosigned} 条（{of} 个见证方，至少 {quorum} 个）");
+    }
+    said
+}
+
+/// What a witness has cosigned, and that it has fallen silent.
+fn witnessed(witness: &WitnessFigures, now: Time) -> Text {
+    let WitnessFigures {
+        name,
+        size,
+        at,
+        owed_since,
+        silent,
+        ..
+    } = witness;
+    let mut said = match at {
+        Some(at) => text!(
+            "witness {name}: {size} leaves, last at {at}",
+            "见证方 {name}：{size} 条，最近一次 {at}"
+        ),
+        None => text!(
+            "witness {name}: has cosigned nothing yet",
+            "见证方 {name}：尚未会签"
+        ),
+    };
+    if let (true, Some(since)) = (silent, owed_since) {
+        let seconds = now.as_millis().saturating_sub(since.as_millis()) / 1000;
+        let minutes = u64::try_from(seconds).unwrap_or(0) / 60;
+        let long = humantime::format_duration(Duration::from_secs(minutes * 60));
+        said.en += &format!(
+            "\n    NOT COSIGNED FOR {long}: ask the city whether its archive runs; nothing is lost, all of it stays here"
+        );
+        said.zh += &format!(
+            "\n    已有 {long} 未获会签：请询问城市平台存档程序是否运行；数据不会丢失，全部保留在本机"
+        );
+    }
+    said
+}
+
 /// That a ledger is neither signed nor published, why, and what to do.
 pub(super) fn suspended(reason: &str) -> Text {
     text!(
         "NOT SIGNED, NOT PUBLISHED: {reason}\n  \
          what happens is still written here. If the newest state directory can still be had, stop the agent and \
-         put that back; if not, stop it and begin anew: `lineside ledger new-epoch --reason …`",
+         put that back; if not, stop it and begin anew: `lineside ledger new-epoch --reason …`\n  \
+         (`--prior FILE` cites a later head that the city's archive has)",
         "已停止签名和发布：磁盘上的台账不能延续已签名的内容（{reason}）\n  \
          发生的一切仍记录在本机。若能找回最新的状态目录，请停止程序并放回；否则请停止程序并建立新台账：\
-         `lineside ledger new-epoch --reason …`"
+         `lineside ledger new-epoch --reason …`\n  \
+         （若城市存档有更新的签名存证点，用 `--prior 文件` 引用）"
     )
 }
 
@@ -277,8 +329,8 @@ fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io
 
 #[cfg(test)]
 mod tests {
-    use super::{in_short, show};
-    use crate::live::{LedgerFigures, Live, LiveSession, UplinkFigures};
+    use super::{in_figures, in_short, show, witnessed};
+    use crate::live::{LedgerFigures, Live, LiveSession, UplinkFigures, WitnessFigures};
     use crate::text::Language;
     use lineside_proto::{CheckIn, Class, Clock, ClockStatus, OutboxFigures, Time};
 
@@ -315,6 +367,48 @@ mod tests {
             let all = [word, "it was cut off", "lineside ledger new-epoch"];
             assert!(all.iter().all(|word| said.contains(word)), "{said}");
         }
+    }
+
+    #[test]
+    fn a_witness_that_fell_silent_is_named() {
+        let mut ledger = LedgerFigures {
+            origin: "lineside/s/g".to_owned(),
+            size: 12,
+            signed: 12,
+            acknowledged: 11,
+            ..LedgerFigures::default()
+        };
+        let plain = in_figures(&ledger);
+        assert!(plain.en.ends_with("11 acknowledged"), "{plain}");
+        ledger.cosigned = Some(9);
+        ledger.quorum = 1;
+        let mut witness = WitnessFigures {
+            name: "archive.example".to_owned(),
+            ..WitnessFigures::default()
+        };
+        ledger.witnesses = vec![witness.clone(); 2];
+        let said = in_figures(&ledger);
+        assert!(said.en.ends_with(", 9 cosigned (1 of 2 wanted)"), "{said}");
+        assert!(
+            said.zh.ends_with("，已会签 9 条（2 个见证方，至少 1 个）"),
+            "{}",
+            said.zh
+        );
+        let now = Time::from_millis(1_795_420_800_000);
+        let said = witnessed(&witness, now);
+        assert_eq!(said.en, "witness archive.example: has cosigned nothing yet");
+        (witness.size, witness.at) = (9, Some(now.plus_millis(-7_300_000)));
+        let said = witnessed(&witness, now);
+        assert_eq!(
+            said.zh,
+            "见证方 archive.example：9 条，最近一次 2026-11-23T05:58:20.000Z"
+        );
+        witness.owed_since = Some(now.plus_millis(-7_290_000));
+        assert!(!witnessed(&witness, now).en.contains("NOT"));
+        witness.silent = true;
+        let said = witnessed(&witness, now);
+        assert!(said.en.contains("NOT COSIGNED FOR 2h 1m:"), "{said}");
+        assert!(said.zh.contains("已有 2h 1m 未获会签"), "{}", said.zh);
     }
 
     #[test]

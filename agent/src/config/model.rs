@@ -11,10 +11,12 @@ use std::time::Duration;
 use crate::machine::rule::{PointKind, Rule};
 use crate::text::Language;
 
+pub use ledger::{Ledger, WITNESSES_MAX, Witnesses};
 pub use modbus::{ByteOrder, Kind, ModbusAddress, Order, Table};
 pub use node::{NodeAddress, NodeKind, NodeName, OPC_UA_NAMESPACE};
 pub use server::{Fingerprint, Identity, Security, SecurityMode, SecurityPolicy, Server};
 
+mod ledger;
 mod modbus;
 mod node;
 mod server;
@@ -108,15 +110,6 @@ pub struct Console {
     pub listen: SocketAddr,
     /// What whoever looks must know; none only on loopback.
     pub password: Option<Secret>,
-}
-
-/// `[ledger]`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ledger {
-    /// The signing key's file, outside the state directory.
-    pub key: PathBuf,
-    /// The ledger's name in its checkpoints.
-    pub origin: String,
 }
 
 /// `[uplink]`.

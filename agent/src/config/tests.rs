@@ -10,6 +10,7 @@ mod rules;
 mod servers;
 mod shipped;
 mod values;
+mod witnesses;
 
 use super::{Fault, Faults, Loaded, Severity, load};
 use std::fs;

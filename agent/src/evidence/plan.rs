@@ -80,20 +80,20 @@ impl Plan {
     ) -> Result<Self, PullError> {
         let newest: CheckpointResult = inquiry.ask_one("ledger.checkpoint", ()).await?;
         let birth = Birth::ask(inquiry, &newest, wanted).await?;
-        let newest = birth.head(&newest.checkpoint)?;
+        let newest = birth.newest(&newest.checkpoint)?;
         let (first, end) = span(inquiry, wanted.period, newest.size).await?;
         let known = kept::ask(inquiry, first, end, newest.size).await?;
         let end_note = known
             .end
-            .and_then(|note| birth.head(&note).ok().filter(|head| head.size >= end))
+            .and_then(|note| birth.newest(&note).ok().filter(|head| head.size >= end))
             .unwrap_or_else(|| newest.clone());
         let size = end_note.size;
-        let start = known.start.and_then(|note| birth.head(&note).ok());
+        let start = known.start.and_then(|note| birth.older(&note).ok());
         let start = start.filter(|head| head.size > 0 && head.size <= first);
         let cosigned = known
             .cosigned
             .iter()
-            .filter_map(|note| birth.head(note).ok());
+            .filter_map(|note| birth.older(note).ok());
         let cosigned = cosigned
             .filter(|head| head.size > first && head.size <= end)
             .map(|head| (head.size, head.note))
@@ -158,6 +158,8 @@ struct Birth {
     gateway: Identifier,
     origin: String,
     key: VerifierKey,
+    /// Keys that may have signed older notes, that one among them.
+    keys: Vec<VerifierKey>,
 }
 
 impl Birth {
@@ -201,11 +203,15 @@ impl Birth {
                 "第一条记录所称台账为 {one}，签名存证点所称为 {other}"
             )));
         }
-        let named = std::iter::once(genesis.key).chain(newest.keys.iter().cloned());
-        let key = match signer(&newest.checkpoint, named) {
+        let mut named = vec![genesis.key];
+        named.extend(newest.keys.iter().cloned());
+        let key = match signer(&newest.checkpoint, named.clone()) {
             Some(key) => Some(key),
             // A key that came later, of a source that does not name it: the ledger does.
-            None => signer(&newest.checkpoint, later_keys(inquiry, head.size).await?),
+            None => {
+                named.extend(later_keys(inquiry, head.size).await?);
+                signer(&newest.checkpoint, named.clone())
+            }
         };
         let key = key.ok_or_else(|| {
             PullError::Lies(text!(
@@ -219,12 +225,21 @@ impl Birth {
             gateway,
             origin: head.origin,
             key,
+            keys: log_keys(named).collect(),
         })
     }
 
-    /// What a note says, if our key signed it for our log.
-    fn head(&self, note: &str) -> Result<Head, PullError> {
-        let keys = std::slice::from_ref(&self.key);
+    /// What a note says, if the key that the bundle names signed it for our log.
+    fn newest(&self, note: &str) -> Result<Head, PullError> {
+        self.signed(note, std::slice::from_ref(&self.key))
+    }
+
+    /// What an older note says: the key before a change of keys may have signed it.
+    fn older(&self, note: &str) -> Result<Head, PullError> {
+        self.signed(note, &self.keys)
+    }
+
+    fn signed(&self, note: &str, keys: &[VerifierKey]) -> Result<Head, PullError> {
         let head = verify::checkpoint(note, keys, &self.origin);
         let head = head.map_err(|fault| {
             PullError::Lies(text!("a checkpoint: {fault}", "签名存证点：{fault}"))
@@ -252,11 +267,13 @@ fn unverified(note: &str) -> Result<Checkpoint, PullError> {
 /// The key that signed a note, out of those that are named.
 fn signer(note: &str, named: impl IntoIterator<Item = String>) -> Option<VerifierKey> {
     let note = Note::parse(note).ok()?;
-    named
-        .into_iter()
-        .filter_map(|key| key.parse::<VerifierKey>().ok())
-        .filter(|key| key.kind() == KeyKind::Ed25519)
-        .find(|key| note.verify(std::slice::from_ref(key)).is_ok())
+    log_keys(named).find(|key| note.verify(std::slice::from_ref(key)).is_ok())
+}
+
+/// Those that are keys of a log.
+fn log_keys(named: impl IntoIterator<Item = String>) -> impl Iterator<Item = VerifierKey> {
+    let keys = named.into_iter().filter_map(|key| key.parse().ok());
+    keys.filter(|key: &VerifierKey| key.kind() == KeyKind::Ed25519)
 }
 
 /// The keys that the ledger's leaves name. Reads all of them.

@@ -179,7 +179,7 @@ fn in_place<'a>(
 mod tests {
     use super::{CheckError, check, origin};
     use crate::clock::Stamp;
-    use crate::ledger::{Ledger, new_epoch};
+    use crate::ledger::{Ledger, Testimony, new_epoch};
     use crate::logs::chain;
     use crate::record::Entry;
     use lineside_proto::Time;
@@ -278,7 +278,14 @@ mod tests {
     fn the_origin_is_that_of_the_epoch() {
         let stand = filled();
         assert_eq!(origin(&stand.key(), BASE).unwrap(), BASE);
-        new_epoch(&stand.state(), &stand.key(), BASE, "a new disk").unwrap();
+        new_epoch(
+            &stand.state(),
+            &stand.key(),
+            BASE,
+            "a new disk",
+            &Testimony::default(),
+        )
+        .unwrap();
         let second = format!("{BASE}/e2");
         assert_eq!(origin(&stand.key(), BASE).unwrap(), second);
         let ledger = stand.open();

@@ -3,28 +3,41 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lineside_proto::ledger::note::Note;
+use lineside_proto::ledger::note::{Note, VerifierKey};
 use lineside_proto::ledger::{Checkpoint, PriorHead, verify};
 
+use super::elsewhere::{Elsewhere, Judges, Vouched};
 use super::head::{self, Memory, Signed};
 use super::{FOLDER, Keys, LedgerError, disk, kept_note, keys, lock_key, log};
 
 /// Ledgers of one epoch that are put aside at most: each is the trace of an interrupted change.
 const ASIDE_MAX: u32 = 100;
 
+/// What is known of the ledger besides what lies here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Testimony<'a> {
+    /// The city's witnesses: what they cosigned counts, whoever signed it.
+    pub witnesses: &'a [VerifierKey],
+    /// The last head that the city has, as a signed note.
+    pub prior: Option<&'a str>,
+}
+
 /// Gives up the ledger of a state directory for a new epoch: the old one is moved aside and kept, and the
-/// next start begins an empty one whose first leaf cites the last head that was signed. Gives the folder
-/// that holds the old one now.
+/// next start begins an empty one whose first leaf cites the last head that was signed: the one that is named, else the
+/// one that others hold and the ledger does not continue, else the newest that anything here remembers. Gives the
+/// folder that holds the old one now.
 ///
 /// # Errors
 ///
-/// An agent runs on it ([`LedgerError::Held`], [`LedgerError::KeyHeld`]), there is no key, or the disk refuses; then
+/// An agent runs on it ([`LedgerError::Held`], [`LedgerError::KeyHeld`]), there is no key, the head that is named can't
+/// be the last one ([`LedgerError::Prior`]), or the disk refuses; then
 /// it can be asked for again, and until that was done nothing is signed.
 pub fn new_epoch(
     state_dir: &Path,
     key: &Path,
     base: &str,
     reason: &str,
+    testimony: &Testimony<'_>,
 ) -> Result<PathBuf, LedgerError> {
     let dir = state_dir.join(FOLDER);
     let key_lock = lock_key(key)?;
@@ -36,6 +49,23 @@ pub fn new_epoch(
         // No epoch may come twice: the highest that anything tells of was the last.
         None => noted(&dir, base).unwrap_or(1).max(aside(state_dir)),
     };
+    let own = Keys::load(key, base).map(|keys| keys.all());
+    let own = own.unwrap_or_default();
+    let judges = Judges {
+        base,
+        own: &own,
+        witnesses: testimony.witnesses,
+    };
+    let elsewhere = Elsewhere::open(&dir);
+    let shown = elsewhere.vouched(&judges);
+    let named = testimony.prior.map(|note| named(note, &judges));
+    let named = named.transpose()?;
+    if let Some(named) = &named {
+        outdated(named, shown.as_ref(), epoch)?;
+    }
+    let others = [&named, &shown].into_iter().flatten();
+    let others = others.map(|vouched| vouched.epoch).chain([elsewhere.epoch]);
+    let last_epoch = others.fold(epoch, u32::max);
     disk::make_dirs(&dir).map_err(LedgerError::disk(&dir))?;
     let lock = log::lock(&dir)?;
     let free = free_name(state_dir, epoch)?;
@@ -50,19 +80,63 @@ pub fn new_epoch(
         };
         memory.write(&known).map_err(LedgerError::disk(key))?;
     }
-    let prior = last.map(|head| PriorHead {
+    let cited = named.map(|named| named.head);
+    let cited = cited.or_else(|| last_of(shown, last, epoch));
+    let prior = cited.map(|head| PriorHead {
         origin: head.origin,
         size: head.size,
         root: head.root.to_string(),
         reason: reason.to_owned(),
     });
-    let next = Signed::nothing(base, epoch.saturating_add(1), prior);
+    let next = Signed::nothing(base, last_epoch.saturating_add(1), prior);
     // The folder first: a crash in between leaves a record that no ledger fits, and nothing is signed.
     fs::rename(&dir, &free).map_err(LedgerError::disk(&free))?;
     disk::sync(state_dir).map_err(LedgerError::disk(state_dir))?;
     memory.write(&next).map_err(LedgerError::disk(key))?;
     drop((lock, key_lock));
     Ok(free)
+}
+
+/// The head that somebody names as the last one.
+fn named(note: &str, judges: &Judges<'_>) -> Result<Vouched, LedgerError> {
+    let parsed = Note::parse(note).map_err(|error| LedgerError::Prior(error.to_string()))?;
+    judges.vouched(&parsed).ok_or_else(|| {
+        LedgerError::Prior(format!(
+            "neither this gateway's key nor a configured witness has signed it for a ledger named {}",
+            judges.base
+        ))
+    })
+}
+
+/// Refuses a head that can't be the last one, since a later one is known.
+fn outdated(named: &Vouched, shown: Option<&Vouched>, epoch: u32) -> Result<(), LedgerError> {
+    let last = shown.map_or(epoch, |shown| shown.epoch.max(epoch));
+    let later = shown.filter(|shown| {
+        let is_further = shown.epoch == named.epoch && shown.head.size > named.head.size;
+        is_further && shown.witness.is_some()
+    });
+    let origin = &named.head.origin;
+    if named.epoch < last {
+        let why = format!("it is of {origin}, and epoch {last} is known");
+        return Err(LedgerError::Prior(why));
+    }
+    if let Some(later) = later {
+        let (size, known) = (named.head.size, later.head.size);
+        let why = format!("it is of {size} leaves, and {known} are known to be cosigned");
+        return Err(LedgerError::Prior(why));
+    }
+    Ok(())
+}
+
+/// Of what others hold and what is remembered here, the head to cite: what a witness cosigned goes before what only
+/// this gateway says of itself, since a copy that went its own way may have signed more.
+fn last_of(shown: Option<Vouched>, own: Option<Checkpoint>, epoch: u32) -> Option<Checkpoint> {
+    let size = own.as_ref().map_or(0, |own| own.size);
+    let shown = shown.filter(|shown| {
+        shown.epoch > epoch
+            || shown.epoch == epoch && (shown.witness.is_some() || shown.head.size > size)
+    });
+    shown.map(|shown| shown.head).or(own)
 }
 
 /// The epoch that the note in a ledger's directory is of; none without one of this ledger.

@@ -48,6 +48,9 @@ pub enum LedgerError {
     /// A fact that can't be a leaf: a fault of the program.
     #[error("a fact can't be written as a leaf")]
     Leaf(#[from] lineside_proto::ledger::LeafError),
+    /// The note that is to be cited as the last head can't be it. Nothing was changed.
+    #[error("the note can't be cited as the last head: {0}")]
+    Prior(String),
     /// A leaf or a size beyond the ledger's end was asked for.
     #[error("there is no leaf or size {place} in a ledger of {size} leaves")]
     Beyond {

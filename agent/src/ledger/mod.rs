@@ -2,7 +2,8 @@
 //! checkpoints over it, and the journal of the leaves that fill no bundle yet.
 //!
 //! In `ledger/` below the state directory: `journal`, `tile/…`, `checkpoint` (the newest signed note), `delivered`,
-//! `notes/` (one signed note an hour; see `notes`), `lock`, `journal.torn` (what a torn journal ended with, for whoever wants to know) and `journal.lost` (what is left
+//! `notes/` (signed notes, one an hour and those cosigned; see `notes`), `cosigned` (what the city's witnesses have seen), `elsewhere` (what others
+//! hold that this ledger does not continue), `lock`, `journal.torn` (what a torn journal ended with, for whoever wants to know) and `journal.lost` (what is left
 //! behind damage within it; see `journal`). Beside the key, outside:
 //! `{key}.head`, what was signed last, and `{key}.lock`. A leaf is durable before [`Ledger::append`] returns;
 //! a head is signed only after its leaves, its tiles and the record beside the key are durable, so that no
@@ -13,8 +14,10 @@
 //! Bounds: a leaf 4 KiB; in memory the leaves of one bundle (256) and 255 hashes a level.
 
 mod check;
+mod cosigned;
 mod delivered;
 pub(crate) mod disk;
+mod elsewhere;
 mod epoch;
 mod error;
 mod files;
@@ -29,32 +32,37 @@ mod state;
 mod tests;
 pub(crate) mod tiles;
 mod view;
+mod witnessed;
 
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lineside_proto::Identifier;
 use lineside_proto::ledger::note::{NOTE_BYTES_MAX, VerifierKey};
 use lineside_proto::ledger::{
-    Checkpoint, Genesis, Hash, KeyLeaf, Leaf, LeafBody, LeafHead, PriorHead, verify,
+    Checkpoint, Genesis, Hash, KeyLeaf, Leaf, LeafBody, LeafHead, PriorHead,
 };
+use lineside_proto::{Identifier, Time};
 use tokio::sync::watch;
 
 pub use check::{CheckError, Checked, check, origin};
-pub use epoch::new_epoch;
+pub use epoch::{Testimony, new_epoch};
 pub use error::LedgerError;
 pub use files::verify_files;
 pub use keys::{KeyError, Keys};
 pub use lineside_proto::ledger::note::change_text;
 pub use view::View;
+pub use witnessed::Witnessed;
 
+use self::cosigned::Cosigned;
 use self::delivered::Delivered;
+use self::elsewhere::{Elsewhere, Judges};
 use self::head::{Memory, Remembered, Signed};
 use self::log::Log;
 use self::notes::Notes;
 use self::state::{Left, State};
+use crate::config::model::Witnesses;
 use crate::record::Entry;
 
 /// The folder below the state directory.
@@ -69,9 +77,14 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Shared {
     dir: PathBuf,
+    /// The origin without an epoch.
+    base: String,
     state: Mutex<State>,
     delivered: Mutex<Delivered>,
     notes: Mutex<Notes>,
+    cosigned: Cosigned,
+    /// Times of leaves that were asked for lately.
+    times: Mutex<Vec<(u64, Time)>>,
     durable: watch::Sender<u64>,
     checkpoint: watch::Sender<Option<Arc<str>>>,
 }
@@ -98,7 +111,7 @@ pub enum Seen {
     Ours,
     /// It is of another ledger, or nobody trusted has signed it.
     Foreign,
-    /// It is signed by our key and this ledger does not continue it: signing has stopped.
+    /// Our key has signed it, or a witness cosigned it, and this ledger does not continue it: signing has stopped.
     Conflict,
 }
 
@@ -117,12 +130,26 @@ impl Opened {
 }
 
 impl Ledger {
-    /// Opens the ledger of a state directory, or begins one. `base` is the configured origin.
+    /// Opens the ledger of a state directory, or begins one. `base` is the configured origin. Nobody cosigns it.
     ///
     /// # Errors
     ///
     /// See [`LedgerError`]: the agent must not run without a ledger.
     pub fn open(state_dir: &Path, key: &Path, base: &str) -> Result<(Self, Opened), LedgerError> {
+        Self::open_witnessed(state_dir, key, base, &Witnesses::default())
+    }
+
+    /// The same with the city's witnesses.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_witnessed(
+        state_dir: &Path,
+        key: &Path,
+        base: &str,
+        witnesses: &Witnesses,
+    ) -> Result<(Self, Opened), LedgerError> {
         let dir = state_dir.join(FOLDER);
         // Makes the key and its directory where there are none.
         Keys::load_or_init(key, base)?;
@@ -155,7 +182,11 @@ impl Ledger {
             kept: kept.as_deref(),
             delivered: delivered.recorded(),
         };
-        state.suspended = state.judge(&origin, &left)?;
+        let cosigned = Cosigned::open(&dir, witnesses, &origin)?;
+        state.suspended = match state.judge(&origin, &left)? {
+            Some(reason) => Some(reason),
+            None => contradiction(&state, &dir, base, &cosigned)?,
+        };
         if let Some(reason) = &state.suspended {
             tracing::error!(
                 "the ledger is neither signed nor published: {reason}; `lineside status` says what to do"
@@ -177,6 +208,9 @@ impl Ledger {
         let notes = Notes::open(&dir, &state.signed.origin);
         let shared = Shared {
             dir,
+            base: base.to_owned(),
+            cosigned,
+            times: Mutex::default(),
             state: Mutex::new(state),
             delivered: Mutex::new(delivered),
             notes: Mutex::new(notes),
@@ -205,6 +239,13 @@ impl Ledger {
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.shared
             .notes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn times(&self) -> MutexGuard<'_, Vec<(u64, Time)>> {
+        self.shared
+            .times
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -328,33 +369,6 @@ impl Ledger {
         Ok(state.signed.checkpoint())
     }
 
-    /// Compares with a checkpoint that somebody else kept, such as the broker's retained one.
-    ///
-    /// # Errors
-    ///
-    /// The ledger's own files can't be read.
-    pub fn compare(&self, note: &str) -> Result<Seen, LedgerError> {
-        let mut state = self.state();
-        let keys = state.keys.all();
-        let Ok(head) = verify::checkpoint(note, &keys, &state.signed.origin) else {
-            return Ok(Seen::Foreign);
-        };
-        let continued = head.size <= state.log.size() && state.log.root_at(head.size)? == head.root;
-        if continued {
-            return Ok(Seen::Ours);
-        }
-        let reason = format!(
-            "a head of {} leaves, signed by this gateway's key, is known elsewhere, and this ledger does not continue it",
-            head.size
-        );
-        tracing::error!(
-            "the ledger is neither signed nor published any more: {reason}; `lineside status` says what to do"
-        );
-        state.suspended = Some(reason.into());
-        self.shared.durable.send_replace(0);
-        Ok(Seen::Conflict)
-    }
-
     /// Begins to sign with a new key beside the old one; the fact is to be appended next.
     ///
     /// # Errors
@@ -373,19 +387,14 @@ impl Ledger {
         self.state().keys.finish_rotation()
     }
 
-    /// The delivered mark: every leaf below it has reached the city.
-    pub fn delivered(&self) -> u64 {
-        self.marks().mark()
-    }
-
-    /// Moves the delivered mark forward, not beyond what may be published; durable with
+    /// Moves the mark of what the broker has acknowledged forward, not beyond what may be published; durable with
     /// [`note_delivered`](Self::note_delivered).
     pub fn acknowledge(&self, mark: u64) {
         let mark = mark.min(*self.shared.durable.borrow());
         self.marks().advance(mark);
     }
 
-    /// Makes the delivered mark durable.
+    /// Makes that mark durable.
     ///
     /// # Errors
     ///
@@ -408,6 +417,23 @@ fn lock_key(key: &Path) -> Result<File, LedgerError> {
     disk::lock(&path)
         .map_err(LedgerError::disk(path))?
         .ok_or_else(held)
+}
+
+/// Why a ledger must not be signed by what witnesses, and whoever else is trusted, have seen of it.
+fn contradiction(
+    state: &State,
+    dir: &Path,
+    base: &str,
+    cosigned: &Cosigned,
+) -> Result<Option<Arc<str>>, LedgerError> {
+    let own = state.keys.all();
+    let judges = Judges {
+        base,
+        own: &own,
+        witnesses: cosigned.keys(),
+    };
+    let elsewhere = Elsewhere::open(dir).vouched(&judges);
+    state.judge_cosigned(&cosigned.heads(), elsewhere.as_ref())
 }
 
 fn open_memory(key: &Path) -> Result<(Memory, Option<Signed>), LedgerError> {

@@ -1,5 +1,6 @@
 //! Kept notes: of those that are signed often one an hour (UTC) is kept for good, so that a period of long ago has
-//! a signed head near its begin and its end.
+//! a signed head near its begin and its end; and of each hour one that each witness has cosigned, which need not be the
+//! same.
 //!
 //! In `notes/` below the ledger's directory, a file a month (`2026-11`), a line a note: CRC-32 of what follows the
 //! blank as eight hexadecimal digits, a blank, and `{"at":…,"note":…}`. Lines are only appended. A line that is torn
@@ -14,15 +15,17 @@ use std::path::{Path, PathBuf};
 
 use lineside_proto::Time;
 use lineside_proto::ledger::Checkpoint;
-use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
+use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note, Signature};
 use serde::{Deserialize, Serialize};
 
 use super::disk;
 
 /// The folder below the ledger's directory.
 const FOLDER: &str = "notes";
-/// Bytes of a month's file at most: 744 notes with the signatures of some twenty witnesses, each written twice.
-const MONTH_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a month's file at most: 744 notes, each written anew with each of sixteen witnesses' signatures.
+const MONTH_BYTES_MAX: usize = 32 << 20;
+/// Notes that are kept of an hour: its first, and at most one for each of sixteen witnesses.
+const HOUR_NOTES_MAX: usize = 17;
 /// Files that are looked at: 50 years. Of more the newest count.
 const MONTHS_MAX: usize = 600;
 /// Notes that are listed at most, so that memory is bounded whatever the files hold: 50 years of hours.
@@ -173,6 +176,52 @@ impl Notes {
         }
     }
 
+    /// Keeps cosignatures of a tree of `size` leaves, the newest of which was established at this time: in the note that
+    /// is kept of it, or with `note`, which has them, if one of these witnesses has cosigned no kept note of its hour. Given the same
+    /// again, nothing is written. What can't be written is not kept.
+    pub(super) fn cosign(&mut self, at: Time, note: &Note, lines: &[Signature], size: u64) {
+        let kept = self.place(size).and_then(|place| place.read(size));
+        let (at, note) = match kept {
+            Some(kept) => {
+                let Ok(mut merged) = Note::parse(&kept.note) else {
+                    return;
+                };
+                if !merge(&mut merged, lines) {
+                    return;
+                }
+                (kept.at, merged)
+            }
+            None if self.lacks(at, lines, size) => (at, note.clone()),
+            None => return,
+        };
+        let current = self.hour;
+        if let Err(error) = self.put(at, &note.to_string()) {
+            tracing::warn!(%error, "a cosigned note can't be kept");
+        }
+        // The first of an hour is kept as if this had not come in between.
+        self.hour = current.or(self.hour);
+    }
+
+    /// Whether one of these keys has signed none of the notes that are kept of this hour.
+    fn lacks(&self, at: Time, lines: &[Signature], size: u64) -> bool {
+        let mut lacking: Vec<&Signature> = lines.iter().collect();
+        let before = self.spots.range(..size).rev();
+        let after = self.spots.range(size.saturating_add(1)..);
+        let sides: [&mut dyn Iterator<Item = _>; 2] = [&mut { before }, &mut { after }];
+        for side in sides {
+            for (size, _) in side.take(HOUR_NOTES_MAX) {
+                let kept = self.place(*size).and_then(|place| place.read(*size));
+                let Some(kept) = kept.filter(|kept| hour(kept.at) == hour(at)) else {
+                    break;
+                };
+                if let Ok(kept) = Note::parse(&kept.note) {
+                    lacking.retain(|one| !has(&kept, one));
+                }
+            }
+        }
+        !lacking.is_empty()
+    }
+
     /// Writes a note; durable on return. One over a tree of which a note is kept takes that one's place; it must say
     /// the same.
     pub(crate) fn put(&mut self, at: Time, note: &str) -> io::Result<()> {
@@ -213,6 +262,24 @@ impl Place {
         let (Line { at, note }, head) = read(&text)?;
         (head.size == size).then_some(Kept { at, note })
     }
+}
+
+/// Whether a note bears a signature of the same key.
+fn has(note: &Note, signature: &Signature) -> bool {
+    let mut signatures = note.signatures.iter();
+    signatures.any(|one| one.name == signature.name && one.hash == signature.hash)
+}
+
+/// Adds signatures of keys that have none in the note: of two cosignatures of one tree the earlier says more. Says
+/// whether there were any.
+pub(super) fn merge(note: &mut Note, lines: &[Signature]) -> bool {
+    let before = note.signatures.len();
+    for signature in lines {
+        if !has(note, signature) {
+            note.signatures.push(signature.clone());
+        }
+    }
+    note.signatures.len() > before
 }
 
 fn unreadable(path: &Path, why: &str) {

@@ -8,6 +8,8 @@ use lineside_proto::Time;
 use lineside_proto::ledger::note::{Note, NoteError};
 use lineside_proto::ledger::{Checkpoint, Hash, verify};
 
+use super::cosigned::Head;
+use super::elsewhere::Vouched;
 use super::head::{Memory, Signed};
 use super::log::Log;
 use super::{Keys, LedgerError, disk};
@@ -130,6 +132,23 @@ impl State {
         note.is_ok_and(|note| note.verify(&self.keys.all()) == Err(NoteError::Unsigned))
     }
 
+    /// The same for what witnesses have cosigned, and for what somebody trusted holds elsewhere.
+    pub(super) fn judge_cosigned(
+        &self,
+        cosigned: &[Head],
+        elsewhere: Option<&Vouched>,
+    ) -> Result<Option<Arc<str>>, LedgerError> {
+        for head in cosigned {
+            if let Some(reason) = self.doubt(head.size, &head.root)? {
+                return Ok(Some(
+                    format!("a witness has cosigned more: {reason}").into(),
+                ));
+            }
+        }
+        let contradicted = elsewhere.map(|vouched| self.contradicted(vouched));
+        Ok(contradicted.transpose()?.flatten().map(Into::into))
+    }
+
     /// The newest note, written anew where a crash came between the record and the note, or the note is
     /// damaged.
     pub(super) fn restore_note(
@@ -156,14 +175,19 @@ impl State {
 
     /// Signs the remembered head and writes the note; durable on return.
     pub(super) fn note(&self, dir: &Path) -> Result<Arc<str>, LedgerError> {
-        let path = dir.join("checkpoint");
         let head = self.signed.checkpoint();
         let head =
             head.ok_or_else(|| LedgerError::damaged(self.keys.head_path(), "it holds no root"))?;
         let text = head.to_string();
         let signatures = self.keys.sign(&text);
         let note = Note { text, signatures }.to_string();
-        disk::put(&path, note.as_bytes()).map_err(LedgerError::disk(&path))?;
+        self.put_note(dir, &note)?;
         Ok(note.into())
+    }
+
+    /// Writes the newest note; durable on return.
+    pub(super) fn put_note(&self, dir: &Path, note: &str) -> Result<(), LedgerError> {
+        let path = dir.join("checkpoint");
+        disk::put(&path, note.as_bytes()).map_err(LedgerError::disk(&path))
     }
 }

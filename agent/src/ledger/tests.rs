@@ -1,6 +1,7 @@
 mod hostile;
 mod lost;
 mod power;
+mod witnessed;
 
 use lineside_proto::Time;
 use lineside_proto::ledger::tile::{Kind, Tile, entries};
@@ -11,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-use super::{KeyError, Keys, Ledger, LedgerError, Seen, change_text, new_epoch};
+use super::{KeyError, Keys, Ledger, LedgerError, Seen, Testimony, change_text, new_epoch};
 use crate::clock::Stamp;
 use crate::record::Entry;
 
@@ -222,7 +223,14 @@ fn an_old_copy_is_never_signed() {
     drop(ledger);
 
     // The way out, and only by a command.
-    let aside = new_epoch(&place.state(), &place.key(), ORIGIN, "the disk died").unwrap();
+    let aside = new_epoch(
+        &place.state(),
+        &place.key(),
+        ORIGIN,
+        "the disk died",
+        &Testimony::default(),
+    )
+    .unwrap();
     assert!(aside.join("journal").exists());
     let (ledger, opened) = Ledger::open(&place.state(), &place.key(), ORIGIN).unwrap();
     assert_eq!((opened.epoch, opened.size), (2, 0));

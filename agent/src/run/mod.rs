@@ -120,8 +120,7 @@ impl Agent {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let gateway = config.gateway.clone();
         prepare(&gateway.state_dir)?;
-        let boot = boot_id();
-        let now = clock.now();
+        let (boot, now) = (boot_id(), clock.now());
         let stores = opening::open(&config, &clock, &boot, now)?;
         let (outbox, ledger) = (stores.outbox.clone(), stores.ledger.clone());
         let (maps, discipline) = (stores.maps.clone(), stores.discipline.clone());
@@ -152,6 +151,7 @@ impl Agent {
             machines: machines_seen,
             bookings: mail,
             kept,
+            witnessed: ledger.witnessed(),
         };
         let uplink = start_uplink(&gateway, sources, inbound, &stop_uplink);
         let supervisor = Supervisor {

@@ -16,6 +16,7 @@ use super::{StartError, in_dir};
 use crate::bookings::Bookings;
 use crate::clock::{Clock, Discipline, Stamp};
 use crate::config::Config;
+use crate::config::model::Ledger as Settings;
 use crate::ledger::{Ledger, LedgerError};
 use crate::machine::account;
 use crate::machine::memory::Folded;
@@ -86,8 +87,12 @@ fn open_ledger(
 ) -> Result<(Ledger, Folded), LedgerError> {
     let gateway = &config.gateway;
     let state_dir = &gateway.state_dir;
-    let settings = &gateway.ledger;
-    let (ledger, opened) = Ledger::open(state_dir, &settings.key, &settings.origin)?;
+    let Settings {
+        key,
+        origin,
+        witnesses,
+    } = &gateway.ledger;
+    let (ledger, opened) = Ledger::open_witnessed(state_dir, key, origin, witnesses)?;
     let mut folded = fold(&ledger, config, progress)?;
     let mut bodies = Vec::new();
     if opened.size == 0 {

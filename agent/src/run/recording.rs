@@ -28,6 +28,7 @@ use crate::sample::{Observation, Slot};
 use crate::uplink::board::{Board, Place};
 use crate::uplink::commands::BookingsMessage;
 
+mod anchor;
 mod entered;
 mod said;
 mod stored;
@@ -368,6 +369,7 @@ impl Recording {
         if now >= pace.commit_due {
             self.commit(pace);
         }
+        self.anchor(pace);
         self.sign(pace);
         if self.recorder.slots().count() < self.awaited {
             return;

@@ -49,12 +49,12 @@ pub(super) struct Feed<S: Store> {
 }
 
 impl<S: Store> Feed<S> {
-    /// Begins at the store's delivered mark.
+    /// Begins where the store says that a new connection does.
     pub(super) fn new(store: S) -> (Self, Queue<S::Item>) {
         let mut durable = store.durable();
         let end = S::end(*durable.borrow_and_update());
         // A mark beyond the end is a restored store's: what is there is said again.
-        let mark = store.delivered().min(end);
+        let mark = store.begin().min(end);
         let feed = Self {
             store,
             durable,

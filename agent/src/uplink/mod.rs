@@ -91,7 +91,7 @@ pub fn start(
     } = sources;
     let peer = peer(settings, client_id(&offline));
     let mut signed = ledger.checkpoint();
-    signed.mark_unchanged();
+    let notes = Notes::after(signed.borrow_and_update().as_deref());
     let (figures, watched) = watch::channel(UplinkFigures {
         broker: format!("{}:{}", settings.host, settings.port),
         ..UplinkFigures::default()
@@ -110,7 +110,7 @@ pub fn start(
             gateway: offline.gateway,
         },
         signed,
-        notes: Notes::default(),
+        notes,
         board,
         cancel,
         figures,

@@ -11,6 +11,8 @@ use std::time::Instant;
 pub(super) struct Notes {
     waiting: Option<Note>,
     newest: Option<Note>,
+    /// Heads of at most so many leaves are of an earlier run, and are not said: see [`after`](Self::after).
+    floor: Option<u64>,
     /// What the broker is to keep.
     shown: Option<Note>,
     /// Whether it must be told.
@@ -27,6 +29,15 @@ struct Note {
 }
 
 impl Notes {
+    /// The checkpoints after one that an earlier run signed. That comes again when a witness has cosigned it, and would
+    /// replace the one that the broker keeps, which may be all that tells of a restored backup.
+    pub(super) fn after(earlier: Option<&str>) -> Self {
+        Self {
+            floor: earlier.and_then(size),
+            ..Self::default()
+        }
+    }
+
     /// A new connection: what is shown is said again.
     pub(super) fn renew(&mut self) {
         self.due = self.shown.is_some();
@@ -42,7 +53,8 @@ impl Notes {
         let known = [&self.newest, &self.waiting, &self.shown]
             .into_iter()
             .flatten();
-        if known.map(|note| note.size).max() >= Some(size) {
+        let known = known.map(|note| note.size).max();
+        if known.max(self.floor) >= Some(size) {
             return;
         }
         let note = Note {

@@ -24,8 +24,8 @@ pub(super) trait Store: Clone + Send + 'static {
     fn durable(&self) -> watch::Receiver<u64>;
     /// The first position that is not yet durable, by what [`durable`](Self::durable) says.
     fn end(durable: u64) -> u64;
-    /// Everything below this position was delivered.
-    fn delivered(&self) -> u64;
+    /// Where a new connection begins: everything below was delivered.
+    fn begin(&self) -> u64;
     /// Reads about so many bytes from a position on.
     ///
     /// # Errors
@@ -55,8 +55,8 @@ impl Store for Outbox {
         durable
     }
 
-    fn delivered(&self) -> u64 {
-        Self::delivered(self)
+    fn begin(&self) -> u64 {
+        self.delivered()
     }
 
     fn read(&self, from: u64, bytes_max: usize) -> Result<Vec<(u64, Record)>, StoreError> {
@@ -107,8 +107,8 @@ impl Store for Leaves {
         position(durable)
     }
 
-    fn delivered(&self) -> u64 {
-        position(self.ledger.delivered())
+    fn begin(&self) -> u64 {
+        position(self.ledger.resume())
     }
 
     fn read(&self, from: u64, bytes_max: usize) -> Result<Vec<(u64, Announcement)>, LeavesError> {

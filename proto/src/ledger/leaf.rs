@@ -359,7 +359,7 @@ pub struct GapLeaf {
 pub struct Anchor {
     /// The leaves that it has seen.
     pub size: u64,
-    /// `sha256:` and the hash of its cosignature.
+    /// `sha256:` and the hash of its cosignature: of the signature line in the note, without the line break.
     pub cosignature: String,
 }
 

@@ -1,13 +1,15 @@
-//! `[ledger]`: the signing key's place and the ledger's name.
+//! `[ledger]`: the signing key's place, the ledger's name, and the city's witnesses.
 
+use lineside_proto::ledger::note::{KeyKind, NoteError, VerifierKey};
 use std::path::{Component, Path, PathBuf};
 
 use super::super::fault::Fault;
 use super::super::files::Files;
-use super::super::model::Ledger;
-use super::super::section::Section;
+use super::super::model::{Ledger, WITNESSES_MAX, Witnesses};
+use super::super::section::{Said, Section};
 use super::super::source::Place;
 use crate::text;
+use crate::text::Text;
 
 /// Characters of an origin at most: it stands in every checkpoint, and its hash in every signature line.
 const ORIGIN_CHARS_MAX: usize = 200;
@@ -24,6 +26,7 @@ pub(super) fn read(
     let mut ledger = Ledger {
         key: files.beside(root.at(), KEY_DEFAULT),
         origin,
+        witnesses: Witnesses::default(),
     };
     let mut key_at = state_dir.map(|(_, at)| *at);
     let section = root.section("ledger");
@@ -47,6 +50,7 @@ pub(super) fn read(
                 );
             }
         }
+        ledger.witnesses = witnesses(section);
         section.finish();
     }
     let (Some((state_dir, _)), Some(key_at)) = (state_dir, key_at) else {
@@ -64,6 +68,101 @@ pub(super) fn read(
         )));
     }
     ledger
+}
+
+fn witnesses(section: &Section<'_>) -> Witnesses {
+    let named = section.texts("witnesses").unwrap_or_default();
+    if let Some(said) = named.get(WITNESSES_MAX) {
+        let message = text!(
+            "more than {WITNESSES_MAX} witnesses",
+            "见证方超过 {WITNESSES_MAX} 个"
+        );
+        section.add(Fault::error("too-many", said.at, message).hint(text!(
+            "name the city's own archives, which are two or three",
+            "只写城市的存档见证方，通常为两三个"
+        )));
+    }
+    let mut keys: Vec<VerifierKey> = Vec::new();
+    for said in named.iter().take(WITNESSES_MAX) {
+        let Some(key) = witness(section, *said) else {
+            continue;
+        };
+        let is_known = keys.iter().any(|known| known.key() == key.key());
+        if is_known {
+            let name = key.name();
+            let message = text!(
+                "the witness {name} is named twice: it would count as two",
+                "见证方 {name} 重复：会被算作两个"
+            );
+            section.add(Fault::error("bad-witness", said.at, message).hint(text!(
+                "leave one of them; each witness has a key of its own",
+                "请只保留一个；每个见证方各有自己的密钥"
+            )));
+            continue;
+        }
+        keys.push(key);
+    }
+    let count = named.len().min(WITNESSES_MAX);
+    let quorum = quorum(section, count);
+    Witnesses { keys, quorum }
+}
+
+fn witness(section: &Section<'_>, said: Said<'_, &str>) -> Option<VerifierKey> {
+    let wanted = || {
+        text!(
+            "write what `lineside archive witness-key` prints at the city: name+hash+key",
+            "填写城市端 `lineside archive witness-key` 输出的内容：名称+散列+密钥"
+        )
+    };
+    let refuse = |message: Text, hint: Text| {
+        section.add(Fault::error("bad-witness", said.at, message).hint(hint));
+        None
+    };
+    let key = match said.value.parse::<VerifierKey>() {
+        Ok(key) => key,
+        Err(NoteError::KeyHash(name)) => {
+            let message = text!(
+                "the hash in the key of {name} does not fit its name and key: a letter is wrong",
+                "{name} 的密钥中的散列与名称和密钥不符：有字符写错"
+            );
+            return refuse(message, wanted());
+        }
+        Err(error) => {
+            let message = text!(
+                "this is no witness's key: {error}",
+                "这不是见证方公钥：{error}"
+            );
+            return refuse(message, wanted());
+        }
+    };
+    if key.kind() == KeyKind::Cosignature {
+        return Some(key);
+    }
+    let name = key.name();
+    let message = text!(
+        "the key of {name} signs logs; a witness has one for cosignatures",
+        "{name} 的密钥用于签名日志；见证方使用会签密钥"
+    );
+    refuse(message, wanted())
+}
+
+fn quorum(section: &Section<'_>, count: usize) -> usize {
+    let Some(entry) = section.entry("quorum") else {
+        return 1;
+    };
+    if count == 0 {
+        let message = text!("a quorum of no witnesses", "没有见证方，quorum 无意义");
+        section.add(
+            Fault::error("out-of-range", &entry.node.at, message).hint(text!(
+                "name the witnesses in `witnesses`, or leave `quorum` out",
+                "请在 `witnesses` 中写明见证方，或删去 `quorum`"
+            )),
+        );
+        return 1;
+    }
+    let most = i64::try_from(count).unwrap_or(i64::MAX);
+    let said = section.integer::<usize>("quorum", 1..=most);
+    said.map_or(1, |said| said.value)
 }
 
 fn is_origin(text: &str) -> bool {

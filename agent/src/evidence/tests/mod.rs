@@ -5,7 +5,8 @@ mod resumed;
 mod teller;
 
 use lineside_proto::evidence::Bundle;
-use lineside_proto::evidence::sample::FIRST_DAY_MS;
+use lineside_proto::evidence::sample::{FIRST_DAY_MS, ORIGIN};
+use lineside_proto::ledger::note::{KeyKind, SignerKey};
 use lineside_proto::{Period, Time};
 use std::fs::{self, File};
 use std::path::Path;
@@ -197,4 +198,23 @@ async fn a_period_of_which_the_ledger_says_nothing_gives_no_file() {
     let made = pulled(&Teller::honest(&told), &days(0, 8), &strange, true).await;
     assert!(matches!(made, Err(PullError::Other(_))), "{made:?}");
     assert!(beside.join("thesis.txt").exists());
+}
+
+/// What the key before signed and a witness cosigned is worth as much after the key was changed.
+#[tokio::test]
+async fn notes_of_the_key_before_are_taken_along() {
+    let mut told = Told::new();
+    let key = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[77; 32]).unwrap();
+    told.later = Some((told.signed - 20, key));
+    let told = Arc::new(told);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("all.zip");
+    let made = pulled(&Teller::honest(&told), &days(0, 20), &path, false).await;
+    let plan = made.unwrap().plan;
+    assert_eq!(plan.size, told.signed);
+    let seen = told.sample.cosigned.iter().map(|(size, _)| *size);
+    let seen: Vec<u64> = seen.filter(|seen| *seen <= plan.end).collect();
+    let ours: Vec<u64> = plan.cosigned.iter().map(|(size, _)| *size).collect();
+    assert!(ours.len() > 10, "{ours:?}");
+    assert_eq!(ours, seen);
 }

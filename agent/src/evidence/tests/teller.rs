@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lineside_proto::evidence::sample::{ORIGIN, Sample};
 use lineside_proto::ledger::Checkpoint;
-use lineside_proto::ledger::note::Note;
+use lineside_proto::ledger::note::{Note, SignerKey};
 use lineside_proto::ledger::tile::HEIGHT;
 use lineside_proto::ledger::tree::{Hash, consistency, inclusion, root};
 use lineside_proto::{
@@ -33,6 +33,8 @@ pub(super) struct Told {
     pub(super) kept: BTreeSet<u64>,
     /// Leaves of the newest note.
     pub(super) signed: u64,
+    /// A key that signs notes of so many leaves and more, instead of the first one.
+    pub(super) later: Option<(u64, SignerKey)>,
 }
 
 impl Told {
@@ -53,6 +55,7 @@ impl Told {
             hashes,
             kept,
             signed,
+            later: None,
         }
     }
 
@@ -68,7 +71,9 @@ impl Told {
         let origin = ORIGIN.to_owned();
         let text = Checkpoint { origin, size, root }.to_string();
         let keys = &self.sample.keys;
-        let mut signatures = vec![keys.gateway.sign(&text, Time::from_millis(0))];
+        let later = self.later.as_ref().filter(|(from, _)| size >= *from);
+        let key = later.map_or(&keys.gateway, |(_, key)| key);
+        let mut signatures = vec![key.sign(&text, Time::from_millis(0))];
         let seen = self.sample.cosigned.iter().find(|(seen, _)| *seen == size);
         signatures.extend(seen.map(|(_, at)| keys.witness.sign(&text, *at)));
         Note { text, signatures }.to_string()
@@ -88,7 +93,11 @@ impl Told {
         }
         let read = |level, index| Ok::<_, Infallible>(self.node(level, index));
         Ok(match method {
-            "ledger.checkpoint" => vec![json!({"checkpoint": self.note(self.signed)})],
+            "ledger.checkpoint" => {
+                let keys = self.later.iter().map(|(_, key)| key.public().to_string());
+                let keys: Vec<String> = keys.collect();
+                vec![json!({"checkpoint": self.note(self.signed), "keys": keys})]
+            }
             "ledger.checkpoints" => vec![self.checkpoints(typed(params))],
             "ledger.entries" => self.entries(typed(params)),
             "ledger.inclusion" => {

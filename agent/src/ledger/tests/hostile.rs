@@ -1,7 +1,7 @@
 //! What a crash, a restored backup, a second process or somebody's hand may leave in the directories.
 
 use super::{ORIGIN, Place, copy_tree, grow, leaves, note};
-use crate::ledger::{Ledger, LedgerError, Seen, new_epoch, verify_files};
+use crate::ledger::{Ledger, LedgerError, Seen, Testimony, new_epoch, verify_files};
 use crate::record::Entry;
 use lineside_proto::ledger::{Checkpoint, LeafBody};
 use std::fs::{self, File};
@@ -126,7 +126,14 @@ fn one_process_at_a_time_holds_the_directory_and_the_key() {
     let key = place.dir.path().join("other-keys/ledger.key");
     let held = Ledger::open(&place.state(), &key, ORIGIN).unwrap_err();
     assert!(matches!(held, LedgerError::Held { .. }), "{held}");
-    let epoch = new_epoch(&place.state(), &place.key(), ORIGIN, "x").unwrap_err();
+    let epoch = new_epoch(
+        &place.state(),
+        &place.key(),
+        ORIGIN,
+        "x",
+        &Testimony::default(),
+    )
+    .unwrap_err();
     assert!(matches!(epoch, LedgerError::KeyHeld { .. }), "{epoch}");
     drop(ledger);
     assert!(place.open().suspended().is_none());
@@ -194,7 +201,14 @@ fn an_epoch_that_was_interrupted_signs_nothing_until_it_is_asked_for_again() {
     let dir = place.state().join("ledger");
     fs::rename(&dir, place.state().join("ledger.e1")).unwrap();
     assert!(suspension(&place).contains("a head of 300 leaves was signed"));
-    let aside = new_epoch(&place.state(), &place.key(), ORIGIN, "a new disk").unwrap();
+    let aside = new_epoch(
+        &place.state(),
+        &place.key(),
+        ORIGIN,
+        "a new disk",
+        &Testimony::default(),
+    )
+    .unwrap();
     assert_eq!(aside, place.state().join("ledger.e1.2"));
     let (ledger, opened) = Ledger::open(&place.state(), &place.key(), ORIGIN).unwrap();
     assert_eq!((opened.epoch, opened.prior.unwrap().size), (2, 300));
@@ -212,7 +226,14 @@ fn an_epoch_that_was_interrupted_signs_nothing_until_it_is_asked_for_again() {
     forget(&place);
     assert!(place.open().suspended().is_none(), "the note stands for it");
     forget(&place);
-    new_epoch(&place.state(), &place.key(), ORIGIN, "y").unwrap();
+    new_epoch(
+        &place.state(),
+        &place.key(),
+        ORIGIN,
+        "y",
+        &Testimony::default(),
+    )
+    .unwrap();
     let (_, opened) = Ledger::open(&place.state(), &place.key(), ORIGIN).unwrap();
     // The second was begun before, as what was put aside tells: it does not come twice.
     assert_eq!((opened.epoch, opened.prior.unwrap().size), (3, 300));

@@ -1,7 +1,7 @@
 //! What a disk loses after it had promised to keep it: noticed, and not forgotten by the next start.
 
 use super::{ORIGIN, Place, grow};
-use crate::ledger::{Ledger, LedgerError, new_epoch};
+use crate::ledger::{Ledger, LedgerError, Testimony, new_epoch};
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
@@ -71,7 +71,14 @@ fn what_the_city_took_is_missed_after_the_ledger_has_grown_again() {
         grown.contains("its first 15 leaves are not those that the city has taken"),
         "{grown}"
     );
-    new_epoch(&place.state(), &place.key(), ORIGIN, "the disk lies").unwrap();
+    new_epoch(
+        &place.state(),
+        &place.key(),
+        ORIGIN,
+        "the disk lies",
+        &Testimony::default(),
+    )
+    .unwrap();
     assert!(place.open().suspended().is_none());
 }
 
@@ -117,7 +124,14 @@ fn a_flip_within_the_journal_is_no_torn_end_and_is_not_forgotten() {
         assert!(check.to_string().contains("journal.lost"), "{check}");
         let left = fs::read(file(&place, "journal.lost")).unwrap();
         assert_eq!(left.len(), good.len() - usize::try_from(ends[9]).unwrap());
-        new_epoch(&place.state(), &place.key(), ORIGIN, "a bad disk").unwrap();
+        new_epoch(
+            &place.state(),
+            &place.key(),
+            ORIGIN,
+            "a bad disk",
+            &Testimony::default(),
+        )
+        .unwrap();
         let ledger = place.open();
         assert!(ledger.suspended().is_none());
         for _ in 0..20 {
@@ -164,7 +178,14 @@ fn a_record_that_is_damaged_in_both_copies_leaves_a_way_out() {
         let refused = Ledger::open(&place.state(), &place.key(), ORIGIN).unwrap_err();
         assert!(refused.to_string().contains("ledger.key.head"), "{refused}");
         assert!(refused.to_string().contains("new-epoch"), "{refused}");
-        new_epoch(&place.state(), &place.key(), ORIGIN, "a bad disk").unwrap();
+        new_epoch(
+            &place.state(),
+            &place.key(),
+            ORIGIN,
+            "a bad disk",
+            &Testimony::default(),
+        )
+        .unwrap();
         let (ledger, opened) = Ledger::open(&place.state(), &place.key(), ORIGIN).unwrap();
         assert_eq!((opened.epoch, opened.size), (epoch, 0));
         assert_eq!(opened.prior.unwrap().size, 21);
@@ -183,7 +204,14 @@ fn without_the_record_the_epoch_is_that_of_the_note_or_the_one_after_those_put_a
     };
     let (place, _) = written(3);
     place.open().sign().unwrap();
-    new_epoch(&place.state(), &place.key(), ORIGIN, "x").unwrap();
+    new_epoch(
+        &place.state(),
+        &place.key(),
+        ORIGIN,
+        "x",
+        &Testimony::default(),
+    )
+    .unwrap();
     forget(&place);
     let (ledger, opened) = Ledger::open(&place.state(), &place.key(), ORIGIN).unwrap();
     assert_eq!((opened.epoch, opened.origin), (2, format!("{ORIGIN}/e2")));

@@ -98,7 +98,7 @@ impl Recording {
             outbox: Some(self.stores.outbox.figures()),
             ledger: Some(LedgerFigures {
                 size: self.stores.ledger.size(),
-                cosigned: None,
+                cosigned: self.stores.ledger.cosigned(),
                 suspended: self.stores.ledger.suspended().map(|why| why.to_string()),
             }),
             max_age_s: Some(self.origin.max_age_s()),

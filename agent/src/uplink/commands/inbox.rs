@@ -16,17 +16,21 @@ pub(super) enum Sort {
     Request,
     /// Our own checkpoint.
     Checkpoint,
+    /// What a witness says of the ledger.
+    Cosignature,
     /// Nothing that was asked for.
     Foreign,
 }
 
-/// The filters to subscribe to.
-pub(super) fn filters(topics: &Topics) -> Vec<String> {
-    vec![
-        format!("{}/bookings/+", topics.root()),
-        topics.request(),
-        topics.checkpoint(),
-    ]
+/// The filters to subscribe to, with what witnesses say or without.
+pub(super) fn filters(topics: &Topics, is_witnessed: bool) -> Vec<String> {
+    let mut filters = vec![format!("{}/bookings/+", topics.root()), topics.request()];
+    if is_witnessed {
+        // The newest of any stands at the level itself, which this matches, too.
+        filters.push(format!("{}/#", topics.cosignature()));
+    }
+    filters.push(topics.checkpoint());
+    filters
 }
 
 /// Sorts a message by its topic.
@@ -36,6 +40,10 @@ pub(super) fn sort(topics: &Topics, topic: &str) -> Sort {
     }
     if topic == topics.checkpoint() {
         return Sort::Checkpoint;
+    }
+    let cosigned = topic.strip_prefix(&topics.cosignature());
+    if cosigned.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return Sort::Cosignature;
     }
     topic
         .strip_prefix(topics.root())
@@ -88,6 +96,9 @@ mod tests {
             ),
             ("p/v1/s/g/request", Sort::Request),
             ("p/v1/s/g/ledger/checkpoint", Sort::Checkpoint),
+            ("p/v1/s/g/ledger/cosignature", Sort::Cosignature),
+            ("p/v1/s/g/ledger/cosignature/0a1b2c3d", Sort::Cosignature),
+            ("p/v1/s/g/ledger/cosignatures", Sort::Foreign),
             ("p/v1/s/g/bookings/", Sort::Foreign),
             ("p/v1/s/g/bookings/Press", Sort::Foreign),
             ("p/v1/s/g/bookings/a/b", Sort::Foreign),
@@ -103,7 +114,10 @@ mod tests {
             "p/v1/s/g/request",
             "p/v1/s/g/ledger/checkpoint",
         ];
-        assert_eq!(filters(&topics()), expected);
+        assert_eq!(filters(&topics(), false), expected);
+        let mut witnessed = expected.to_vec();
+        witnessed.insert(2, "p/v1/s/g/ledger/cosignature/#");
+        assert_eq!(filters(&topics(), true), witnessed);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod desk;
 mod inbox;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use lineside_proto::{GatewayStatus, Identifier, Topics};
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ use super::outage::Outage;
 use super::{client_id, peer};
 use crate::answers::{Answers, read};
 use crate::config::model;
+use crate::ledger::Ledger;
 use crate::live::CommandFigures;
 
 /// How long after the subscription the broker may take to tell that it keeps our checkpoint.
@@ -59,6 +61,9 @@ pub struct Inbound {
     /// none. Nothing about it is verified. A broker that can't be reached tells nothing, so whoever waits
     /// needs a limit.
     pub kept: oneshot::Sender<Option<String>>,
+    /// The ledger, if witnesses cosign it: their cosignatures are asked for, and handed to it. The first connection then
+    /// waits for theirs before it tells what the broker keeps.
+    pub witnessed: Option<Ledger>,
 }
 
 /// The command connection at work.
@@ -81,8 +86,8 @@ pub fn start(
     cancel: CancellationToken,
 ) -> Running {
     let peer = peer(settings, format!("{}:commands", client_id(gateway)));
-    let (subscription, answers) =
-        Subscription::with_answers(peer, filters(&topics), settings.ack_timeout);
+    let filters = filters(&topics, inbound.witnessed.is_some());
+    let (subscription, answers) = Subscription::with_answers(peer, filters, settings.ack_timeout);
     let (packet_bytes_max, _) = watch::channel(usize::MAX);
     let desk = Desk::open(known, &answers, &packet_bytes_max);
     let (figures, watched) = watch::channel(CommandFigures::default());
@@ -90,6 +95,7 @@ pub fn start(
         machines,
         bookings,
         kept,
+        witnessed,
     } = inbound;
     let known = Arc::clone(&machines.borrow());
     let commands = Commands {
@@ -99,12 +105,15 @@ pub fn start(
         bookings,
         kept: Some(kept),
         kept_by: None,
+        kept_note: None,
+        witnessed,
         answers,
         desk,
         packet_bytes_max,
         figures,
         outage: Outage::new(Instant::now()),
         ignored: Complaint::default(),
+        unfit: Complaint::default(),
         refused: Complaint::default(),
         unanswered: Complaint::default(),
     };
@@ -129,12 +138,16 @@ struct Commands {
     kept: Option<oneshot::Sender<Option<String>>>,
     /// When the broker will have told what it keeps.
     kept_by: Option<Instant>,
+    /// What it has told, while cosignatures are waited for.
+    kept_note: Option<String>,
+    witnessed: Option<Ledger>,
     answers: Outgoing,
     desk: Desk,
     packet_bytes_max: watch::Sender<usize>,
     figures: watch::Sender<CommandFigures>,
     outage: Outage,
     ignored: Complaint,
+    unfit: Complaint,
     refused: Complaint,
     unanswered: Complaint,
 }
@@ -151,7 +164,10 @@ impl Commands {
                     None => return,
                 },
                 () = changed(&mut self.machines) => self.reloaded(),
-                () = super::session::until(kept_by) => self.keeps(None),
+                () = super::session::until(kept_by) => {
+                    let note = self.kept_note.take();
+                    self.keeps(note);
+                }
             }
         }
     }
@@ -190,10 +206,15 @@ impl Commands {
                 Sort::Checkpoint => {
                     // What we publish ourselves comes back, too, and is not kept then.
                     if message.retained {
-                        let text = String::from_utf8_lossy(&message.payload);
-                        self.keeps(Some(text.into_owned()));
+                        let text = String::from_utf8_lossy(&message.payload).into_owned();
+                        if self.witnessed.is_some() {
+                            self.kept_note = Some(text);
+                        } else {
+                            self.keeps(Some(text));
+                        }
                     }
                 }
+                Sort::Cosignature => self.cosigned(message).await,
                 Sort::Foreign => self.ignore(&message.topic, "nobody asked for it"),
             },
         }

@@ -1,10 +1,11 @@
 use super::super::board::Board;
 use super::super::tests::peer::{Listener, PATIENCE, Peer, Publish, Said};
-use super::super::tests::{id, ledger, now};
+use super::super::tests::{id, now, witnessed};
 use super::{BookingsMessage, Inbound, Running};
 use crate::answers::{Answers, Gateway};
 use crate::clock::Stamp;
 use crate::config::model;
+use crate::config::model::Witnesses;
 use crate::ledger::Ledger;
 use crate::live::CommandFigures;
 use crate::record::Entry;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 mod hostile;
 mod methods;
+mod witness;
 
 const REQUEST: &str = "lineside/v1/s/g/request";
 const RESPONSE: &str = "lineside/v1/s/g/response/me";
@@ -45,8 +47,12 @@ fn hash() -> String {
 
 impl Rig {
     fn start(broker: SocketAddr) -> Self {
+        Self::start_witnessed(broker, &Witnesses::default())
+    }
+
+    fn start_witnessed(broker: SocketAddr, witnesses: &Witnesses) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ledger = ledger(dir.path());
+        let ledger = witnessed(dir.path(), witnesses);
         let machines = Arc::new(BTreeSet::from([id("press"), id("oven")]));
         let (machines, machines_seen) = watch::channel(machines);
         let (bookings, bookings_taken) = mpsc::channel(1);
@@ -77,6 +83,7 @@ impl Rig {
                 machines: machines_seen,
                 bookings,
                 kept,
+                witnessed: ledger.witnessed(),
             },
             Arc::new(Answers::new(known, cancel.clone())),
             cancel.clone(),

@@ -1,5 +1,6 @@
 //! The uplink as a whole, against a broker by script and against mosquitto.
 
+mod cosigned;
 mod hostile;
 mod ledger;
 pub(crate) mod mosquitto;
@@ -21,6 +22,7 @@ use super::board::{Board, Place, Retained};
 use super::leaves;
 use crate::clock::Stamp;
 use crate::config::model;
+use crate::config::model::Witnesses;
 use crate::ledger::Ledger;
 use crate::live::UplinkFigures;
 use crate::outbox::{Outbox, Record, RecordKind};
@@ -46,9 +48,10 @@ pub(super) fn now() -> Time {
 }
 
 /// A ledger of the test's own.
-pub(crate) fn ledger(dir: &Path) -> Ledger {
+pub(crate) fn witnessed(dir: &Path, witnesses: &Witnesses) -> Ledger {
     let key = dir.join("keys/ledger.key");
-    let (ledger, _) = Ledger::open(dir, &key, "lineside/s/g").unwrap();
+    let opened = Ledger::open_witnessed(dir, &key, "lineside/s/g", witnesses);
+    let (ledger, _) = opened.unwrap();
     // What it begins with is of no interest here.
     ledger.acknowledge(ledger.size());
     ledger
@@ -69,6 +72,15 @@ impl Rig {
     }
 
     fn start_with(broker: SocketAddr, window: u16, ack_timeout: Duration) -> Self {
+        Self::start_witnessed(broker, window, ack_timeout, &Witnesses::default())
+    }
+
+    fn start_witnessed(
+        broker: SocketAddr,
+        window: u16,
+        ack_timeout: Duration,
+        witnesses: &Witnesses,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let settings = outbox_settings();
         let path: PathBuf = dir.path().join("outbox");
@@ -85,7 +97,7 @@ impl Rig {
             window,
             ack_timeout,
         };
-        let ledger = ledger(dir.path());
+        let ledger = witnessed(dir.path(), witnesses);
         // An earlier run has signed: that must not be said before it was compared.
         let earlier = Entry {
             at: Stamp {

@@ -1,0 +1,418 @@
+//! What witnesses say of a ledger, and what comes of it.
+
+use super::{ORIGIN, Place, facts, grow, note};
+use crate::config::model::Witnesses;
+use crate::ledger::{Keys, Ledger, Seen, Testimony, Witnessed, new_epoch};
+use lineside_proto::Time;
+use lineside_proto::ledger::note::{KeyKind, Note, SignerKey};
+use lineside_proto::ledger::{Checkpoint, Hash};
+use std::fs;
+
+fn witness(seed: u8) -> SignerKey {
+    SignerKey::new(
+        &format!("w{seed}.example"),
+        KeyKind::Cosignature,
+        &[seed; 32],
+    )
+    .unwrap()
+}
+
+fn two() -> Witnesses {
+    Witnesses {
+        keys: [1, 2].map(|seed| witness(seed).public().clone()).into(),
+        quorum: 1,
+    }
+}
+
+fn at(minutes: i64) -> Time {
+    Time::from_millis(1_795_420_800_000 + minutes * 60_000)
+}
+
+fn open(place: &Place) -> Ledger {
+    let opened = Ledger::open_witnessed(&place.state(), &place.key(), ORIGIN, &two());
+    opened.unwrap().0
+}
+
+/// A ledger of so many signed leaves.
+fn written(place: &Place, count: u64) -> Ledger {
+    let ledger = open(place);
+    grow(&ledger, count);
+    ledger.sign().unwrap();
+    ledger
+}
+
+/// A note with the cosignature of a witness more.
+fn cosigned(note: &str, seed: u8, minutes: i64) -> String {
+    let mut note = Note::parse(note).unwrap();
+    let line = witness(seed).sign(&note.text, at(minutes));
+    note.signatures.push(line);
+    note.to_string()
+}
+
+/// A head that only a witness has signed.
+fn bare(origin: &str, size: u64, root: Hash, seed: u8) -> String {
+    let origin = origin.to_owned();
+    let text = Checkpoint { origin, size, root }.to_string();
+    let signatures = vec![witness(seed).sign(&text, at(0))];
+    Note { text, signatures }.to_string()
+}
+
+fn signers(note: &str) -> Vec<String> {
+    let note = Note::parse(note).unwrap();
+    note.signatures.into_iter().map(|one| one.name).collect()
+}
+
+#[test]
+fn what_a_witness_has_seen_is_delivered_and_kept() {
+    let place = Place::new();
+    let ledger = written(&place, 3);
+    ledger.acknowledge(3);
+    assert_eq!((ledger.cosigned(), ledger.delivered()), (Some(0), 0));
+    assert_eq!(ledger.acknowledged(), 3);
+    let first = note(&ledger);
+    assert_eq!(
+        ledger.cosign(&cosigned(&first, 1, 1)).unwrap(),
+        Witnessed::More
+    );
+    assert_eq!(
+        ledger.cosign(&cosigned(&first, 1, 1)).unwrap(),
+        Witnessed::Known
+    );
+    assert_eq!((ledger.cosigned(), ledger.delivered()), (Some(3), 3));
+    // The newest note, and the kept one: both say so, and the second witness adds to them.
+    assert_eq!(
+        ledger.cosign(&cosigned(&first, 2, 2)).unwrap(),
+        Witnessed::More
+    );
+    assert_eq!(
+        ledger.cosign(&cosigned(&first, 2, 9)).unwrap(),
+        Witnessed::Known
+    );
+    for found in [note(&ledger), ledger.kept_note(3).unwrap().note] {
+        assert_eq!(signers(&found), [ORIGIN, "w1.example", "w2.example"]);
+        let keys = two().keys;
+        let parsed = Note::parse(&found).unwrap();
+        let times: Vec<_> = parsed
+            .verify(&keys)
+            .unwrap()
+            .iter()
+            .map(|one| one.cosigned)
+            .collect();
+        assert_eq!(times, [Some(at(1)), Some(at(2))], "the earlier of two");
+    }
+    // Acknowledged and cosigned: the lesser counts.
+    grow(&ledger, 4);
+    ledger.sign().unwrap();
+    assert_eq!(
+        ledger.cosign(&cosigned(&note(&ledger), 1, 3)).unwrap(),
+        Witnessed::More
+    );
+    assert_eq!((ledger.cosigned(), ledger.delivered()), (Some(7), 3));
+    drop(ledger);
+    let ledger = open(&place);
+    assert!(ledger.suspended().is_none());
+    assert_eq!(ledger.cosigned(), Some(7));
+    assert_eq!(signers(&note(&ledger)), [ORIGIN, "w1.example"]);
+    let figures = ledger.witnesses(at(100));
+    let sizes: Vec<_> = figures.iter().map(|one| (one.size, one.silent)).collect();
+    assert_eq!(sizes, [(7, false), (3, true)], "{figures:?}");
+    assert_eq!(figures[1].owed_since, Some(at(0)));
+    assert!(!ledger.witnesses(at(14))[1].silent);
+}
+
+#[test]
+fn each_hour_keeps_a_note_that_is_cosigned() {
+    let place = Place::new();
+    let ledger = written(&place, 3);
+    let mut notes = vec![note(&ledger)];
+    for _ in 0..3 {
+        grow(&ledger, 2);
+        ledger.sign().unwrap();
+        notes.push(note(&ledger));
+    }
+    // All of one hour: the first of them was kept, and is not what the witnesses saw.
+    assert_eq!(ledger.kept(0..100), [3]);
+    ledger.cosign(&cosigned(&notes[1], 1, 1)).unwrap();
+    assert_eq!(ledger.kept(0..100), [3, 5]);
+    ledger.cosign(&cosigned(&notes[2], 1, 2)).unwrap();
+    assert_eq!(ledger.kept(0..100), [3, 5], "the hour has one");
+    ledger.cosign(&cosigned(&notes[2], 2, 2)).unwrap();
+    assert_eq!(ledger.kept(0..100), [3, 5, 7], "the other witness has none");
+    ledger.cosign(&cosigned(&notes[0], 2, 3)).unwrap();
+    let kept = ledger.kept_note(3).unwrap().note;
+    assert_eq!(
+        signers(&kept),
+        [ORIGIN, "w2.example"],
+        "where one is kept it is told all"
+    );
+    assert_eq!(
+        signers(&ledger.kept_note(7).unwrap().note),
+        [ORIGIN, "w2.example"]
+    );
+}
+
+#[test]
+fn what_counts_for_nothing_changes_nothing() {
+    let place = Place::new();
+    let ledger = written(&place, 3);
+    let own = note(&ledger);
+    let root = ledger.root_at(3).unwrap();
+    let changed = cosigned(&own, 1, 1).replacen("\n3\n", "\n4\n", 1);
+    let as_log = SignerKey::new("w1.example", KeyKind::Ed25519, &[1; 32]).unwrap();
+    let mut signed_as_log = Note::parse(&own).unwrap();
+    let line = as_log.sign(&signed_as_log.text, at(0));
+    signed_as_log.signatures.push(line);
+    for (what, note) in [
+        ("nothing", String::new()),
+        ("no note", "junk".to_owned()),
+        ("no cosignature", own.clone()),
+        ("a stranger's", cosigned(&own, 3, 1)),
+        ("a changed text", changed),
+        ("a signature of the wrong kind", signed_as_log.to_string()),
+        ("another ledger", bare("lineside/site/gw2", 3, root, 1)),
+        ("no epoch of ours", bare("lineside/site/gw/e1", 3, root, 1)),
+        ("an empty one", bare(ORIGIN, 0, Hash::of_nothing(), 1)),
+        ("no checkpoint", {
+            let text = "lineside/site/gw\n3\n".to_owned();
+            let signatures = vec![witness(1).sign(&text, at(0))];
+            Note { text, signatures }.to_string()
+        }),
+    ] {
+        let found = ledger.cosign(&note).unwrap();
+        assert!(matches!(found, Witnessed::Foreign(_)), "{what}: {found:?}");
+        assert!(ledger.suspended().is_none(), "{what}");
+        assert_eq!(ledger.cosigned(), Some(0), "{what}");
+    }
+    // A good one beside a forged one, and without the log's own signature.
+    let good = bare(ORIGIN, 3, root, 1);
+    let mut mixed = Note::parse(&good).unwrap();
+    let mut forged = witness(2).sign("something else\n", at(0));
+    forged.name = "w2.example".to_owned();
+    mixed.signatures.insert(0, forged);
+    assert_eq!(ledger.cosign(&mixed.to_string()).unwrap(), Witnessed::More);
+    assert_eq!(signers(&note(&ledger)), [ORIGIN, "w1.example"]);
+}
+
+/// A restored copy, a second gateway, a new disk: a witness has seen what is not here.
+#[test]
+fn a_head_that_is_not_continued_suspends_and_is_remembered() {
+    let other = Hash([9; 32]);
+    for (what, shown) in [
+        ("more leaves", bare(ORIGIN, 10, other, 1)),
+        ("other leaves", bare(ORIGIN, 2, other, 1)),
+        ("a later epoch", bare("lineside/site/gw/e4", 2, other, 2)),
+    ] {
+        let place = Place::new();
+        let ledger = written(&place, 3);
+        assert_eq!(
+            ledger.cosign(&shown).unwrap(),
+            Witnessed::Conflict,
+            "{what}"
+        );
+        let reason = ledger.suspended().unwrap();
+        assert!(
+            reason.contains("cosigned by the city's witness"),
+            "{reason}"
+        );
+        assert_eq!(*ledger.durable().borrow(), 0);
+        grow(&ledger, 20);
+        assert!(ledger.sign().unwrap().is_none());
+        drop(ledger);
+        // The next start needs no broker to know.
+        let ledger = open(&place);
+        assert_eq!(ledger.suspended(), Some(reason), "{what}");
+        assert_eq!(ledger.cosign(&shown).unwrap(), Witnessed::Conflict);
+        drop(ledger);
+        // Whoever does not trust the witness knows nothing of it.
+        assert!(place.open().suspended().is_none());
+    }
+}
+
+#[test]
+fn a_log_that_lost_what_was_cosigned_is_noticed() {
+    let place = Place::new();
+    let ledger = written(&place, 3);
+    let copy = place.dir.path().join("copy");
+    super::copy_tree(&place.state(), &copy);
+    grow(&ledger, 3);
+    ledger.sign().unwrap();
+    ledger.cosign(&cosigned(&note(&ledger), 1, 1)).unwrap();
+    let record = ["cosigned.0", "cosigned.1"].map(|name| ledger.dir().join(name));
+    let record = record.map(|path| fs::read(path).unwrap_or_default());
+    drop(ledger);
+    // The disk lost leaves and the record beside the key, and not what witnesses said.
+    fs::remove_dir_all(place.state()).unwrap();
+    super::copy_tree(&copy, &place.state());
+    for (turn, bytes) in record.iter().enumerate() {
+        fs::write(place.state().join(format!("ledger/cosigned.{turn}")), bytes).unwrap();
+        fs::remove_file(format!("{}.head.{turn}", place.key().display())).unwrap();
+    }
+    let reason = open(&place).suspended().unwrap();
+    assert!(reason.contains("a witness has cosigned more"), "{reason}");
+}
+
+fn cited(place: &Place) -> (u32, Option<(String, u64)>) {
+    let (_, opened) = Ledger::open_witnessed(&place.state(), &place.key(), ORIGIN, &two()).unwrap();
+    (
+        opened.epoch,
+        opened.prior.map(|prior| (prior.origin, prior.size)),
+    )
+}
+
+#[test]
+fn a_new_epoch_cites_what_the_city_has_and_no_number_comes_twice() {
+    let other = Hash([9; 32]);
+    let keys = two().keys;
+    let check = |shown: &[String], prior: Option<&str>, expected: (u32, Option<(&str, u64)>)| {
+        let place = Place::new();
+        let ledger = written(&place, 3);
+        for note in shown {
+            ledger.cosign(note).unwrap();
+        }
+        drop(ledger);
+        let testimony = Testimony {
+            witnesses: &keys,
+            prior,
+        };
+        new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony).unwrap();
+        let (epoch, head) = cited(&place);
+        let head = head.as_ref().map(|(origin, size)| (origin.as_str(), *size));
+        assert_eq!((epoch, head), expected, "{shown:?} {prior:?}");
+    };
+    let third = "lineside/site/gw/e3";
+    let (more, less) = (bare(ORIGIN, 10, other, 1), bare(ORIGIN, 2, other, 1));
+    let later = bare(third, 7, other, 2);
+    check(&[], None, (2, Some((ORIGIN, 3))));
+    check(std::slice::from_ref(&more), None, (2, Some((ORIGIN, 10))));
+    check(&[more.clone(), less.clone()], None, (2, Some((ORIGIN, 10))));
+    // This copy went its own way, and signed more than the city saw.
+    check(std::slice::from_ref(&less), None, (2, Some((ORIGIN, 2))));
+    check(&[more.clone(), later.clone()], None, (4, Some((third, 7))));
+    check(&[], Some(&more), (2, Some((ORIGIN, 10))));
+    check(&[less], Some(&more), (2, Some((ORIGIN, 10))));
+    check(&[], Some(&later), (4, Some((third, 7))));
+    for (prior, why) in [
+        ("junk", "no signed note"),
+        (&*bare(ORIGIN, 10, other, 3), "neither this gateway's key"),
+        (&*bare("other", 10, other, 1), "neither this gateway's key"),
+    ] {
+        refused(&[], prior, why);
+    }
+    refused(&[later], &more, "epoch 3 is known");
+    let less = bare(ORIGIN, 2, other, 1);
+    refused(&[more], &less, "10 are known to be cosigned");
+}
+
+fn refused(shown: &[String], prior: &str, why: &str) {
+    let place = Place::new();
+    let ledger = written(&place, 3);
+    for note in shown {
+        ledger.cosign(note).unwrap();
+    }
+    drop(ledger);
+    let keys = two().keys;
+    let testimony = Testimony {
+        witnesses: &keys,
+        prior: Some(prior),
+    };
+    let refused = new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony);
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains(why), "{said}");
+    assert_eq!(open(&place).size(), 3, "nothing was changed");
+}
+
+/// State and key are gone: only the broker and the city remember.
+#[test]
+fn a_gateway_that_lost_everything_goes_on_after_what_the_city_has() {
+    let place = Place::new();
+    let ledger = written(&place, 300);
+    let kept = note(&ledger);
+    let seen = cosigned(&kept, 1, 1);
+    ledger.cosign(&seen).unwrap();
+    drop(ledger);
+    fs::remove_dir_all(place.state()).unwrap();
+    fs::remove_dir_all(place.key().parent().unwrap()).unwrap();
+
+    let ledger = open(&place);
+    grow(&ledger, 2);
+    assert_eq!(
+        ledger.compare(&kept).unwrap(),
+        Seen::Foreign,
+        "of a key that is gone"
+    );
+    assert!(ledger.suspended().is_none());
+    // The same note with the cosignature speaks for itself, wherever it is shown.
+    assert_eq!(ledger.compare(&seen).unwrap(), Seen::Conflict);
+    assert!(ledger.sign().unwrap().is_none());
+    drop(ledger);
+    let keys = two().keys;
+    let testimony = Testimony {
+        witnesses: &keys,
+        prior: None,
+    };
+    new_epoch(
+        &place.state(),
+        &place.key(),
+        ORIGIN,
+        "all was lost",
+        &testimony,
+    )
+    .unwrap();
+    assert_eq!(cited(&place), (2, Some((ORIGIN.to_owned(), 300))));
+    // What the broker keeps of the first epoch disturbs the second no more.
+    let ledger = open(&place);
+    assert_eq!(ledger.cosign(&seen).unwrap(), Witnessed::Earlier);
+    assert_eq!(ledger.compare(&kept).unwrap(), Seen::Foreign);
+    grow(&ledger, 1);
+    assert!(ledger.sign().unwrap().is_some());
+    assert!(ledger.suspended().is_none());
+}
+
+#[test]
+fn an_unknown_keys_word_on_the_epoch_is_a_hint_within_reason() {
+    for (named, expected) in [(1, 2), (3, 4), (900, 901), (5_000, 2)] {
+        let place = Place::new();
+        let ledger = written(&place, 3);
+        let origin = crate::ledger::head::origin(ORIGIN, named);
+        let stranger = SignerKey::new(&origin, KeyKind::Ed25519, &[8; 32]).unwrap();
+        let root = Hash([9; 32]);
+        let text = Checkpoint {
+            origin,
+            size: 5,
+            root,
+        }
+        .to_string();
+        let signatures = vec![stranger.sign(&text, at(0))];
+        let shown = Note { text, signatures }.to_string();
+        assert_eq!(ledger.compare(&shown).unwrap(), Seen::Foreign);
+        assert!(ledger.suspended().is_none());
+        drop(ledger);
+        let known = Testimony::default();
+        new_epoch(&place.state(), &place.key(), ORIGIN, "x", &known).unwrap();
+        assert_eq!(
+            cited(&place),
+            (expected, Some((ORIGIN.to_owned(), 3))),
+            "{named}"
+        );
+    }
+}
+
+#[test]
+fn what_a_key_that_is_gone_signed_can_still_be_cosigned() {
+    let place = Place::new();
+    let ledger = written(&place, 3);
+    let before = note(&ledger);
+    ledger.rotate_key().unwrap();
+    grow(&ledger, 1);
+    ledger.sign().unwrap();
+    ledger.finish_rotation().unwrap();
+    ledger.append("boot", &facts(4, 1)).unwrap();
+    ledger.sign().unwrap();
+    assert_eq!(
+        ledger.cosign(&cosigned(&before, 1, 1)).unwrap(),
+        Witnessed::More
+    );
+    let kept = Note::parse(&ledger.kept_note(3).unwrap().note).unwrap();
+    assert_eq!(kept.signatures.len(), 2);
+    assert!(Keys::load(&place.key(), ORIGIN).unwrap().old().is_none());
+}
