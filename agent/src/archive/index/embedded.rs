@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::IndexError;
 use super::schema;
-use super::sql::{Act, Row, Sql, Store, Value};
+use super::sql::{Act, Row, Sql, Store, Table, Value};
 
 /// How long one waits for another process that writes.
 const BUSY_MAX: Duration = Duration::from_secs(10);
@@ -257,6 +257,25 @@ impl Sql for Session<'_> {
         };
         let changed = run().map_err(|error| self.told(error))?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+    }
+
+    fn insert(
+        &mut self,
+        table: &Table,
+        rows: &[Vec<Value>],
+        replaces: bool,
+    ) -> Result<(), IndexError> {
+        let (begin, end) = table.insert(replaces);
+        let places = vec!["?"; table.columns.len()].join(", ");
+        let text = format!("{begin} VALUES ({places}){end}");
+        let insert = || {
+            let mut statement = self.transaction.prepare_cached(&text)?;
+            for row in rows {
+                statement.execute(rusqlite::params_from_iter(row))?;
+            }
+            Ok(())
+        };
+        insert().map_err(|error| self.told(error))
     }
 
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {

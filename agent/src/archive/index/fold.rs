@@ -3,7 +3,7 @@
 //! What the rows say is what `evidence::Tally` and `ledger::conservation` of the protocol make of the same leaves; a
 //! test holds both together. In memory: the rows of one batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lineside_proto::evidence::activity;
 use lineside_proto::ledger::{
@@ -86,45 +86,82 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Takes in the next leaf.
-    pub(super) fn take(&mut self, index: u64, bytes: &[u8]) -> Result<(), IndexError> {
-        let leaf = Leaf::from_bytes(bytes).ok();
-        let Some(Leaf { head, body }) = leaf.filter(|leaf| leaf.head.index == index) else {
-            self.told.unknown += 1;
-            return Ok(());
-        };
+    /// Takes in leaves, which follow one another.
+    pub(super) fn take(&mut self, leaves: &[(u64, Vec<u8>)]) -> Result<(), IndexError> {
+        let mut known = Vec::with_capacity(leaves.len());
+        for (index, bytes) in leaves {
+            let leaf = Leaf::from_bytes(bytes).ok();
+            match leaf.filter(|leaf| leaf.head.index == *index) {
+                Some(leaf) => known.push(leaf),
+                None => self.told.unknown += 1,
+            }
+        }
+        self.fetch(&known)?;
+        known.iter().try_for_each(|leaf| self.take_one(leaf))
+    }
+
+    /// Reads the rows that these leaves may change, many at a time.
+    fn fetch(&mut self, leaves: &[Leaf]) -> Result<(), IndexError> {
+        let (mut boots, mut machines) = (BTreeSet::new(), BTreeSet::new());
+        let mut sessions = BTreeSet::new();
+        for Leaf { head, body } in leaves {
+            boots.insert(text(&head.boot));
+            if let LeafBody::Usage(said) = body {
+                boots.extend(said.span_boot.as_deref().map(text));
+            }
+            machines.extend(body.machine());
+            sessions.extend(session_of(body).map(|(machine, id)| (machine, text(id))));
+        }
+        let keys: Vec<_> = boots.into_iter().map(|boot| vec![boot.into()]).collect();
+        for mut row in tables::BOOTS.find(self.sql, self.log, &keys)? {
+            self.boots.extend([Boot::read(&mut row)?]);
+        }
+        let keys: Vec<_> = machines.iter().map(|name| vec![(*name).into()]).collect();
+        for mut row in tables::MACHINES.find(self.sql, self.log, &keys)? {
+            self.machines.extend([Machine::read(&mut row)?]);
+        }
+        let keys: Vec<_> = (sessions.into_iter())
+            .map(|(machine, id)| vec![machine.into(), id.into()])
+            .collect();
+        for mut row in tables::SESSIONS.find(self.sql, self.log, &keys)? {
+            self.sessions.extend([Session::read(&mut row)?]);
+        }
+        Ok(())
+    }
+
+    fn take_one(&mut self, Leaf { head, body }: &Leaf) -> Result<(), IndexError> {
         self.told.first.get_or_insert(head.at);
         self.told.newest = Some(head.at);
         if let Some(machine) = body.machine() {
-            let machine = self.machine(machine, head.at)?;
+            let machine = self.machine(machine, head.at);
             machine.newest = machine.newest.max(head.at);
         }
-        match &body {
+        match body {
             LeafBody::Boot(said) => {
                 let version = text(&said.version);
                 let previous = match word(said.previous) {
                     Value::Text(text) => Some(text),
                     Value::Null | Value::Int(_) => None,
                 };
-                let boot = self.boot(&head, said.clock)?;
+                let boot = self.boot(head, said.clock);
                 (boot.leaf, boot.at) = (Some(head.index), Some(head.at));
                 (boot.version, boot.previous) = (Some(version), previous);
                 boot.clock = said.clock;
             }
-            LeafBody::Clock(said) => self.clock(&head, said)?,
-            LeafBody::Config(said) => self.config(&head, said)?,
-            LeafBody::State(said) => self.state(&head, said),
-            LeafBody::Session(said) => self.session_leaf(&head, said)?,
-            LeafBody::Bind(said) => self.bind(&head, said)?,
-            LeafBody::Usage(said) => self.usage(&head, said)?,
+            LeafBody::Clock(said) => self.clock(head, said)?,
+            LeafBody::Config(said) => self.config(head, said),
+            LeafBody::State(said) => self.state(head, said),
+            LeafBody::Session(said) => self.session_leaf(head, said),
+            LeafBody::Bind(said) => self.bind(head, said),
+            LeafBody::Usage(said) => self.usage(head, said),
             LeafBody::Gap(said) => self.gaps.push(Gap {
                 leaf: head.index,
                 said: said.clone(),
                 boot: text(&head.boot),
                 length_ms: said.ms,
             }),
-            LeafBody::Booking(said) => self.outcome(&head, said)?,
-            LeafBody::Correction(said) => self.correction(&head, said)?,
+            LeafBody::Booking(said) => self.outcome(head, said),
+            LeafBody::Correction(said) => self.correction(head, said)?,
             LeafBody::Genesis(_)
             | LeafBody::Key(_)
             | LeafBody::Audit(_)
@@ -160,73 +197,32 @@ impl<'a> Fold<'a> {
     }
 
     /// The row of the boot that a leaf was written in.
-    fn boot(&mut self, head: &LeafHead, clock: ClockStatus) -> Result<&mut Boot, IndexError> {
-        let key = text(&head.boot);
-        let found = if self.boots.contains_key(&key) {
-            None
-        } else {
-            Boot::find(self.sql, self.log, &key)?
-        };
-        Ok(self.boots.entry(key).or_insert_with(|| {
-            found.unwrap_or(Boot {
-                leaf: None,
-                at: None,
-                version: None,
-                previous: None,
-                clock,
-            })
-        }))
+    fn boot(&mut self, head: &LeafHead, clock: ClockStatus) -> &mut Boot {
+        self.boots.entry(text(&head.boot)).or_insert(Boot {
+            leaf: None,
+            at: None,
+            version: None,
+            previous: None,
+            clock,
+        })
     }
 
-    /// The newest letter of a boot's clock.
-    fn letter(&mut self, boot: &str) -> Result<Option<ClockStatus>, IndexError> {
-        let key = text(boot);
-        if let Some(known) = self.boots.get(&key) {
-            return Ok(Some(known.clock));
-        }
-        let found = Boot::find(self.sql, self.log, &key)?;
-        let clock = found.as_ref().map(|boot| boot.clock);
-        self.boots.extend(found.map(|boot| (key, boot)));
-        Ok(clock)
+    fn machine(&mut self, machine: &Identifier, at: Time) -> &mut Machine {
+        self.machines.entry(machine.clone()).or_insert(Machine {
+            name: None,
+            map: None,
+            first: at,
+            newest: at,
+        })
     }
 
-    fn machine(&mut self, machine: &Identifier, at: Time) -> Result<&mut Machine, IndexError> {
-        let found = if self.machines.contains_key(machine) {
-            None
-        } else {
-            Machine::find(self.sql, self.log, machine)?
-        };
-        let row = self.machines.entry(machine.clone());
-        Ok(row.or_insert_with(|| {
-            found.unwrap_or(Machine {
-                name: None,
-                map: None,
-                first: at,
-                newest: at,
-            })
-        }))
-    }
-
-    /// A session; none where there is no row of it and none is to be made.
-    fn session(
-        &mut self,
-        machine: &Identifier,
-        session: &str,
-        makes: bool,
-    ) -> Result<Option<&mut Session>, IndexError> {
+    fn session(&mut self, machine: &Identifier, session: &str) -> &mut Session {
         let key = (machine.clone(), text(session));
-        if !self.sessions.contains_key(&key) {
-            let found = Session::find(self.sql, self.log, machine, &key.1)?;
-            let Some(row) = found.or_else(|| makes.then(Session::default)) else {
-                return Ok(None);
-            };
-            self.sessions.insert(key.clone(), row);
-        }
-        Ok(self.sessions.get_mut(&key))
+        self.sessions.entry(key).or_default()
     }
 
     fn clock(&mut self, head: &LeafHead, said: &ClockLeaf) -> Result<(), IndexError> {
-        self.boot(head, said.status)?.clock = said.status;
+        self.boot(head, said.status).clock = said.status;
         if said.before != ClockStatus::U || said.status == ClockStatus::U {
             return Ok(());
         }
@@ -246,13 +242,12 @@ impl<'a> Fold<'a> {
         self.sql.run(text, &values).map(drop)
     }
 
-    fn config(&mut self, head: &LeafHead, said: &ConfigLeaf) -> Result<(), IndexError> {
+    fn config(&mut self, head: &LeafHead, said: &ConfigLeaf) {
         let name = (self.names)(&said.map);
         let map = text(&said.map);
-        let machine = self.machine(&said.machine, head.at)?;
+        let machine = self.machine(&said.machine, head.at);
         machine.name = name;
         machine.map = Some(map);
-        Ok(())
     }
 
     fn state(&mut self, head: &LeafHead, said: &StateLeaf) {
@@ -270,41 +265,35 @@ impl<'a> Fold<'a> {
         self.states.insert(said.machine.clone(), values);
     }
 
-    fn session_leaf(&mut self, head: &LeafHead, said: &SessionLeaf) -> Result<(), IndexError> {
+    fn session_leaf(&mut self, head: &LeafHead, said: &SessionLeaf) {
         let texts = Texts {
             booking: said.booking.as_deref().map(text),
             token: token(said.token.as_deref()),
             person: said.by.as_deref().map(text),
         };
         self.mark(head, &said.machine, Some(&said.session));
-        if let Some(session) = self.session(&said.machine, &said.session, true)? {
-            match said.event {
-                SessionEvent::Open => session.opens(head, said, texts),
-                SessionEvent::Close => session.closes(head, said, texts),
-            }
+        let session = self.session(&said.machine, &said.session);
+        match said.event {
+            SessionEvent::Open => session.opens(head, said, texts),
+            SessionEvent::Close => session.closes(head, said, texts),
         }
-        Ok(())
     }
 
-    fn bind(&mut self, head: &LeafHead, said: &Bind) -> Result<(), IndexError> {
+    fn bind(&mut self, head: &LeafHead, said: &Bind) {
         let texts = Texts {
             booking: Some(text(&said.booking)),
             token: token(Some(&said.token)),
             person: None,
         };
         self.mark(head, &said.machine, Some(&said.session));
-        if let Some(session) = self.session(&said.machine, &said.session, true)? {
-            session.binds(head, said, texts);
-        }
-        Ok(())
+        self.session(&said.machine, &said.session)
+            .binds(head, said, texts);
     }
 
-    fn usage(&mut self, head: &LeafHead, said: &UsageLeaf) -> Result<(), IndexError> {
+    fn usage(&mut self, head: &LeafHead, said: &UsageLeaf) {
         let boot = said.span_boot.as_ref().unwrap_or(&head.boot);
-        let letter = match said.clock {
-            Some(clock) => clock,
-            None => self.letter(boot)?.unwrap_or(ClockStatus::U),
-        };
+        let newest = self.boots.get(&text(boot)).map(|boot| boot.clock);
+        let letter = said.clock.or(newest).unwrap_or(ClockStatus::U);
         let of = |state| said.ms.get(&state).copied().unwrap_or(0);
         let all = STATES.map(of);
         let ms = all.map(|ms| ms.min(STATE_MS_MAX));
@@ -337,7 +326,7 @@ impl<'a> Fold<'a> {
         ]);
         self.usage.push(values);
         let Some(session) = &said.session else {
-            return Ok(());
+            return;
         };
         self.mark(head, &said.machine, Some(session));
         let used = Used {
@@ -346,13 +335,10 @@ impl<'a> Fold<'a> {
             active_ms,
             energy_mwh,
         };
-        if let Some(session) = self.session(&said.machine, session, true)? {
-            session.uses(&used);
-        }
-        Ok(())
+        self.session(&said.machine, session).uses(&used);
     }
 
-    fn outcome(&mut self, head: &LeafHead, said: &BookingLeaf) -> Result<(), IndexError> {
+    fn outcome(&mut self, head: &LeafHead, said: &BookingLeaf) {
         self.outcomes.push(vec![
             self.log.into(),
             head.index.into(),
@@ -372,12 +358,12 @@ impl<'a> Fold<'a> {
             said.down_ms.into(),
             said.coverage_pm.into(),
         ]);
-        if let Some(session) = &said.session {
-            if let Some(session) = self.session(&said.machine, session, false)? {
-                session.outcome = Some(said.outcome);
-            }
+        // A session that never began does not begin by this.
+        let session = said.session.as_deref().map(text);
+        let key = session.map(|session| (said.machine.clone(), session));
+        if let Some(session) = key.and_then(|key| self.sessions.get_mut(&key)) {
+            session.outcome = Some(said.outcome);
         }
-        Ok(())
     }
 
     fn correction(&mut self, head: &LeafHead, said: &Correction) -> Result<(), IndexError> {
@@ -436,6 +422,27 @@ impl Gap {
             word(said.clock),
             word(said.reason),
         ]
+    }
+}
+
+/// The machine and the session that a leaf is of, or tells the outcome of.
+fn session_of(body: &LeafBody) -> Option<(&Identifier, &str)> {
+    match body {
+        LeafBody::Session(said) => Some((&said.machine, &said.session)),
+        LeafBody::Bind(said) => Some((&said.machine, &said.session)),
+        LeafBody::Usage(said) => Some((&said.machine, said.session.as_deref()?)),
+        LeafBody::Booking(said) => Some((&said.machine, said.session.as_deref()?)),
+        LeafBody::Genesis(_)
+        | LeafBody::Boot(_)
+        | LeafBody::Config(_)
+        | LeafBody::Key(_)
+        | LeafBody::Audit(_)
+        | LeafBody::Clock(_)
+        | LeafBody::State(_)
+        | LeafBody::Gap(_)
+        | LeafBody::Anchor(_)
+        | LeafBody::Correction(_)
+        | LeafBody::Summary(_) => None,
     }
 }
 

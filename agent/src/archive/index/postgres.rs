@@ -19,7 +19,7 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 
 use super::IndexError;
 use super::schema;
-use super::sql::{Act, Row, Sql, Store, Value};
+use super::sql::{Act, Row, Sql, Store, Table, Value};
 
 /// How long making a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -104,6 +104,8 @@ impl Postgres {
 
     fn connect_writer(&self) -> Result<Session, IndexError> {
         let mut session = self.connect(WRITE_MAX)?;
+        // Whoever writes looks for keys only, in tables that grow faster than the server's statistics of them.
+        session.simple("SET enable_seqscan TO off")?;
         session.within("BEGIN", &mut |sql| {
             // Whoever may not make a schema may still use one that was made for them.
             let there = "SELECT COUNT(*) FROM pg_catalog.pg_namespace WHERE nspname = 'lineside'";
@@ -262,6 +264,33 @@ impl Sql for Session {
         self.judged(done)
     }
 
+    fn insert(
+        &mut self,
+        table: &Table,
+        rows: &[Vec<Value>],
+        replaces: bool,
+    ) -> Result<(), IndexError> {
+        // An array a column: one text for any number of rows, and few values to take apart.
+        let columns: Vec<Column<'_>> = (table.columns.iter().enumerate())
+            .map(|(place, column)| {
+                let values = rows.iter().map(move |row| row.get(place));
+                Column::of(schema::is_text(table.name, column), values)
+            })
+            .collect();
+        let places: Vec<String> = (1..)
+            .zip(&columns)
+            .map(|(place, column)| format!("CAST(${place} AS {}[])", column.kind()))
+            .collect();
+        let (begin, end) = table.insert(replaces);
+        let text = format!("{begin} SELECT * FROM UNNEST({}){end}", places.join(", "));
+        let statement = self.prepared(&text)?;
+        let values: Vec<&(dyn ToSql + Sync)> = columns.iter().map(Column::value).collect();
+        let done = self.handle.block_on(async {
+            timeout(self.statement_max, self.client.execute(&statement, &values)).await
+        });
+        self.judged(done).map(drop)
+    }
+
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {
         let statement = self.prepared(sql)?;
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
@@ -269,6 +298,44 @@ impl Sql for Session {
             timeout(self.statement_max, self.client.query(&statement, &values)).await
         });
         self.judged(done)?.iter().map(row).collect()
+    }
+}
+
+/// A column of rows.
+enum Column<'a> {
+    Numbers(Vec<Option<i64>>),
+    Texts(Vec<Option<&'a str>>),
+}
+
+impl<'a> Column<'a> {
+    fn of(is_text: bool, values: impl Iterator<Item = Option<&'a Value>>) -> Self {
+        let number = |value: Option<&Value>| match value {
+            Some(Value::Int(value)) => Some(*value),
+            Some(Value::Null | Value::Text(_)) | None => None,
+        };
+        let text = |value: Option<&'a Value>| match value {
+            Some(Value::Text(value)) => Some(value.as_str()),
+            Some(Value::Null | Value::Int(_)) | None => None,
+        };
+        if is_text {
+            Self::Texts(values.map(text).collect())
+        } else {
+            Self::Numbers(values.map(number).collect())
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Numbers(_) => "BIGINT",
+            Self::Texts(_) => "TEXT",
+        }
+    }
+
+    fn value(&self) -> &(dyn ToSql + Sync) {
+        match self {
+            Self::Numbers(values) => values,
+            Self::Texts(values) => values,
+        }
     }
 }
 

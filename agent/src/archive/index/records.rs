@@ -4,7 +4,7 @@ use lineside_proto::ledger::{Bind, CloseReason, LeafHead, SessionLeaf};
 use lineside_proto::{CheckIn, Class, ClockStatus, Identifier, LocalText, Outcome, Time};
 
 use super::IndexError;
-use super::sql::{Row, Sql, Value, word};
+use super::sql::{Row, Value, word};
 
 /// A start of an agent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,23 +17,17 @@ pub(super) struct Boot {
 }
 
 impl Boot {
-    pub(super) fn find(
-        sql: &mut dyn Sql,
-        log: i64,
-        boot: &str,
-    ) -> Result<Option<Self>, IndexError> {
-        let text =
-            "SELECT leaf, at_ms, version, previous, clock FROM boots WHERE log = $1 AND boot = $2";
-        let Some(mut row) = sql.ask(text, &[log.into(), boot.into()])?.pop() else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
+    /// Its boot id, and what is known of it.
+    pub(super) fn read(row: &mut Row) -> Result<(String, Self), IndexError> {
+        let boot = row.text()?;
+        let known = Self {
             leaf: row.count_if()?,
             at: row.time_if()?,
             version: row.text_if()?,
             previous: row.text_if()?,
             clock: row.word()?,
-        }))
+        };
+        Ok((boot, known))
     }
 
     pub(super) fn values(&self, log: i64, boot: &str) -> Vec<Value> {
@@ -59,22 +53,16 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn find(
-        sql: &mut dyn Sql,
-        log: i64,
-        machine: &Identifier,
-    ) -> Result<Option<Self>, IndexError> {
-        let text = "SELECT name_zh, name_en, map, first_ms, newest_ms FROM machines \
-                    WHERE log = $1 AND machine = $2";
-        let Some(mut row) = sql.ask(text, &[log.into(), machine.into()])?.pop() else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
+    /// Its identifier, and what is known of it.
+    pub(super) fn read(row: &mut Row) -> Result<(Identifier, Self), IndexError> {
+        let machine = row.name()?;
+        let known = Self {
             name: name(row.text_if()?, row.text_if()?),
             map: row.text_if()?,
             first: row.time()?,
             newest: row.time()?,
-        }))
+        };
+        Ok((machine, known))
     }
 
     pub(super) fn values(&self, log: i64, machine: &Identifier) -> Vec<Value> {
@@ -132,24 +120,9 @@ pub(super) struct Used {
 }
 
 impl Session {
-    pub(super) fn find(
-        sql: &mut dyn Sql,
-        log: i64,
-        machine: &Identifier,
-        session: &str,
-    ) -> Result<Option<Self>, IndexError> {
-        let text = "SELECT open_leaf, close_leaf, bind_leaf, booking, token, class, class_before, check_in, \
-                    person, from_ms, to_ms, reason, outcome, leaves, unknown_ms, off_ms, down_ms, maint_ms, \
-                    idle_ms, setup_ms, run_ms, hold_ms, active_ms, energy_mwh FROM sessions \
-                    WHERE log = $1 AND machine = $2 AND session = $3";
-        let values = [log.into(), machine.into(), session.into()];
-        let Some(mut row) = sql.ask(text, &values)?.pop() else {
-            return Ok(None);
-        };
-        Self::read(&mut row).map(Some)
-    }
-
-    fn read(row: &mut Row) -> Result<Self, IndexError> {
+    /// Its machine and id, and what is known of it.
+    pub(super) fn read(row: &mut Row) -> Result<((Identifier, String), Self), IndexError> {
+        let key = (row.name()?, row.text()?);
         let mut session = Self {
             open: row.count_if()?,
             close: row.count_if()?,
@@ -162,17 +135,18 @@ impl Session {
             person: row.text_if()?,
             from: row.time_if()?,
             to: row.time_if()?,
-            reason: row.word_if()?,
-            outcome: row.word_if()?,
-            leaves: row.count()?,
             ..Self::default()
         };
+        let _end = row.int()?;
+        session.reason = row.word_if()?;
+        session.outcome = row.word_if()?;
+        session.leaves = row.count()?;
         for ms in &mut session.ms {
             *ms = row.count()?;
         }
         session.active_ms = row.count()?;
         session.energy_mwh = row.count_if()?;
-        Ok(session)
+        Ok((key, session))
     }
 
     pub(super) fn values(&self, log: i64, machine: &Identifier, session: &str) -> Vec<Value> {

@@ -1,5 +1,8 @@
 //! The text of the tables: made into statements, and into a page for people.
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
 use super::IndexError;
 use super::sql::{Sql, Value};
 
@@ -110,6 +113,19 @@ impl Told {
         };
         self.columns.push((name, kind, about));
     }
+}
+
+/// Whether a column holds texts; else it holds numbers.
+pub(super) fn is_text(table: &str, column: &str) -> bool {
+    static TEXTS: LazyLock<BTreeSet<(&str, &str)>> = LazyLock::new(|| {
+        let mut texts = BTreeSet::new();
+        for Told { name, columns, .. } in tables() {
+            let of_text = columns.iter().filter(|column| column.1.starts_with("text"));
+            texts.extend(of_text.map(|column| (name, column.0)));
+        }
+        texts
+    });
+    TEXTS.contains(&(table, column))
 }
 
 /// The tables as a page of Markdown: what `deploy/city/INDEX.md` tells of them.

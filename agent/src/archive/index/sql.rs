@@ -83,6 +83,14 @@ pub(super) trait Sql {
     /// Runs a statement; says how many rows it changed.
     fn run(&mut self, sql: &str, values: &[Value]) -> Result<u64, IndexError>;
 
+    /// Writes rows of a table; a row takes the place of the one that has its key, or its key must be new.
+    fn insert(
+        &mut self,
+        table: &Table,
+        rows: &[Vec<Value>],
+        replaces: bool,
+    ) -> Result<(), IndexError>;
+
     /// Asks.
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError>;
 }
@@ -225,8 +233,8 @@ impl Row {
     }
 }
 
-/// Rows that one statement writes, the most first: a batch takes few statements, and few different ones.
-const ROWS_AT_ONCE: [usize; 3] = [64, 8, 1];
+/// Keys that are looked for together.
+const KEYS: usize = 32;
 
 /// A table, as it is written.
 #[derive(Debug)]
@@ -242,57 +250,70 @@ pub(super) struct Table {
 impl Table {
     /// Writes rows; a row takes the place of the one that has its key.
     pub(super) fn put(&self, sql: &mut dyn Sql, rows: &[Vec<Value>]) -> Result<(), IndexError> {
-        self.write(sql, rows, &self.or_replace())
+        if rows.is_empty() {
+            return Ok(());
+        }
+        sql.insert(self, rows, true)
     }
 
     /// Writes rows whose keys must be new.
     pub(super) fn add(&self, sql: &mut dyn Sql, rows: &[Vec<Value>]) -> Result<(), IndexError> {
-        self.write(sql, rows, "")
-    }
-
-    fn write(
-        &self,
-        sql: &mut dyn Sql,
-        mut rows: &[Vec<Value>],
-        end: &str,
-    ) -> Result<(), IndexError> {
-        for at_once in ROWS_AT_ONCE {
-            if rows.len() < at_once {
-                continue;
-            }
-            let text = format!("{}{end}", self.insert(at_once));
-            while let Some((now, later)) = rows.split_at_checked(at_once) {
-                sql.run(&text, &now.concat())?;
-                rows = later;
-            }
+        if rows.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        sql.insert(self, rows, false)
     }
 
-    fn insert(&self, rows: usize) -> String {
-        let width = self.columns.len();
-        let row = |row: usize| {
-            let places: Vec<String> = (1..=width)
-                .map(|place| format!("${}", row * width + place))
-                .collect();
-            format!("({})", places.join(", "))
-        };
-        let rows: Vec<String> = (0..rows).map(row).collect();
+    /// What writes rows, as far as both stores say it alike: what comes before the values, and what after them.
+    pub(super) fn insert(&self, replaces: bool) -> (String, String) {
         let (name, columns) = (self.name, self.columns.join(", "));
-        format!("INSERT INTO {name} ({columns}) VALUES {}", rows.join(", "))
-    }
-
-    fn or_replace(&self) -> String {
+        let begin = format!("INSERT INTO {name} ({columns})");
+        if !replaces {
+            return (begin, String::new());
+        }
         let (key, rest) = self.columns.split_at_checked(self.key).unwrap_or_default();
         let rest: Vec<String> = rest
             .iter()
             .map(|column| format!("{column} = excluded.{column}"))
             .collect();
-        format!(
-            " ON CONFLICT ({}) DO UPDATE SET {}",
+        let (key, rest) = (key.join(", "), rest.join(", "));
+        let end = format!(" ON CONFLICT ({key}) DO UPDATE SET {rest}");
+        (begin, end)
+    }
+
+    /// The rows of a log that have these keys, without the log's number.
+    pub(super) fn find(
+        &self,
+        sql: &mut dyn Sql,
+        log: i64,
+        keys: &[Vec<Value>],
+    ) -> Result<Vec<Row>, IndexError> {
+        let (_, columns) = self.columns.split_at_checked(1).unwrap_or_default();
+        let (key, _) = columns.split_at_checked(self.key - 1).unwrap_or_default();
+        let width = key.len();
+        let place = |place: usize| {
+            let first = 2 + place * width;
+            let places: Vec<String> = (first..first + width).map(|at| format!("${at}")).collect();
+            format!("({})", places.join(", "))
+        };
+        let places: Vec<String> = (0..KEYS).map(place).collect();
+        let text = format!(
+            "SELECT {} FROM {} WHERE log = $1 AND ({}) IN (VALUES {})",
+            columns.join(", "),
+            self.name,
             key.join(", "),
-            rest.join(", ")
-        )
+            places.join(", ")
+        );
+        let mut found = Vec::new();
+        for part in keys.chunks(KEYS) {
+            // One text for any number of keys: the last one stands for those that are missing.
+            let last = part.last().into_iter().cycle();
+            let filled = part.iter().chain(last).take(KEYS);
+            let mut values = vec![log.into()];
+            values.extend(filled.flatten().cloned());
+            found.extend(sql.ask(&text, &values)?);
+        }
+        Ok(found)
     }
 
     /// Deletes rows of a log, so many at most; says how many.

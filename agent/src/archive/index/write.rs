@@ -201,9 +201,7 @@ impl Batch<'_> {
             return Err(IndexError::Moved);
         }
         let mut fold = Fold::new(sql, log, self.names);
-        for (index, leaf) in self.leaves {
-            fold.take(*index, leaf)?;
-        }
+        fold.take(self.leaves)?;
         let told = fold.finish()?;
         let text = "UPDATE logs SET first_ms = COALESCE(first_ms, CAST($1 AS BIGINT)), \
                     newest_ms = COALESCE(CAST($2 AS BIGINT), newest_ms), unknown = unknown + $3, odd = odd + $4 \

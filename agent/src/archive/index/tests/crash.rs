@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::embedded::Embedded;
-use super::super::sql::{Act, Row, Sql, Store, Value};
+use super::super::sql::{Act, Row, Sql, Store, Table, Value};
 use super::super::{FILE, Index, IndexError, Indexer};
 use super::laid::{Laid, place};
 use super::{PART_BYTES, embedded, equals, indexed};
@@ -41,6 +41,16 @@ impl Sql for Counted<'_> {
     fn run(&mut self, sql: &str, values: &[Value]) -> Result<u64, IndexError> {
         self.count()?;
         self.inner.run(sql, values)
+    }
+
+    fn insert(
+        &mut self,
+        table: &Table,
+        rows: &[Vec<Value>],
+        replaces: bool,
+    ) -> Result<(), IndexError> {
+        self.count()?;
+        self.inner.insert(table, rows, replaces)
     }
 
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {
