@@ -20,7 +20,7 @@ const PROGRAM: &str = "lineside";
 const ITSELF: &str = "";
 
 /// Command (below another: both, `session start`), argument and text.
-const TEXTS: [(&str, &str, &str); 117] = [
+const TEXTS: [(&str, &str, &str); 118] = [
     (
         PROGRAM,
         ITSELF,
