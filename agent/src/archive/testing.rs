@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{Cosigned, Place, Record, Shelf};
 use crate::clock::Stamp;
 use crate::ledger::notes::Notes;
-use crate::ledger::{Ledger, Opened, new_epoch};
+use crate::ledger::{Ledger, Opened, Testimony, new_epoch};
 use crate::record::Entry;
 use crate::slots::Slots;
 
@@ -208,7 +208,8 @@ impl Gateway {
         } = self;
         drop(ledger);
         let base = opened.origin.split("/e").next().unwrap().to_owned();
-        new_epoch(&state, &key, &base, "the disk was lost").unwrap();
+        let known = Testimony::default();
+        new_epoch(&state, &key, &base, "the disk was lost", &known).unwrap();
         let (ledger, opened) = Ledger::open(&state, &key, &base).unwrap();
         let next = Self {
             ledger,

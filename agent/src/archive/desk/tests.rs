@@ -7,7 +7,7 @@ use crate::archive::witness::Witness;
 use crate::archive::{Place, Shelf};
 use crate::clock::Stamp;
 use crate::evidence::informant::Trouble;
-use crate::ledger::{Ledger, new_epoch};
+use crate::ledger::{Ledger, Testimony, new_epoch};
 use crate::record::Entry;
 use lineside_proto::ledger::note::{Note, VerifierKey};
 use lineside_proto::ledger::{Audit, Checkpoint, LeafBody, files};

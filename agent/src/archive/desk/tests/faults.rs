@@ -1,6 +1,6 @@
 //! What a platform tries, and how it is refused.
 
-use super::{City, Plant, new_epoch};
+use super::{City, Plant, Testimony, new_epoch};
 use crate::archive::alarm::Kind;
 use crate::archive::desk::{Input, Said};
 use std::fs;
@@ -186,6 +186,7 @@ fn a_new_epoch_cites_the_last_head_or_is_told() {
             &replaced.key(),
             &replaced.base(),
             "a new disk",
+            &Testimony::default(),
         )
         .unwrap();
         replaced.reopen();
