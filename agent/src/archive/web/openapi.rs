@@ -2,6 +2,7 @@
 
 use lineside_proto::{Answer, Class, Identifier, Request, Time};
 use schemars::generate::SchemaGenerator;
+use schemars::{Schema, json_schema};
 use serde_json::{Map, Value};
 
 use super::events::{Data, EVENTS};
@@ -59,11 +60,7 @@ const TO: Query = optional(
     "The period's end, not in it",
     SchemaGenerator::subschema_for::<Time>,
 );
-const LIMIT: Query = optional(
-    "limit",
-    "Rows at most: 1 to 1000, else 100",
-    SchemaGenerator::subschema_for::<u16>,
-);
+const LIMIT: Query = optional("limit", "Rows at most; 100 where it is not said", limit);
 const AFTER: Query = optional(
     "after",
     "Where to go on: the `next` of the page before",
@@ -75,6 +72,11 @@ const BY: Query = optional(
     SchemaGenerator::subschema_for::<By>,
 );
 
+/// How many rows may be asked for.
+fn limit(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "minimum": 1, "maximum": 1000})
+}
+
 const fn said(query: Query) -> Query {
     Query {
         is_required: true,
@@ -83,6 +85,7 @@ const fn said(query: Query) -> Query {
 }
 
 const WHOSE: &[Query] = &[SITE, GATEWAY];
+const SPANS: &[Query] = &[said(SITE), said(GATEWAY), FROM, TO, MACHINE, LIMIT, AFTER];
 const ROWS: &[Query] = &[
     SITE, GATEWAY, MACHINE, CLASS, BOOKING, FROM, TO, LIMIT, AFTER,
 ];
@@ -227,14 +230,14 @@ pub(super) const ENDPOINTS: [Endpoint; 23] = [
         "/api/v1/spans",
         "Usage leaves of a gateway",
         "网关的使用记录",
-        ROWS,
+        SPANS,
         Content::Json(SchemaGenerator::subschema_for::<Page<SpanRow>>),
     ),
     get(
         "/api/v1/gaps",
         "When nobody watched a machine",
         "无人观测的时段",
-        ROWS,
+        SPANS,
         Content::Json(SchemaGenerator::subschema_for::<Page<GapRow>>),
     ),
     get(

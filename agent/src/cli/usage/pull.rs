@@ -59,16 +59,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR|URL")]
     archive: Option<String>,
     /// This site's gateways
-    #[arg(long, requires = "many")]
+    #[arg(long, requires = "many", conflicts_with_all = ["api", "state"])]
     pub(super) site: Option<Identifier>,
     /// This gateway
-    #[arg(long, requires = "many")]
+    #[arg(long, requires = "many", conflicts_with_all = ["api", "state"])]
     pub(super) gateway: Option<Identifier>,
     /// Every gateway that the broker or the archive knows of
-    #[arg(long, requires = "many", conflicts_with_all = ["site", "gateway"])]
+    #[arg(long, requires = "many", conflicts_with_all = ["site", "gateway", "api", "state"])]
     all: bool,
     /// User name at the broker
-    #[arg(long, requires = "broker")]
+    #[arg(long, requires = "broker", conflicts_with_all = ["api", "state", "archive"])]
     user: Option<String>,
     /// File with the password, of the broker's user or of the API
     #[arg(long, value_name = "FILE", conflicts_with_all = ["state", "archive"])]
