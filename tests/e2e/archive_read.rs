@@ -42,10 +42,10 @@ fn place(epoch: u32) -> Result<Place> {
 }
 
 /// The agent runs, the press does for two seconds, and its session is signed for.
-fn ran(stand: &mut Stand, press: &Device) -> Result<()> {
+fn ran(stand: &mut Stand, press: &mut Device) -> Result<()> {
     let mark = stand.archive.mark()?;
     stand.start()?;
-    let mode = |value| press.set(1, &Cell::new("holding", 0, "u16", value));
+    let mut mode = |value| press.set(1, &Cell::new("holding", 0, "u16", value));
     let shown = |stand: &mut Stand, state: State| {
         stand.availability("press", mark, |said, _| (said.state == state).then_some(()))
     };
@@ -144,7 +144,7 @@ fn verified(file: &Path, trust: &Path) -> Result<()> {
 async fn the_city_s_copy_gives_what_the_gateway_gave_and_more_than_it_has_left() -> Result<()> {
     let settings = format!("{QUICK}\n[sessions]\nown = [\"own\"]\nidle-close = \"1s\"");
     let mut stand = Stand::new(Persistence::On, &settings)?;
-    let press = Device::start(
+    let mut press = Device::start(
         Transport::Tcp,
         &[(1, vec![Cell::new("holding", 0, "u16", 0)])],
     )?;
@@ -154,7 +154,7 @@ async fn the_city_s_copy_gives_what_the_gateway_gave_and_more_than_it_has_left()
     let hour = |more: i64| jiff::Timestamp::from_second(hour_s + more * 3600);
     let (from, to) = (hour(0)?.to_string(), hour(2)?.to_string());
     let period = (from.as_str(), to.as_str());
-    ran(&mut stand, &press)?;
+    ran(&mut stand, &mut press)?;
 
     let dir = tempfile::tempdir()?;
     let shelf = Shelf::of(&dir.path().join("archive"));
@@ -194,7 +194,7 @@ async fn the_city_s_copy_gives_what_the_gateway_gave_and_more_than_it_has_left()
     let reason = ["--reason", "the disk was lost", "--yes", "-c", &config];
     let (code, text) = said(&[&["ledger", "new-epoch"], &reason[..]].concat())?;
     ensure!(code == Some(0), "{text}");
-    ran(&mut stand, &press)?;
+    ran(&mut stand, &mut press)?;
     lay(&state, &shelf, &place(2)?)?;
     fs::remove_dir_all(&state)?;
     both(&[&archive, &url], period, &trust, dir.path())
