@@ -8,7 +8,7 @@ mod life;
 mod wire;
 
 use anyhow::{Context, Result};
-use lineside_proto::Time;
+use lineside_proto::{Time, content_type};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,12 +77,22 @@ impl Row {
 
 impl Ear for Row {
     fn connected(&self) -> Vec<Outgoing> {
-        let kept = |stood: &Arc<Stood>| {
+        let mut kept = Vec::new();
+        for stood in self.all() {
             let gateway = stood.lock();
-            let note = gateway.note()?.as_bytes().to_vec();
-            Some(Outgoing::kept(gateway.topics().checkpoint(), note))
-        };
-        self.all().iter().filter_map(kept).collect()
+            let status = serde_json::to_vec(&gateway.status()).unwrap_or_default();
+            kept.push(Outgoing {
+                content_type: content_type::JSON,
+                ..Outgoing::kept(gateway.topics().status(), status)
+            });
+            if let Some(note) = gateway.note() {
+                kept.push(Outgoing::kept(
+                    gateway.topics().checkpoint(),
+                    note.as_bytes(),
+                ));
+            }
+        }
+        kept
     }
 
     fn heard(&self, topic: &str, request: &Request) -> Vec<Outgoing> {

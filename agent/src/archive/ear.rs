@@ -40,6 +40,12 @@ impl Ear {
         }
     }
 
+    /// Whether this process asked it.
+    fn is_own(&self, message: &Message) -> bool {
+        let to = message.response_topic.as_deref();
+        to.and_then(|topic| topic.rsplit('/').next()) == Some(self.name.as_str())
+    }
+
     fn take(&self, arrival: Arrival, batch: &mut Batch) {
         match arrival {
             Arrival::Connected(refused) => {
@@ -78,6 +84,8 @@ impl Ear {
                         let received = received(&message);
                         self.live.availability(&site, &gateway, &machine, received);
                     }
+                    // What this archive lacks itself, only the gateway can answer.
+                    Sorted::Request(..) if self.is_own(&message) => {}
                     Sorted::Request(site, gateway) => self.answering.take(site, gateway, message),
                     Sorted::Foreign => {}
                 }
