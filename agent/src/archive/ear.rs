@@ -40,10 +40,13 @@ impl Ear {
         }
     }
 
-    /// Whether this process asked it.
+    /// Whether this archive asked it, be it another of its processes.
     fn is_own(&self, message: &Message) -> bool {
         let to = message.response_topic.as_deref();
-        to.and_then(|topic| topic.rsplit('/').next()) == Some(self.name.as_str())
+        let asks = to.and_then(|topic| topic.rsplit('/').next());
+        // Processes of one directory differ in what follows the last stroke.
+        let family = |name: &str| name.rsplit_once('-').map(|(family, _)| family.to_owned());
+        asks.is_some_and(|asks| family(asks) == family(&self.name))
     }
 
     fn take(&self, arrival: Arrival, batch: &mut Batch) {
