@@ -40,6 +40,15 @@ impl Ear {
         }
     }
 
+    /// Whether this archive asked it, be it another of its processes.
+    fn is_own(&self, message: &Message) -> bool {
+        let to = message.response_topic.as_deref();
+        let asks = to.and_then(|topic| topic.rsplit('/').next());
+        // Processes of one directory differ in what follows the last stroke.
+        let family = |name: &str| name.rsplit_once('-').map(|(family, _)| family.to_owned());
+        asks.is_some_and(|asks| family(asks) == family(&self.name))
+    }
+
     fn take(&self, arrival: Arrival, batch: &mut Batch) {
         match arrival {
             Arrival::Connected(refused) => {
@@ -78,6 +87,8 @@ impl Ear {
                         let received = received(&message);
                         self.live.availability(&site, &gateway, &machine, received);
                     }
+                    // What this archive lacks itself, only the gateway can answer.
+                    Sorted::Request(..) if self.is_own(&message) => {}
                     Sorted::Request(site, gateway) => self.answering.take(site, gateway, message),
                     Sorted::Foreign => {}
                 }

@@ -138,9 +138,14 @@ pub fn inspect(
     let ever = handed_back(now.clone(), &pass.changes, &origin);
     let (mut seen, cosigned) = kept(&view, &ever, witnesses)?;
     let notes = u64::try_from(seen.len()).unwrap_or(u64::MAX);
-    if let Some(known) = record.and_then(|record| record.cosigned) {
-        if let Some(root) = Hash::from_base64(&known.root) {
-            let size = known.size;
+    // What it held and what it cosigned: the record is written after the checkpoint, so that it is never ahead.
+    let known = record.iter().flat_map(|record| {
+        let cosigned = record.cosigned.iter();
+        let cosigned = cosigned.map(|cosigned| (cosigned.size, &cosigned.root));
+        cosigned.chain([(record.size, &record.root)])
+    });
+    for (size, root) in known.filter(|(size, _)| *size > 0) {
+        if let Some(root) = Hash::from_base64(root) {
             let origin = origin.clone();
             seen.entry(size)
                 .or_insert(Checkpoint { origin, size, root });

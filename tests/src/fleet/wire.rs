@@ -35,6 +35,8 @@ pub struct Outgoing {
     pub payload: Vec<u8>,
     /// Whether the broker keeps it.
     pub retain: bool,
+    /// For how many seconds it may be believed; none: for ever.
+    pub expiry_s: Option<u32>,
     /// Its content type.
     pub content_type: &'static str,
     /// What the request brought that this answers.
@@ -48,6 +50,7 @@ impl Outgoing {
             topic,
             payload: payload.into(),
             retain: false,
+            expiry_s: None,
             content_type: content_type::JSON,
             correlation: None,
         }
@@ -274,6 +277,7 @@ impl Line {
     async fn send(&self, client: &AsyncClient, outgoing: Outgoing, sent: &AtomicU64) {
         sent.fetch_add(1, Ordering::SeqCst);
         let properties = PublishProperties {
+            message_expiry_interval: outgoing.expiry_s,
             content_type: Some(outgoing.content_type.to_owned()),
             correlation_data: outgoing.correlation.map(Into::into),
             ..PublishProperties::default()

@@ -22,10 +22,29 @@ const COSIGN_WALL_MS: i64 = 60_000;
 /// comes twice, is put right by the gateway sooner.
 const OLDER_MS: u64 = 20_000;
 
+/// Bytes of a head at most that is remembered for the process that will keep its log: a note has some hundred, and
+/// there is one for each enrolled gateway.
+const HEARD_BYTES_MAX: usize = 8 << 10;
+
 /// A gateway's platform and its own name.
 pub(super) type Name = (Identifier, Identifier);
 
 impl Desk {
+    /// Takes in the heads that were heard of gateways while another process kept their logs: the next may be long in
+    /// coming.
+    pub(super) fn taken_over(&mut self, now: Stamp, out: &mut Vec<Output>) {
+        if !std::mem::take(&mut self.took) {
+            return;
+        }
+        let ours = |name: &&Name| self.gateways.contains_key(*name);
+        let ours: Vec<Name> = self.heard.keys().filter(ours).cloned().collect();
+        for name in ours {
+            if let Some(payload) = self.heard.remove(&name) {
+                self.head(name, &payload, now, out);
+            }
+        }
+    }
+
     /// Takes in a signed head.
     pub(super) fn head(&mut self, name: Name, payload: &[u8], now: Stamp, out: &mut Vec<Output>) {
         let Some(note) = note_of(payload) else {
@@ -37,6 +56,9 @@ impl Desk {
             return;
         }
         let Some(known) = self.gateways.get_mut(&name) else {
+            if payload.len() <= HEARD_BYTES_MAX {
+                self.heard.insert(name, payload.into());
+            }
             return;
         };
         if known.open(&self.shelf, &self.cards, now.boot_ms).is_none() {

@@ -150,6 +150,10 @@ pub struct Desk {
     writes: Writes,
     strangers: Strangers,
     gateways: BTreeMap<(Identifier, Identifier), Gateway>,
+    /// The newest head that was heard of each enrolled gateway whose log another process keeps.
+    heard: BTreeMap<(Identifier, Identifier), Box<[u8]>>,
+    /// Whether logs were taken over since these were looked at.
+    took: bool,
     /// Bytes of leaves that wait, of all gateways, after the last pass.
     ahead_bytes: usize,
     /// Questions that are not answered yet.
@@ -181,6 +185,8 @@ impl Desk {
             cards: Cards::default(),
             faulty_cards: Vec::new(),
             gateways: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            took: false,
             ahead_bytes: 0,
             asking: 0,
             cosign_from_ms: None,

@@ -43,6 +43,7 @@ impl Desk {
         if let Err(error) = self.look(now.boot_ms) {
             tracing::warn!("who else works here is not seen for now: {}", chain(&error));
         }
+        self.taken_over(now, &mut out);
         for input in inputs {
             self.take(input, now, &mut out);
         }
@@ -148,6 +149,7 @@ impl Desk {
             match Gateway::take(&self.shelf, (site, gateway), &base) {
                 Ok(Some(gateway)) => {
                     self.gateways.insert(name, gateway);
+                    self.took = true;
                     taken = true;
                 }
                 // Whoever has it gives it back soon, or fails.
