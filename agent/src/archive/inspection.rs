@@ -324,21 +324,23 @@ mod tests {
         assert_eq!((sound.head.size, sound.notes), (555, 4));
     }
 
+    fn flip(path: &Path) {
+        let mut bytes = fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn check(words: &str, spoil: &dyn Fn(&City, &Gateway, &Path)) {
+        let (city, gateway) = filled();
+        let dir = city.shelf().log_dir(&gateway.place);
+        spoil(&city, &gateway, &dir);
+        let said = chain(&found(&city, &gateway).unwrap_err());
+        assert!(said.contains(words), "{words}: {said}");
+    }
+
     #[test]
     fn what_is_wrong_is_named_with_its_place() {
-        fn flip(path: &Path) {
-            let mut bytes = fs::read(path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            fs::write(path, bytes).unwrap();
-        }
-        let check = |words: &str, spoil: &dyn Fn(&City, &Gateway, &Path)| {
-            let (city, gateway) = filled();
-            let dir = city.shelf().log_dir(&gateway.place);
-            spoil(&city, &gateway, &dir);
-            let said = chain(&found(&city, &gateway).unwrap_err());
-            assert!(said.contains(words), "{words}: {said}");
-        };
         check("leaf", &|_, _, dir| flip(&dir.join("tile/entries/000")));
         check("tile/0/000", &|_, _, dir| flip(&dir.join("tile/0/000")));
         check("tile/0/001", &|_, _, dir| {
@@ -370,6 +372,10 @@ mod tests {
                 assert_eq!(gateway.place.epoch, 1);
             },
         );
+    }
+
+    #[test]
+    fn heads_that_were_kept_of_it_must_be_its_own() {
         // An older directory than that of which a head was cosigned.
         check("551 were seen before", &|city, gateway, _| {
             let shelf = Shelf::of(&city.dir());

@@ -43,8 +43,11 @@ impl Informant for Copied {
 /// What a failure to answer from files is: they do not become better by waiting, but another question may be at work.
 pub(super) fn trouble(failure: Failure) -> Trouble {
     let error: AnswerError = failure.into();
-    match Trouble::from(error.clone()) {
-        Trouble::Later(_) if error.code != "busy" => Trouble::No(error),
-        other => other,
+    let trouble = Trouble::from(error.clone());
+    let is_final = matches!(trouble, Trouble::Later(_)) && error.code != "busy";
+    if is_final {
+        Trouble::No(error)
+    } else {
+        trouble
     }
 }

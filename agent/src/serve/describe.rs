@@ -129,6 +129,8 @@ pub fn document(api: &Api) -> Value {
     let mut schemas = taken.take_definitions(true);
     // What is both sent and taken is described as it is sent.
     schemas.extend(sent.take_definitions(true));
+    let mut components = json!({"schemas": schemas, "responses": {"problem": problem}});
+    let password = json!({"password": {"type": "http", "scheme": "basic"}});
     let mut document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -138,14 +140,20 @@ pub fn document(api: &Api) -> Value {
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": schemas, "responses": {"problem": problem}},
     });
     if api.has_password {
-        document["security"] = json!([{}, {"password": []}]);
-        document["components"]["securitySchemes"] =
-            json!({"password": {"type": "http", "scheme": "basic"}});
+        put(&mut components, "securitySchemes", password);
+        put(&mut document, "security", json!([{}, {"password": []}]));
     }
+    put(&mut document, "components", components);
     document
+}
+
+/// Adds a member to an object.
+fn put(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), value);
+    }
 }
 
 fn operation(
