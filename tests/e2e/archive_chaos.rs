@@ -12,7 +12,7 @@ use lineside_tests::wait;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -20,16 +20,19 @@ use std::time::Duration;
 const KILLS: usize = 100;
 /// Every how many lives one is long.
 const LONG_EVERY: usize = 12;
+/// Gateways that begin before each of them.
+const GROUP: usize = 6;
 /// From one moment of a gateway's life to the next.
 const TURN: Duration = Duration::from_millis(25);
 /// What it may take to say in its log that it could not write.
 const NO_ROOM: [&str; 3] = ["no room", "No space left", "full"];
 
-/// Gateways live on, in no order, until they are told to end: now and then one writes, and sometimes signs.
-fn live(fleet: &Fleet, seed: u64, is_over: &AtomicBool) -> Result<()> {
+/// The gateways that have begun live on, in no order, until they are told to end: now and then one writes, and
+/// sometimes signs.
+fn live(fleet: &Fleet, seed: u64, begun: &AtomicUsize, is_over: &AtomicBool) -> Result<()> {
     let mut random = fastrand::Rng::with_seed(seed);
     while !is_over.load(Ordering::SeqCst) {
-        let number = random.usize(..fleet.count());
+        let number = random.usize(..begun.load(Ordering::SeqCst));
         fleet.grow(number, random.u64(1..8))?;
         if random.u8(..) < 100 {
             fleet.sign(number)?;
@@ -39,11 +42,16 @@ fn live(fleet: &Fleet, seed: u64, is_over: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// Runs something while the gateways live.
-fn beside_life<T>(fleet: &Fleet, seed: u64, run: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs something while the gateways live that have begun.
+fn beside_life<T>(
+    fleet: &Fleet,
+    seed: u64,
+    begun: &AtomicUsize,
+    run: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let life = scope.spawn(|| live(fleet, seed, &is_over));
+        let life = scope.spawn(|| live(fleet, seed, begun, &is_over));
         let done = run();
         is_over.store(true, Ordering::SeqCst);
         match life.join() {
@@ -91,15 +99,27 @@ fn hold(city: &mut City, archive: Archive, seed: u64) -> Result<()> {
 fn a_hundred_kills_lose_and_contradict_nothing() -> Result<()> {
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
-    let mut city = City::new(Persistence::Often, Size::small(24))?;
-    city.live(40)?;
+    let lives = KILLS.div_ceil(LONG_EVERY);
+    let mut city = City::new(Persistence::Often, Size::small(lives * GROUP))?;
     let City {
         fleet,
         place,
         listener,
         ..
     } = &mut city;
-    beside_life(fleet, seed, || {
+    // A head of each is cosigned once a minute at most: for each long life there are gateways that begin.
+    let begun = AtomicUsize::new(0);
+    let begin = || -> Result<()> {
+        let from = begun.load(Ordering::SeqCst);
+        for number in from..from + GROUP {
+            fleet.grow(number, 40)?;
+            fleet.sign(number)?;
+        }
+        begun.store(from + GROUP, Ordering::SeqCst);
+        Ok(())
+    };
+    begin()?;
+    beside_life(fleet, seed, &begun, || {
         let mut random = fastrand::Rng::with_seed(seed);
         for turn in 0..KILLS {
             let mut archive = place.start()?;
@@ -107,12 +127,15 @@ fn a_hundred_kills_lose_and_contradict_nothing() -> Result<()> {
             // Some live until they cosign, and are killed while they do: before that, an archive hears for three
             // seconds what it cosigned before.
             if turn % LONG_EVERY == 0 {
-                let some = heard + random.usize(1..40);
+                let some = heard + random.usize(1..2 * GROUP);
                 wait::until("cosignatures", LIMIT, || {
                     ensure!(archive.process().ended()?.is_none(), "it ended");
                     Ok((listener.messages()?.len() >= some).then_some(()))
                 })
                 .with_context(|| archive.log())?;
+                if turn + LONG_EVERY < KILLS {
+                    begin()?;
+                }
             } else {
                 let lives = Duration::from_millis(random.u64(100..400));
                 wait::throughout(lives, || Ok(()))?;
@@ -127,7 +150,7 @@ fn a_hundred_kills_lose_and_contradict_nothing() -> Result<()> {
     let before = city.cosigned(&witness);
     let before = before.with_context(|| format!("seed {seed}"))?;
     ensure!(
-        before.heads() > 2 * city.fleet.count(),
+        before.heads() > lives,
         "seed {seed}: only {} heads were cosigned between the kills",
         before.heads()
     );
