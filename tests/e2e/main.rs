@@ -40,3 +40,4 @@ mod types;
 mod usage;
 mod will;
 mod witness;
+mod witness_race;
