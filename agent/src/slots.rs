@@ -155,7 +155,7 @@ fn open_slot(path: &Path, turn: &str) -> io::Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
-        .open(PathBuf::from(name))
+        .open(name)
 }
 
 fn load(file: &File) -> io::Result<Slot> {

@@ -3,6 +3,7 @@
 //! A pass takes in what has come, makes what waits durable, puts into tiles what signed heads cover, and says what is to
 //! be asked, published and told. What a gateway sends can harm nothing but its own log: each has its own bounds.
 
+mod answer;
 mod gateway;
 mod heads;
 mod pass;

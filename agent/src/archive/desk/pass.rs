@@ -1,23 +1,15 @@
 //! One pass: what came in, what waits, what is due.
 
-use lineside_proto::ledger::Hash;
-use lineside_proto::{EntriesResult, LeafMessage, MapResult, ProofResult, TokenResult};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use lineside_proto::LeafMessage;
 
 use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Asked, Desk, DeskError, Input, Output, Said};
 use crate::archive::cards::Cards;
-use crate::archive::mirror::{LeafTaken, Mirror, Question, Step};
+use crate::archive::mirror::{LeafTaken, Mirror, Step};
 use crate::archive::pending::Waiting;
 use crate::clock::Stamp;
-use crate::evidence::informant::Trouble;
-use crate::hashed;
 use crate::logs::chain;
-use crate::maps::Maps;
-use crate::tokens::Tokens;
 
 /// Questions on their way at once: each gateway answers for itself, and each may bring megabytes.
 const ASKING_MAX: usize = 8;
@@ -404,132 +396,4 @@ impl Desk {
             }
         }
     }
-
-    fn answer(
-        &mut self,
-        asked: Asked,
-        result: Result<Vec<Value>, Trouble>,
-        now: Stamp,
-        out: &mut Vec<Output>,
-    ) {
-        self.asking = self.asking.saturating_sub(1);
-        let name = (asked.place.site.clone(), asked.place.gateway.clone());
-        let texts = self.shelf.gateway_dir(&name.0, &name.1);
-        let Some(known) = self.gateways.get_mut(&name) else {
-            return;
-        };
-        let Some(mirror) = known
-            .mirror_mut()
-            .filter(|mirror| mirror.place == asked.place)
-        else {
-            return;
-        };
-        let results = match result {
-            Ok(results) => results,
-            Err(Trouble::No(error)) if error.code == "not-found" && asked.question.is_text() => {
-                mirror.has_no_text();
-                return;
-            }
-            Err(trouble) => {
-                mirror.unanswered(now.boot_ms);
-                self.complain(
-                    &name,
-                    &format!("a question has no answer: {trouble}"),
-                    now.boot_ms,
-                );
-                return;
-            }
-        };
-        let taken = match &asked.question {
-            Question::Entries { from, .. } => {
-                known.touched = true;
-                leaves(results).and_then(|leaves| {
-                    let Some(mirror) = known.mirror_mut() else {
-                        return Ok(None);
-                    };
-                    mirror
-                        .give_leaves(*from, leaves.into_iter(), now.boot_ms)
-                        .map(|()| None)
-                })
-            }
-            Question::Consistency { from, to } => {
-                let given = proof(&results)
-                    .map(|proof| mirror.give_proof((*from, *to), &proof, now.boot_ms));
-                known.touched = true;
-                given
-            }
-            Question::Map(hash) => {
-                text::<MapResult>(results, hash, |part| part.text).and_then(|text| {
-                    let kept = Maps::open(&texts).and_then(|maps| maps.keep_text(hash, &text));
-                    kept.map(|()| None).map_err(|error| error.to_string())
-                })
-            }
-            Question::Token(hash) => {
-                text::<TokenResult>(results, hash, |part| part.text).and_then(|text| {
-                    let kept = Tokens::open(&texts)
-                        .and_then(|mut tokens| tokens.keep(&[(hash.clone(), text)]));
-                    kept.map(|()| None).map_err(|error| error.to_string())
-                })
-            }
-        };
-        let Some(mirror) = self.gateways.get_mut(&name).and_then(Gateway::mirror_mut) else {
-            return;
-        };
-        match taken {
-            Ok(alarm) => {
-                if asked.question.is_text() {
-                    mirror.has_text(&asked.question);
-                }
-                if let Some(alarm) = alarm {
-                    self.refuse(&name, alarm, now, out);
-                }
-            }
-            Err(reason) => {
-                mirror.unanswered(now.boot_ms);
-                self.complain(
-                    &name,
-                    &format!("an answer does not count: {reason}"),
-                    now.boot_ms,
-                );
-            }
-        }
-    }
-}
-
-/// The leaves of an answer, with their places.
-fn leaves(results: Vec<Value>) -> Result<Vec<(u64, Vec<u8>)>, String> {
-    let mut leaves = Vec::new();
-    for result in results {
-        let part: EntriesResult =
-            serde_json::from_value(result).map_err(|error| error.to_string())?;
-        let placed = (part.first..).zip(part.leaves);
-        leaves.extend(placed.map(|(index, leaf)| (index, leaf.into_bytes())));
-    }
-    Ok(leaves)
-}
-
-fn proof(results: &[Value]) -> Result<Vec<Hash>, String> {
-    let result = results.first().ok_or("no proof")?;
-    let proof: ProofResult = ProofResult::deserialize(result).map_err(|error| error.to_string())?;
-    let hashes = proof.hashes.iter().map(|hash| Hash::from_base64(hash));
-    hashes
-        .collect::<Option<_>>()
-        .ok_or_else(|| "what is no hash".to_owned())
-}
-
-/// The text that the parts of an answer make up, if it has the hash that was asked for.
-fn text<T: DeserializeOwned>(
-    results: Vec<Value>,
-    hash: &str,
-    piece: impl Fn(T) -> String,
-) -> Result<String, String> {
-    let mut text = String::new();
-    for result in results {
-        let part = serde_json::from_value(result).map_err(|error| error.to_string())?;
-        text.push_str(&piece(part));
-    }
-    if hashed::of(text.as_bytes()) != hash {
-        return Err("another text than the one whose hash was asked for".to_owned());
-    }
-    Ok(text)
 }

@@ -72,7 +72,15 @@ impl From<LedgerError> for MirrorError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Disk { source, .. } => Self::Disk(source),
-            other => Self::Damaged(crate::logs::chain(&other)),
+            other @ (LedgerError::Held { .. }
+            | LedgerError::KeyHeld { .. }
+            | LedgerError::Full { .. }
+            | LedgerError::Damaged { .. }
+            | LedgerError::Key(_)
+            | LedgerError::Leaf(_)
+            | LedgerError::Prior(_)
+            | LedgerError::Beyond { .. }
+            | LedgerError::Broken) => Self::Damaged(crate::logs::chain(&other)),
         }
     }
 }

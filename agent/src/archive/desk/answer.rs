@@ -1,0 +1,138 @@
+//! What gateways answer: leaves, proofs, and the texts that leaves name.
+
+use std::path::Path;
+
+use lineside_proto::ledger::Hash;
+use lineside_proto::{EntriesResult, MapResult, ProofResult, TokenResult};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::gateway::Gateway;
+use super::heads::Name;
+use super::{Asked, Desk, Output};
+use crate::archive::alarm::Alarm;
+use crate::archive::mirror::{Mirror, Question};
+use crate::clock::Stamp;
+use crate::evidence::informant::Trouble;
+use crate::hashed;
+use crate::maps::Maps;
+use crate::tokens::Tokens;
+
+impl Desk {
+    /// Takes in an answer, or that there is none.
+    pub(super) fn answer(
+        &mut self,
+        asked: Asked,
+        result: Result<Vec<Value>, Trouble>,
+        now: Stamp,
+        out: &mut Vec<Output>,
+    ) {
+        self.asking = self.asking.saturating_sub(1);
+        let Asked { place, question } = asked;
+        let name: Name = (place.site.clone(), place.gateway.clone());
+        let texts = self.shelf.gateway_dir(&name.0, &name.1);
+        let Some(known) = self.gateways.get_mut(&name) else {
+            return;
+        };
+        known.touched = known.touched || !question.is_text();
+        let mirror = known.mirror_mut().filter(|mirror| mirror.place == place);
+        let Some(mirror) = mirror else {
+            return;
+        };
+        let taken = match result {
+            Ok(results) => give(mirror, &texts, &question, results, now.boot_ms),
+            Err(Trouble::No(error)) if error.code == "not-found" && question.is_text() => {
+                mirror.has_no_text();
+                return;
+            }
+            Err(trouble) => Err(format!("a question has no answer: {trouble}")),
+        };
+        match taken {
+            Ok(None) => {}
+            Ok(Some(alarm)) => self.refuse(&name, alarm, now, out),
+            Err(reason) => {
+                let known = self.gateways.get_mut(&name);
+                if let Some(mirror) = known.and_then(Gateway::mirror_mut) {
+                    mirror.unanswered(now.boot_ms);
+                }
+                self.complain(&name, &reason, now.boot_ms);
+            }
+        }
+    }
+}
+
+/// Gives a log's copy what it asked for. Gives the alarm that comes of it, if one does; else why it does not count.
+fn give(
+    mirror: &mut Mirror,
+    texts: &Path,
+    question: &Question,
+    results: Vec<Value>,
+    now_ms: u64,
+) -> Result<Option<Alarm>, String> {
+    let wrong = |reason: String| format!("an answer does not count: {reason}");
+    match question {
+        Question::Entries { from, .. } => {
+            let leaves = leaves(results).map_err(wrong)?;
+            mirror
+                .give_leaves(*from, leaves.into_iter(), now_ms)
+                .map_err(wrong)?;
+            return Ok(None);
+        }
+        Question::Consistency { from, to } => {
+            let proof = proof(&results).map_err(wrong)?;
+            return Ok(mirror.give_proof((*from, *to), &proof, now_ms));
+        }
+        Question::Map(hash) => {
+            let text = text::<MapResult>(results, hash, |part| part.text).map_err(wrong)?;
+            let kept = Maps::open(texts).and_then(|maps| maps.keep_text(hash, &text));
+            kept.map_err(|error| format!("a map can't be kept: {error}"))?;
+        }
+        Question::Token(hash) => {
+            let text = text::<TokenResult>(results, hash, |part| part.text).map_err(wrong)?;
+            let tokens = Tokens::open(texts);
+            let kept = tokens.and_then(|mut tokens| tokens.keep(&[(hash.clone(), text)]));
+            kept.map_err(|error| format!("a token can't be kept: {error}"))?;
+        }
+    }
+    mirror.has_text(question);
+    Ok(None)
+}
+
+/// The leaves of an answer, with their places.
+fn leaves(results: Vec<Value>) -> Result<Vec<(u64, Vec<u8>)>, String> {
+    let mut leaves = Vec::new();
+    for result in results {
+        let part: EntriesResult =
+            serde_json::from_value(result).map_err(|error| error.to_string())?;
+        let placed = (part.first..).zip(part.leaves);
+        leaves.extend(placed.map(|(index, leaf)| (index, leaf.into_bytes())));
+    }
+    Ok(leaves)
+}
+
+fn proof(results: &[Value]) -> Result<Vec<Hash>, String> {
+    let result = results.first().ok_or("no proof")?;
+    let proof: ProofResult = ProofResult::deserialize(result).map_err(|error| error.to_string())?;
+    let hashes = proof.hashes.iter().map(|hash| Hash::from_base64(hash));
+    hashes
+        .collect::<Option<_>>()
+        .ok_or_else(|| "what is no hash".to_owned())
+}
+
+/// The text that the parts of an answer make up, if it has the hash that was asked for.
+fn text<T: DeserializeOwned>(
+    results: Vec<Value>,
+    hash: &str,
+    piece: impl Fn(T) -> String,
+) -> Result<String, String> {
+    let mut text = String::new();
+    for result in results {
+        let part = serde_json::from_value(result).map_err(|error| error.to_string())?;
+        text.push_str(&piece(part));
+    }
+    if hashed::of(text.as_bytes()) != hash {
+        return Err("another text than the one whose hash was asked for".to_owned());
+    }
+    Ok(text)
+}
