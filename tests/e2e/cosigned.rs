@@ -213,24 +213,27 @@ fn leaves_are_delivered_when_they_are_cosigned_and_an_anchor_names_the_cosignatu
 
 /// What the gateway answers of a note that is cosigned, and says of itself.
 fn told(city: &mut City, said: &str, size: u64) -> Result<()> {
-    let witnessed = |note: &Value| note.as_str().is_some_and(|note| said == note);
+    let witnessed = |answer: &[Value], place: &str| {
+        let note = answer.first().and_then(|part| part.pointer(place));
+        note.and_then(Value::as_str) == Some(said)
+    };
     let answer = city.voice.ask("ledger.checkpoint", &json!({}))?;
     let answer = answer.map_err(anyhow::Error::msg)?;
-    ensure!(witnessed(&answer[0]["checkpoint"]), "{answer:?}\n{said}");
+    ensure!(witnessed(&answer, "/checkpoint"), "{answer:?}\n{said}");
     let wanted = json!({"from": size, "to": size + 1});
     let answer = city.voice.ask("ledger.checkpoints", &wanted)?;
     let answer = answer.map_err(anyhow::Error::msg)?;
     ensure!(
-        witnessed(&answer[0]["checkpoints"][0]["checkpoint"]),
+        witnessed(&answer, "/checkpoints/0/checkpoint"),
         "{answer:?}"
     );
     let live = Said::on(&city.site, &["status", "--json"])?.json()?;
-    let ledger = &live["ledger"];
+    let ledger = |figure: &str| live.pointer(figure).and_then(Value::as_u64);
     ensure!(
-        ledger["cosigned"] == size && ledger["delivered"] == size,
-        "{ledger}"
+        ledger("/ledger/cosigned") == Some(size) && ledger("/ledger/delivered") == Some(size),
+        "{live}"
     );
-    ensure!(ledger["acknowledged"].as_u64() > Some(size), "{ledger}");
+    ensure!(ledger("/ledger/acknowledged") > Some(size), "{live}");
     Ok(())
 }
 
@@ -328,10 +331,10 @@ fn a_gateway_that_lost_disk_and_key_goes_on_in_an_epoch_that_cites_what_was_cosi
 }
 
 fn genesis(leaf: Leaf) -> Option<Genesis> {
-    match leaf.body {
-        LeafBody::Genesis(genesis) if genesis.epoch == 2 => Some(genesis),
-        _ => None,
-    }
+    let LeafBody::Genesis(genesis) = leaf.body else {
+        return None;
+    };
+    (genesis.epoch == 2).then_some(genesis)
 }
 
 #[test]

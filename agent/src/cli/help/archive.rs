@@ -14,7 +14,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive",
         "gateways",
-        "存放各网关登记卡（lineside keys show --json 的输出）的文件夹；未指定时为目录中的 gateways",
+        "登记卡文件夹（lineside keys show --json 的输出）；默认为目录中的 gateways",
     ),
     (
         "archive",
@@ -94,21 +94,24 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
         "使用 PostgreSQL 中的索引，而不是目录自带的索引",
     ),
     ("archive index", "json", "输出 JSON"),
-    ("archive", "broker", "城市的消息服务器，mqtt://主机:端口"),
-    ("archive", "dir", "存证库的目录"),
     (
         "archive",
-        "gateways",
-        "登记卡文件夹，每个网关一张；默认为目录中的 gateways",
+        "listen",
+        "接口监听的地址，如 127.0.0.1:8090；未指定时不监听",
     ),
     (
         "archive",
-        "witness_key",
-        "以 `lineside archive witness-key` 的密钥对已核验的存证点共同签名",
+        "postgres",
+        "将索引保存在 PostgreSQL 中，而不是目录自带的索引",
     ),
-    ("archive", "share", "与名称相同的其他进程共用此目录"),
-    ("archive", "user", "消息服务器的用户名"),
-    ("archive", "password_file", "存放消息服务器用户密码的文件"),
-    ("archive", "prefix", "主题前缀"),
-    ("archive", "log", "日志的形式：写到标准错误或 journal"),
+    (
+        "archive",
+        "witness_logs",
+        "见证方也可联署的他人日志：每行一个验证公钥",
+    ),
+    (
+        "archive",
+        "submit",
+        "请其联署本库日志的他人见证方：每行一个地址和验证公钥",
+    ),
 ];
