@@ -14,7 +14,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive",
         "gateways",
-        "登记卡文件夹（lineside keys show --json 的输出）；默认为目录中的 gateways",
+        "登记卡文件夹（lineside keys show --json 的输出）",
     ),
     (
         "archive",
