@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::place::Place;
 use crate::ledger::disk;
 
-/// Folders at most: years of trouble. One platform gets at most [`ALARMS_OF_ONE_MAX`] of them.
+/// Folders at most: years of trouble. One platform gets at most `ALARMS_OF_ONE_MAX` of them.
 const ALARMS_MAX: usize = 20_000;
 /// Alarms of one log that are written at most: after the first, each only says the same again.
 pub(super) const ALARMS_OF_ONE_MAX: u64 = 50;

@@ -1,7 +1,7 @@
 //! What happens, for those who listen: the newest events are kept, and each who listens reads on from where it is.
 //!
 //! Nobody is waited for: whoever is further behind than what is kept has missed something, and is told so. Bounds:
-//! [`EVENTS_MAX`] events of [`BYTES_MAX`] bytes in all.
+//! `EVENTS_MAX` events of `BYTES_MAX` bytes in all.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! What may be believed of every machine of the city now, by the consumer's rule, and what happens.
 //!
 //! It is fed with what comes over the broker, and knows no broker. Ages count on this host's monotonic clock. Bounds:
-//! [`GATEWAYS_MAX`], [`MACHINES_MAX`] and [`BYTES_MAX`]: who comes beyond them is not taken in, and counted.
+//! `GATEWAYS_MAX`, `MACHINES_MAX` and `BYTES_MAX`: who comes beyond them is not taken in, and counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

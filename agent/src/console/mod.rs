@@ -4,7 +4,7 @@
 //! listens on loopback, or behind a password. A browser that somebody else's page runs in is kept out:
 //! requests must name this gateway (`guard`), and a POST must come from our own page or from no page.
 //!
-//! Bounds: `CONNECTIONS_MAX` connections, `PATIENCE` with slow peers, and those of [`serve`](crate::serve).
+//! Bounds: `CONNECTIONS_MAX` connections, `PATIENCE` with slow peers, and those of `serve`.
 
 mod api;
 mod desk;

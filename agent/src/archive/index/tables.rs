@@ -171,7 +171,7 @@ pub(super) const CORRECTIONS: Table = Table {
     key: 2,
 };
 
-/// Those with rows of logs, but for [`LOGS`] itself.
+/// Those with rows of logs, but for `LOGS` itself.
 pub(super) const OF_LOGS: [&Table; 8] = [
     &BOOTS,
     &MACHINES,

@@ -2,7 +2,7 @@
 //!
 //! Nobody is waited for. Who is too slow is told so and let go; whoever comes again with `Last-Event-ID` goes on where
 //! it ended as long as that is kept, and is told else that it must look at everything anew (`begin` with
-//! `goes_on: false`). Who reads nothing at all for [`STALL_MAX`] loses its connection.
+//! `goes_on: false`). Who reads nothing at all for `STALL_MAX` loses its connection.
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;

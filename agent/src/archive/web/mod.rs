@@ -4,8 +4,8 @@
 //! All of it is public, so that nobody is asked for a password and a page from anywhere may read it. It listens on
 //! loopback unless it is told otherwise; TLS is for a reverse proxy before it.
 //!
-//! Bounds: `CONNECTIONS_MAX` connections, of which [`LISTENERS_MAX`] may listen to events; `PATIENCE` with slow peers;
-//! `READS_AT_ONCE` readers of the disk or the index; those of [`serve`](crate::serve).
+//! Bounds: `CONNECTIONS_MAX` connections, of which `LISTENERS_MAX` may listen to events; `PATIENCE` with slow peers;
+//! `READS_AT_ONCE` readers of the disk or the index; those of `serve`.
 
 mod alarms;
 mod events;

@@ -14,7 +14,7 @@ use crate::text;
 /// Arguments of `lineside archive export`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(
-    after_help = "Example: lineside archive export --dir /var/lib/lineside-archive --site zs-polymer --gateway gw-01 -o gw-01/"
+    after_help = "Example: lineside archive export --dir /srv/archive --site zs-polymer --gateway gw-01 -o gw-01/"
 )]
 pub(super) struct Args {
     /// The archive's directory

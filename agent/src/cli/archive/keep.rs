@@ -55,8 +55,8 @@ pub(super) struct Args {
     /// File with other people's witnesses that our logs are shown to: an address and a verifier key a line
     #[arg(long, value_name = "FILE")]
     submit: Option<PathBuf>,
-    /// How the log is written, to standard error or the journal
-    #[arg(long, value_enum, default_value_t = Form::Human)]
+    /// How the log is written: human or json to standard error, or journald
+    #[arg(long, value_enum, default_value_t = Form::Human, hide_possible_values = true)]
     log: Form,
 }
 

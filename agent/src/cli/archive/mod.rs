@@ -17,7 +17,7 @@ use crate::text;
 #[command(arg_required_else_help = true)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Example: lineside archive --broker mqtt://mqtt.example --dir /var/lib/lineside-archive --gateways /etc/lineside/gateways --witness-key /etc/lineside/keys/witness.key"
+    after_help = "Example: lineside archive --broker mqtt://mqtt.example --dir /srv/archive --witness-key w.key"
 )]
 pub struct Args {
     #[command(subcommand)]

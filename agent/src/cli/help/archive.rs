@@ -25,7 +25,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     ("archive", "user", "消息服务器的用户名"),
     ("archive", "password_file", "存放该用户密码的文件"),
     ("archive", "prefix", "主题前缀"),
-    ("archive", "log", "日志的形式：写到标准错误或系统日志"),
+    ("archive", "log", "日志的形式：human、json 或 journald"),
     (
         "archive status",
         ITSELF,
@@ -38,7 +38,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive verify",
         "gateways",
-        "登记卡文件夹，默认为目录中的 gateways；没有时，仅以各日志首条记录所称的密钥核验",
+        "登记卡文件夹，默认 gateways；没有时以各日志首条记录所称的密钥核验",
     ),
     (
         "archive verify",
