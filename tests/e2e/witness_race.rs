@@ -104,7 +104,10 @@ impl Setting {
         ];
         let mut process = Process::start("the archive", &program, &arguments)?;
         process.wait_for_error_line(0, "the archive's API listens", LIMIT)?;
-        let said = process.errors.lock().join("\n");
+        let lines = process.errors.lock().clone();
+        // Other lines name the broker's address.
+        let mut said = lines.iter().filter(|line| line.contains("API listens"));
+        let said = said.next().context("it does not listen")?;
         let (_, rest) = said.split_once("127.0.0.1:").context("no address")?;
         let port = rest.split(|letter: char| !letter.is_ascii_digit()).next();
         let port: u16 = port.context("no port")?.parse()?;
@@ -153,7 +156,8 @@ fn ask(
                 old = size;
             }
             409 => old = answer.body.trim_end().parse()?,
-            422 => {}
+            // It does not continue what holds; or the other archive, or the disk, took too long.
+            422 | 503 => {}
             _ => bail!("{answer:?}"),
         }
     }
