@@ -44,3 +44,4 @@ pub use record::{Cosigned, Record, Stopped};
 pub use refused::Refused;
 pub use shelf::Shelf;
 pub use standing::{Held, Standing};
+pub use strangers::Stranger;

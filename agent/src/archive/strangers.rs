@@ -3,6 +3,7 @@
 //! Bound: `STRANGERS_MAX` files, one a gateway.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::disk;
 
+/// The folder below the archive's directory.
+const FOLDER: &str = "strangers";
 /// Strangers that are remembered at most.
 const STRANGERS_MAX: usize = 256;
 
@@ -32,6 +35,31 @@ pub struct Stranger {
     pub note: String,
 }
 
+impl Stranger {
+    /// Those that are kept in an archive's directory, in the order of their files; what can't be read is passed over.
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be listed.
+    pub fn list(archive: &Path) -> io::Result<Vec<Self>> {
+        let entries = match fs::read_dir(archive.join(FOLDER)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut paths: Vec<PathBuf> = entries
+            .take(STRANGERS_MAX)
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        paths.sort();
+        let read = |path: &PathBuf| -> Option<Self> {
+            let bytes = disk::read(path, 2 * NOTE_BYTES_MAX).ok()??;
+            serde_json::from_slice(&bytes).ok()
+        };
+        Ok(paths.iter().filter_map(read).collect())
+    }
+}
+
 /// Those who were met since the start.
 #[derive(Debug)]
 pub(super) struct Strangers {
@@ -42,7 +70,7 @@ pub(super) struct Strangers {
 impl Strangers {
     pub(super) fn of(archive: &Path) -> Self {
         Self {
-            dir: archive.join("strangers"),
+            dir: archive.join(FOLDER),
             met: BTreeMap::new(),
         }
     }
@@ -76,7 +104,7 @@ impl Strangers {
         };
         let path = self.dir.join(format!("{site}.{gateway}.json"));
         let count =
-            std::fs::read_dir(&self.dir).map_or(0, |entries| entries.take(STRANGERS_MAX).count());
+            fs::read_dir(&self.dir).map_or(0, |entries| entries.take(STRANGERS_MAX).count());
         if count < STRANGERS_MAX || path.exists() {
             disk::put(&path, &serde_json::to_vec_pretty(&stranger)?)?;
         }
@@ -86,7 +114,7 @@ impl Strangers {
     /// It has a card now.
     pub(super) fn enrolled(&mut self, site: &Identifier, gateway: &Identifier) {
         self.met.remove(&(site.clone(), gateway.clone()));
-        drop(std::fs::remove_file(
+        drop(fs::remove_file(
             self.dir.join(format!("{site}.{gateway}.json")),
         ));
     }

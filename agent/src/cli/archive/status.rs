@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::none_there;
-use crate::archive::{Held, Refused, Shelf, Standing};
+use crate::archive::{Held, Refused, Shelf, Standing, Stranger};
 use crate::cli::columns::columns;
 use crate::cli::{Context, Failure, Outcome, write_json};
 use crate::clock::{Clock, SystemClock};
@@ -54,6 +54,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         writeln!(out, "{line}")?;
     }
     if let Some(lines) = told(&refused) {
+        writeln!(out, "{}", lines.say(context.language))?;
+    }
+    if let Some(lines) = apart(&Stranger::list(shelf.dir())?) {
         writeln!(out, "{}", lines.say(context.language))?;
     }
     Ok(Outcome::Done)
@@ -161,10 +164,34 @@ fn told(refused: &[Refused]) -> Option<Text> {
     Some(said)
 }
 
+/// Gateways whose key nobody has enrolled.
+fn apart(strangers: &[Stranger]) -> Option<Text> {
+    if strangers.is_empty() {
+        return None;
+    }
+    let mut said = text!(
+        "\nkept apart, until a card of the gateway names the key (strangers/):",
+        "\n另行存放，待该网关的登记卡载明其密钥（strangers/）："
+    );
+    for Stranger {
+        at,
+        site,
+        gateway,
+        reason,
+        ..
+    } in strangers
+    {
+        let line = format!("\n{at}  {site}/{gateway}  {reason}");
+        said.en += &line;
+        said.zh += &line;
+    }
+    Some(said)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{age, table};
-    use crate::archive::{Cosigned, Standing, Stopped};
+    use super::{age, apart, table};
+    use crate::archive::{Cosigned, Standing, Stopped, Stranger};
     use crate::text::Language;
     use lineside_proto::Time;
 
@@ -240,5 +267,23 @@ mod tests {
             "{chinese}"
         );
         assert_eq!(table(&[], now, Language::En).len(), 1);
+    }
+
+    #[test]
+    fn strangers_are_told_with_what_to_do() {
+        assert!(apart(&[]).is_none());
+        let stranger = Stranger {
+            v: 1,
+            at: Time::from_millis(1_795_420_800_000),
+            site: "zs".parse().unwrap(),
+            gateway: "gw-9".parse().unwrap(),
+            reason: "it has no enrolment card".to_owned(),
+            note: String::new(),
+        };
+        let said = apart(&[stranger]).unwrap();
+        for text in [&said.en, &said.zh] {
+            assert!(text.contains("zs/gw-9  it has no enrolment card"), "{text}");
+        }
+        assert!(said.en.contains("card of the gateway"));
     }
 }

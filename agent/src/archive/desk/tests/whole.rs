@@ -1,6 +1,7 @@
 //! What a healthy gateway sends, whatever the network does to it.
 
 use super::{City, Plant, id, stamp};
+use crate::archive::Stranger;
 use crate::archive::desk::{Input, Said};
 use crate::archive::pending::{Pending, Waiting};
 use lineside_proto::ledger::note::Note;
@@ -200,6 +201,9 @@ fn a_stranger_is_kept_apart() {
     assert_eq!(city.size(&plant, 1), 0);
     let apart = city.archive().join("strangers/zs.gw-1.json");
     assert!(apart.exists());
+    let listed = Stranger::list(&city.archive()).unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].gateway, plant.name);
     city.enrol(&plant);
     assert!(!apart.exists(), "it has a card now");
     impostor.write("b", 7);
