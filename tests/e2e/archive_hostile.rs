@@ -144,8 +144,9 @@ fn proven(city: &City, number: usize, lie: &Lie) -> Result<()> {
     // The archive keeps what it knew.
     ensure!(city.place.log(&log).size()? >= BEFORE);
     // For people and for programs: the kind, and the folder with the proof.
-    let (_, said, _) = city.place.say(&["status"])?;
+    let (code, said, _) = city.place.say(&["status"])?;
     ensure!(said.contains(&name), "{name} is not in\n{said}");
+    ensure!(code == 1 || !lie.stops, "{code}: {said}");
     let status = city.place.status()?;
     let (site, rest) = log.split_once('/').context("a log")?;
     let (gateway, _) = rest.split_once('/').context("a log")?;

@@ -25,9 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const ORIGIN: &str = "lineside/site/gw";
+pub(crate) const ORIGIN: &str = "lineside/site/gw";
 
-const MAP: &str = "[groups]\nfast = \"100ms\"\n[points]\n\
+pub(crate) const MAP: &str = "[groups]\nfast = \"100ms\"\n[points]\n\
      mode = { holding = 0, type = \"u16\", group = \"fast\" }\n\
      [state]\nstale-after = \"2s\"\n\
      [[state.rules]]\nstate = \"RUN\"\nwhen = \"mode == 1\"\n\
@@ -42,7 +42,7 @@ fn place(epoch: u32) -> Result<Place> {
 }
 
 /// The agent runs, the press does for two seconds, and its session is signed for.
-fn ran(stand: &mut Stand, press: &mut Device) -> Result<()> {
+pub(crate) fn ran(stand: &mut Stand, press: &mut Device) -> Result<()> {
     let mark = stand.archive.mark()?;
     stand.start()?;
     let mut mode = |value| press.set(1, &Cell::new("holding", 0, "u16", value));
@@ -77,14 +77,14 @@ async fn served(dir: &Path) -> Result<SocketAddr> {
     Ok(web::serve("127.0.0.1:0".parse()?, desk).await?)
 }
 
-fn said(arguments: &[&str]) -> Result<(Option<i32>, String)> {
+pub(crate) fn said(arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let output = command(arguments)?;
     let text = [output.stdout, output.stderr].concat();
     Ok((output.status.code(), String::from_utf8(text)?))
 }
 
 /// A period's evidence, from somewhere into a file or a folder.
-fn pulled(source: &[&str], (from, to): (&str, &str), out: &Path) -> Result<String> {
+pub(crate) fn pulled(source: &[&str], (from, to): (&str, &str), out: &Path) -> Result<String> {
     let out = out.display().to_string();
     let wanted = ["usage", "pull", "--from", from, "--to", to, "-o", &out];
     let (code, text) = said(&[&wanted, source].concat())?;
@@ -93,7 +93,7 @@ fn pulled(source: &[&str], (from, to): (&str, &str), out: &Path) -> Result<Strin
 }
 
 /// The leaves of a bundle, and the head that speaks for them.
-fn content(path: &Path) -> Result<(Vec<String>, String)> {
+pub(crate) fn content(path: &Path) -> Result<(Vec<String>, String)> {
     let mut bundle = Bundle::open(File::open(path)?)?;
     let parts: Vec<String> = bundle.paths().map(str::to_owned).collect();
     let mut all = Vec::new();
@@ -107,7 +107,7 @@ fn content(path: &Path) -> Result<(Vec<String>, String)> {
 }
 
 /// Whom an evaluator trusts: the key, in each epoch.
-fn trust(stand: &Stand) -> Result<PathBuf> {
+pub(crate) fn trust(stand: &Stand) -> Result<PathBuf> {
     let mut text = String::new();
     for origin in [ORIGIN.to_owned(), format!("{ORIGIN}/e2")] {
         let keys = Keys::load(&stand.site.path().join("keys/ledger.key"), &origin)?;

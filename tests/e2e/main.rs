@@ -7,6 +7,7 @@ mod archive_hostile;
 mod archive_read;
 mod archive_rights;
 mod archive_share;
+mod archive_whole;
 mod availability;
 mod bad_input;
 mod bookings;

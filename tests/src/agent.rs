@@ -114,14 +114,8 @@ impl Agent {
     /// # Errors
     ///
     /// When it had gone before.
-    pub fn kill(mut self) -> Result<()> {
-        let ended = self.process.ended()?;
-        ensure!(
-            ended.is_none(),
-            "the agent had ended by itself: {ended:?}\n{}",
-            self.log()
-        );
-        self.process.kill()
+    pub fn kill(self) -> Result<()> {
+        self.process.cut()
     }
 
     /// A clean stop.
@@ -129,15 +123,8 @@ impl Agent {
     /// # Errors
     ///
     /// When it takes too long, or ends with anything but 0.
-    pub fn stop(mut self) -> Result<()> {
-        self.process.signal(Signal::TERM)?;
-        let status = self.process.wait(STOP_MAX)?;
-        ensure!(
-            status.success(),
-            "the agent ended with {status}\n{}",
-            self.log()
-        );
-        Ok(())
+    pub fn stop(self) -> Result<()> {
+        self.process.stop(STOP_MAX)
     }
 
     /// Asks it to read its configuration again.

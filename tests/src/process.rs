@@ -1,6 +1,6 @@
 //! A child process: its lines, its signals, its end.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -168,6 +168,39 @@ impl Process {
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
+        Ok(())
+    }
+
+    /// Power cut, as far as a process can feel one: ends it by SIGKILL, which must find it running.
+    ///
+    /// # Errors
+    ///
+    /// With its last words, when it had gone before.
+    pub fn cut(mut self) -> Result<()> {
+        let ended = self.ended()?;
+        ensure!(
+            ended.is_none(),
+            "{} had ended by itself: {ended:?}\n{}",
+            self.name,
+            self.errors.lock().join("\n")
+        );
+        self.kill()
+    }
+
+    /// A clean stop.
+    ///
+    /// # Errors
+    ///
+    /// With its last words, when it takes too long, or ends with anything but 0.
+    pub fn stop(mut self, limit: Duration) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        let status = self.wait(limit)?;
+        ensure!(
+            status.success(),
+            "{} ended with {status}\n{}",
+            self.name,
+            self.errors.lock().join("\n")
+        );
         Ok(())
     }
 

@@ -53,7 +53,8 @@ impl Answering {
     /// Takes a request; answers in the background, if the gateway does not.
     pub(super) fn take(&self, site: Identifier, gateway: Identifier, message: Message) {
         // A retained request would be answered with every connection.
-        if message.retained || self.live.is_online(&site, &gateway) == Some(true) {
+        let is_online = self.live.is_online(&site, &gateway);
+        if message.retained || is_online == Some(true) {
             return;
         }
         let topics = Topics::new(&self.prefix, &site, &gateway);
@@ -68,9 +69,13 @@ impl Answering {
         };
         let this = self.clone();
         let received = message.received;
+        let is_off = is_online.is_some();
         tokio::spawn(async move {
             let documents = match read(&message.payload) {
-                Ok(question) => this.answer((site, gateway), question, received).await,
+                Ok(question) => {
+                    this.answer((site, gateway, is_off), question, received)
+                        .await
+                }
                 Err((id, failure)) => documents(&id, Err(failure)),
             };
             for payload in documents {
@@ -90,7 +95,7 @@ impl Answering {
 
     async fn answer(
         &self,
-        (site, gateway): (Identifier, Identifier),
+        (site, gateway, is_off): (Identifier, Identifier, bool),
         question: Question,
         received: Instant,
     ) -> Vec<Vec<u8>> {
@@ -102,16 +107,19 @@ impl Answering {
         let room = Room::of(&id, PAYLOAD_BYTES_MAX);
         let library = Arc::clone(&self.library);
         let answered = task::spawn_blocking(move || {
+            // Of whom nothing is known, it may be there all the same: what is not held here is not denied.
+            let speaks = is_off || library.holds(&site, &gateway);
             let deadline = received + TIME_MAX;
-            let answer = library.answer((&site, &gateway), None, &call, room, deadline);
+            let answer =
+                speaks.then(|| library.answer((&site, &gateway), None, &call, room, deadline));
             // Held until the work is done, whether or not somebody still waits for it.
             drop(place);
             answer
         });
         let result = answered.await.unwrap_or_else(|_| {
             let broken = "this could not be answered: look into the archive's log";
-            Err(Failure::new(Code::Unavailable, broken))
+            Some(Err(Failure::new(Code::Unavailable, broken)))
         });
-        documents(&id, result)
+        result.map_or_else(Vec::new, |result| documents(&id, result))
     }
 }

@@ -82,7 +82,7 @@ impl Ear {
                             });
                         }
                     }
-                    Sorted::Answer => self.asker.take(message),
+                    Sorted::Answer => self.asker.take(&message),
                     Sorted::Availability(site, gateway, machine) => {
                         let received = received(&message);
                         self.live.availability(&site, &gateway, &machine, received);

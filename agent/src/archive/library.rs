@@ -59,6 +59,11 @@ impl Library {
         &self.shelf
     }
 
+    /// Whether there is a log of this gateway. Blocks.
+    pub fn holds(&self, site: &Identifier, gateway: &Identifier) -> bool {
+        self.place(site, gateway, None).is_ok()
+    }
+
     /// Answers about a gateway's log: of its newest epoch, or of one that is named. Blocks.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 //! asked for from the gateway.
 //!
 //! Bounds: a file `FILE_BYTES_MAX`, or twice what waits, if that is more; `FILES_KEPT` files; a new file begins with all
-//! leaves that still wait.
+//! leaves that still wait. A start adds a file only behind one with leaves, and the next pass removes the oldest.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -88,6 +88,8 @@ pub(super) struct Pending {
     bytes: u64,
     /// Bytes of it that were carried over from the file before.
     carried: u64,
+    /// Files before this one.
+    before: u64,
     buffer: Vec<u8>,
 }
 
@@ -95,14 +97,28 @@ impl Pending {
     /// Begins a new file in this member's folder; those of before stay until [`roll`](Self::roll).
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         disk::make_dirs(dir)?;
-        let number = numbers(dir)?.last().map_or(1, |last| last + 1);
-        let file = create(dir, number)?;
+        let mut before = numbers(dir)?;
+        let empty = match before.last() {
+            Some(last) => open_empty(dir, *last)?,
+            None => None,
+        };
+        let (number, file) = match (empty, before.last().copied()) {
+            (Some(file), Some(last)) => {
+                before.pop();
+                (last, file)
+            }
+            (_, last) => {
+                let number = last.map_or(1, |last| last + 1);
+                (number, create(dir, number)?)
+            }
+        };
         Ok(Self {
             dir: dir.to_owned(),
             number,
             file,
             bytes: 0,
             carried: 0,
+            before: before.len() as u64,
             buffer: Vec::new(),
         })
     }
@@ -136,7 +152,7 @@ impl Pending {
     /// Whether another file should begin.
     pub(super) fn is_full(&self) -> bool {
         // Carrying over costs as much as was carried: not before as much has come anew.
-        self.bytes - self.carried >= FILE_BYTES_MAX.max(self.carried)
+        self.before >= FILES_KEPT || self.bytes - self.carried >= FILE_BYTES_MAX.max(self.carried)
     }
 
     /// Begins another file with the leaves that still wait, and removes the oldest.
@@ -163,6 +179,7 @@ impl Pending {
         (self.file, self.number) = (file, number);
         (self.bytes, self.carried) = (bytes, bytes);
         let kept = number.saturating_sub(FILES_KEPT);
+        self.before = 0;
         for old in numbers(&self.dir)?.into_iter().filter(|old| *old <= kept) {
             fs::remove_file(path_of(&self.dir, old))?;
         }
@@ -177,8 +194,10 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Reads what a member has written since the last time, in order. What can't be read is left for later.
-    pub(super) fn next(&mut self, dir: &Path, mut leaf: impl FnMut(Waiting)) -> io::Result<()> {
+    /// Reads what a member has written since the last time, in order, of each file so much at once. What can't be read is
+    /// left for later. Gives whether there is more.
+    pub(super) fn next(&mut self, dir: &Path, mut leaf: impl FnMut(Waiting)) -> io::Result<bool> {
+        let mut more = false;
         let paths: Vec<_> = numbers(dir)?
             .into_iter()
             .map(|number| path_of(dir, number))
@@ -203,8 +222,10 @@ impl Reading {
                 leaf(waiting);
             }
             *place += used as u64;
+            // A file that ends in a torn frame does not go on.
+            more |= used > 0 && bytes.len() as u64 == READ_BYTES_MAX;
         }
-        Ok(())
+        Ok(more)
     }
 }
 
@@ -227,6 +248,12 @@ fn path_of(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:08}{ENDING}"))
 }
 
+/// The file of this number if nothing is in it: there are no more files after many starts than there were leaves.
+fn open_empty(dir: &Path, number: u64) -> io::Result<Option<File>> {
+    let file = OpenOptions::new().write(true).open(path_of(dir, number))?;
+    Ok((file.metadata()?.len() == 0).then_some(file))
+}
+
 fn create(dir: &Path, number: u64) -> io::Result<File> {
     let path = path_of(dir, number);
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
@@ -236,7 +263,10 @@ fn create(dir: &Path, number: u64) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FRAME_HEAD_BYTES, Pending, Reading, Waiting, numbers, path_of};
+    use super::{
+        FILES_KEPT, FRAME_HEAD_BYTES, Pending, READ_BYTES_MAX, Reading, Waiting, numbers, path_of,
+    };
+    use std::collections::BTreeSet;
     use std::fs;
 
     fn waiting(index: u64) -> Waiting {
@@ -279,6 +309,47 @@ mod tests {
         drop(pending);
         drop(Pending::open(dir.path()).unwrap());
         assert_eq!(read(&mut Reading::default(), dir.path()), [0, 1, 2, 2, 3]);
+    }
+
+    #[test]
+    fn starts_leave_no_trail_of_files() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..20 {
+            assert!(!Pending::open(dir.path()).unwrap().is_full());
+        }
+        assert_eq!(numbers(dir.path()).unwrap(), [1]);
+        for start in 1..20 {
+            let mut pending = Pending::open(dir.path()).unwrap();
+            let all = read(&mut Reading::default(), dir.path());
+            assert_eq!(all.last().copied(), (start > 1).then_some(start - 1));
+            if pending.is_full() {
+                let all = all.into_iter().collect::<BTreeSet<_>>();
+                pending.roll(all.into_iter().map(waiting)).unwrap();
+            }
+            pending.add(&waiting(start));
+            pending.settle().unwrap();
+            let files = numbers(dir.path()).unwrap();
+            assert!(files.len() as u64 <= FILES_KEPT + 1, "{files:?}");
+        }
+        let all = read(&mut Reading::default(), dir.path());
+        let all = all.into_iter().collect::<BTreeSet<_>>();
+        assert_eq!(all, (1..20).collect());
+    }
+
+    #[test]
+    fn a_long_file_is_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pending = Pending::open(dir.path()).unwrap();
+        let one = Waiting {
+            leaf: vec![b'x'; 60_000],
+            ..waiting(1)
+        };
+        let count = 2 * usize::try_from(READ_BYTES_MAX).unwrap() / 60_000;
+        (0..count).for_each(|_| pending.add(&one));
+        pending.settle().unwrap();
+        let (mut reading, mut found) = (Reading::default(), 0);
+        while reading.next(dir.path(), |_| found += 1).unwrap() {}
+        assert_eq!(found, count);
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct Settings {
     pub cards: PathBuf,
     /// Who cosigns; nobody if none.
     pub witness: Option<Witness>,
+    /// How often a head of one gateway is cosigned at most.
+    pub cosign_every: Duration,
     /// The name that the processes of one directory share; alone if none.
     pub share: Option<String>,
     /// Where the API listens; nowhere if none.
@@ -124,6 +126,7 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
         dir,
         cards,
         witness,
+        cosign_every,
         share,
         listen,
         postgres,
@@ -140,6 +143,7 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
     let terms = Terms {
         cards,
         witness: witness.clone(),
+        cosign_every,
     };
     let desk = Desk::open(shelf.clone(), terms, members)?;
     let readers = Readers::open(&shelf, postgres.as_deref(), cancel.clone())?;

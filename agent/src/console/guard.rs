@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::desk::Desk;
+use crate::serve::head;
 use crate::serve::problem::Problem;
 use crate::text;
 
@@ -34,29 +35,11 @@ const OPEN: &str = "/healthz";
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What every answer carries: nothing of ours runs in another page, and no page of ours runs code that it did
-/// not bring.
-const STRICT: [(HeaderName, HeaderValue); 5] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        ),
-    ),
-    (
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    ),
-    (
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    ),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        HeaderValue::from_static("same-origin"),
-    ),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-];
+/// No other page reads what is here.
+const STRICT: [(HeaderName, HeaderValue); 1] = [(
+    HeaderName::from_static("cross-origin-resource-policy"),
+    HeaderValue::from_static("same-origin"),
+)];
 
 /// Lets a request in, or says why not.
 pub(super) async fn guard(
@@ -71,13 +54,7 @@ pub(super) async fn guard(
             Err(_) => Problem::slow().into_response(),
         },
     };
-    let headers = response.headers_mut();
-    for (name, value) in STRICT {
-        headers.insert(name, value);
-    }
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    head::put_on(response.headers_mut(), STRICT, "no-store");
     response
 }
 

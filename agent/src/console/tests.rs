@@ -8,6 +8,7 @@ use crate::config::model::{Console, Secret};
 use crate::ledger::Ledger;
 use crate::live::{Live, LiveMachine, LiveSession, UplinkFigures};
 use crate::run::{Ask, PastSession, Refused};
+use crate::serve::describe::check_references;
 use crate::text;
 use crate::text::Language;
 use axum::body::{Body, to_bytes};
@@ -472,25 +473,8 @@ async fn every_endpoint_that_is_described_is_there() {
 
 #[test]
 fn the_description_refers_to_nothing_that_is_not_in_it() {
-    fn references(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(map) => {
-                let reference = map.get("$ref").and_then(Value::as_str);
-                found.extend(reference.map(str::to_owned));
-                map.values().for_each(|value| references(value, found));
-            }
-            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
     let document = document();
-    let mut found = Vec::new();
-    references(&document, &mut found);
-    assert!(found.len() > 30, "{}", found.len());
-    for reference in found {
-        let place = reference.strip_prefix('#').unwrap();
-        assert!(document.pointer(place).is_some(), "{reference}");
-    }
+    check_references(&document, 30);
     let start = "/paths/~1api~1v1~1machines~1{machine}~1session~1start/post";
     let post = document.pointer(start).unwrap();
     assert!(post["responses"].get("409").is_some(), "{post}");

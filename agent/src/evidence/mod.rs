@@ -16,6 +16,7 @@ pub mod period;
 pub mod plan;
 pub(crate) mod post;
 pub mod pull;
+pub mod questions;
 mod scribe;
 pub mod shelved;
 #[cfg(test)]

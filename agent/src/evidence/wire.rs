@@ -3,24 +3,28 @@
 //! One connection asks all gateways. What it subscribes to is the gateways' status, and answers to this very
 //! connection; when it breaks, another is made, and whoever waits for an answer is told to ask again.
 
-use lineside_proto::{Answer, GatewayStatus, Identifier, Link, Request, Topics};
+use lineside_proto::{GatewayStatus, Identifier, Link, Topics};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
-use tokio::time::{self, Instant};
+use tokio::sync::watch;
+use tokio::time;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::informant::{Informant, Parts, Trouble};
+use super::informant::{Informant, Trouble};
+use super::questions::{Patience, Questions};
 use crate::uplink::mqtt::answers::{Answers, Reply};
 use crate::uplink::mqtt::subscriber::{Message, News, Subscription};
 use crate::uplink::mqtt::{Fault, Peer};
 
-/// From one part of an answer to the next at most: a gateway works for half a minute at most, and a slow line
-/// brings a part in less.
-const PART_TIMEOUT: Duration = Duration::from_secs(45);
+const PATIENCE: Patience = Patience {
+    // A gateway works for half a minute at most, and a slow line brings a part in less.
+    part: Duration::from_secs(45),
+    // A person waits, and one who says no has mostly looked.
+    refusal: Duration::ZERO,
+    silence: "the gateway does not answer: is it running, and may this user ask it?",
+};
 /// For how long a broker may leave requests unacknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a question waits for a connection before it counts as lost.
@@ -68,28 +72,16 @@ pub struct Broker {
     shared: Arc<Shared>,
     answers: Answers,
     prefix: String,
-    /// Tells this connection's answers from those of others.
-    name: String,
-    asked: AtomicU64,
     link: watch::Receiver<Reach>,
     /// How many messages have come.
     messages: watch::Receiver<u64>,
     _task: AbortOnDropHandle<()>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    pending: Mutex<HashMap<Vec<u8>, Pending>>,
-    gateways: Mutex<Gateways>,
-}
-
 #[derive(Debug)]
-struct Pending {
-    /// Where its answer must come.
-    topic: String,
-    parts: Parts,
-    heard: watch::Sender<Instant>,
-    done: oneshot::Sender<Result<Vec<Value>, Trouble>>,
+struct Shared {
+    questions: Questions,
+    gateways: Mutex<Gateways>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,7 +108,10 @@ impl Broker {
         ];
         let needed = filters.first().cloned();
         let (subscription, answers) = Subscription::with_answers(peer, filters, ACK_TIMEOUT);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            questions: Questions::new(name, PATIENCE),
+            gateways: Mutex::default(),
+        });
         let (link_sender, mut link) = watch::channel(Reach::Begins);
         let (counter, messages) = watch::channel(0);
         let desk = Desk {
@@ -136,8 +131,6 @@ impl Broker {
             shared,
             answers,
             prefix: prefix.clone(),
-            name,
-            asked: AtomicU64::new(0),
             link,
             messages,
             _task: task,
@@ -162,48 +155,17 @@ impl Broker {
         params: Value,
     ) -> Result<Vec<Value>, Trouble> {
         self.connected().await?;
-        let id = self.asked.fetch_add(1, Ordering::Relaxed).to_string();
-        let request = Request {
-            id: id.clone(),
-            method: method.to_owned(),
-            params,
-        };
-        let payload =
-            serde_json::to_vec(&request).map_err(|error| Trouble::Nonsense(error.to_string()))?;
-        let correlation = id.into_bytes();
-        let topic = format!("{}{}", topics.response(), self.name);
-        let (done, mut answer) = oneshot::channel();
-        let (heard, last) = watch::channel(Instant::now());
-        let pending = Pending {
-            topic: topic.clone(),
-            parts: Parts::default(),
-            heard,
-            done,
-        };
-        let _forget = Forget(&self.shared, correlation.clone());
-        locked(&self.shared.pending).insert(correlation.clone(), pending);
+        let (posed, pending) = self.shared.questions.pose(topics, method, params)?;
         let reply = Reply {
-            topic: topics.request(),
-            correlation: Some(correlation),
-            response_topic: Some(topic),
-            payload,
+            topic: posed.topic,
+            correlation: Some(posed.correlation),
+            response_topic: Some(posed.response_topic),
+            payload: posed.payload,
         };
         if !self.answers.send(reply).await {
             return Err(Trouble::Lost("the connection is closed".to_owned()));
         }
-        loop {
-            let until = *last.borrow() + PART_TIMEOUT;
-            match time::timeout_at(until, &mut answer).await {
-                Ok(Ok(answer)) => return answer,
-                Ok(Err(_)) => return Err(Trouble::Lost("the connection is closed".to_owned())),
-                Err(_) if *last.borrow() + PART_TIMEOUT > Instant::now() => {}
-                Err(_) => {
-                    let words =
-                        "the gateway does not answer: is it running, and may this user ask it?";
-                    return Err(Trouble::Lost(words.to_owned()));
-                }
-            }
-        }
+        pending.answer().await
     }
 
     async fn connected(&self) -> Result<(), Trouble> {
@@ -218,15 +180,6 @@ impl Broker {
             Reach::Down(Fault::Lost(why)) => Err(Trouble::Lost(why)),
             Reach::Begins | Reach::Up => Err(Trouble::Lost("closed".to_owned())),
         }
-    }
-}
-
-/// Forgets a question that is not waited for any more.
-struct Forget<'a>(&'a Shared, Vec<u8>);
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        locked(&self.0.pending).remove(&self.1);
     }
 }
 
@@ -284,22 +237,16 @@ impl Desk {
                     self.take(message);
                     self.messages.send_modify(|count| *count += 1);
                 }
-                News::Refused(why) => self.all(&Trouble::Refused(why)),
+                News::Refused(why) => self.shared.questions.end(&Trouble::Refused(why)),
                 News::Lost(fault) => {
-                    self.all(&Trouble::Lost(fault.to_string()));
+                    self.shared.questions.end(&Trouble::Lost(fault.to_string()));
                     self.link.send_replace(Reach::Down(fault));
                 }
             }
         }
-        self.all(&Trouble::Lost("closed".to_owned()));
-    }
-
-    /// Tells everybody who waits.
-    fn all(&self, trouble: &Trouble) {
-        for (_, pending) in locked(&self.shared.pending).drain() {
-            // Who asked may have gone.
-            drop(pending.done.send(Err(trouble.clone())));
-        }
+        self.shared
+            .questions
+            .end(&Trouble::Lost("closed".to_owned()));
     }
 
     fn take(&self, message: Message) {
@@ -310,28 +257,9 @@ impl Desk {
             self.status(gateway, &message.payload);
             return;
         }
-        let Some(correlation) = message.correlation else {
-            return;
-        };
-        let mut waiting = locked(&self.shared.pending);
-        let Some(pending) = waiting.get_mut(&correlation) else {
-            return;
-        };
-        if pending.topic != message.topic {
-            return;
-        }
-        pending.heard.send_replace(Instant::now());
-        let taken = match serde_json::from_slice::<Answer>(&message.payload) {
-            Ok(answer) => pending.parts.take(answer),
-            Err(fault) => Err(Trouble::Nonsense(fault.to_string())),
-        };
-        let done = match taken {
-            Ok(None) => return,
-            Ok(Some(results)) => Ok(results),
-            Err(trouble) => Err(trouble),
-        };
-        if let Some(pending) = waiting.remove(&correlation) {
-            drop(pending.done.send(done));
+        if let Some(correlation) = message.correlation {
+            let questions = &self.shared.questions;
+            questions.take(&message.topic, &correlation, &message.payload);
         }
     }
 

@@ -208,3 +208,26 @@ fn operation(
     }
     operation
 }
+
+/// That a description refers to nothing that is not in it; it refers to more than so much.
+#[cfg(test)]
+pub(crate) fn check_references(document: &Value, more_than: usize) {
+    fn collect(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                let reference = map.get("$ref").and_then(Value::as_str);
+                found.extend(reference.map(str::to_owned));
+                map.values().for_each(|value| collect(value, found));
+            }
+            Value::Array(list) => list.iter().for_each(|value| collect(value, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    collect(document, &mut found);
+    assert!(found.len() > more_than, "{}", found.len());
+    for reference in found {
+        let place = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(place).is_some(), "{reference}");
+    }
+}

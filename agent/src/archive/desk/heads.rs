@@ -14,10 +14,6 @@ use crate::archive::place::Place;
 use crate::archive::witness::{AdoptError, Witness, with_signature};
 use crate::clock::Stamp;
 
-/// How often a head of one gateway is cosigned at most.
-const COSIGN_MS: u64 = 60_000;
-/// The same on the wall clock, over a restart.
-const COSIGN_WALL_MS: i64 = 60_000;
 /// For how long an older head may be shown before that is an alarm: a broker that starts again, or a message that
 /// comes twice, is put right by the gateway sooner.
 const OLDER_MS: u64 = 20_000;
@@ -319,11 +315,12 @@ impl Desk {
         if self.cosign_from_ms.is_none_or(|from| now.boot_ms < from) {
             return;
         }
+        let every_ms = i64::try_from(self.terms.cosign_every.as_millis()).unwrap_or(i64::MAX);
         for known in self.gateways.values_mut() {
             let is_first = known.cosigned_ms.is_none();
             let rests = known
                 .cosigned_ms
-                .is_some_and(|last| now.boot_ms < last + COSIGN_MS);
+                .is_some_and(|last| now.boot_ms < last.saturating_add(every_ms.unsigned_abs()));
             if rests {
                 continue;
             }
@@ -339,7 +336,8 @@ impl Desk {
                 last.size > head.checkpoint.size || (last.size == head.checkpoint.size && !is_first)
             });
             let since = last.map(|last| now.wall.as_millis() - last.at.as_millis());
-            let is_early = since.is_some_and(|since| (0..COSIGN_WALL_MS).contains(&since));
+            // Over a restart only the wall clock tells.
+            let is_early = since.is_some_and(|since| (0..every_ms).contains(&since));
             if is_said || is_early {
                 continue;
             }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lineside_proto::Identifier;
 use lineside_proto::ledger::Checkpoint;
@@ -136,6 +137,8 @@ pub struct Terms {
     pub cards: PathBuf,
     /// Who cosigns; nobody if none.
     pub witness: Option<Arc<Witness>>,
+    /// How often a head of one gateway is cosigned at most.
+    pub cosign_every: Duration,
 }
 
 /// The desk of one process.
@@ -148,6 +151,8 @@ pub struct Desk {
     members: Members,
     pending: Pending,
     reading: Reading,
+    /// Whether something is in this process's own files that it does not have in memory.
+    unread: bool,
     writes: Writes,
     strangers: Strangers,
     gateways: BTreeMap<(Identifier, Identifier), Gateway>,
@@ -183,6 +188,7 @@ impl Desk {
             writes: Writes::open(&dir).map_err(failed)?,
             strangers: Strangers::of(&dir),
             reading: Reading::default(),
+            unread: true,
             cards: Cards::default(),
             faulty_cards: Vec::new(),
             gateways: BTreeMap::new(),

@@ -80,9 +80,9 @@ impl Desk {
         if is_first || changed || taken {
             // What was passed over before may be of a gateway that is ours now.
             self.reading = Default::default();
+            self.unread = true;
         }
-        self.read_others(is_first || changed || taken)
-            .map_err(self.failed())
+        self.read_others().map_err(self.failed())
     }
 
     fn read_cards(&mut self) {
@@ -154,13 +154,15 @@ impl Desk {
         taken
     }
 
-    /// Reads the leaves that wait in files: of others, and on `all` those of before the start.
-    fn read_others(&mut self, all: bool) -> std::io::Result<()> {
+    /// Reads the leaves that wait in files: of others, and those of before the start, as long as there are any.
+    fn read_others(&mut self) -> std::io::Result<()> {
         let folders: Vec<_> = self.members.folders().collect();
         let mut found = Vec::new();
         for (name, folder) in folders {
-            if all || name != self.members.me() {
-                self.reading.next(&folder, |waiting| found.push(waiting))?;
+            let is_own = name == self.members.me();
+            if !is_own || self.unread {
+                let more = self.reading.next(&folder, |waiting| found.push(waiting))?;
+                self.unread &= !is_own || more;
             }
         }
         let now_ms = self.looked_ms.unwrap_or(0);
@@ -281,7 +283,8 @@ impl Desk {
 
     /// Begins another file when this one is full; it holds what still waits.
     fn roll(&mut self) -> Result<(), DeskError> {
-        if !self.pending.is_full() {
+        // What was not read again would be lost with its file.
+        if self.unread || !self.pending.is_full() {
             return Ok(());
         }
         let waiting = self.gateways.iter().flat_map(|((site, gateway), known)| {

@@ -15,6 +15,7 @@ use lineside_proto::{Identifier, LeafMessage, Time};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 mod faults;
@@ -245,6 +246,7 @@ impl City {
         let terms = Terms {
             cards: self.dir.path().join("cards"),
             witness,
+            cosign_every: Duration::from_secs(60),
         };
         self.desk = Some(Desk::open(Shelf::of(&dir), terms, members).unwrap());
     }

@@ -12,29 +12,15 @@ use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 use tokio::time::timeout;
 
+use crate::serve::head;
 use crate::serve::problem::Problem;
 
-/// What every answer carries: nothing of ours runs in another page, and every page may read it.
-const OPEN: [(HeaderName, HeaderValue); 6] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        ),
-    ),
-    (
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    ),
-    (
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    ),
+/// Every page may read what is here.
+const OPEN: [(HeaderName, HeaderValue); 2] = [
     (
         HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("cross-origin"),
     ),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
         HeaderValue::from_static("*"),
@@ -71,13 +57,7 @@ pub(super) async fn guard(
             Err(_) => Problem::slow().into_response(),
         }
     };
-    let headers = response.headers_mut();
-    for (name, value) in OPEN {
-        headers.insert(name, value);
-    }
     // What may be kept says so; all else may be kept, and must be asked for again: a head is soon an old one.
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-cache"));
+    head::put_on(response.headers_mut(), OPEN, "no-cache");
     response
 }

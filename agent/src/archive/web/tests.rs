@@ -10,6 +10,7 @@ use crate::archive::live::tests::{availability, fresh, status};
 use crate::archive::testing::{City, Gateway, at, name};
 use crate::archive::{Library, Live};
 use crate::clock::{Clock, SystemClock};
+use crate::serve::describe::check_references;
 use crate::serve::requests::LINES;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
@@ -387,25 +388,8 @@ async fn every_route_is_described_and_everything_described_is_there() {
 
 #[test]
 fn the_description_refers_to_nothing_that_is_not_in_it() {
-    fn references(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(map) => {
-                let reference = map.get("$ref").and_then(Value::as_str);
-                found.extend(reference.map(str::to_owned));
-                map.values().for_each(|value| references(value, found));
-            }
-            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
     let document = document();
-    let mut found = Vec::new();
-    references(&document, &mut found);
-    assert!(found.len() > 50, "{}", found.len());
-    for reference in found {
-        let place = reference.strip_prefix('#').unwrap();
-        assert!(document.pointer(place).is_some(), "{reference}");
-    }
+    check_references(&document, 50);
     let usage = document
         .pointer("/paths/~1api~1v1~1usage/get/parameters")
         .unwrap();

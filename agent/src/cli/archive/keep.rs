@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lineside_proto::Topics;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +32,9 @@ pub(super) struct Args {
     /// Cosign what is verified, with the key of `lineside archive witness-key`
     #[arg(long, value_name = "FILE")]
     witness_key: Option<PathBuf>,
+    /// Seconds from one cosignature of a gateway to the next at least: a trial can't wait for a minute
+    #[arg(long, value_name = "S", default_value_t = 60, hide = true)]
+    cosign_every: u32,
     /// Share the directory with other processes that are given the same name
     #[arg(long, value_name = "GROUP")]
     share: Option<String>,
@@ -43,7 +47,7 @@ pub(super) struct Args {
     /// Topic prefix
     #[arg(long, default_value = Topics::PREFIX)]
     prefix: String,
-    /// Where the API listens, such as 127.0.0.1:8090; nowhere unless it is told
+    /// Where the API listens, such as 127.0.0.1:8610; nowhere unless it is told
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Keep the index in PostgreSQL instead of the directory's own
@@ -116,6 +120,7 @@ pub(super) fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
             .unwrap_or_else(|| dir.join("gateways")),
         dir: dir.clone(),
         witness,
+        cosign_every: Duration::from_secs(args.cosign_every.into()),
         share: args.share.clone(),
         listen: args.listen,
         postgres: args.postgres.clone(),

@@ -29,7 +29,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum Command {
-    /// How every log stands: leaves, how old its head is, what is cosigned, what was refused
+    /// How every log stands: leaves, how old its head is, what is cosigned, what was refused (exit code 1: one stands still)
     Status(status::Args),
     /// Verifies every log anew from its files
     Verify(verify::Args),

@@ -41,12 +41,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     }
     let held = Held::all(&shelf, |_, _| true)?;
     let logs: Vec<&Standing> = held.iter().flat_map(|held| &held.logs).collect();
+    let outcome = if logs.iter().any(|log| log.stopped.is_some()) {
+        Outcome::Negative
+    } else {
+        Outcome::Done
+    };
     let mut out = io::stdout().lock();
     if args.json {
         for log in logs {
             write_json(&mut out, log)?;
         }
-        return Ok(Outcome::Done);
+        return Ok(outcome);
     }
     let refused = Refused::list(&shelf.alarms_dir(), None, None, ALARMS_MAX)?;
     let now = SystemClock.now().wall;
@@ -59,7 +64,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     if let Some(lines) = apart(&Stranger::list(shelf.dir())?) {
         writeln!(out, "{}", lines.say(context.language))?;
     }
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
 fn table(logs: &[&Standing], now: Time, language: Language) -> Vec<String> {

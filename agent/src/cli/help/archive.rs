@@ -29,7 +29,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive status",
         ITSELF,
-        "各日志的状况：记录数、存证点新旧、见证进度、告警",
+        "各日志的状况：记录数、存证点新旧、见证进度、告警；有日志停止时退出码为 1",
     ),
     ("archive status", "dir", "存证库的目录"),
     ("archive status", "json", "每份日志输出一行 JSON"),
@@ -97,7 +97,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive",
         "listen",
-        "接口监听的地址，如 127.0.0.1:8090；未指定时不监听",
+        "接口监听的地址，如 127.0.0.1:8610；未指定时不监听",
     ),
     (
         "archive",

@@ -33,7 +33,7 @@ use crate::text::Text;
   lineside usage pull --broker mqtt://mqtt.example:1883 --all --from 2026-Q3 -o evidence/
   lineside usage pull --api http://gw-01:8080 --password-file console.password --from 2026-01-01 --to 2026-02-01
   lineside usage pull --state /media/stick/lineside --from 2026 -o year.zip
-  lineside usage pull --archive http://archive.example:8090 --site zs-polymer --from 2026-Q3 -o evidence/")]
+  lineside usage pull --archive http://archive.example:8610 --site zs-polymer --from 2026-Q3 -o evidence/")]
 pub(super) struct Args {
     /// Where the period begins: 2026, 2026-Q3, 2026-09, 2026-09-01 or a time at a full hour; in
     /// Asia/Shanghai unless it says an offset

@@ -5,6 +5,7 @@
 //! acknowledged is published again by the next connection; a question is not: whoever asked is told to ask again.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter;
 use std::time::Duration;
 
 use lineside_proto::content_type;
@@ -245,6 +246,8 @@ impl Line {
                 Err(fault) => break fault,
             }
         };
+        // A connection that ended takes nothing more: why it ended has been said by then.
+        let fault = first_fault(&mut heard).unwrap_or(fault);
         (fault, is_open)
     }
 
@@ -338,6 +341,11 @@ async fn listen(mut event_loop: EventLoop, peer: Peer, heard: mpsc::Sender<Resul
             return;
         }
     }
+}
+
+/// The fault among what a connection has said and nobody has taken in.
+fn first_fault(heard: &mut mpsc::Receiver<Result<Event, Fault>>) -> Option<Fault> {
+    iter::from_fn(|| heard.try_recv().ok()).find_map(Result::err)
 }
 
 fn publish(client: &AsyncClient, post: Post, flight: &mut Flight) -> Result<(), Fault> {

@@ -251,14 +251,8 @@ async fn a_historian_that_went_on_without_the_server_fills_the_gap() {
     let mut bench = Bench::start(&server, &[(0, map)], 64);
     bench.until_all(0..2, 0).await;
     let (memory, id) = (plant.memory.clone(), plant.id("h"));
-    let historian = memory.clone();
     let port = plant.kill().await;
-    let writing = tokio::spawn(async move {
-        for value in 1_i32.. {
-            historian.add(id.clone(), DataValue::new_at(value, DateTime::now()));
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
+    memory.note(id);
     bench.until(is_link_bad).await;
     tokio::time::sleep(DOWN).await;
     let plant = Plant::start_at(port, &["h", "n"], memory).await;
@@ -270,7 +264,6 @@ async fn a_historian_that_went_on_without_the_server_fills_the_gap() {
         matches!(seen, Observation::Standing(_)).then_some(())
     });
     standing.await;
-    writing.abort();
     bench.end().await;
     drop(plant);
 }

@@ -11,12 +11,16 @@ use opcua::server::diagnostics::NamespaceMetadata;
 use opcua::server::node_manager::memory::InMemoryNodeManagerImpl;
 use opcua::server::node_manager::{HistoryNode, RequestContext, ServerContext};
 use opcua::types::{
-    DataValue, HistoryData, NodeId, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
+    DataValue, DateTime, HistoryData, NodeId, ReadRawModifiedDetails, StatusCode,
+    TimestampsToReturn,
 };
 use tokio::sync::watch;
 
 /// Values in one answer: few, so that there are continuations.
 const ANSWER_MAX: usize = 2;
+
+/// From one value that is noted to the next: ten milliseconds.
+const NOTED_TICKS: i64 = 100_000;
 
 /// What a server remembers; clones are the same memory.
 #[derive(Clone, Default)]
@@ -24,12 +28,35 @@ pub(super) struct Memory {
     values: Arc<Mutex<HashMap<NodeId, Vec<DataValue>>>>,
     /// After how many more answers it falls silent, if at all.
     answers: Arc<watch::Sender<Option<usize>>>,
+    /// The node of which it notes values by itself, and when the last one was.
+    noted: Arc<Mutex<Option<(NodeId, DateTime)>>>,
 }
 
 impl Memory {
     pub(super) fn add(&self, node: NodeId, value: DataValue) {
         let mut values = self.values.lock().unwrap();
         values.entry(node).or_default().push(value);
+    }
+
+    /// From now on it notes a value of this node every ten milliseconds, whoever is asleep.
+    pub(super) fn note(&self, node: NodeId) {
+        *self.noted.lock().unwrap() = Some((node, DateTime::now()));
+    }
+
+    /// Adds the values that it has noted by now.
+    fn catch_up(&self) {
+        let mut noted = self.noted.lock().unwrap();
+        let Some((node, last)) = noted.as_mut() else {
+            return;
+        };
+        let now = DateTime::now();
+        let mut values = self.values.lock().unwrap();
+        let all = values.entry(node.clone()).or_default();
+        while last.ticks() + NOTED_TICKS <= now.ticks() {
+            *last = DateTime::from(last.ticks() + NOTED_TICKS);
+            let value = i32::try_from(all.len()).unwrap();
+            all.push(DataValue::new_at(value, *last));
+        }
     }
 
     /// Falls silent after so many answers, or none: speaks again.
@@ -45,6 +72,7 @@ impl Memory {
     }
 
     fn answer(&self, asked: &ReadRawModifiedDetails, node: &mut HistoryNode) {
+        self.catch_up();
         let memory = self.values.lock().unwrap();
         let (start, end) = (asked.start_time, asked.end_time);
         let within = |value: &&DataValue| {

@@ -1,0 +1,319 @@
+//! Questions whose answers are waited for, and the answers as they come in parts.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lineside_proto::{Answer, Request, Topics};
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{self, Instant};
+
+use super::informant::{Parts, Trouble};
+
+/// How long is waited for whoever is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    /// From one part of an answer to the next at most.
+    pub part: Duration,
+    /// After a refusal, for an answer of somebody else: of two who answer for one gateway, the one that has nothing is
+    /// the quicker.
+    pub refusal: Duration,
+    /// What a silence is called.
+    pub silence: &'static str,
+}
+
+/// The questions of one connection.
+#[derive(Debug)]
+pub struct Questions {
+    /// Tells answers to this connection from those to others.
+    name: String,
+    patience: Patience,
+    asked: AtomicU64,
+    waiting: Mutex<HashMap<Vec<u8>, Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Where its answer must come.
+    topic: String,
+    parts: Parts,
+    heard: watch::Sender<Heard>,
+    done: oneshot::Sender<Result<Vec<Value>, Trouble>>,
+}
+
+/// What was heard last of whoever was asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Heard {
+    at: Instant,
+    /// The first refusal.
+    refused: Option<(Instant, Trouble)>,
+}
+
+/// A question as it goes out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Posed {
+    /// The gateway's request topic.
+    pub topic: String,
+    /// Where the answer is to go.
+    pub response_topic: String,
+    /// Which question it is.
+    pub correlation: Vec<u8>,
+    /// The request, JSON.
+    pub payload: Vec<u8>,
+}
+
+impl Questions {
+    /// Those of a connection that hears what comes to `…/response/{name}`.
+    pub fn new(name: String, patience: Patience) -> Self {
+        Self {
+            name,
+            patience,
+            asked: AtomicU64::new(0),
+            waiting: Mutex::new(HashMap::new()),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a question of it, and waits for its answer from now on.
+    ///
+    /// # Errors
+    ///
+    /// The parameters can't be written.
+    pub fn pose(
+        &self,
+        topics: &Topics,
+        method: &str,
+        params: Value,
+    ) -> Result<(Posed, Pending<'_>), Trouble> {
+        let id = self.asked.fetch_add(1, Ordering::Relaxed).to_string();
+        let request = Request {
+            id: id.clone(),
+            method: method.to_owned(),
+            params,
+        };
+        let payload =
+            serde_json::to_vec(&request).map_err(|error| Trouble::Nonsense(error.to_string()))?;
+        let topic = format!("{}{}", topics.response(), self.name);
+        let correlation = id.into_bytes();
+        let (done, answer) = oneshot::channel();
+        let (heard, hears) = watch::channel(Heard {
+            at: Instant::now(),
+            refused: None,
+        });
+        let waiting = Waiting {
+            topic: topic.clone(),
+            parts: Parts::default(),
+            heard,
+            done,
+        };
+        self.waiting().insert(correlation.clone(), waiting);
+        let pending = Pending {
+            questions: self,
+            correlation: correlation.clone(),
+            heard: hears,
+            answer,
+        };
+        let posed = Posed {
+            topic: topics.request(),
+            response_topic: topic,
+            correlation,
+            payload,
+        };
+        Ok((posed, pending))
+    }
+
+    /// Takes in what came to a response topic.
+    pub fn take(&self, topic: &str, correlation: &[u8], payload: &[u8]) {
+        let mut all = self.waiting();
+        let Some(waiting) = all.get_mut(correlation) else {
+            return;
+        };
+        if waiting.topic != topic {
+            return;
+        }
+        let now = Instant::now();
+        let taken = match serde_json::from_slice::<Answer>(payload) {
+            Ok(answer) => waiting.parts.take(answer),
+            Err(fault) => Err(Trouble::Nonsense(fault.to_string())),
+        };
+        let results = match taken {
+            Ok(Some(results)) => results,
+            Ok(None) => {
+                waiting.heard.send_modify(|heard| heard.at = now);
+                return;
+            }
+            Err(trouble) => {
+                waiting.heard.send_modify(|heard| {
+                    heard.refused.get_or_insert((now, trouble));
+                });
+                return;
+            }
+        };
+        if let Some(waiting) = all.remove(correlation) {
+            // Whoever asked may have gone.
+            drop(waiting.done.send(Ok(results)));
+        }
+    }
+
+    /// Tells everybody who waits that nothing comes any more.
+    pub fn end(&self, trouble: &Trouble) {
+        for (_, waiting) in self.waiting().drain() {
+            drop(waiting.done.send(Err(trouble.clone())));
+        }
+    }
+}
+
+/// A question whose answer is waited for. Forgotten when it is dropped.
+#[derive(Debug)]
+pub struct Pending<'a> {
+    questions: &'a Questions,
+    correlation: Vec<u8>,
+    heard: watch::Receiver<Heard>,
+    answer: oneshot::Receiver<Result<Vec<Value>, Trouble>>,
+}
+
+impl Pending<'_> {
+    /// Waits for all parts of the answer.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn answer(mut self) -> Result<Vec<Value>, Trouble> {
+        let patience = self.questions.patience;
+        loop {
+            let Heard { at, refused } = self.heard.borrow_and_update().clone();
+            let (until, trouble) = match refused {
+                Some((at, trouble)) => (at + patience.refusal, trouble),
+                None => (
+                    at + patience.part,
+                    Trouble::Lost(patience.silence.to_owned()),
+                ),
+            };
+            tokio::select! {
+                biased;
+                answer = &mut self.answer => {
+                    let closed = |_| Err(Trouble::Lost("the connection is closed".to_owned()));
+                    return answer.unwrap_or_else(closed);
+                }
+                // Gone with the answer, which is there then.
+                Ok(()) = self.heard.changed() => {}
+                () = time::sleep_until(until) => return Err(trouble),
+            }
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.questions.waiting().remove(&self.correlation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Patience, Questions, Trouble};
+    use lineside_proto::{Answer, AnswerError, Topics};
+    use serde_json::{Value, json};
+    use std::time::Duration;
+    use tokio::time::{self, Instant};
+
+    const PATIENCE: Patience = Patience {
+        part: Duration::from_secs(40),
+        refusal: Duration::from_secs(2),
+        silence: "nobody answers",
+    };
+
+    fn answer(part: u32, parts: u32, no: Option<&str>) -> Vec<u8> {
+        let answer = Answer {
+            id: "0".to_owned(),
+            part,
+            parts,
+            result: no.is_none().then(|| json!(part)),
+            error: no.map(|code| AnswerError {
+                code: code.to_owned(),
+                text: "words".to_owned(),
+            }),
+        };
+        serde_json::to_vec(&answer).unwrap()
+    }
+
+    /// Asks, hears each of these so many seconds after the start, and gives what came of it, and when.
+    async fn ask(
+        patience: Patience,
+        said: &[(u64, Vec<u8>)],
+    ) -> (Result<Vec<Value>, Trouble>, u64) {
+        let questions = Questions::new("me".to_owned(), patience);
+        let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
+        let (posed, pending) = questions.pose(&topics, "state", json!({})).unwrap();
+        assert_eq!(posed.topic, topics.request());
+        assert!(posed.response_topic.ends_with("/response/me"));
+        let start = Instant::now();
+        let speaking = async {
+            for (second, payload) in said {
+                time::sleep_until(start + Duration::from_secs(*second)).await;
+                // What is for others changes nothing.
+                questions.take("p/v1/s/x/response/me", &posed.correlation, payload);
+                questions.take(&posed.response_topic, b"77", payload);
+                questions.take(&posed.response_topic, &posed.correlation, payload);
+            }
+            std::future::pending::<()>().await;
+        };
+        let result = tokio::select! {
+            result = pending.answer() => result,
+            () = speaking => unreachable!(),
+        };
+        assert!(questions.waiting().is_empty());
+        (result, start.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_waited_for_part_by_part() {
+        let parts = [(30, answer(2, 2, None)), (60, answer(1, 2, None))];
+        let whole = vec![json!(1), json!(2)];
+        assert_eq!(ask(PATIENCE, &parts).await, (Ok(whole), 60));
+        let silence = || Err(Trouble::Lost("nobody answers".to_owned()));
+        assert_eq!(ask(PATIENCE, &[]).await, (silence(), 40));
+        assert_eq!(ask(PATIENCE, &parts[..1]).await, (silence(), 70));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_who_answer_the_one_that_knows_counts() {
+        let no = |second| (second, answer(1, 1, Some("not-found")));
+        let refused = |result: &Result<Vec<Value>, Trouble>| matches!(result, Err(Trouble::No(_)));
+        // Nobody else says anything: the refusal is the answer, and the first of several.
+        let (result, second) = ask(PATIENCE, &[no(3), no(4)]).await;
+        assert!(refused(&result) && second == 5, "{result:?} {second}");
+        // Somebody else knows, be it in several parts.
+        for said in [
+            vec![no(3), (4, answer(1, 1, None))],
+            vec![(1, answer(1, 2, None)), no(3), (4, answer(2, 2, None))],
+            vec![(3, b"no answer".to_vec()), (4, answer(1, 1, None))],
+        ] {
+            let (result, second) = ask(PATIENCE, &said).await;
+            assert!(result.is_ok() && second == 4, "{result:?} {second}");
+        }
+        let hasty = Patience {
+            refusal: Duration::ZERO,
+            ..PATIENCE
+        };
+        let (result, second) = ask(hasty, &[no(3)]).await;
+        assert!(refused(&result) && second == 3, "{result:?} {second}");
+    }
+
+    #[tokio::test]
+    async fn an_end_is_told_to_everybody_who_waits() {
+        let questions = Questions::new("me".to_owned(), PATIENCE);
+        let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
+        let (_, first) = questions.pose(&topics, "state", json!({})).unwrap();
+        let (_, second) = questions.pose(&topics, "state", json!({})).unwrap();
+        questions.end(&Trouble::Lost("cut".to_owned()));
+        for pending in [first, second] {
+            assert_eq!(pending.answer().await, Err(Trouble::Lost("cut".to_owned())));
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The whole circle, with nobody played: a gateway reads a device, the city's archive keeps and cosigns its ledger, the
+//! gateway's disk is lost, the evaluator pulls from the copy what a witness has seen, and the ledger goes on in an epoch
+//! that cites the last cosigned head.
+
+use anyhow::{Context, Result, ensure};
+use lineside_proto::ledger::note::Note;
+use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody};
+use lineside_tests::archive::{Archive, Place};
+use lineside_tests::broker::Persistence;
+use lineside_tests::device::{Cell, Device, Transport};
+use lineside_tests::said::Said;
+use lineside_tests::site::Site;
+use lineside_tests::stand::{LIMIT, QUICK, Stand, status};
+use lineside_tests::wait;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+use crate::archive_read::{MAP, ORIGIN, pulled, ran, said, trust};
+
+/// A city whose gateway counts a leaf as delivered when this archive's witness has cosigned it.
+fn city() -> Result<(Stand, Device, Place)> {
+    let settings = format!("{QUICK}\n[sessions]\nown = [\"own\"]\nidle-close = \"1s\"");
+    let stand = Stand::new(Persistence::On, &settings)?;
+    let place = Place::new(stand.broker.port())?.with(&["--cosign-every", "1"]);
+    let mut config = fs::read_to_string(stand.site.config())?;
+    config += &format!("\n[ledger]\nwitnesses = [\"{}\"]\n", place.witness());
+    fs::write(stand.site.config(), config)?;
+    let press = Device::start(
+        Transport::Tcp,
+        &[(1, vec![Cell::new("holding", 0, "u16", 0)])],
+    )?;
+    let map = format!("{}\n{MAP}", press.connection(""));
+    stand.site.machine("press", &map)?;
+    Said::on(&stand.site, &["keys", "init"])?.done()?;
+    let card = Said::on(&stand.site, &["keys", "show", "--json"])?
+        .done()?
+        .out;
+    fs::write(place.cards().join("gw.json"), card)?;
+    Ok((stand, press, place))
+}
+
+/// Waits until the archive has cosigned the newest head of an epoch that the broker keeps, and gives it.
+fn cosigned(stand: &mut Stand, archive: &Archive, place: &Place, epoch: u64) -> Result<Checkpoint> {
+    let topic = Site::topic("ledger/checkpoint");
+    let heard = stand.archive.messages()?.into_iter().rev();
+    let mut signed = heard.filter(|message| message.topic == topic);
+    let note = Note::parse(&signed.next().context("no head")?.payload)?;
+    let head = Checkpoint::parse(&note.text)?;
+    let seen = wait::until("the cosignature", LIMIT, || {
+        let logs = place.status()?;
+        let of = |log: &&Value| log.get("epoch").and_then(Value::as_u64) == Some(epoch);
+        let log = logs.iter().find(of);
+        let size = log.and_then(|log| log.pointer("/cosigned/size")?.as_u64());
+        Ok((size == Some(head.size)).then_some(()))
+    });
+    seen.with_context(|| archive.log())?;
+    Ok(head)
+}
+
+/// What `usage verify` says of a file in JSON.
+fn verified(file: &Path, trust: &Path) -> Result<Value> {
+    let (file, trust) = (file.display().to_string(), trust.display().to_string());
+    let (code, text) = said(&["usage", "verify", &file, "--trust", &trust, "--json"])?;
+    ensure!(code == Some(0), "{code:?} {text}");
+    Ok(serde_json::from_str(&text)?)
+}
+
+#[test]
+fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> {
+    let (mut stand, mut press, place) = city()?;
+    let hour_s = jiff::Timestamp::now().as_second() / 3600 * 3600;
+    let hour = |more: i64| jiff::Timestamp::from_second(hour_s + more * 3600);
+    let (from, to) = (hour(0)?.to_string(), hour(2)?.to_string());
+    let archive = place.start()?;
+    ran(&mut stand, &mut press)?;
+    let last = cosigned(&mut stand, &archive, &place, 1)?;
+
+    // The gateway burns down: its disk is gone, and pulling goes on.
+    fs::remove_dir_all(stand.site.state_dir())?;
+    let out = tempfile::tempdir()?;
+    let trust = trust(&stand)?;
+    let witnessed = format!("\n[[witness]]\nkey = \"{}\"\n", place.witness());
+    fs::write(&trust, fs::read_to_string(&trust)? + &witnessed)?;
+    let dir = place.dir().display().to_string();
+    let file = out.path().join("first.zip");
+    let source = ["--archive", &dir, "--site", "site", "--gateway", "gw"];
+    pulled(&source, (&from, &to), &file)?;
+    let first = verified(&file, &trust)?;
+    ensure!(
+        first.get("cosigned").is_some_and(Value::is_string),
+        "{first}"
+    );
+
+    // On a new disk the broker tells what there was, and a new epoch goes on after it.
+    let mark = stand.archive.mark()?;
+    stand.start()?;
+    let topic = Site::topic("status");
+    let told = stand.archive.wait_on(mark, &topic, LIMIT, |message| {
+        status(message)?.ledger?.suspended
+    });
+    told.with_context(|| stand.log())?;
+    stand.stop()?;
+    let anew = [
+        "ledger",
+        "new-epoch",
+        "--yes",
+        "--reason",
+        "the gateway burnt down",
+    ];
+    Said::on(&stand.site, &anew)?.done()?;
+    ran(&mut stand, &mut press)?;
+    cosigned(&mut stand, &archive, &place, 2)?;
+    let leaves = place.log("site/gw/e2").leaves(1)?;
+    let genesis = Leaf::from_bytes(leaves.first().context("no leaf")?)?;
+    let LeafBody::Genesis(genesis) = genesis.body else {
+        anyhow::bail!("{genesis:?}");
+    };
+    let prior = genesis.prior.context("it cites nothing")?;
+    ensure!(
+        (prior.size, &prior.root) == (last.size, &last.root.to_string()),
+        "{prior:?} {last:?}"
+    );
+    let alarms = place.alarms()?;
+    ensure!(alarms.is_empty(), "{alarms:?}");
+    archive.stop()?;
+    place.verify()?;
+
+    // The evaluator gets both.
+    let both = out.path().join("both");
+    fs::create_dir(&both)?;
+    pulled(&["--archive", &dir, "--all"], (&from, &to), &both)?;
+    let mut count = 0;
+    for entry in fs::read_dir(&both)? {
+        let seen = verified(&entry?.path(), &trust)?;
+        ensure!(seen.get("cosigned").is_some_and(Value::is_string), "{seen}");
+        count += 1;
+    }
+    ensure!(count == 2, "{count} bundles");
+    Ok(())
+}
