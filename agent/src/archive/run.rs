@@ -198,12 +198,8 @@ fn name_of(dir: &Path) -> Result<String, ArchiveError> {
         path: path.clone(),
         source,
     };
-    let read = || match fs::read_to_string(&path) {
-        Ok(name) => Ok(name.trim().parse::<Ulid>().ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    };
-    if let Some(name) = read().map_err(failed)? {
+    let shelf = Shelf::of(dir);
+    if let Some(name) = shelf.name().map_err(failed)? {
         return Ok(name.to_string().to_lowercase());
     }
     let name = Ulid::new();
@@ -211,7 +207,7 @@ fn name_of(dir: &Path) -> Result<String, ArchiveError> {
     let draft = dir.join(format!("name.{name}"));
     disk::put(&draft, name.to_string().as_bytes()).map_err(failed)?;
     let named = match fs::hard_link(&draft, &path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match read() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match shelf.name() {
             Ok(Some(first)) => Ok(first),
             // What stood there was none.
             Ok(None) => fs::rename(&draft, &path).map(|()| name),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use lineside_proto::Identifier;
 use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
+use ulid::Ulid;
 
 use super::place::{Place, epoch_of};
 use super::record::Record;
@@ -36,6 +37,19 @@ impl Shelf {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What the archive calls itself, the same for ever; none while no process has worked on it.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn name(&self) -> io::Result<Option<Ulid>> {
+        match fs::read_to_string(self.dir.join("name")) {
+            Ok(name) => Ok(name.trim().parse().ok()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The static files of all logs: what a web server may serve.

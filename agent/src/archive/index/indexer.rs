@@ -146,6 +146,9 @@ impl Indexer {
         let mut done = Round::default();
         if !self.is_begun {
             self.index.begin()?;
+            if let Some(archive) = self.shelf.name()? {
+                self.index.claim(&archive.to_string())?;
+            }
             self.is_begun = true;
         }
         let mut cursors = match self.index.cursors() {

@@ -115,6 +115,12 @@ pub enum IndexError {
     /// A later program made the index: use that one, or make the index anew.
     #[error("the index was made by a later version (tables {0})")]
     Later(String),
+    /// Another archive writes it: give each its own.
+    #[error(
+        "the index is that of another archive ({0}): give each a database of its own, or have \
+         `lineside archive index --rebuild` make this one's of it"
+    )]
+    Foreign(String),
     /// A log can't be read.
     #[error("log {place}: {source}")]
     Log {

@@ -4,6 +4,7 @@
 //! being written then is not written. Nobody here waits for ever: each statement has its time.
 
 use std::collections::HashMap;
+use std::env;
 use std::error::Error as _;
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,9 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 use super::IndexError;
 use super::schema;
 use super::sql::{Act, Row, Sql, Store, Table, Value};
+
+/// Where PostgreSQL's own programs look for the password, too.
+const PASSWORD: &str = "PGPASSWORD";
 
 /// How long making a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -63,6 +67,10 @@ impl Postgres {
             ));
         }
         config.ssl_mode(SslMode::Disable);
+        // A command line is read by everybody on the machine.
+        if let (None, Ok(password)) = (config.get_password(), env::var(PASSWORD)) {
+            config.password(password);
+        }
         config.connect_timeout(CONNECT_MAX);
         config.application_name("lineside archive");
         let runtime = Builder::new_multi_thread()

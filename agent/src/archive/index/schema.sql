@@ -8,7 +8,7 @@
 
 -- What this index is.
 CREATE TABLE IF NOT EXISTS about (
-  name TEXT NOT NULL, -- What is told: `version`.
+  name TEXT NOT NULL, -- What is told: `version`; `archive`, the file `name` of the directory that it is of.
   text TEXT NOT NULL, -- The value.
   PRIMARY KEY (name)
 );

@@ -74,6 +74,26 @@ impl Index {
         self.store.write(&mut |_| Ok(()))
     }
 
+    /// Says whose the index is, if it is nobody's yet: what two archives write, each would take for another history.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Foreign`], or the store's.
+    pub(super) fn claim(&self, archive: &str) -> Result<(), IndexError> {
+        self.store.write(&mut |sql| {
+            let text = "INSERT INTO about (name, text) VALUES ('archive', $1) ON CONFLICT (name) DO NOTHING";
+            sql.run(text, &[Value::Text(archive.to_owned())])?;
+            let found = sql.ask("SELECT text FROM about WHERE name = 'archive'", &[])?;
+            for mut row in found {
+                let owner = row.text()?;
+                if owner != archive {
+                    return Err(IndexError::Foreign(owner));
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Writes a batch; all of it, or nothing.
     pub(super) fn write(&self, batch: &Batch<'_>) -> Result<(), IndexError> {
         self.store.write(&mut |sql| batch.write(sql))

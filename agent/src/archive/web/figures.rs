@@ -317,6 +317,7 @@ fn problem(error: IndexError) -> Problem {
         | IndexError::Refused(_)
         | IndexError::Odd(_)
         | IndexError::Later(_)
+        | IndexError::Foreign(_)
         | IndexError::Log { .. }
         | IndexError::Leaf { .. }
         | IndexError::Shelf(_) => {

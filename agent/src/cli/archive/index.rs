@@ -198,9 +198,13 @@ fn failure(error: IndexError) -> Failure {
             "the index can't be reached: {said}",
             "无法连接索引：{said}"
         )),
-        IndexError::Refused(_) | IndexError::Odd(_) | IndexError::Later(_) => Failure::Store(
-            text!("the index can't be used: {said}", "索引无法使用：{said}"),
-        ),
+        IndexError::Refused(_)
+        | IndexError::Odd(_)
+        | IndexError::Later(_)
+        | IndexError::Foreign(_) => Failure::Store(text!(
+            "the index can't be used: {said}",
+            "索引无法使用：{said}"
+        )),
         IndexError::Log { .. } | IndexError::Leaf { .. } | IndexError::Shelf(_) => Failure::Store(
             text!("the archive can't be read: {said}", "归档无法读取：{said}"),
         ),

@@ -398,6 +398,32 @@ fn a_damaged_or_older_file_is_made_anew_and_a_later_one_is_left() {
 }
 
 #[test]
+fn an_index_is_of_one_archive_until_it_is_made_anew() {
+    let (laid, year) = Laid::year(2);
+    let named = |name: Ulid| fs::write(laid.dir().join("name"), name.to_string()).unwrap();
+    let shelf = Shelf::of(laid.dir());
+    let (first, second) = (Ulid::new(), Ulid::new());
+    named(first);
+    assert_eq!(indexed(&laid, &embedded(&laid)), year.leaves);
+    assert_eq!(indexed(&laid, &embedded(&laid)), 0);
+    named(second);
+    let index = Arc::new(embedded(&laid));
+    let refused = Indexer::new(shelf.clone(), Arc::clone(&index)).round(&mut || false);
+    let Err(IndexError::Foreign(owner)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(owner, first.to_string());
+    let round = rebuild(&shelf, &index).unwrap();
+    assert_eq!(round.leaves, year.leaves);
+    named(first);
+    let refused = Indexer::new(shelf, index).round(&mut || false);
+    assert!(
+        matches!(refused, Err(IndexError::Foreign(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn values_stay_what_they_are() {
     let laid = Laid::new();
     let index = embedded(&laid);
