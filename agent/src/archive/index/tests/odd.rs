@@ -12,9 +12,11 @@ use std::sync::Arc;
 use super::super::model::Select;
 use super::super::sql::Value;
 use super::super::write::Batch;
-use super::super::{Cursor, FILE, Index, IndexError, Indexer, check};
+use super::super::{Cursor, FILE, Index, IndexError, Indexer, check, rebuild};
 use super::laid::{Laid, at, machine, place};
 use super::{embedded, equals, indexed};
+use crate::archive::Shelf;
+use ulid::Ulid;
 
 pub(super) fn corrections(count: u64) -> Vec<LeafBody> {
     let correction = |refers| {
