@@ -2,25 +2,27 @@
 //!
 //! Of all archives at a broker one gets each request (a shared subscription). A gateway that is there answers itself.
 //!
-//! Bounds: `AT_ONCE` answers, each for `TIME_MAX`; what comes beyond them is told to come again.
+//! Bounds: `AT_ONCE` answers, each for `TIME_MAX` and `SEND_MAX`; what comes beyond them is told to come again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lineside_proto::{Identifier, Topics};
 use tokio::sync::Semaphore;
-use tokio::task;
+use tokio::{task, time};
 
 use super::{Library, Live};
 use crate::answers::{Code, Failure, Question, Room, documents, read};
 use crate::uplink::commands::response;
-use crate::uplink::mqtt::intake::{Outlet, Post};
+use crate::uplink::mqtt::answers::{Answers, Reply};
 use crate::uplink::mqtt::subscriber::Message;
 
 /// Requests answered at once: each reads the disk.
 const AT_ONCE: usize = 4;
 /// From a request's receipt to its answer. Who asked will hardly wait longer.
 const TIME_MAX: Duration = Duration::from_secs(30);
+/// For how long the parts of an answer may wait for the line.
+const SEND_MAX: Duration = Duration::from_secs(60);
 /// Bytes of one part's payload at most, so that it fits the packets that any broker takes.
 const PAYLOAD_BYTES_MAX: usize = 120 << 10;
 
@@ -30,7 +32,7 @@ pub(super) struct Answering {
     prefix: String,
     library: Arc<Library>,
     live: Arc<Live>,
-    outlet: Outlet,
+    answers: Answers,
     places: Arc<Semaphore>,
 }
 
@@ -39,13 +41,13 @@ impl Answering {
         prefix: &str,
         library: Arc<Library>,
         live: Arc<Live>,
-        outlet: Outlet,
+        answers: Answers,
     ) -> Self {
         Self {
             prefix: prefix.to_owned(),
             library,
             live,
-            outlet,
+            answers,
             places: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -67,29 +69,41 @@ impl Answering {
                 return;
             }
         };
+        let asked = read(&message.payload);
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let busy = "many requests are waiting: ask again in some seconds, one after the other";
+            let id = asked.map_or_else(|(id, _)| id, |question| question.id);
+            for payload in documents(&id, Err(Failure::new(Code::Busy, busy))) {
+                // Who hears nothing asks again, too.
+                self.answers
+                    .try_send(reply(&topic, correlation.as_deref(), payload));
+            }
+            return;
+        };
         let this = self.clone();
         let received = message.received;
         let is_off = is_online.is_some();
         tokio::spawn(async move {
-            let documents = match read(&message.payload) {
+            let documents = match asked {
                 Ok(question) => {
                     this.answer((site, gateway, is_off), question, received)
                         .await
                 }
                 Err((id, failure)) => documents(&id, Err(failure)),
             };
-            for payload in documents {
-                let post = Post {
-                    topic: topic.clone(),
-                    payload,
-                    retained: false,
-                    response_topic: None,
-                    correlation: correlation.clone(),
-                };
-                if !this.outlet.post(post).await {
-                    return;
+            let sent = async {
+                for payload in documents {
+                    let reply = reply(&topic, correlation.as_deref(), payload);
+                    if !this.answers.send(reply).await {
+                        return;
+                    }
                 }
+            };
+            if time::timeout(SEND_MAX, sent).await.is_err() {
+                tracing::debug!("an answer is given up: the way to the broker is slow");
             }
+            // Held until all of it is on its way: so much of the archive's memory waits for a slow line at most.
+            drop(place);
         });
     }
 
@@ -100,26 +114,27 @@ impl Answering {
         received: Instant,
     ) -> Vec<Vec<u8>> {
         let Question { id, call } = question;
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let busy = "many requests are waiting: ask again in some seconds, one after the other";
-            return documents(&id, Err(Failure::new(Code::Busy, busy)));
-        };
         let room = Room::of(&id, PAYLOAD_BYTES_MAX);
         let library = Arc::clone(&self.library);
         let answered = task::spawn_blocking(move || {
             // Of whom nothing is known, it may be there all the same: what is not held here is not denied.
             let speaks = is_off || library.holds(&site, &gateway);
             let deadline = received + TIME_MAX;
-            let answer =
-                speaks.then(|| library.answer((&site, &gateway), None, &call, room, deadline));
-            // Held until the work is done, whether or not somebody still waits for it.
-            drop(place);
-            answer
+            speaks.then(|| library.answer((&site, &gateway), None, &call, room, deadline))
         });
         let result = answered.await.unwrap_or_else(|_| {
             let broken = "this could not be answered: look into the archive's log";
             Some(Err(Failure::new(Code::Unavailable, broken)))
         });
         result.map_or_else(Vec::new, |result| documents(&id, result))
+    }
+}
+
+fn reply(topic: &str, correlation: Option<&[u8]>, payload: Vec<u8>) -> Reply {
+    Reply {
+        topic: topic.to_owned(),
+        correlation: correlation.map(<[u8]>::to_vec),
+        response_topic: None,
+        payload,
     }
 }

@@ -1,4 +1,4 @@
-//! Questions to gateways over the archive's own connection.
+//! Questions to gateways, and who waits for their answers.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::desk::Asked;
 use crate::evidence::informant::Trouble;
-use crate::evidence::questions::{Patience, Posed, Questions};
-use crate::uplink::mqtt::intake::{Outlet, Post};
+use crate::evidence::questions::{Patience, Questions};
+use crate::uplink::mqtt::answers::{Answers, Reply};
 use crate::uplink::mqtt::subscriber::Message;
 
 const PATIENCE: Patience = Patience {
@@ -23,15 +23,15 @@ const PATIENCE: Patience = Patience {
 #[derive(Debug)]
 pub(super) struct Asker {
     prefix: String,
-    outlet: Outlet,
+    answers: Answers,
     questions: Questions,
 }
 
 impl Asker {
-    pub(super) fn new(prefix: &str, name: &str, outlet: Outlet) -> Self {
+    pub(super) fn new(prefix: &str, name: &str, answers: Answers) -> Self {
         Self {
             prefix: prefix.to_owned(),
-            outlet,
+            answers,
             questions: Questions::new(name.to_owned(), PATIENCE),
         }
     }
@@ -46,20 +46,13 @@ impl Asker {
         let topics = Topics::new(&self.prefix, &asked.place.site, &asked.place.gateway);
         let (method, params) = asked.question.call();
         let (posed, pending) = self.questions.pose(&topics, method, params)?;
-        let Posed {
-            topic,
-            response_topic,
-            correlation,
-            payload,
-        } = posed;
-        let post = Post {
-            topic,
-            payload,
-            retained: false,
-            response_topic: Some(response_topic),
-            correlation: Some(correlation),
+        let reply = Reply {
+            topic: posed.topic,
+            correlation: Some(posed.correlation),
+            response_topic: Some(posed.response_topic),
+            payload: posed.payload,
         };
-        if !self.outlet.post(post).await {
+        if !self.answers.send(reply).await {
             return Err(Trouble::Lost("the connection is closed".to_owned()));
         }
         pending.answer().await
@@ -70,6 +63,25 @@ impl Asker {
         if let Some(correlation) = &message.correlation {
             self.questions
                 .take(&message.topic, correlation, &message.payload);
+        }
+    }
+
+    /// Passes on a question of this process that came back to it, as one of those who may answer: the next of them gets it.
+    pub(super) fn pass_on(&self, message: &Message) {
+        let Some(correlation) = &message.correlation else {
+            return;
+        };
+        if !self.questions.may_go_again(correlation) {
+            return;
+        }
+        let reply = Reply {
+            topic: message.topic.clone(),
+            correlation: Some(correlation.clone()),
+            response_topic: message.response_topic.clone(),
+            payload: message.payload.clone(),
+        };
+        if !self.answers.try_send(reply) {
+            tracing::debug!("a question is not passed on: much is on its way");
         }
     }
 

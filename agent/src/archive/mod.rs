@@ -11,6 +11,7 @@ pub mod cards;
 pub mod desk;
 mod ear;
 pub mod events;
+mod exchange;
 pub mod export;
 pub mod index;
 pub mod inspection;

@@ -1,5 +1,6 @@
 //! What the desk says, on its way out: questions to gateways, cosignatures to the broker, news to who reads.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lineside_proto::Topics;
@@ -15,7 +16,7 @@ use super::shelf::Shelf;
 use super::submitting::Submitter;
 use super::witness::{Submitted, Target, with_signature};
 use crate::clock::{Clock, SystemClock};
-use crate::uplink::mqtt::intake::{Outlet, Post};
+use crate::uplink::mqtt::intake::Outlet;
 
 /// Cosignatures of other people's witnesses that are not published yet.
 const SUBMITTED_MAX: usize = 64;
@@ -55,27 +56,35 @@ impl Mouth {
         }
     }
 
-    /// Speaks until nobody has anything to say any more.
+    /// Speaks until nobody has anything to say any more. Waits for nobody who waits for the desk, since the desk waits
+    /// for this.
     pub(super) async fn speak(mut self, mut said: mpsc::Receiver<Output>) {
+        let mut signed: VecDeque<Batch> = VecDeque::new();
+        let batches = self.batches.clone();
         loop {
             tokio::select! {
                 output = said.recv() => match output {
-                    Some(output) => self.say(output).await,
+                    Some(output) => self.say(output),
                     None => return,
                 },
-                Some((place, submitted)) = self.submitted.recv() => {
-                    self.submitted(place, submitted).await;
+                Some((place, submitted)) = self.submitted.recv(), if signed.len() < SUBMITTED_MAX => {
+                    signed.push_back(self.submitted(place, submitted));
+                }
+                Ok(permit) = batches.reserve(), if !signed.is_empty() => {
+                    if let Some(batch) = signed.pop_front() {
+                        permit.send(batch);
+                    }
                 }
             }
         }
     }
 
-    async fn say(&self, output: Output) {
+    fn say(&self, output: Output) {
         match output {
             Output::Ask(asked) => self.ask(asked),
             Output::Cosigned { place, note, key } => {
                 self.readers.cosigned(&place, &note);
-                self.publish(&place, &note, key).await;
+                self.publish(&place, &note, key);
             }
             Output::Grown { place, size, root } => {
                 self.readers.grown(&place, size, root);
@@ -95,17 +104,14 @@ impl Mouth {
         // As many at once as the desk allows itself.
         tokio::spawn(async move {
             let result = asker.ask(&asked).await;
-            let batch = Batch {
-                inputs: vec![Input::Answer { asked, result }],
-                tickets: Vec::new(),
-            };
+            let batch = Batch::of(Input::Answer { asked, result });
             // An archive that ends needs no answers.
             drop(batches.send(batch).await);
         });
     }
 
-    /// Somebody else's witness has cosigned a head of ours.
-    async fn submitted(&self, place: Place, submitted: Submitted) {
+    /// Somebody else's witness has cosigned a head of ours. Gives what the desk is told.
+    fn submitted(&self, place: Place, submitted: Submitted) -> Batch {
         let Submitted {
             head,
             text,
@@ -114,30 +120,19 @@ impl Mouth {
         } = submitted;
         if let Ok(note) = Note::parse(&text) {
             let note = with_signature(&note, &signature).to_string();
-            self.publish(&place, &note, signature.hash).await;
+            self.publish(&place, &note, signature.hash);
         }
-        let batch = Batch {
-            inputs: vec![Input::Signed {
-                place,
-                head,
-                line: signature,
-            }],
-            tickets: Vec::new(),
-        };
-        drop(self.batches.send(batch).await);
+        Batch::of(Input::Signed {
+            place,
+            head,
+            line: signature,
+        })
     }
 
-    async fn publish(&self, place: &Place, note: &str, key: [u8; 4]) {
+    fn publish(&self, place: &Place, note: &str, key: [u8; 4]) {
         let topics = Topics::new(&self.prefix, &place.site, &place.gateway);
         for topic in [topics.cosignature_of(key), topics.cosignature()] {
-            let post = Post {
-                topic,
-                payload: note.as_bytes().to_vec(),
-                retained: true,
-                response_topic: None,
-                correlation: None,
-            };
-            self.outlet.post(post).await;
+            self.outlet.keep(topic, note.to_owned());
         }
     }
 }

@@ -21,7 +21,7 @@ use super::witness::{ForeignLogs, Witness};
 use super::{Library, Live};
 use crate::clock::SystemClock;
 use crate::ledger::disk;
-use crate::uplink::mqtt::intake::Outlet;
+use crate::uplink::mqtt::answers::Answers;
 
 /// How often a process looks whether the index is free for it to write.
 const TURN: Duration = Duration::from_secs(5);
@@ -80,9 +80,9 @@ impl Readers {
     }
 
     /// Who answers over the broker.
-    pub(super) fn answering(&self, prefix: &str, outlet: Outlet) -> Answering {
+    pub(super) fn answering(&self, prefix: &str, answers: Answers) -> Answering {
         let (library, live) = (Arc::clone(&self.library), Arc::clone(&self.live));
-        Answering::new(prefix, library, live, outlet)
+        Answering::new(prefix, library, live, answers)
     }
 
     /// A log has grown.

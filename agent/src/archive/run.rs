@@ -1,10 +1,13 @@
 //! The process of an archive: its connection to the broker, the thread at the desk, and who is told.
 //!
 //! ```text
-//! broker ─► Intake ─► sorted ─► desk (one plain thread, a pass at a time) ─► acknowledged
-//!              ▲                        │ questions, cosignatures
-//!              └────────────────────────┘
+//! broker ─► Intake ─► Ear ─► desk (one plain thread, a pass at a time) ─► acknowledged
+//!        ▲                    │ cosignatures, questions
+//!        └─ Outlet, Asker ◄── Mouth
+//! broker ◄► Exchange: who is there, what machines do, requests, questions and answers
 //! ```
+//!
+//! The desk waits for the mouth, and everybody who brings something for the desk; the mouth waits for nobody.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,26 +18,27 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::asker::Asker;
 use super::desk::{Desk, DeskError, Input, Output, Terms};
 use super::ear::Ear;
+use super::exchange::{Exchange, Hearers};
 use super::index::IndexError;
 use super::members::{JoinError, Members};
 use super::mouth::Mouth;
 use super::readers::Readers;
 use super::shelf::Shelf;
-use super::sorted::filters;
+use super::sorted::ledger_filters;
 use super::witness::{ForeignLogs, Target, Witness};
 use crate::clock::{Clock, SystemClock};
 use crate::ledger::disk;
 use crate::logs::chain;
 use crate::uplink::mqtt::Peer;
-use crate::uplink::mqtt::intake::{Intake, Outlet, Ticket};
+use crate::uplink::mqtt::intake::{Intake, Load, Outlet, Ticket};
 
 /// What is taken in by one pass at most: enough that a wait for the disk serves many, little enough to hold.
 pub(super) const PASS_MAX: usize = 1_024;
@@ -44,6 +48,10 @@ const PASSES_MAX: usize = 4;
 const TICK: Duration = Duration::from_millis(250);
 /// How long a desk rests whose disk refuses, before what it could not keep comes again.
 const REST: Duration = Duration::from_secs(5);
+/// A pass takes seconds on a slow disk. After so long the service manager had better start the archive anew.
+const STALL_MAX: Duration = Duration::from_secs(600);
+/// How often is looked whether the desk goes on.
+const STALL_LOOK: Duration = Duration::from_secs(15);
 /// What the desk has said and is not done yet.
 const OUTPUTS_MAX: usize = 1_024;
 
@@ -102,6 +110,9 @@ pub enum ArchiveError {
     /// The index can't be used.
     #[error("the index can't be used")]
     Index(#[from] IndexError),
+    /// The desk has not finished a pass for so long that only a new start helps: a disk that never answers, or a fault.
+    #[error("the archive's desk has stood still for {STALL_MAX:?}: is the disk answering?")]
+    Stalled,
     /// The desk ended by itself, which it never does.
     #[error("the archive's desk ended: the log says why")]
     Ended,
@@ -112,6 +123,18 @@ pub enum ArchiveError {
 pub(super) struct Batch {
     pub(super) inputs: Vec<Input>,
     pub(super) tickets: Vec<Ticket>,
+    /// The bytes of what came: others may come when this is dropped.
+    pub(super) loads: Vec<Load>,
+}
+
+impl Batch {
+    /// Of one input that nobody waits to have acknowledged.
+    pub(super) fn of(input: Input) -> Self {
+        Self {
+            inputs: vec![input],
+            ..Self::default()
+        }
+    }
 }
 
 /// Keeps an archive until it is cancelled.
@@ -153,13 +176,16 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
         let address = serving.map_err(|source| ArchiveError::Listen { address, source })?;
         tracing::info!(%address, "the archive's API listens");
     }
-    let (intake, outlet) = Intake::start(broker, filters(&prefix, share.as_deref(), &name));
-    let asker = Arc::new(Asker::new(&prefix, &name, outlet.clone()));
+    let (exchange, answers) = Exchange::start(broker.clone(), &prefix, &name);
+    let (intake, outlet) = Intake::start(broker, ledger_filters(&prefix, share.as_deref()));
+    let asker = Arc::new(Asker::new(&prefix, &name, answers.clone()));
     let (batches, waiting) = mpsc::channel(PASSES_MAX);
     let (outputs, said) = mpsc::channel(OUTPUTS_MAX);
     let (ended, desk_ended) = oneshot::channel();
+    let (beat, beats) = watch::channel(Instant::now());
     let seat = Seat {
         desk,
+        beat,
         outlet: outlet.clone(),
         waiting,
         outputs,
@@ -174,20 +200,32 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
             }
         });
     spawned.map_err(|source| ArchiveError::Disk { path: dir, source })?;
-    let ear = Ear {
-        answering: readers.answering(&prefix, outlet.clone()),
+    let hearers = Hearers {
+        answering: readers.answering(&prefix, answers),
         live: Arc::clone(&readers.live),
+        asker: Arc::clone(&asker),
+        batches: batches.clone(),
+    };
+    let ear = Ear {
         prefix: prefix.clone(),
         name,
-        asker: Arc::clone(&asker),
         batches: batches.clone(),
     };
     let mouth = Mouth::new(prefix, (outlet, asker), batches, readers, (shelf, submit));
     tokio::select! {
         () = cancel.cancelled() => Ok(()),
         () = ear.listen(intake) => Err(ArchiveError::Ended),
+        () = exchange.listen(hearers) => Err(ArchiveError::Ended),
         () = mouth.speak(said) => Err(ArchiveError::Ended),
         _ = desk_ended => Err(ArchiveError::Ended),
+        () = stalled(beats) => Err(ArchiveError::Stalled),
+    }
+}
+
+/// Returns when the desk has stood still for too long.
+async fn stalled(beats: watch::Receiver<Instant>) {
+    while beats.borrow().elapsed() < STALL_MAX {
+        time::sleep(STALL_LOOK).await;
     }
 }
 
@@ -226,6 +264,8 @@ fn name_of(dir: &Path) -> Result<String, ArchiveError> {
 /// The thread at the desk.
 struct Seat {
     desk: Desk,
+    /// When it went on last.
+    beat: watch::Sender<Instant>,
     outlet: Outlet,
     waiting: mpsc::Receiver<Batch>,
     outputs: mpsc::Sender<Output>,
@@ -236,6 +276,7 @@ impl Seat {
     fn work(mut self) {
         let clock = SystemClock;
         loop {
+            self.beat.send_replace(Instant::now());
             let next = self
                 .runtime
                 .block_on(async { time::timeout(TICK, self.waiting.recv()).await });

@@ -47,8 +47,8 @@ impl Spoken {
     }
 }
 
-/// The filters to subscribe to, that of the leaves first.
-pub(super) fn filters(prefix: &str, share: Option<&str>, name: &str) -> Vec<String> {
+/// The filters of the ledgers, that of the leaves first.
+pub(super) fn ledger_filters(prefix: &str, share: Option<&str>) -> Vec<String> {
     let leaves = format!("{prefix}/+/+/ledger/leaf");
     vec![
         // One of several processes gets each leaf, and hands it over by its files.
@@ -58,6 +58,12 @@ pub(super) fn filters(prefix: &str, share: Option<&str>, name: &str) -> Vec<Stri
         ),
         format!("{prefix}/+/+/ledger/checkpoint"),
         format!("{prefix}/+/+/ledger/cosignature/#"),
+    ]
+}
+
+/// The filters of all else.
+pub(super) fn exchange_filters(prefix: &str, name: &str) -> Vec<String> {
+    vec![
         format!("{prefix}/+/+/status"),
         format!("{prefix}/+/+/availability/+"),
         format!("$share/{ANSWERING}/{prefix}/+/+/request"),
@@ -101,7 +107,7 @@ pub(super) fn is_online(payload: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sorted, Spoken, filters, sort};
+    use super::{Sorted, Spoken, exchange_filters, ledger_filters, sort};
 
     #[test]
     fn topics_say_what_a_message_is() {
@@ -138,12 +144,14 @@ mod tests {
 
     #[test]
     fn leaves_come_first_and_may_be_shared() {
-        let alone = filters("p", None, "me");
+        let alone = ledger_filters("p", None);
         assert_eq!(alone[0], "p/+/+/ledger/leaf");
         assert_eq!(
-            filters("p", Some("city"), "me")[0],
+            ledger_filters("p", Some("city"))[0],
             "$share/city/p/+/+/ledger/leaf"
         );
-        assert!(alone.contains(&"p/+/+/response/me".to_owned()));
+        let exchange = exchange_filters("p", "me");
+        assert!(exchange.contains(&"p/+/+/response/me".to_owned()));
+        assert!(exchange.contains(&"$share/lineside-archives/p/+/+/request".to_owned()));
     }
 }

@@ -12,6 +12,9 @@ use tokio::time::{self, Instant};
 
 use super::informant::{Parts, Trouble};
 
+/// How often a question is passed on that came back to whoever asked: so many others may answer at most.
+const AGAIN_MAX: u8 = 3;
+
 /// How long is waited for whoever is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
@@ -39,6 +42,8 @@ struct Waiting {
     /// Where its answer must come.
     topic: String,
     parts: Parts,
+    /// How often it was passed on.
+    again: u8,
     heard: watch::Sender<Heard>,
     done: oneshot::Sender<Result<Vec<Value>, Trouble>>,
 }
@@ -108,6 +113,7 @@ impl Questions {
         let waiting = Waiting {
             topic: topic.clone(),
             parts: Parts::default(),
+            again: 0,
             heard,
             done,
         };
@@ -125,6 +131,17 @@ impl Questions {
             payload,
         };
         Ok((posed, pending))
+    }
+
+    /// Whether a question that came back may be passed on; so often at most.
+    pub fn may_go_again(&self, correlation: &[u8]) -> bool {
+        let mut all = self.waiting();
+        let waiting = all.get_mut(correlation);
+        let waiting = waiting.filter(|waiting| waiting.again < AGAIN_MAX);
+        waiting.is_some_and(|waiting| {
+            waiting.again += 1;
+            true
+        })
     }
 
     /// Takes in what came to a response topic.
@@ -216,15 +233,16 @@ impl Drop for Pending<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Patience, Questions, Trouble};
+    use super::{AGAIN_MAX, Patience, Questions, Trouble};
     use lineside_proto::{Answer, AnswerError, Topics};
     use serde_json::{Value, json};
     use std::time::Duration;
-    use tokio::time::{self, Instant};
 
+    /// Longer than any test.
+    const EVER: Duration = Duration::from_secs(3_600);
     const PATIENCE: Patience = Patience {
-        part: Duration::from_secs(40),
-        refusal: Duration::from_secs(2),
+        part: EVER,
+        refusal: EVER,
         silence: "nobody answers",
     };
 
@@ -242,67 +260,71 @@ mod tests {
         serde_json::to_vec(&answer).unwrap()
     }
 
-    /// Asks, hears each of these so many seconds after the start, and gives what came of it, and when.
-    async fn ask(
-        patience: Patience,
-        said: &[(u64, Vec<u8>)],
-    ) -> (Result<Vec<Value>, Trouble>, u64) {
+    /// Asks, hears all of these, and gives what comes of it.
+    async fn ask(patience: Patience, said: &[Vec<u8>]) -> Result<Vec<Value>, Trouble> {
         let questions = Questions::new("me".to_owned(), patience);
         let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
         let (posed, pending) = questions.pose(&topics, "state", json!({})).unwrap();
         assert_eq!(posed.topic, topics.request());
         assert!(posed.response_topic.ends_with("/response/me"));
-        let start = Instant::now();
-        let speaking = async {
-            for (second, payload) in said {
-                time::sleep_until(start + Duration::from_secs(*second)).await;
-                // What is for others changes nothing.
-                questions.take("p/v1/s/x/response/me", &posed.correlation, payload);
-                questions.take(&posed.response_topic, b"77", payload);
-                questions.take(&posed.response_topic, &posed.correlation, payload);
-            }
-            std::future::pending::<()>().await;
-        };
-        let result = tokio::select! {
-            result = pending.answer() => result,
-            () = speaking => unreachable!(),
-        };
-        assert!(questions.waiting().is_empty());
-        (result, start.elapsed().as_secs())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_is_waited_for_part_by_part() {
-        let parts = [(30, answer(2, 2, None)), (60, answer(1, 2, None))];
-        let whole = vec![json!(1), json!(2)];
-        assert_eq!(ask(PATIENCE, &parts).await, (Ok(whole), 60));
-        let silence = || Err(Trouble::Lost("nobody answers".to_owned()));
-        assert_eq!(ask(PATIENCE, &[]).await, (silence(), 40));
-        assert_eq!(ask(PATIENCE, &parts[..1]).await, (silence(), 70));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_two_who_answer_the_one_that_knows_counts() {
-        let no = |second| (second, answer(1, 1, Some("not-found")));
-        let refused = |result: &Result<Vec<Value>, Trouble>| matches!(result, Err(Trouble::No(_)));
-        // Nobody else says anything: the refusal is the answer, and the first of several.
-        let (result, second) = ask(PATIENCE, &[no(3), no(4)]).await;
-        assert!(refused(&result) && second == 5, "{result:?} {second}");
-        // Somebody else knows, be it in several parts.
-        for said in [
-            vec![no(3), (4, answer(1, 1, None))],
-            vec![(1, answer(1, 2, None)), no(3), (4, answer(2, 2, None))],
-            vec![(3, b"no answer".to_vec()), (4, answer(1, 1, None))],
-        ] {
-            let (result, second) = ask(PATIENCE, &said).await;
-            assert!(result.is_ok() && second == 4, "{result:?} {second}");
+        for payload in said {
+            // What is for others changes nothing.
+            questions.take("p/v1/s/x/response/me", &posed.correlation, payload);
+            questions.take(&posed.response_topic, b"77", payload);
+            questions.take(&posed.response_topic, &posed.correlation, payload);
         }
+        let result = pending.answer().await;
+        assert!(questions.waiting().is_empty());
+        result
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_waited_for_part_by_part() {
+        let parts = [answer(2, 2, None), answer(1, 2, None)];
+        assert_eq!(ask(PATIENCE, &parts).await, Ok(vec![json!(1), json!(2)]));
         let hasty = Patience {
-            refusal: Duration::ZERO,
+            part: Duration::from_millis(20),
             ..PATIENCE
         };
-        let (result, second) = ask(hasty, &[no(3)]).await;
-        assert!(refused(&result) && second == 3, "{result:?} {second}");
+        let silence = || Err(Trouble::Lost("nobody answers".to_owned()));
+        assert_eq!(ask(hasty, &[]).await, silence());
+        assert_eq!(ask(hasty, &parts[..1]).await, silence());
+    }
+
+    #[tokio::test]
+    async fn of_two_who_answer_the_one_that_knows_counts() {
+        let no = || answer(1, 1, Some("not-found"));
+        for said in [
+            vec![no(), answer(1, 1, None)],
+            vec![answer(1, 2, None), no(), answer(2, 2, None)],
+            vec![b"no answer".to_vec(), answer(1, 1, None)],
+        ] {
+            let result = ask(PATIENCE, &said).await;
+            assert!(result.is_ok(), "{result:?}");
+        }
+        // Nobody else says anything: the refusal is the answer, and the first of several.
+        for refusal in [Duration::ZERO, Duration::from_millis(20)] {
+            let patience = Patience {
+                refusal,
+                ..PATIENCE
+            };
+            let result = ask(patience, &[no(), b"no answer".to_vec()]).await;
+            assert!(matches!(result, Err(Trouble::No(_))), "{result:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_comes_back_goes_on_so_often() {
+        let questions = Questions::new("me".to_owned(), PATIENCE);
+        let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
+        let (posed, pending) = questions.pose(&topics, "state", json!({})).unwrap();
+        for _ in 0..AGAIN_MAX {
+            assert!(questions.may_go_again(&posed.correlation));
+        }
+        assert!(!questions.may_go_again(&posed.correlation));
+        assert!(!questions.may_go_again(b"77"));
+        drop(pending);
+        assert!(!questions.may_go_again(&posed.correlation));
     }
 
     #[tokio::test]

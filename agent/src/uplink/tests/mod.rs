@@ -2,6 +2,7 @@
 
 mod cosigned;
 mod hostile;
+mod intake;
 mod ledger;
 pub(crate) mod mosquitto;
 pub(super) mod peer;

@@ -22,13 +22,18 @@ pub(crate) struct Mosquitto {
 
 impl Mosquitto {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With further settings.
+    pub(crate) async fn start_with(settings: &str) -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("mosquitto.conf");
         let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\n",
+            "listener {} 127.0.0.1\nallow_anonymous true\n{settings}",
             address.port()
         );
         fs::write(&config, text).unwrap();
@@ -52,14 +57,18 @@ impl Mosquitto {
         }
     }
 
-    fn subscribe(&self, filter: &str) -> Subscription {
-        let peer = Peer {
+    pub(super) fn peer(&self, client_id: &str) -> Peer {
+        Peer {
             host: self.address.ip().to_string(),
             port: self.address.port(),
-            client_id: format!("test-{:016x}", fastrand::u64(..)),
+            client_id: client_id.to_owned(),
             credentials: None,
             keep_alive: Duration::from_secs(30),
-        };
+        }
+    }
+
+    pub(super) fn subscribe(&self, filter: &str) -> Subscription {
+        let peer = self.peer(&format!("test-{:016x}", fastrand::u64(..)));
         Subscription::start(peer, vec![filter.to_owned()])
     }
 }
@@ -71,7 +80,7 @@ impl Drop for Mosquitto {
     }
 }
 
-async fn news(subscription: &mut Subscription) -> News {
+pub(super) async fn news(subscription: &mut Subscription) -> News {
     time::timeout(PATIENCE, subscription.next())
         .await
         .expect("no news")

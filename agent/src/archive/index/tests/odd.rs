@@ -409,7 +409,7 @@ fn an_index_is_of_one_archive_until_it_is_made_anew() {
     assert_eq!(indexed(&laid, &embedded(&laid)), year.leaves);
     assert_eq!(indexed(&laid, &embedded(&laid)), 0);
     named(second);
-    let index = Arc::new(embedded(&laid));
+    let index = embedded(&laid);
     let refused = Indexer::new(shelf.clone(), Arc::clone(&index)).round(&mut || false);
     let Err(IndexError::Foreign(owner)) = refused else {
         panic!("{refused:?}");

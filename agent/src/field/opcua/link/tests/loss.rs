@@ -1,6 +1,6 @@
 //! What happens when the server or the way to it fails.
 
-use opcua::types::{DataValue, DateTime, Variant};
+use opcua::types::{DateTime, Variant};
 
 use super::memory::Memory;
 use super::*;
