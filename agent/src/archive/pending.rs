@@ -341,10 +341,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut pending = Pending::open(dir.path()).unwrap();
         let one = Waiting {
-            leaf: vec![b'x'; 60_000],
+            leaf: vec![b'x'; 4_000],
             ..waiting(1)
         };
-        let count = 2 * usize::try_from(READ_BYTES_MAX).unwrap() / 60_000;
+        let count = 2 * usize::try_from(READ_BYTES_MAX).unwrap() / 4_000;
         (0..count).for_each(|_| pending.add(&one));
         pending.settle().unwrap();
         let (mut reading, mut found) = (Reading::default(), 0);
