@@ -2,9 +2,10 @@
 //!
 //! Each process of an archive writes files of its own, `pending/{member}/{number}.leaves`, for all gateways together, so
 //! that one wait for the disk serves all. Whoever keeps a gateway's log reads the files of the others, too: leaves of one
-//! gateway may reach any of them. A frame: length, CRC-32 over what follows, then one line `site/gateway/index` and the
-//! leaf's bytes; numbers little-endian. A torn frame ends a file. Nothing here is more than a help: what is missing is
-//! asked for from the gateway.
+//! gateway may reach any of them. A frame: length, CRC-32 over what follows, then one line `site/gateway/epoch/index` and
+//! the leaf's bytes; numbers little-endian. A torn frame ends a file. One without an epoch, of an earlier version, is
+//! passed over: nobody knows whose leaf it is. Nothing here is more than a help: what is missing is asked for from the
+//! gateway.
 //!
 //! Bounds: a file `FILE_BYTES_MAX`, or twice what waits, if that is more; `FILES_KEPT` files; a new file begins with all
 //! leaves that still wait. A start adds a file only behind one with leaves, and the next pass removes the oldest.
@@ -38,13 +39,22 @@ const ENDING: &str = ".leaves";
 pub(super) struct Waiting {
     pub(super) site: Identifier,
     pub(super) gateway: Identifier,
+    /// The epoch that was known when it came; a leaf itself names none.
+    pub(super) epoch: u32,
     pub(super) index: u64,
     pub(super) leaf: Vec<u8>,
 }
 
 impl Waiting {
     fn frame(&self, into: &mut Vec<u8>) {
-        let line = format!("{}/{}/{}\n", self.site, self.gateway, self.index);
+        let Self {
+            site,
+            gateway,
+            epoch,
+            index,
+            ..
+        } = self;
+        let line = format!("{site}/{gateway}/{epoch}/{index}\n");
         let length = u32::try_from(line.len() + self.leaf.len()).unwrap_or(u32::MAX);
         let mut crc = crc32fast::Hasher::new();
         crc.update(line.as_bytes());
@@ -55,7 +65,8 @@ impl Waiting {
         into.extend_from_slice(&self.leaf);
     }
 
-    fn read(bytes: &[u8]) -> Option<(Self, usize)> {
+    /// The frame at the beginning, with its length; none in place of one that can't be used. None where no whole frame is.
+    fn read(bytes: &[u8]) -> Option<(Option<Self>, usize)> {
         let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
         let length = usize::try_from(length).ok()?;
         let crc = u32::from_le_bytes(bytes.get(4..FRAME_HEAD_BYTES)?.try_into().ok()?);
@@ -66,16 +77,20 @@ impl Waiting {
         if crc32fast::hash(body) != crc {
             return None;
         }
+        Some((Self::of(body), FRAME_HEAD_BYTES + length))
+    }
+
+    fn of(body: &[u8]) -> Option<Self> {
         let end = body.iter().position(|byte| *byte == b'\n')?;
         let (line, leaf) = body.split_at(end);
-        let mut parts = std::str::from_utf8(line).ok()?.splitn(3, '/');
-        let waiting = Self {
+        let mut parts = std::str::from_utf8(line).ok()?.splitn(4, '/');
+        Some(Self {
             site: parts.next()?.parse().ok()?,
             gateway: parts.next()?.parse().ok()?,
+            epoch: parts.next()?.parse().ok()?,
             index: parts.next()?.parse().ok()?,
             leaf: leaf.get(1..)?.to_vec(),
-        };
-        Some((waiting, FRAME_HEAD_BYTES + length))
+        })
     }
 }
 
@@ -219,7 +234,7 @@ impl Reading {
             let mut used = 0;
             while let Some((waiting, length)) = bytes.get(used..).and_then(Waiting::read) {
                 used += length;
-                leaf(waiting);
+                waiting.into_iter().for_each(&mut leaf);
             }
             *place += used as u64;
             // A file that ends in a torn frame does not go on.
@@ -273,6 +288,7 @@ mod tests {
         Waiting {
             site: "zs".parse().unwrap(),
             gateway: "gw-1".parse().unwrap(),
+            epoch: 2,
             index,
             leaf: format!("leaf {index}\n").into_bytes(),
         }
@@ -334,6 +350,20 @@ mod tests {
         let all = read(&mut Reading::default(), dir.path());
         let all = all.into_iter().collect::<BTreeSet<_>>();
         assert_eq!(all, (1..20).collect());
+    }
+
+    #[test]
+    fn a_frame_without_an_epoch_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pending = Pending::open(dir.path()).unwrap();
+        let body = b"zs/gw-1/1\nleaf 1\n";
+        let mut old = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
+        old.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
+        old.extend_from_slice(body);
+        pending.buffer.extend_from_slice(&old);
+        pending.add(&waiting(2));
+        pending.settle().unwrap();
+        assert_eq!(read(&mut Reading::default(), dir.path()), [2]);
     }
 
     #[test]

@@ -158,6 +158,8 @@ pub struct Desk {
     gateways: BTreeMap<(Identifier, Identifier), Gateway>,
     /// The newest head that was heard of each enrolled gateway whose log another process keeps.
     heard: BTreeMap<(Identifier, Identifier), Box<[u8]>>,
+    /// The epoch of logs that others keep, for as long as a look counts; one for each enrolled gateway at most.
+    elsewhere: BTreeMap<(Identifier, Identifier), u32>,
     /// Whether logs were taken over since these were looked at.
     took: bool,
     /// Bytes of leaves that wait, of all gateways, after the last pass.
@@ -193,6 +195,7 @@ impl Desk {
             faulty_cards: Vec::new(),
             gateways: BTreeMap::new(),
             heard: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
             took: false,
             ahead_bytes: 0,
             asking: 0,

@@ -69,6 +69,7 @@ impl Desk {
             return Ok(());
         }
         self.looked_ms = Some(now_ms);
+        self.elsewhere.clear();
         let changed = self.members.look().map_err(self.failed())?;
         if changed {
             self.members.tidy();
@@ -169,6 +170,7 @@ impl Desk {
         for Waiting {
             site,
             gateway,
+            epoch,
             index,
             leaf,
         } in found
@@ -176,7 +178,9 @@ impl Desk {
             let Some(known) = self.gateways.get_mut(&(site, gateway)) else {
                 continue;
             };
-            if let Some(mirror) = known.open(&self.shelf, &self.cards, now_ms) {
+            let mirror = known.open(&self.shelf, &self.cards, now_ms);
+            // A leaf of another epoch has the same places as one of this.
+            if let Some(mirror) = mirror.filter(|mirror| mirror.place.epoch == epoch) {
                 mirror.take_leaf(index, leaf);
                 known.touched = true;
             }
@@ -229,17 +233,22 @@ impl Desk {
         };
         let leaf = leaf.into_bytes();
         let ahead = self.ahead_bytes;
-        let waiting = Waiting {
+        let waiting = |epoch, leaf| Waiting {
             site: name.0.clone(),
             gateway: name.1.clone(),
+            epoch,
             index,
-            leaf: leaf.clone(),
+            leaf,
         };
-        let Some(known) = self.gateways.get_mut(&name) else {
+        if !self.gateways.contains_key(&name) {
             // Another process keeps this log, and reads what we write.
             if leaf.len() <= lineside_proto::ledger::LEAF_BYTES_MAX {
-                self.pending.add(&waiting);
+                let epoch = self.epoch_elsewhere(&name);
+                self.pending.add(&waiting(epoch, leaf));
             }
+            return;
+        }
+        let Some(known) = self.gateways.get_mut(&name) else {
             return;
         };
         let Some(mirror) = known.open(&self.shelf, &self.cards, now_ms) else {
@@ -248,16 +257,28 @@ impl Desk {
         if ahead > AHEAD_BYTES_MAX && mirror.ahead_bytes() > AHEAD_BYTES_MAX / 1024 {
             return;
         }
-        match mirror.take_leaf(index, leaf) {
+        let epoch = mirror.place.epoch;
+        match mirror.take_leaf(index, leaf.clone()) {
             LeafTaken::Kept => {
                 known.touched = true;
-                self.pending.add(&waiting);
+                self.pending.add(&waiting(epoch, leaf));
             }
             LeafTaken::Passed => {}
             LeafTaken::Bad(reason) => {
                 self.complain(&name, &format!("leaf {index}: {reason}"), now_ms)
             }
         }
+    }
+
+    /// The epoch of a log that another process keeps, as it was at the last look.
+    fn epoch_elsewhere(&mut self, name: &Name) -> u32 {
+        if let Some(epoch) = self.elsewhere.get(name) {
+            return *epoch;
+        }
+        let epochs = self.shelf.epochs(&name.0, &name.1).unwrap_or_default();
+        let epoch = epochs.last().copied().unwrap_or(1);
+        self.elsewhere.insert(name.clone(), epoch);
+        epoch
     }
 
     pub(super) fn complain(&mut self, name: &Name, what: &str, now_ms: u64) {
@@ -288,12 +309,15 @@ impl Desk {
             return Ok(());
         }
         let waiting = self.gateways.iter().flat_map(|((site, gateway), known)| {
-            let leaves = known.mirror().into_iter().flat_map(Mirror::ahead);
-            leaves.map(|(index, leaf)| Waiting {
-                site: site.clone(),
-                gateway: gateway.clone(),
-                index,
-                leaf: leaf.to_vec(),
+            known.mirror().into_iter().flat_map(move |mirror| {
+                let epoch = mirror.place.epoch;
+                mirror.ahead().map(move |(index, leaf)| Waiting {
+                    site: site.clone(),
+                    gateway: gateway.clone(),
+                    epoch,
+                    index,
+                    leaf: leaf.to_vec(),
+                })
             })
         });
         let path = self.shelf.dir().to_owned();

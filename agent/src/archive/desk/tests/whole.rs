@@ -136,6 +136,7 @@ fn what_another_process_took_in_is_read() {
         pending.add(&Waiting {
             site: id("zs"),
             gateway: plant.name.clone(),
+            epoch: 1,
             index,
             leaf,
         });
