@@ -21,6 +21,8 @@ pub struct Request {
     /// `ledger.entries`, `ledger.consistency` and `ledger.checkpoints` (there also `"limit":n` and `"newest":true`),
     /// `{"index":n,"size":n}` for `ledger.inclusion`, `{"level":n,"index":n,"width":n}` for `ledger.tile`,
     /// `{"hash":"sha256:…"}` for `config.get` and `token.get`, `{"from":time,"to":time}` for `usage.bundle`.
+    /// `ledger.*` and `usage.bundle` also take `"origin":text`, the origin of the log that is meant, its epoch included:
+    /// who has another log answers `not-found`. Without it the answer is about the newest epoch.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub params: Value,
 }

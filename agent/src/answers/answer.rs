@@ -125,6 +125,22 @@ impl Answers {
             },
             Call::Bundle(period) => self.bundle(*period, deadline),
             Call::Status => Ok(vec![self.source.status()?]),
+            Call::Of { origin, call } => {
+                let here = self.source.origin();
+                if here.as_ref() == Some(origin) {
+                    return self.answer(call, room, deadline);
+                }
+                Err(Failure::new(
+                    Code::NotFound,
+                    match here {
+                        Some(here) => {
+                            format!("the log here is {here}, which is not the one that is meant")
+                        }
+                        None => "no head says yet which log is here: ask again in five minutes"
+                            .to_owned(),
+                    },
+                ))
+            }
         }
     }
 

@@ -35,6 +35,10 @@ impl Source for Gateway {
         self.ledger.checkpoint().borrow().clone()
     }
 
+    fn origin(&self) -> Option<String> {
+        Some(self.ledger.origin())
+    }
+
     fn keys(&self) -> Vec<String> {
         self.ledger.keys().iter().map(ToString::to_string).collect()
     }

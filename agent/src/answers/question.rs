@@ -64,6 +64,14 @@ pub enum Call {
     Bundle(Period),
     /// The gateway's status.
     Status,
+    /// One of those about the ledger, where whoever asks says which log is meant: gateways begin new epochs, and the
+    /// same places of another log are other leaves.
+    Of {
+        /// The log's origin, its epoch included.
+        origin: String,
+        /// What is asked.
+        call: Box<Call>,
+    },
 }
 
 /// Why there is no answer, and what to do.
@@ -153,12 +161,31 @@ pub fn read(payload: &[u8]) -> Result<Question, (String, Failure)> {
     }
 }
 
-/// A method with its parameters.
+/// A method with its parameters. Those about the ledger may name the log that is meant, by `origin`.
 ///
 /// # Errors
 ///
 /// There is no such method, or it takes other parameters.
-pub fn call(method: &str, params: Value) -> Result<Call, Failure> {
+pub fn call(method: &str, mut params: Value) -> Result<Call, Failure> {
+    let is_about_log = method.starts_with("ledger.") || method == "usage.bundle";
+    let named = params
+        .get_mut("origin")
+        .filter(|_| is_about_log)
+        .map(Value::take);
+    let call = Box::new(plain(method, params)?);
+    match named {
+        None | Some(Value::Null) => Ok(*call),
+        Some(Value::String(origin)) => Ok(Call::Of { origin, call }),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(Failure::new(
+                Code::BadParams,
+                format!("{method} takes the log's origin, a text, as `origin`"),
+            ))
+        }
+    }
+}
+
+fn plain(method: &str, params: Value) -> Result<Call, Failure> {
     match method {
         "ledger.checkpoint" => Ok(Call::Checkpoint),
         "ledger.checkpoints" => {
@@ -294,6 +321,15 @@ mod tests {
                 }),
             ),
             ("status", r#"{"anything":1}"#, Call::Status),
+            ("status", r#"{"origin":"x"}"#, Call::Status),
+            (
+                "ledger.checkpoint",
+                r#"{"origin":"x/e2"}"#,
+                Call::Of {
+                    origin: "x/e2".to_owned(),
+                    call: Box::new(Call::Checkpoint),
+                },
+            ),
         ] {
             let payload = format!(r#"{{"id":"7","method":"{method}","params":{params}}}"#);
             let question = read(payload.as_bytes()).unwrap();
@@ -342,6 +378,7 @@ mod tests {
                 "usage.bundle",
                 r#"{"from":"2026-12-01T00:00:00Z","to":"2026-12-01T00:00:00Z"}"#,
             ),
+            ("ledger.entries", r#"{"from":0,"to":1,"origin":7}"#),
         ] {
             let payload = format!(r#"{{"id":"7","method":"{method}","params":{params}}}"#);
             assert_eq!(code(&payload), Some(("7".to_owned(), bad)), "{payload}");

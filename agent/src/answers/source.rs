@@ -1,8 +1,9 @@
 //! Where answers come from.
 
 use lineside_proto::KeptCheckpoint;
-use lineside_proto::ledger::Hash;
+use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::tile::Tile;
+use lineside_proto::ledger::{Checkpoint, Hash};
 use serde_json::Value;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +18,12 @@ pub trait Source: Send + Sync {
 
     /// The newest signed note; none before the first was signed.
     fn checkpoint(&self) -> Option<Arc<str>>;
+
+    /// The log's origin, its epoch included; none where no head tells it yet.
+    fn origin(&self) -> Option<String> {
+        let note = Note::parse(&self.checkpoint()?).ok()?;
+        Some(Checkpoint::parse(&note.text).ok()?.origin)
+    }
 
     /// The verifier keys that the log signs with now, where that is known.
     fn keys(&self) -> Vec<String> {

@@ -8,8 +8,8 @@ use std::io;
 use std::path::Path;
 
 use lineside_proto::Time;
-use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::Note;
+use lineside_proto::ledger::{Checkpoint, Hash};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,44 @@ pub struct Alarm {
     pub known: Option<String>,
     /// The note that was shown.
     pub shown: Option<String>,
+    /// What joins the two where the notes alone do not contradict each other.
+    pub proof: Option<ProofDocument>,
+}
+
+/// A consistency proof (RFC 9162, 2.1.4.2) that leads to the root of one signed note, and not to the other's,
+/// `proof.json`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ProofDocument {
+    /// Version of the document: 1.
+    pub v: u8,
+    /// Leaves of the older tree.
+    pub old: u64,
+    /// The root over them that the proof leads to, base64: not the one that was signed.
+    pub old_root: String,
+    /// Leaves of the newer tree.
+    pub new: u64,
+    /// The root over them that the proof leads to, base64: the one that was signed.
+    pub new_root: String,
+    /// The hashes in the order of RFC 6962, base64.
+    pub hashes: Vec<String>,
+}
+
+impl ProofDocument {
+    /// Says that the first `old` leaves of a tree have a root.
+    pub(super) fn of(
+        (old, old_root): (u64, Hash),
+        (new, new_root): (u64, Hash),
+        hashes: &[Hash],
+    ) -> Self {
+        Self {
+            v: 1,
+            old,
+            old_root: old_root.to_string(),
+            new,
+            new_root: new_root.to_string(),
+            hashes: hashes.iter().map(Hash::to_string).collect(),
+        }
+    }
 }
 
 /// The document of an alarm, `alarm.json`.
@@ -106,6 +144,9 @@ pub struct AlarmDocument {
     pub known: Option<HeadDocument>,
     /// The head that was shown (`shown.note`).
     pub shown: Option<HeadDocument>,
+    /// What the files prove, and what is to be computed to see it. Absent in alarms of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub check: String,
 }
 
 /// A head, as an alarm names it.
@@ -139,6 +180,36 @@ impl Alarm {
             stopped: self.kind.stops(),
             known: head(self.known.as_ref()),
             shown: head(self.shown.as_ref()),
+            check: self.check(),
+        }
+    }
+
+    /// What the files prove.
+    fn check(&self) -> String {
+        let signed = "verify the signatures of known.note and shown.note by the gateway's key";
+        if let Some(ProofDocument { old, new, .. }) = &self.proof {
+            return format!(
+                "{signed}; then compute by RFC 9162, 2.1.4.2 that the hashes in proof.json join its old_root over {old} leaves to its new_root over {new}: new_root is what one of the notes signs for {new} leaves, and old_root is not what the other signs for {old}. Whoever holds the key signed two histories."
+            );
+        }
+        match self.kind {
+            Kind::TwoHeads => format!(
+                "{signed}: they name one size and two roots. Whoever holds the key signed two histories."
+            ),
+            Kind::Fork => format!(
+                "{signed}; a witness that refuses cosigned known.note, and no proof was shown that shown.note continues it"
+            ),
+            Kind::Shorter => format!(
+                "{signed}: both are real, and the older was shown after the newer. That it was shown late is this archive's word."
+            ),
+            Kind::Prior => format!(
+                "{signed}: known.note is of the epoch before. The first leaf of the new epoch, below logs/, says which head it cites."
+            ),
+            Kind::OldEpoch => format!(
+                "{signed}: shown.note is of the epoch before, and goes beyond what was held of it when the new epoch began. Which of the two was signed later is this archive's word."
+            ),
+            Kind::Leaves => "nothing: answers are not signed, so that somebody else at the broker may have given them. Ask the gateway itself.".to_owned(),
+            Kind::Damaged => "nothing against the gateway: this archive's own files did not fit together.".to_owned(),
         }
     }
 
@@ -180,6 +251,9 @@ impl Alarm {
             if let Some(note) = note {
                 disk::put(&dir.join(file), note.as_bytes())?;
             }
+        }
+        if let Some(proof) = &self.proof {
+            disk::put(&dir.join("proof.json"), &serde_json::to_vec_pretty(proof)?)?;
         }
         let document = self.document(place, at);
         // The document last: a folder with one is whole.

@@ -44,7 +44,7 @@ impl Asker {
     /// Asks, and waits for all parts of the answer.
     pub(super) async fn ask(&self, asked: &Asked) -> Result<Vec<Value>, Trouble> {
         let topics = Topics::new(&self.prefix, &asked.place.site, &asked.place.gateway);
-        let (method, params) = asked.question.call();
+        let (method, params) = asked.call();
         let (posed, pending) = self.questions.pose(&topics, method, params)?;
         let reply = Reply {
             topic: posed.topic,

@@ -77,12 +77,51 @@ impl Library {
         room: Room,
         deadline: Instant,
     ) -> Result<Vec<Value>, Failure> {
+        // A log that is named may be that of an epoch before.
+        let epoch = match call {
+            Call::Of { origin, .. } => Some(self.epoch_of(site, gateway, origin)?),
+            Call::Checkpoint
+            | Call::Checkpoints(_)
+            | Call::Entries(_)
+            | Call::Consistency(_)
+            | Call::Inclusion(_)
+            | Call::Tile(_)
+            | Call::Map(_)
+            | Call::Token(_)
+            | Call::Bundle(_)
+            | Call::Status => epoch,
+        };
         let place = self.place(site, gateway, epoch)?;
         if *call == Call::Status {
             let held = self.held(&place, epoch.is_some())?;
             return Ok(vec![value(&held)?]);
         }
         self.answers(&place)?.answer(call, room, deadline)
+    }
+
+    /// The epoch whose log has this origin.
+    fn epoch_of(
+        &self,
+        site: &Identifier,
+        gateway: &Identifier,
+        origin: &str,
+    ) -> Result<u32, Failure> {
+        let epochs = self.shelf.epochs(site, gateway);
+        let epochs = epochs.map_err(|error| unreadable(&error))?;
+        let of = |epoch: &u32| {
+            // Only the first has an origin that does not tell its epoch.
+            let may_be = *epoch == 1 || origin.ends_with(&format!("/e{epoch}"));
+            let place = Place {
+                site: site.clone(),
+                gateway: gateway.clone(),
+                epoch: *epoch,
+            };
+            let head = may_be.then(|| self.shelf.head(&place).ok().flatten());
+            head.flatten()
+                .is_some_and(|(_, head)| head.origin == origin)
+        };
+        let found = epochs.iter().copied().find(|epoch| of(epoch));
+        found.ok_or_else(|| absent(&epochs))
     }
 
     fn place(
@@ -318,6 +357,20 @@ mod tests {
             (&logs[0]["first"], &logs[0]["newest"]),
             (&json!(at(0)), &json!(at(599)))
         );
+        // Whoever names a log gets that log's leaves, and no other's.
+        let of = |origin: &str| {
+            let params = json!({"from": 0, "to": 9, "origin": origin});
+            ask(&library, "gw", None, ("ledger.entries", params))
+        };
+        let plain = json!({"from": 0, "to": 9});
+        for (origin, epoch) in [("lineside/zs/gw", 1), ("lineside/zs/gw/e2", 2)] {
+            let plain = ("ledger.entries", plain.clone());
+            assert_eq!(of(origin), ask(&library, "gw", Some(epoch), plain));
+        }
+        assert_ne!(of("lineside/zs/gw"), of("lineside/zs/gw/e2"));
+        for origin in ["lineside/zs/gw/e1", "lineside/zs/gw/e3", "x", ""] {
+            assert_eq!(of(origin).unwrap_err().code, Code::NotFound, "{origin}");
+        }
         let one = ask(&library, "gw", Some(1), ("status", json!(null))).unwrap();
         assert_eq!(one[0]["logs"].as_array().unwrap().len(), 1);
         for (gateway, epoch, words) in [

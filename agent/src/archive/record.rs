@@ -29,6 +29,36 @@ pub struct Record {
     pub stopped: Option<Stopped>,
     /// What was refused of it in all.
     pub alarms: u64,
+    /// A head that nobody proves to continue what is held; none while all that was shown is here.
+    #[serde(default)]
+    pub unproved: Option<Unproved>,
+    /// Why the newest head is not cosigned; none while it is, or where nobody cosigns.
+    #[serde(default)]
+    pub uncosigned: Option<Uncosigned>,
+    /// The head under which leaves beyond the checkpoint were put into tiles, where a longer stretch is fetched.
+    #[serde(default)]
+    pub reaching: Option<String>,
+}
+
+/// A signed head that is neither taken nor cosigned, because its leaves, or the proof that they continue those that are
+/// held, did not come when they were asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Unproved {
+    /// Leaves of the newest such head.
+    pub size: u64,
+    /// How many heads wait; where there is no room for more, no newer one is taken.
+    pub heads: u64,
+    /// Since when.
+    pub since: Time,
+}
+
+/// Why nothing is cosigned.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Uncosigned {
+    /// In words.
+    pub why: String,
+    /// Since when.
+    pub since: Time,
 }
 
 /// A head that was cosigned.

@@ -9,6 +9,7 @@ use lineside_proto::{Identifier, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::record::{Uncosigned, Unproved};
 use super::{Cosigned, Place, Shelf, Stopped};
 
 /// Bytes of a bundle at most: 256 leaves, and the length of each.
@@ -41,6 +42,13 @@ pub struct Standing {
     pub stopped: Option<Stopped>,
     /// What was refused of it in all.
     pub alarms: u64,
+    /// A head that nobody proves to continue what is held: it is neither taken nor cosigned. Null while all that was
+    /// shown is here.
+    #[serde(default)]
+    pub unproved: Option<Unproved>,
+    /// Why the newest head is not cosigned; null while it is, or where nobody cosigns.
+    #[serde(default)]
+    pub uncosigned: Option<Uncosigned>,
 }
 
 /// What an archive holds of a gateway: its answer to `status`.
@@ -87,6 +95,8 @@ impl Standing {
             cosigned: record.cosigned,
             stopped: record.stopped,
             alarms: record.alarms,
+            unproved: record.unproved,
+            uncosigned: record.uncosigned,
         }))
     }
 

@@ -327,6 +327,37 @@ pub fn check_consistency(
             (true, true) => Ok(()),
         };
     }
+    let (one, other) = consistency_roots(old, new, hashes, old_root)?;
+    if one != old_root {
+        return Err(ProofError::OldRoot);
+    }
+    if other != new_root {
+        return Err(ProofError::Root);
+    }
+    Ok(())
+}
+
+/// The two roots that a consistency proof leads to, of the older tree and of the newer; `old` is at least 1 and below
+/// `new`. Where `old` is a power of two the proof begins with the older root, which is taken as it is given.
+///
+/// A proof that leads to the root that somebody signed for `new` leaves, and to another than they signed for `old`, proves
+/// that they signed two histories.
+///
+/// # Errors
+///
+/// [`ProofError::Beyond`] or [`ProofError::Length`]: it leads nowhere.
+pub fn consistency_roots(
+    old: u64,
+    new: u64,
+    hashes: &[Hash],
+    old_root: Hash,
+) -> Result<(Hash, Hash), ProofError> {
+    if old == 0 || old >= new {
+        return Err(ProofError::Beyond {
+            place: old,
+            size: new,
+        });
+    }
     let (mut place, mut last) = (old - 1, new - 1);
     while place & 1 == 1 {
         place >>= 1;
@@ -359,13 +390,7 @@ pub fn check_consistency(
     if last != 0 {
         return Err(ProofError::Length(hashes.len()));
     }
-    if one != old_root {
-        return Err(ProofError::OldRoot);
-    }
-    if other != new_root {
-        return Err(ProofError::Root);
-    }
-    Ok(())
+    Ok((one, other))
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ impl Desk {
         out: &mut Vec<Output>,
     ) {
         self.asking = self.asking.saturating_sub(1);
-        let Asked { place, question } = asked;
+        let Asked {
+            place, question, ..
+        } = asked;
         let name: Name = (place.site.clone(), place.gateway.clone());
         let texts = self.shelf.gateway_dir(&name.0, &name.1);
         let Some(known) = self.gateways.get_mut(&name) else {
@@ -55,6 +57,14 @@ impl Desk {
                 let known = self.gateways.get_mut(&name);
                 if let Some(mirror) = known.and_then(Gateway::mirror_mut) {
                     mirror.unanswered(now.boot_ms);
+                    let noted = if question.is_text() {
+                        Ok(())
+                    } else {
+                        mirror.note_unproved(now.wall)
+                    };
+                    if let Err(error) = noted {
+                        tracing::warn!(%error, log = %place, "what is not proved can't be noted");
+                    }
                 }
                 self.complain(&name, &reason, now.boot_ms);
             }
@@ -75,13 +85,15 @@ fn give(
         Question::Entries { from, .. } => {
             let leaves = leaves(results).map_err(wrong)?;
             mirror
-                .give_leaves(*from, leaves.into_iter(), now_ms)
+                .give_leaves(*from, leaves.into_iter())
                 .map_err(wrong)?;
             return Ok(None);
         }
         Question::Consistency { from, to } => {
             let proof = proof(&results).map_err(wrong)?;
-            return Ok(mirror.give_proof((*from, *to), &proof, now_ms));
+            return mirror
+                .give_proof((*from, *to), &proof, now_ms)
+                .map_err(wrong);
         }
         Question::Map(hash) => {
             let text = text::<MapResult>(results, hash, |part| part.text).map_err(wrong)?;

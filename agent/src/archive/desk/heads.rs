@@ -81,6 +81,7 @@ impl Desk {
                         .mirror()
                         .and_then(|mirror| Some(mirror.newest()?.note.to_string())),
                     shown: Some(note.to_owned()),
+                    proof: None,
                 };
                 self.refuse(&name, alarm, now, out);
             }
@@ -121,6 +122,11 @@ impl Desk {
                 let note = note.into();
                 known.older.get_or_insert((now.boot_ms, note));
             }
+            Ok(NoteTaken::Full) => self.complain(
+                name,
+                "a head is not taken: so many wait for their leaves that there is no room",
+                now.boot_ms,
+            ),
             Ok(NoteTaken::Stranger(reason)) => self.stranger(name, note, &reason, now),
             Ok(NoteTaken::Refused(alarm)) => self.refuse(name, alarm, now, out),
             Err(error) => known.failed(&error, now.boot_ms),
@@ -237,6 +243,7 @@ impl Desk {
                         ),
                         known: Some(newest.note.to_string()),
                         shown: Some(shown.to_string()),
+                        proof: None,
                     },
                 ));
             }
@@ -303,6 +310,7 @@ impl Desk {
             text: format!("epoch {} begins, and {fault}", place.epoch),
             known: Some(note.to_string()),
             shown: known.and_then(|mirror| Some(mirror.newest()?.note.to_string())),
+            proof: None,
         };
         self.refuse(name, alarm, now, out);
     }

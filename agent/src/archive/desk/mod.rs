@@ -84,8 +84,23 @@ pub enum Said {
 pub struct Asked {
     /// About which log.
     pub place: Place,
-    /// The method, with its parameters.
+    /// That log's origin: a gateway that has begun another epoch must not answer for this one.
+    pub(super) origin: String,
+    /// What is asked.
     pub(super) question: Question,
+}
+
+impl Asked {
+    /// The method, and its parameters.
+    pub(super) fn call(&self) -> (&'static str, Value) {
+        let (method, mut params) = self.question.call();
+        if !self.question.is_text() {
+            if let Some(params) = params.as_object_mut() {
+                params.insert("origin".to_owned(), self.origin.clone().into());
+            }
+        }
+        (method, params)
+    }
 }
 
 /// What comes of it.

@@ -6,7 +6,7 @@ use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Asked, Desk, DeskError, Input, Output, Said};
 use crate::archive::cards::Cards;
-use crate::archive::mirror::{LeafTaken, Mirror, Step};
+use crate::archive::mirror::{LeafTaken, Mirror, Step, Stepped};
 use crate::archive::pending::Waiting;
 use crate::clock::Stamp;
 use crate::logs::chain;
@@ -336,15 +336,17 @@ impl Desk {
                     continue;
                 };
                 match mirror.step(now.boot_ms) {
-                    Ok(Some(mut step)) => match mirror.write(&mut step, &mut self.writes) {
+                    Ok(Stepped::Ready(mut step)) => match mirror.write(&mut step, &mut self.writes)
+                    {
                         Ok(()) => steps.push((name.clone(), step)),
                         Err(error) => known.failed(&error, now.boot_ms),
                     },
-                    Ok(None) => known.touched = false,
-                    Err(alarm) => {
+                    Ok(Stepped::Nothing) => known.touched = false,
+                    Ok(Stepped::Refused(alarm)) => {
                         known.touched = false;
                         alarms.push((name.clone(), alarm));
                     }
+                    Err(error) => known.failed(&error, now.boot_ms),
                 }
             }
             for (name, alarm) in alarms {
@@ -418,8 +420,11 @@ impl Desk {
             };
             if let Some(question) = mirror.question(now_ms) {
                 self.asking += 1;
-                let place = mirror.place.clone();
-                out.push(Output::Ask(Asked { place, question }));
+                out.push(Output::Ask(Asked {
+                    place: mirror.place.clone(),
+                    origin: mirror.origin().to_owned(),
+                    question,
+                }));
             }
         }
     }

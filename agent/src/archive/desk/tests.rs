@@ -1,6 +1,6 @@
 use super::{Asked, Desk, Input, Output, Said, Terms};
 use crate::answers::Answers;
-use crate::archive::alarm::{AlarmDocument, Kind};
+use crate::archive::alarm::{AlarmDocument, Kind, ProofDocument};
 use crate::archive::cards::named;
 use crate::archive::members::Members;
 use crate::archive::witness::Witness;
@@ -10,7 +10,8 @@ use crate::evidence::informant::Trouble;
 use crate::ledger::{Ledger, Testimony, new_epoch};
 use crate::record::Entry;
 use lineside_proto::ledger::note::{Note, VerifierKey};
-use lineside_proto::ledger::{Audit, Checkpoint, LeafBody, files};
+use lineside_proto::ledger::tree::check_consistency;
+use lineside_proto::ledger::{Audit, Checkpoint, Hash, LeafBody, files};
 use lineside_proto::{Identifier, LeafMessage, Time};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 mod faults;
+mod proof;
 mod whole;
 
 const START: i64 = 1_795_420_800_000;
@@ -267,14 +269,17 @@ impl City {
         self.pass(Vec::new(), None);
     }
 
+    /// One pass, and what comes of it.
+    fn outputs(&mut self, inputs: Vec<Input>) -> Vec<Output> {
+        let now = stamp(self.seconds);
+        self.desk.as_mut().unwrap().pass(inputs, now).unwrap()
+    }
+
     /// One pass; the questions that come of it are answered by the plant, until there are no more.
     fn pass(&mut self, inputs: Vec<Input>, plant: Option<&Plant>) {
         let mut inputs = inputs;
         for _ in 0..200 {
-            let now = stamp(self.seconds);
-            let outputs = self.desk.as_mut().unwrap().pass(inputs, now).unwrap();
-            inputs = Vec::new();
-            for output in outputs {
+            for output in self.outputs(std::mem::take(&mut inputs)) {
                 match output {
                     Output::Ask(asked) => {
                         self.questions += 1;
@@ -344,17 +349,43 @@ impl City {
                     assert_eq!(Checkpoint::parse(&note.text).unwrap().size, head.size);
                 }
             }
+            let path = dir.join("proof.json");
+            if path.exists() {
+                joins(&document, &fs::read(path).unwrap());
+            } else {
+                assert_ne!(document.kind, "fork", "the notes alone prove nothing");
+            }
             document
         };
         dirs.map(|entry| read(entry.path())).collect()
     }
 }
 
+/// What whoever is given an alarm's folder computes.
+fn joins(alarm: &AlarmDocument, proof: &[u8]) {
+    let proof: ProofDocument = serde_json::from_slice(proof).unwrap();
+    let hashes: Vec<Hash> = proof
+        .hashes
+        .iter()
+        .map(|hash| Hash::from_base64(hash).unwrap())
+        .collect();
+    let old = Hash::from_base64(&proof.old_root).unwrap();
+    let new = Hash::from_base64(&proof.new_root).unwrap();
+    check_consistency(proof.old, proof.new, &hashes, old, new).unwrap();
+    let signed = |size: u64| {
+        let heads = [alarm.known.as_ref().unwrap(), alarm.shown.as_ref().unwrap()];
+        let head = heads.into_iter().find(|head| head.size == size);
+        head.unwrap().root.clone()
+    };
+    assert_eq!(signed(proof.new), proof.new_root);
+    assert_ne!(signed(proof.old), proof.old_root);
+}
+
 fn answer(asked: Asked, plant: Option<&Plant>) -> Input {
     let result = match plant {
         None => Err(Trouble::Lost("off".to_owned())),
         Some(plant) => {
-            let (method, params) = asked.question.call();
+            let (method, params) = asked.call();
             let answers = Answers::of_copy(&plant.state()).unwrap();
             answers.ask(method, params).map_err(|failure| {
                 let error: lineside_proto::AnswerError = failure.into();

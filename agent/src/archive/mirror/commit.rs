@@ -14,7 +14,7 @@ use lineside_proto::ledger::tree::{Hash, Range};
 use lineside_proto::ledger::{Genesis, Leaf, LeafBody};
 
 use super::{AHEAD_LEAVES_MAX, Head, Mirror, MirrorError, Text};
-use crate::archive::alarm::{Alarm, Kind};
+use crate::archive::alarm::Alarm;
 use crate::archive::record::Record;
 use crate::archive::writes::Writes;
 
@@ -32,6 +32,17 @@ pub(in crate::archive) struct Step {
     full: Vec<PathBuf>,
     /// What the first leaf says, if it is among them.
     pub(in crate::archive) genesis: Option<Genesis>,
+}
+
+/// What comes of looking at what waits.
+#[derive(Debug)]
+pub(in crate::archive) enum Stepped {
+    /// Nothing can be committed.
+    Nothing,
+    /// This can.
+    Ready(Step),
+    /// What was signed contradicts itself, or what was given is not what was signed.
+    Refused(Alarm),
 }
 
 impl Step {
@@ -67,45 +78,68 @@ impl Mirror {
 
     /// What can be committed now: up to the furthest head that the leaves fit. Leaves that fit none are thrown away, to be
     /// asked for; if they had been asked for, or two signed heads contradict each other, that is an alarm.
-    pub(in crate::archive) fn step(&mut self, now_ms: u64) -> Result<Option<Step>, Alarm> {
+    ///
+    /// # Errors
+    ///
+    /// The tiles can't be read.
+    pub(in crate::archive) fn step(&mut self, now_ms: u64) -> Result<Stepped, MirrorError> {
         if self.is_stopped() || self.seen.is_empty() {
-            return Ok(None);
+            return Ok(Stepped::Nothing);
         }
-        let covered = self.covered();
-        let reached = self
-            .seen
-            .range(..=covered)
-            .next_back()
-            .map(|(size, _)| *size);
+        let (size, covered) = (self.size(), self.covered());
+        let mut reached = self.seen.range(size..=covered);
+        let reached = reached.next_back().map(|(reached, _)| *reached);
+        // Leaves that were put into tiles before may be a head's just so: it is published without any more.
+        let reached = reached.filter(|reached| *reached > size || size > self.committed());
         let Some(to) = reached.or(self.fetch.part().filter(|part| *part <= covered)) else {
-            return Ok(None);
+            return Ok(Stepped::Nothing);
         };
         let mut range = self.range.clone();
         let mut hashes = Vec::new();
         let (mut fit, mut misfit) = (None, None);
+        let mut look = |range: &Range| match self.seen.get(&range.size()) {
+            Some(head) if head.checkpoint.root == range.root() => {
+                fit = Some((head.clone(), range.clone()));
+            }
+            Some(head) => misfit = misfit.take().or(Some(head.clone())),
+            None => {}
+        };
+        look(&range);
         for (_, leaf) in self.ahead.range(..to) {
             let hash = Hash::of_leaf(leaf);
             range.push(hash, |_, _, _| {});
             hashes.push(hash);
-            match self.seen.get(&range.size()) {
-                Some(head) if head.checkpoint.root == range.root() => {
-                    fit = Some((head.clone(), range.clone()));
-                }
-                Some(head) => misfit = misfit.or(Some(head.clone())),
-                None => {}
+            look(&range);
+        }
+        let Some((head, range)) = fit else {
+            return Ok(match misfit {
+                Some(head) if head.checkpoint.size > size => self
+                    .misled(&head, now_ms)
+                    .map_or(Stepped::Nothing, Stepped::Refused),
+                Some(_) | None if to > size => Stepped::Ready(Step::to(hashes, range, None)),
+                Some(_) | None => Stepped::Nothing,
+            });
+        };
+        if let Some(other) = self.unlike(&head, misfit)? {
+            let proof = self.proof_of(other.checkpoint.size, head.checkpoint.size)?;
+            return Ok(Stepped::Refused(Self::fork(&head, &other, proof)));
+        }
+        hashes.truncate(usize::try_from(range.size() - size).unwrap_or(0));
+        Ok(Stepped::Ready(Step::to(hashes, range, Some(head))))
+    }
+
+    /// A head below another that is not of its leaves: `misfit`, or one of a size that tiles were put to before.
+    fn unlike(&self, head: &Head, misfit: Option<Head>) -> Result<Option<Head>, MirrorError> {
+        let below = |other: &Head| other.checkpoint.size < head.checkpoint.size;
+        if let Some(misfit) = misfit.filter(below) {
+            return Ok(Some(misfit));
+        }
+        for (size, other) in self.seen.range(..self.size()) {
+            if self.root_at(*size)? != other.checkpoint.root {
+                return Ok(Some(other.clone()));
             }
         }
-        match (fit, misfit) {
-            (Some((head, _)), Some(other)) if other.checkpoint.size < head.checkpoint.size => {
-                Err(contradicting(&other, &head))
-            }
-            (Some((head, range)), _) => {
-                hashes.truncate(usize::try_from(range.size() - self.size()).unwrap_or(0));
-                Ok(Some(Step::to(hashes, range, Some(head))))
-            }
-            (None, Some(head)) => self.misled(&head, now_ms).map_or(Ok(None), Err),
-            (None, None) => Ok(Some(Step::to(hashes, range, None))),
-        }
+        Ok(None)
     }
 
     /// Writes the leaves into tiles, and the checkpoint as a draft.
@@ -230,12 +264,22 @@ impl Mirror {
             }
             self.head = Some(head);
         }
-        let beyond = size + 1;
+        // What is below the checkpoint fitted; what is below a part is looked at when a head is reached.
+        let beyond = self.committed() + 1;
         self.seen = self.seen.split_off(&beyond);
         self.ahead = self.ahead.split_off(&size);
         self.ahead_bytes = self.ahead.values().map(Vec::len).sum();
         debug_assert!(self.ahead.len() as u64 <= AHEAD_LEAVES_MAX);
         self.fetch.advanced();
+        // A part has no head of its own: the one that it is under must not be forgotten.
+        let reaching = self
+            .seen
+            .values()
+            .next_back()
+            .filter(|_| size > self.committed());
+        let reaching = reaching.map(|head| head.note.to_string());
+        let unproved = self.record.unproved.take();
+        let unproved = unproved.filter(|_| !self.seen.is_empty());
         let texts = if self.wants_texts() {
             self.record.texts
         } else {
@@ -246,6 +290,8 @@ impl Mirror {
             root: self.range.root().to_string(),
             heard: Some(heard),
             texts,
+            reaching,
+            unproved,
             ..std::mem::take(&mut self.record)
         };
         for full in std::mem::take(&mut step.full) {
@@ -255,19 +301,6 @@ impl Mirror {
             drop(fs::remove_dir_all(partial));
         }
         Ok(self.write_record()?)
-    }
-}
-
-/// The alarm for two signed heads, of which the leaves of the second are not those of the first.
-fn contradicting(first: &Head, second: &Head) -> Alarm {
-    let (old, new) = (first.checkpoint.size, second.checkpoint.size);
-    Alarm {
-        kind: Kind::Fork,
-        text: format!(
-            "a head of {new} leaves was signed that does not continue the head of {old} leaves signed before: a leaf was changed, an old copy was restored, or two run"
-        ),
-        known: Some(first.note.to_string()),
-        shown: Some(second.note.to_string()),
     }
 }
 

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lineside_proto::ledger::tile::WIDTH;
-use lineside_proto::ledger::tree::{Hash, check_consistency};
+use lineside_proto::ledger::tree::{Hash, consistency_roots};
 
 use serde_json::{Value, json};
 
 use super::take::LeafTaken;
 use super::{Head, Mirror, Text};
-use crate::archive::alarm::{Alarm, Kind};
+use crate::archive::alarm::{Alarm, Kind, ProofDocument};
 
 /// How long leaves may be on their way before they are asked for.
 const GRACE: Duration = Duration::from_secs(2);
@@ -64,6 +64,9 @@ pub(super) struct Fetch {
     hole_ms: Option<u64>,
     not_before_ms: u64,
     wait: Duration,
+    /// Questions in turn without a usable answer: each time another head is asked about, since nobody may be able to
+    /// answer for the newest.
+    vain: usize,
     /// Whether what came by itself did not fit.
     suspects: bool,
     /// The head that is proved to continue what is in tiles.
@@ -90,12 +93,14 @@ impl Fetch {
     /// What was missing is in tiles.
     pub(super) fn advanced(&mut self) {
         self.hole_ms = None;
+        self.vain = 0;
         self.suspects = false;
         self.proved = None;
         self.part = None;
     }
 
     fn failed(&mut self, now_ms: u64) {
+        self.vain = self.vain.saturating_add(1);
         self.wait = (self.wait * 2).clamp(WAIT_FIRST, WAIT_MAX);
         self.not_before_ms = now_ms.saturating_add(millis(self.wait));
     }
@@ -128,11 +133,8 @@ impl Mirror {
     }
 
     fn leaves_wanted(&mut self, now_ms: u64) -> Option<Question> {
-        let target = *self.seen.keys().next_back()?;
         let covered = self.covered();
-        if covered >= target {
-            return None;
-        }
+        let target = self.target(covered)?;
         let since = *self.fetch.hole_ms.get_or_insert(now_ms);
         if now_ms < since.saturating_add(millis(GRACE)) {
             return None;
@@ -154,6 +156,14 @@ impl Mirror {
             from: covered,
             to: target.min(covered + ENTRIES_MAX),
         })
+    }
+
+    /// The head that is asked about: the newest, or one of those before it where that was in vain.
+    fn target(&self, covered: u64) -> Option<u64> {
+        let mut beyond = self.seen.range(covered + 1..).rev();
+        let count = self.seen.range(covered + 1..).count();
+        let turn = self.fetch.vain.checked_rem(count)?;
+        beyond.nth(turn).map(|(size, _)| *size)
     }
 
     /// Whether there are texts that can still be asked for.
@@ -207,13 +217,11 @@ impl Mirror {
         &mut self,
         from: u64,
         leaves: impl Iterator<Item = (u64, Vec<u8>)>,
-        now_ms: u64,
     ) -> Result<(), String> {
         self.fetch.asked = None;
         let mut next = from;
         for (index, bytes) in leaves {
             if index != next {
-                self.fetch.failed(now_ms);
                 return Err(format!("it gives leaf {index} where {next} was asked for"));
             }
             next += 1;
@@ -221,49 +229,74 @@ impl Mirror {
                 continue;
             }
             if let LeafTaken::Bad(reason) = self.put_ahead(index, bytes) {
-                self.fetch.failed(now_ms);
                 return Err(format!("leaf {index}: {reason}"));
             }
         }
         if next == from {
-            self.fetch.failed(now_ms);
             return Err("it gives no leaves".to_owned());
         }
         self.fetch.wait = Duration::ZERO;
         Ok(())
     }
 
-    /// Takes in the proof that was asked for. Gives what is wrong with the log, if it proves that.
+    /// Takes in the proof that was asked for. Gives the alarm if it proves that two histories were signed.
+    ///
+    /// # Errors
+    ///
+    /// Why it proves nothing: answers are not signed, and may come from anybody at the broker.
     pub(in crate::archive) fn give_proof(
         &mut self,
         (from, to): (u64, u64),
         proof: &[Hash],
         now_ms: u64,
-    ) -> Option<Alarm> {
+    ) -> Result<Option<Alarm>, String> {
         self.fetch.asked = None;
         let Some(target) = self.seen.get(&to).cloned() else {
-            // It is in tiles already, or gave way to a newer one.
-            return None;
+            // It is in tiles already.
+            return Ok(None);
         };
         let size = self.size();
         if from < size {
-            return None;
+            return Ok(None);
         }
         let mut range = self.range.clone();
         for (_, leaf) in self.ahead.range(size..from) {
             range.push(Hash::of_leaf(leaf), |_, _, _| {});
         }
         if range.size() != from {
-            return None;
+            return Ok(None);
         }
-        let checked = check_consistency(from, to, proof, range.root(), target.checkpoint.root);
-        match (checked, from == size) {
-            (Ok(()), true) => self.fetch.proved = Some(to),
-            (Ok(()), false) => self.fetch.part = Some(from),
-            (Err(_), true) => return Some(self.contradiction(false, &target)),
-            (Err(_), false) => return self.misled(&target, now_ms),
+        let ours = range.root();
+        let led = consistency_roots(from, to, proof, ours);
+        let led = led.ok().filter(|(_, new)| *new == target.checkpoint.root);
+        let Some((old, new)) = led else {
+            return Err(format!(
+                "the proof does not lead to the head of {to} leaves"
+            ));
+        };
+        if old == ours {
+            if from == size {
+                self.fetch.proved = Some(to);
+            } else {
+                self.fetch.part = Some(from);
+            }
+            return Ok(None);
         }
-        None
+        if from > size {
+            // The leaves that wait are not those that were signed.
+            return Ok(self.misled(&target, now_ms));
+        }
+        let signed = self.head.clone();
+        let signed = signed.filter(|head| head.checkpoint.size == from);
+        let Some(known) = signed else {
+            // Nobody signed just what is in tiles: the heads before and after may contradict each other, and that shows
+            // when leaves are here.
+            return Err(format!(
+                "the head of {to} leaves does not continue what is held"
+            ));
+        };
+        let proof = ProofDocument::of((from, old), (to, new), proof);
+        Ok(Some(Self::fork(&known, &target, proof)))
     }
 
     /// Leaves are not those under a signed head. The first time they may have come from anybody; when they were asked
@@ -284,6 +317,7 @@ impl Mirror {
             ),
             known: self.head.as_ref().map(|known| known.note.to_string()),
             shown: Some(target.note.to_string()),
+            proof: None,
         })
     }
 }

@@ -8,6 +8,7 @@
 
 mod commit;
 mod fetch;
+mod proofs;
 mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,14 +22,14 @@ use lineside_proto::ledger::tile::{Kind as TileKind, Tile, WIDTH};
 use lineside_proto::ledger::tree::{Hash, Range};
 use lineside_proto::ledger::{Checkpoint, Leaf, verify};
 
-pub(super) use commit::Step;
+pub(super) use commit::{Step, Stepped};
 pub(super) use fetch::Question;
 pub(super) use take::{LeafTaken, NoteTaken};
 
 use self::fetch::Fetch;
 use super::alarm::Alarm;
 use super::place::Place;
-use super::record::{Cosigned, Record, Stopped};
+use super::record::{Cosigned, Record, Stopped, Unproved};
 use super::shelf::Shelf;
 use crate::ledger::notes::Notes;
 use crate::ledger::tiles::{Taken, Tiles, bundle, leaves_of, take_bundles, take_tail};
@@ -39,8 +40,9 @@ use crate::slots::Slots;
 pub(super) const AHEAD_LEAVES_MAX: u64 = 8_192 + 256;
 /// Bytes of them: leaves have four hundred bytes, and four kilobytes at most.
 pub(super) const AHEAD_BYTES_MAX: usize = 8 << 20;
-/// Heads beyond the tiles that are remembered; each must fit when the tiles reach it.
-const SEEN_MAX: usize = 64;
+/// Heads beyond the checkpoint that are remembered; each must fit when the tiles reach it, so that none is forgotten: where
+/// so many wait, no other is taken. A gateway signs one in five minutes, and they wait only while it does not answer.
+const SEEN_MAX: usize = 256;
 /// Leaves that are looked through for texts when a log is opened.
 const RECALLED_MAX: u64 = 200_000;
 /// Bytes of them at once.
@@ -173,6 +175,7 @@ impl Mirror {
         }
         record.size = size;
         record.root = range.root().to_string();
+        let reaching = record.reaching.take();
         let mut mirror = Self {
             place: place.clone(),
             notes: Notes::open(&kept, origin),
@@ -191,6 +194,12 @@ impl Mirror {
             fetch: Fetch::default(),
             wanted: BTreeSet::new(),
         };
+        // What lies beyond the checkpoint is under this head.
+        let reaching = reaching.and_then(|note| mirror.trusted(&note).ok());
+        if let Some(head) = reaching.filter(|_| !mirror.is_stopped()) {
+            mirror.record.reaching = Some(head.note.to_string());
+            mirror.seen.insert(head.checkpoint.size, head);
+        }
         mirror.recall_texts()?;
         Ok(mirror)
     }
@@ -351,6 +360,30 @@ impl Mirror {
                 tracing::warn!(%error, log = %self.place, "a cosigned note can't be kept")
             }
         }
+    }
+
+    /// Leaves of the newest head whose leaves are all here.
+    pub(super) fn committed(&self) -> u64 {
+        self.head.as_ref().map_or(0, |head| head.checkpoint.size)
+    }
+
+    /// Notes which head nobody proves to continue what is held; for whoever looks.
+    pub(super) fn note_unproved(&mut self, now: Time) -> io::Result<()> {
+        let newest = self.seen.keys().next_back().copied();
+        let unproved = newest.map(|size| Unproved {
+            size,
+            heads: self.seen.len() as u64,
+            since: self
+                .record
+                .unproved
+                .as_ref()
+                .map_or(now, |before| before.since),
+        });
+        if unproved == self.record.unproved {
+            return Ok(());
+        }
+        self.record.unproved = unproved;
+        self.write_record()
     }
 
     fn forget_ahead(&mut self) {

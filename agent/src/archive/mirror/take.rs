@@ -4,7 +4,7 @@ use lineside_proto::ledger::note::{KeyKind, Note};
 use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody, LeafError, LeafHead};
 
 use super::{AHEAD_BYTES_MAX, AHEAD_LEAVES_MAX, Head, Mirror, MirrorError, SEEN_MAX};
-use crate::archive::alarm::{Alarm, Kind};
+use crate::archive::alarm::Alarm;
 
 /// Signature lines of a note that are kept: the key, the one before it, and room.
 const SIGNERS_MAX: usize = 4;
@@ -31,6 +31,8 @@ pub(in crate::archive) enum NoteTaken {
     Older,
     /// No trusted key has signed it, or it is none of this log.
     Stranger(String),
+    /// So many heads wait for their leaves that there is no room for this one.
+    Full,
     /// It contradicts what was signed before.
     Refused(Alarm),
 }
@@ -109,16 +111,22 @@ impl Mirror {
             return Ok(NoteTaken::Known);
         }
         let size = head.checkpoint.size;
-        if size > self.size() {
-            return Ok(self.look_ahead(head));
-        }
         if size == 0 {
             return stranger("it commits to nothing".to_owned());
         }
+        let Some(known) = self
+            .head
+            .clone()
+            .filter(|known| size <= known.checkpoint.size)
+        else {
+            return Ok(self.look_ahead(head));
+        };
         if self.root_at(size)? != head.checkpoint.root {
-            let known = self.head.as_ref();
-            let same = known.is_some_and(|known| known.checkpoint.size == size);
-            return Ok(NoteTaken::Refused(self.contradiction(same, &head)));
+            if size == known.checkpoint.size {
+                return Ok(NoteTaken::Refused(Self::two_heads(&known, &head)));
+            }
+            let proof = self.proof_of(size, known.checkpoint.size)?;
+            return Ok(NoteTaken::Refused(Self::fork(&known, &head, proof)));
         }
         let newest = self.newest().map_or(0, |newest| newest.checkpoint.size);
         Ok(if size < newest {
@@ -134,65 +142,23 @@ impl Mirror {
             if known.checkpoint.root == head.checkpoint.root {
                 return NoteTaken::Known;
             }
-            let alarm = Alarm {
-                kind: Kind::TwoHeads,
-                text: format!("two heads of {size} leaves were signed, with two roots"),
-                known: Some(known.note.to_string()),
-                shown: Some(head.note.to_string()),
-            };
-            return NoteTaken::Refused(alarm);
-        }
-        let newest = self.seen.keys().next_back().copied();
-        if newest.is_some_and(|newest| size < newest) {
-            // It must fit all the same when the tiles reach it.
-            if self.seen.len() < SEEN_MAX {
-                self.seen.insert(size, head);
-            }
-            return NoteTaken::Older;
+            return NoteTaken::Refused(Self::two_heads(known, &head));
         }
         if self.seen.len() >= SEEN_MAX {
-            // The newest but this one: the smallest is reached first.
-            self.seen.pop_last();
+            return NoteTaken::Full;
         }
+        let newest = self.seen.keys().next_back().copied();
+        // An older one must fit all the same when the tiles reach it.
         self.seen.insert(size, head);
-        NoteTaken::Newer
-    }
-
-    /// The alarm for a head whose leaves are not those that are held.
-    pub(super) fn contradiction(&self, same_size: bool, shown: &Head) -> Alarm {
-        let size = shown.checkpoint.size;
-        let known = self.head.as_ref();
-        let held = known.map_or(0, |known| known.checkpoint.size);
-        let (kind, text) = if same_size {
-            (
-                Kind::TwoHeads,
-                format!("two heads of {size} leaves were signed, with two roots"),
-            )
-        } else if size < held {
-            (
-                Kind::Fork,
-                format!(
-                    "a head of {size} leaves was signed that is not the beginning of the {held} leaves signed before: the log was shortened and continued, an old copy was restored, or two run"
-                ),
-            )
+        if newest.is_some_and(|newest| size < newest) {
+            NoteTaken::Older
         } else {
-            (
-                Kind::Fork,
-                format!(
-                    "a head of {size} leaves was signed that does not continue the {held} leaves signed before: a leaf was changed, an old copy was restored, or two run"
-                ),
-            )
-        };
-        Alarm {
-            kind,
-            text,
-            known: known.map(|known| known.note.to_string()),
-            shown: Some(shown.note.to_string()),
+            NoteTaken::Newer
         }
     }
 
     /// A head that one of the log's keys has signed, with no other signatures but those.
-    fn trusted(&self, text: &str) -> Result<Head, String> {
+    pub(super) fn trusted(&self, text: &str) -> Result<Head, String> {
         let note = Note::parse(text).map_err(|error| error.to_string())?;
         let verified = note.verify(&self.keys).map_err(|error| error.to_string())?;
         let signers: Vec<_> = verified

@@ -259,6 +259,7 @@ async fn what_was_refused_is_listed_the_newest_first() {
             stopped: true,
             known: head.clone(),
             shown: head,
+            check: String::new(),
         };
         let document = serde_json::to_vec(&document).unwrap();
         fs::write(dir.join(folder).join("alarm.json"), document).unwrap();

@@ -128,6 +128,20 @@ fn missing(log: &Standing, now: Time) -> Vec<Text> {
         }
         Some(_) => {}
     }
+    if let Some(unproved) = &log.unproved {
+        let (size, held, since) = (unproved.size, log.size, unproved.since);
+        all.push(text!(
+            "a head of {size} leaves is not proved to continue the {held} that are held, since {since}",
+            "有 {size} 条记录的存证点自 {since} 起未能证明延续所存的 {held} 条记录"
+        ));
+    }
+    if let Some(uncosigned) = &log.uncosigned {
+        let (why, since) = (&uncosigned.why, uncosigned.since);
+        all.push(text!(
+            "not cosigned since {since}, because {why}",
+            "自 {since} 起未见证，原因：{why}"
+        ));
+    }
     if let Some(cosigned) = &log.cosigned {
         let behind = log.size.saturating_sub(cosigned.size);
         if behind > 0 {
@@ -214,6 +228,8 @@ mod tests {
             cosigned: None,
             stopped: None,
             alarms: 3,
+            unproved: None,
+            uncosigned: None,
         }
     }
 

@@ -218,6 +218,8 @@ mod tests {
             cosigned: None,
             stopped: None,
             alarms: 0,
+            unproved: None,
+            uncosigned: None,
         }
     }
 

@@ -1,6 +1,6 @@
 use super::{
-    Hash, ProofError, Range, check_consistency, check_inclusion, consistency, inclusion, peaks,
-    root,
+    Hash, ProofError, Range, check_consistency, check_inclusion, consistency, consistency_roots,
+    inclusion, peaks, root,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -202,6 +202,16 @@ fn every_proof_of_small_trees_holds_and_no_other() {
                     ProofError::OldRoot
                 };
                 assert_eq!(forked, Err(named));
+            }
+            if old > 0 && old < size {
+                // Whoever signed another root for the older tree is shown the one that the proof leads to.
+                let led = consistency_roots(old, size, &proof, old_root).unwrap();
+                assert_eq!(led, (old_root, new_root));
+                if !old.is_power_of_two() {
+                    let other = Hash::of_leaf(b"fork");
+                    let led = consistency_roots(old, size, &proof, other).unwrap();
+                    assert_eq!(led, (old_root, new_root));
+                }
             }
         }
     }

@@ -127,6 +127,7 @@ async fn what_happens_is_told_and_whoever_comes_again_misses_nothing() {
         stopped: true,
         known: None,
         shown: None,
+        check: String::new(),
     };
     stand.live.alarm(&stand.first.place, &alarm);
     let (_, mut ear) = Ear::open(address, "", Some(&id)).await;

@@ -1,0 +1,183 @@
+//! What counts as proof, and what anybody at the broker could have said.
+
+use super::faults::witnessed;
+use super::{City, Plant, Trouble};
+use crate::answers::Answers;
+use crate::archive::alarm::Kind;
+use crate::archive::desk::{Asked, Input, Output};
+use lineside_proto::Time;
+use serde_json::{Value, json};
+
+/// What a liar gives, where they answer at all.
+type Lie = fn(&str) -> Option<Value>;
+
+fn wrong_proof(method: &str) -> Option<Value> {
+    let hashes = vec!["A".repeat(43) + "="];
+    (method == "ledger.consistency").then(|| json!({"hashes": hashes}))
+}
+
+fn no_proof(method: &str) -> Option<Value> {
+    (method == "ledger.consistency").then(|| json!({"hashes": []}))
+}
+
+fn wrong_leaves(method: &str) -> Option<Value> {
+    let leaf = r#"{"v":1,"index":100}"#;
+    (method == "ledger.entries").then(|| json!({"first": 100, "next": 101, "leaves": [leaf]}))
+}
+
+/// Time goes by, and questions are answered by the plant, or with a lie.
+fn lied_to(city: &mut City, plant: &Plant, lie: Lie) {
+    let mut inputs = Vec::new();
+    for _ in 0..20 {
+        city.seconds += 3;
+        for output in city.outputs(std::mem::take(&mut inputs)) {
+            match output {
+                Output::Ask(asked) => inputs.push(answered(asked, plant, lie)),
+                Output::Alarm { alarm, .. } => assert_eq!(alarm.kind, Kind::Leaves),
+                Output::Cosigned { .. } | Output::Grown { .. } => {}
+            }
+        }
+    }
+    // What is still asked is answered by nobody.
+    for input in inputs {
+        if let Input::Answer { asked, .. } = input {
+            let result = Err(Trouble::Lost("off".to_owned()));
+            city.outputs(vec![Input::Answer { asked, result }]);
+        }
+    }
+}
+
+fn answered(asked: Asked, plant: &Plant, lie: Lie) -> Input {
+    let (method, params) = asked.call();
+    let answers = Answers::of_copy(&plant.state()).unwrap();
+    let honest = || {
+        let failed = |failure| Trouble::from(lineside_proto::AnswerError::from(failure));
+        answers.ask(method, params).map_err(failed)
+    };
+    let result = lie(method).map_or_else(honest, |lie| Ok(vec![lie]));
+    Input::Answer { asked, result }
+}
+
+#[test]
+fn an_answer_that_does_not_count_stops_nothing() {
+    for lie in [wrong_proof, no_proof, wrong_leaves as Lie] {
+        let (mut city, mut plant, _other) = witnessed();
+        let stranger = Plant::new("gw-1");
+        stranger.write("x", 120);
+        plant.write("b", 20);
+        let leaves = plant.leaves();
+        let note = plant.sign();
+        // Somebody else's leaf comes first: what is shown can't be told from a fork without asking.
+        city.pass(vec![stranger.leaf(105), plant.head(&note)], None);
+        let others: Vec<Input> = leaves
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, leaf)| (place != 5).then_some(leaf))
+            .collect();
+        city.pass(others, None);
+        lied_to(&mut city, &plant, lie);
+        let place = plant.place(1);
+        let record = city.shelf().record(&place).unwrap().unwrap();
+        assert_eq!(record.stopped, None);
+        assert_eq!((city.size(&plant, 1), city.cosigned.len()), (100, 1));
+        let unproved = record.unproved.unwrap();
+        assert_eq!((unproved.size, unproved.heads), (120, 1));
+        assert!(unproved.since > Time::from_millis(super::START));
+        // The gateway itself is heard.
+        for _ in 0..200 {
+            city.fetch(&plant);
+        }
+        assert_eq!(city.size(&plant, 1), 120);
+        let record = city.shelf().record(&place).unwrap().unwrap();
+        assert_eq!(record.unproved, None);
+        city.later(61);
+        assert_eq!(city.cosigned.last().unwrap().1.size, 120);
+    }
+}
+
+#[test]
+fn a_head_that_nobody_proves_is_not_taken_and_one_that_is_goes_on() {
+    let (mut city, mut plant, _other) = witnessed();
+    let twin = plant.clone_disk();
+    twin.write("nobody has it", 40);
+    let shown = twin.sign();
+    city.pass(vec![plant.head(&shown)], Some(&plant));
+    city.fetch(&plant);
+    plant.write("b", 20);
+    let note = plant.sign();
+    city.pass(vec![plant.head(&note)], Some(&plant));
+    for _ in 0..20 {
+        city.fetch(&plant);
+    }
+    // The newest head is asked about in vain; the one before it is taken all the same.
+    assert_eq!(city.size(&plant, 1), 120);
+    let unproved = city
+        .shelf()
+        .record(&plant.place(1))
+        .unwrap()
+        .unwrap()
+        .unproved;
+    assert_eq!(unproved.unwrap().size, 140);
+    // And when the log gets there, both are in hand.
+    plant.write("c", 30);
+    let mut inputs = plant.leaves();
+    inputs.push(plant.head(&plant.sign()));
+    city.pass(inputs, Some(&plant));
+    let kinds: Vec<Kind> = city.alarms.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(kinds, [Kind::Fork]);
+    assert_eq!(city.proofs().len(), 1);
+    assert_eq!(city.size(&plant, 1), 120);
+}
+
+#[test]
+fn two_heads_of_one_size_are_seen_however_many_wait() {
+    let mut city = City::new(false);
+    let mut plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    plant.write("a", 9);
+    let mut inputs = plant.leaves();
+    inputs.push(plant.head(&plant.sign()));
+    city.pass(inputs, None);
+    let twin = plant.clone_disk();
+    let mut heads = Vec::new();
+    for _ in 0..300 {
+        plant.write("b", 1);
+        heads.push(plant.head(&plant.sign()));
+    }
+    city.pass(heads, None);
+    let record = |city: &City| city.shelf().record(&plant.place(1)).unwrap().unwrap();
+    assert_eq!(city.alarms.len(), 0);
+    // The first that is known stays known; of those for which there is no room, none is taken.
+    twin.write("other", 1);
+    city.pass(vec![twin.head(&twin.sign())], None);
+    let kinds: Vec<Kind> = city.alarms.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(kinds, [Kind::TwoHeads]);
+    assert!(record(&city).stopped.is_some());
+}
+
+#[test]
+fn the_first_head_after_a_power_cut_is_published() {
+    let mut city = City::new(true);
+    let mut plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    plant.write("a", 9);
+    let mut inputs = plant.leaves();
+    inputs.push(plant.head(&plant.sign()));
+    city.pass(inputs, None);
+    let checkpoint = city.shelf().log_dir(&plant.place(1)).join("checkpoint");
+    let before = std::fs::read(&checkpoint).unwrap();
+    plant.write("b", 20);
+    let note = plant.sign();
+    let mut inputs = plant.leaves();
+    inputs.push(plant.head(&note));
+    city.pass(inputs, None);
+    // The record became durable, the checkpoint's name did not.
+    city.desk = None;
+    std::fs::write(&checkpoint, before).unwrap();
+    city.start();
+    city.pass(vec![Input::Connected, plant.head(&note)], None);
+    city.later(4);
+    assert_eq!(city.size(&plant, 1), 30);
+    assert_eq!(city.cosigned.last().unwrap().1.size, 30);
+    assert_eq!(city.questions, 0);
+}
