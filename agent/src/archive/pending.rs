@@ -10,7 +10,7 @@
 //! Bounds: a file `FILE_BYTES_MAX`, or twice what waits, if that is more; `FILES_KEPT` files; a new file begins with all
 //! leaves that still wait. A start adds a file only behind one with leaves, and the next pass removes the oldest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -29,10 +29,16 @@ const FRAME_HEAD_BYTES: usize = 8;
 const FRAME_BYTES_MAX: usize = LEAF_BYTES_MAX + 256;
 /// Bytes that are read of one file at once.
 const READ_BYTES_MAX: u64 = 4 << 20;
-/// Files of one member that are looked at.
+/// Files of one member that are looked at, the newest of all.
 const LISTED_MAX: usize = 1_000;
+/// Entries of a folder that are gone through: what a century of starts leaves.
+const ENTRIES_MAX: usize = 1_000_000;
+/// Numbers that are tried for a file whose name is taken: nobody else writes into this folder but by mistake.
+const TAKEN_MAX: u64 = 1_000;
 /// What ends a file's name.
 const ENDING: &str = ".leaves";
+/// The name of a file that is not whole yet.
+const DRAFT: &str = "next.new";
 
 /// A leaf that waits.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,19 +119,15 @@ impl Pending {
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         disk::make_dirs(dir)?;
         let mut before = numbers(dir)?;
-        let empty = match before.last() {
-            Some(last) => open_empty(dir, *last)?,
-            None => None,
-        };
-        let (number, file) = match (empty, before.last().copied()) {
-            (Some(file), Some(last)) => {
+        let last = before.last().copied();
+        // What can't be written to stays as it is, and the next number is used.
+        let empty = last.and_then(|last| Some((last, open_empty(dir, last)?)));
+        let (number, file) = match empty {
+            Some(empty) => {
                 before.pop();
-                (last, file)
+                empty
             }
-            (_, last) => {
-                let number = last.map_or(1, |last| last + 1);
-                (number, create(dir, number)?)
-            }
+            None => create(dir, last.unwrap_or(0).saturating_add(1))?,
         };
         Ok(Self {
             dir: dir.to_owned(),
@@ -170,36 +172,63 @@ impl Pending {
         self.before >= FILES_KEPT || self.bytes - self.carried >= FILE_BYTES_MAX.max(self.carried)
     }
 
-    /// Begins another file with the leaves that still wait, and removes the oldest.
+    /// Begins another file with the leaves that still wait, and removes the oldest. It has its name only once it is whole
+    /// and durable: where the disk refuses, the file of now goes on, and nothing is left behind.
     pub(super) fn roll<'a>(
         &mut self,
         waiting: impl Iterator<Item = Waiting> + 'a,
     ) -> io::Result<()> {
-        let number = self.number + 1;
-        let mut file = create(&self.dir, number)?;
-        let mut bytes = 0;
-        let mut buffer = Vec::new();
-        for one in waiting {
-            one.frame(&mut buffer);
-            if buffer.len() >= 1 << 20 {
-                file.write_all(&buffer)?;
-                bytes += buffer.len() as u64;
-                buffer.clear();
+        // One that is there already was not made by this process, or was not taken into use.
+        let last = numbers(&self.dir)?.last().copied().unwrap_or(0);
+        let number = self.number.max(last).saturating_add(1);
+        let path = path_of(&self.dir, number);
+        let draft = self.dir.join(DRAFT);
+        let begun = begin(&draft, waiting).and_then(|begun| {
+            fs::rename(&draft, &path)?;
+            Ok(begun)
+        });
+        let (file, bytes) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                drop(fs::remove_file(&draft));
+                return Err(error);
             }
+        };
+        if let Err(error) = disk::sync(&self.dir) {
+            drop(fs::remove_file(&path));
+            return Err(error);
         }
-        file.write_all(&buffer)?;
-        bytes += buffer.len() as u64;
-        file.sync_all()?;
-        disk::sync(&self.dir)?;
         (self.file, self.number) = (file, number);
         (self.bytes, self.carried) = (bytes, bytes);
         let kept = number.saturating_sub(FILES_KEPT);
         self.before = 0;
         for old in numbers(&self.dir)?.into_iter().filter(|old| *old <= kept) {
-            fs::remove_file(path_of(&self.dir, old))?;
+            match fs::remove_file(path_of(&self.dir, old)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         }
         Ok(())
     }
+}
+
+/// Writes a file that holds these leaves; durable on return. Gives it, and its length.
+fn begin(path: &Path, waiting: impl Iterator<Item = Waiting>) -> io::Result<(File, u64)> {
+    let mut file = File::create(path)?;
+    let mut bytes = 0;
+    let mut buffer = Vec::new();
+    for one in waiting {
+        one.frame(&mut buffer);
+        if buffer.len() >= 1 << 20 {
+            file.write_all(&buffer)?;
+            bytes += buffer.len() as u64;
+            buffer.clear();
+        }
+    }
+    file.write_all(&buffer)?;
+    bytes += buffer.len() as u64;
+    file.sync_all()?;
+    Ok((file, bytes))
 }
 
 /// How far the files of others have been read.
@@ -225,7 +254,8 @@ impl Reading {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
-            if file.metadata()?.len() <= *place {
+            let about = file.metadata()?;
+            if !about.is_file() || about.len() <= *place {
                 continue;
             }
             file.seek(SeekFrom::Start(*place))?;
@@ -244,19 +274,23 @@ impl Reading {
     }
 }
 
-/// The numbers of a member's files, in order.
+/// The numbers of a member's newest files, in order.
 fn numbers(dir: &Path) -> io::Result<Vec<u64>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
     let number = |name: &str| name.strip_suffix(ENDING)?.parse().ok();
-    let entries = entries.take(LISTED_MAX).flatten();
-    let mut numbers: Vec<u64> = entries
-        .filter_map(|entry| number(entry.file_name().to_str()?))
-        .collect();
-    numbers.sort_unstable();
-    Ok(numbers)
+    let mut numbers = BTreeSet::new();
+    for entry in entries.take(ENTRIES_MAX).flatten() {
+        if let Some(number) = entry.file_name().to_str().and_then(number) {
+            numbers.insert(number);
+            if numbers.len() > LISTED_MAX {
+                numbers.pop_first();
+            }
+        }
+    }
+    Ok(numbers.into_iter().collect())
 }
 
 fn path_of(dir: &Path, number: u64) -> PathBuf {
@@ -264,22 +298,36 @@ fn path_of(dir: &Path, number: u64) -> PathBuf {
 }
 
 /// The file of this number if nothing is in it: there are no more files after many starts than there were leaves.
-fn open_empty(dir: &Path, number: u64) -> io::Result<Option<File>> {
-    let file = OpenOptions::new().write(true).open(path_of(dir, number))?;
-    Ok((file.metadata()?.len() == 0).then_some(file))
+fn open_empty(dir: &Path, number: u64) -> Option<File> {
+    let file = OpenOptions::new().write(true).open(path_of(dir, number));
+    file.ok()
+        .filter(|file| file.metadata().is_ok_and(|about| about.len() == 0))
 }
 
-fn create(dir: &Path, number: u64) -> io::Result<File> {
-    let path = path_of(dir, number);
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    disk::sync(dir)?;
-    Ok(file)
+/// Makes the file of this number, or of the next that is not taken.
+fn create(dir: &Path, number: u64) -> io::Result<(u64, File)> {
+    let mut number = number;
+    for _ in 0..TAKEN_MAX {
+        let path = path_of(dir, number);
+        match OpenOptions::new().write(true).create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                number = number.saturating_add(1);
+            }
+            Err(error) => return Err(error),
+            Ok(file) => {
+                disk::sync(dir)?;
+                return Ok((number, file));
+            }
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        FILES_KEPT, FRAME_HEAD_BYTES, Pending, READ_BYTES_MAX, Reading, Waiting, numbers, path_of,
+        FILES_KEPT, FRAME_HEAD_BYTES, LEAF_BYTES_MAX, Pending, READ_BYTES_MAX, Reading, Waiting,
+        numbers, path_of,
     };
     use std::collections::BTreeSet;
     use std::fs;
@@ -367,14 +415,65 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_refuses_leaves_no_file_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pending = Pending::open(dir.path()).unwrap();
+        pending.add(&waiting(1));
+        pending.settle().unwrap();
+        // Where the file should come there is something else: as refused as by a full disk.
+        let draft = dir.path().join(super::DRAFT);
+        fs::create_dir(&draft).unwrap();
+        for _ in 0..3 {
+            assert!(pending.roll([waiting(1)].into_iter()).is_err());
+            assert_eq!(numbers(dir.path()).unwrap(), [1]);
+        }
+        pending.add(&waiting(2));
+        pending.settle().unwrap();
+        assert_eq!(read(&mut Reading::default(), dir.path()), [1, 2]);
+        fs::remove_dir(&draft).unwrap();
+        // A name that is taken is passed over.
+        fs::write(path_of(dir.path(), 2), b"").unwrap();
+        pending.roll([waiting(1), waiting(2)].into_iter()).unwrap();
+        assert_eq!(numbers(dir.path()).unwrap(), [1, 2, 3]);
+        assert!(!draft.exists());
+        pending.add(&waiting(3));
+        pending.settle().unwrap();
+        let all = read(&mut Reading::default(), dir.path());
+        assert_eq!(all, [1, 2, 1, 2, 3]);
+    }
+
+    #[test]
+    fn many_files_and_taken_names_prevent_no_start() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 1..=1_100 {
+            fs::write(path_of(dir.path(), number), b"x").unwrap();
+        }
+        // Neither empty nor a file.
+        fs::create_dir(path_of(dir.path(), 1_101)).unwrap();
+        for start in 0..4 {
+            let mut pending = Pending::open(dir.path()).unwrap();
+            assert_eq!(pending.number, 1_102 + start);
+            pending.add(&waiting(start));
+            pending.settle().unwrap();
+        }
+        let mut pending = Pending::open(dir.path()).unwrap();
+        assert!(pending.is_full());
+        fs::remove_dir(path_of(dir.path(), 1_101)).unwrap();
+        for _ in 0..3 {
+            pending.roll([waiting(7)].into_iter()).unwrap();
+        }
+        assert_eq!(numbers(dir.path()).unwrap(), [1_106, 1_107, 1_108, 1_109]);
+    }
+
+    #[test]
     fn a_long_file_is_read_to_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let mut pending = Pending::open(dir.path()).unwrap();
         let one = Waiting {
-            leaf: vec![b'x'; 4_000],
+            leaf: vec![b'x'; LEAF_BYTES_MAX],
             ..waiting(1)
         };
-        let count = 2 * usize::try_from(READ_BYTES_MAX).unwrap() / 4_000;
+        let count = 2 * usize::try_from(READ_BYTES_MAX).unwrap() / LEAF_BYTES_MAX;
         (0..count).for_each(|_| pending.add(&one));
         pending.settle().unwrap();
         let (mut reading, mut found) = (Reading::default(), 0);
