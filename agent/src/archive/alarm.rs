@@ -22,7 +22,7 @@ const ALARMS_MAX: usize = 20_000;
 pub(super) const ALARMS_OF_ONE_MAX: u64 = 50;
 
 /// What is wrong with a log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Two heads of one size were signed.

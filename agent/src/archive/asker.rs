@@ -16,8 +16,11 @@ const PATIENCE: Patience = Patience {
     part: Duration::from_secs(40),
     // Two copies of one gateway may run: that is what an archive must see.
     refusal: Duration::from_secs(2),
-    silence: "the gateway does not answer",
+    silence: SILENCE,
 };
+
+/// What it is called that a gateway does not answer.
+pub(super) const SILENCE: &str = "the gateway does not answer";
 
 /// Who asks.
 #[derive(Debug)]

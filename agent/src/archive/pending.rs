@@ -166,6 +166,11 @@ impl Pending {
         Ok(())
     }
 
+    /// Bytes of the file of now.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Whether another file should begin.
     pub(super) fn is_full(&self) -> bool {
         // Carrying over costs as much as was carried: not before as much has come anew.

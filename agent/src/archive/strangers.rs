@@ -1,8 +1,8 @@
 //! Heads of gateways whose key nobody has enrolled: kept apart, to be looked at, and never mixed in.
 //!
-//! Bound: `STRANGERS_MAX` files, one a gateway.
+//! Bound: `STRANGERS_MAX` files, one a gateway, each written once a minute at most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,15 @@ use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
 use lineside_proto::{Identifier, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Stamp;
 use crate::ledger::disk;
 
 /// The folder below the archive's directory.
 const FOLDER: &str = "strangers";
 /// Strangers that are remembered at most.
 const STRANGERS_MAX: usize = 256;
+/// How long one note of a stranger stands before another takes its place.
+const WRITTEN_MS: u64 = 60_000;
 
 /// What a stranger showed, `strangers/{site}.{gateway}.json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -64,45 +67,64 @@ impl Stranger {
 #[derive(Debug)]
 pub(super) struct Strangers {
     dir: PathBuf,
-    met: BTreeMap<(Identifier, Identifier), Vec<String>>,
+    /// The keys that each named last, and when that was written, on the boot clock.
+    met: BTreeMap<Who, (Vec<String>, u64)>,
+    /// Those who have a card now, and whose note is not taken yet.
+    hoped: BTreeSet<Who>,
 }
+
+/// A platform, and its gateway.
+type Who = (Identifier, Identifier);
 
 impl Strangers {
     pub(super) fn of(archive: &Path) -> Self {
         Self {
             dir: archive.join(FOLDER),
             met: BTreeMap::new(),
+            hoped: BTreeSet::new(),
         }
     }
 
-    /// Remembers what a stranger shows, if it is one that was not met before. Gives whether it is new.
+    fn path(&self, (site, gateway): &Who) -> PathBuf {
+        self.dir.join(format!("{site}.{gateway}.json"))
+    }
+
+    /// Remembers what a stranger shows, if it is one that was not met before; of each so often at most. Gives whether it
+    /// is new.
     pub(super) fn meet(
         &mut self,
         (site, gateway): (&Identifier, &Identifier),
         (note, reason): (&str, &str),
-        at: Time,
+        now: Stamp,
     ) -> io::Result<bool> {
         let who = (site.clone(), gateway.clone());
+        self.hoped.remove(&who);
+        match self.met.get(&who) {
+            Some((_, at)) if now.boot_ms < at.saturating_add(WRITTEN_MS) => return Ok(false),
+            None if self.met.len() >= STRANGERS_MAX => return Ok(false),
+            Some(_) | None => {}
+        }
         let signers = signers(note);
-        if self.met.get(&who).is_some_and(|known| *known == signers) {
+        if self
+            .met
+            .get(&who)
+            .is_some_and(|(known, _)| *known == signers)
+        {
             return Ok(false);
         }
-        if self.met.len() >= STRANGERS_MAX && !self.met.contains_key(&who) {
-            return Ok(false);
-        }
-        self.met.insert(who, signers);
+        let path = self.path(&who);
+        self.met.insert(who, (signers, now.boot_ms));
         if note.len() > NOTE_BYTES_MAX {
             return Ok(true);
         }
         let stranger = Stranger {
             v: 1,
-            at,
+            at: now.wall,
             site: site.clone(),
             gateway: gateway.clone(),
             reason: reason.to_owned(),
             note: note.to_owned(),
         };
-        let path = self.dir.join(format!("{site}.{gateway}.json"));
         let count =
             fs::read_dir(&self.dir).map_or(0, |entries| entries.take(STRANGERS_MAX).count());
         if count < STRANGERS_MAX || path.exists() {
@@ -111,12 +133,32 @@ impl Strangers {
         Ok(true)
     }
 
-    /// It has a card now.
-    pub(super) fn enrolled(&mut self, site: &Identifier, gateway: &Identifier) {
-        self.met.remove(&(site.clone(), gateway.clone()));
-        drop(fs::remove_file(
-            self.dir.join(format!("{site}.{gateway}.json")),
-        ));
+    /// Those whose notes lie there.
+    pub(super) fn kept(&self) -> Vec<Who> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten();
+        let names = entries.take(2 * STRANGERS_MAX).flatten();
+        let who = |name: &str| {
+            let (site, gateway) = name.strip_suffix(".json")?.split_once('.')?;
+            Some((site.parse().ok()?, gateway.parse().ok()?))
+        };
+        let kept = names.filter_map(|entry| who(entry.file_name().to_str()?));
+        kept.collect()
+    }
+
+    /// It has a card now: what it showed. Its file goes only when a note of its log is [`taken`](Self::taken).
+    pub(super) fn hope(&mut self, who: &Who) -> Option<String> {
+        let bytes = disk::read(&self.path(who), 2 * NOTE_BYTES_MAX).ok()??;
+        let stranger: Stranger = serde_json::from_slice(&bytes).ok()?;
+        self.met.remove(who);
+        self.hoped.insert(who.clone());
+        Some(stranger.note)
+    }
+
+    /// A note of its log is kept with the log: it is no stranger any more.
+    pub(super) fn taken(&mut self, who: &Who) {
+        if self.hoped.remove(who) {
+            drop(fs::remove_file(self.path(who)));
+        }
     }
 }
 

@@ -28,11 +28,11 @@ impl Desk {
         now: Stamp,
         out: &mut Vec<Output>,
     ) {
-        self.asking = self.asking.saturating_sub(1);
         let Asked {
             place, question, ..
         } = asked;
         let name: Name = (place.site.clone(), place.gateway.clone());
+        self.asked(&name, result.as_ref().err(), now.boot_ms);
         let texts = self.shelf.gateway_dir(&name.0, &name.1);
         let Some(known) = self.gateways.get_mut(&name) else {
             return;

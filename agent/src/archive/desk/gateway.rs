@@ -1,5 +1,6 @@
 //! One gateway's place at the desk: its log of now, and what was heard of it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -8,6 +9,9 @@ use lineside_proto::Identifier;
 use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::{Checkpoint, verify};
 
+use super::asking::Manners;
+use super::later::Later;
+use super::quota::Quota;
 use crate::archive::alarm::Kind;
 use crate::archive::cards::{Cards, epoch_of, named};
 use crate::archive::mirror::{Mirror, MirrorError};
@@ -15,8 +19,6 @@ use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
 use crate::ledger::disk;
 
-/// How long a copy that can't be read or written rests before it is tried again.
-const REST_MS: u64 = 5_000;
 /// How far ahead an epoch may be of the one that is known.
 const EPOCHS_AHEAD_MAX: u32 = 1_000;
 /// How often something wrong with one gateway's messages is told.
@@ -41,6 +43,14 @@ pub(super) struct Gateway {
     /// When it was cosigned last, on the boot clock.
     pub(super) cosigned_ms: Option<u64>,
     told_ms: Option<u64>,
+    /// What counts later.
+    pub(super) later: Later,
+    /// How it answers.
+    pub(super) manners: Manners,
+    /// Heads that it showed within this second.
+    pub(super) quota: Quota,
+    /// When an alarm of each kind was raised last, on the boot clock.
+    pub(super) raised: BTreeMap<Kind, u64>,
     /// Nobody else keeps its log.
     _lock: File,
 }
@@ -66,6 +76,10 @@ impl Gateway {
             refused: None,
             cosigned_ms: None,
             told_ms: None,
+            later: Later::default(),
+            manners: Manners::default(),
+            quota: Quota::default(),
+            raised: BTreeMap::new(),
             _lock: lock,
         }))
     }
@@ -88,7 +102,10 @@ impl Gateway {
         if self.mirror.is_none() && now_ms >= self.rest_until_ms {
             let epochs = shelf.epochs(&self.site, &self.gateway);
             let epoch = epochs.ok().and_then(|epochs| epochs.last().copied());
-            let opened = self.open_epoch(shelf, cards, epoch.unwrap_or(1));
+            // One that was gone over to counts, be it that nothing of it is in tiles yet.
+            let epoch = epoch.unwrap_or(1).max(self.later.epoch());
+            self.later.opens(epoch);
+            let opened = self.open_epoch(shelf, cards, epoch);
             match opened {
                 Ok(mirror) => self.mirror = mirror,
                 Err(error) => self.failed(&error, now_ms),
@@ -120,8 +137,9 @@ impl Gateway {
 
     /// The disk refused, or what lies there does not fit together.
     pub(super) fn failed(&mut self, error: &MirrorError, now_ms: u64) {
-        self.mirror = None;
-        self.rest_until_ms = now_ms.saturating_add(REST_MS);
+        let heads = self.mirror.take().map(|mirror| mirror.heads());
+        self.later.rest(heads.into_iter().flatten());
+        self.rest_until_ms = now_ms.saturating_add(self.later.pause_ms());
         if self.is_to_be_told(now_ms) {
             let log = format!("{}/{}", self.site, self.gateway);
             let why = crate::logs::chain(error);
@@ -143,7 +161,17 @@ impl Gateway {
     /// The epoch that a note is of; none if it is no note of this ledger.
     pub(super) fn epoch_of(&self, note: &str) -> Option<u32> {
         let head = Checkpoint::parse(&Note::parse(note).ok()?.text).ok()?;
-        epoch_of(&self.base, &head.origin)
+        self.epoch_named(&head.origin)
+    }
+
+    /// The epoch that an origin is of; none if it is none of this ledger.
+    pub(super) fn epoch_named(&self, origin: &str) -> Option<u32> {
+        epoch_of(&self.base, origin)
+    }
+
+    /// Its platform, and its own name.
+    pub(super) fn name(&self) -> (&Identifier, &Identifier) {
+        (&self.site, &self.gateway)
     }
 
     /// Goes over to the log of a later epoch, if a key of the gateway has signed this head of it. Gives whether it did.
@@ -152,6 +180,7 @@ impl Gateway {
         shelf: &Shelf,
         cards: &Cards,
         (epoch, note): (u32, &str),
+        now_ms: u64,
     ) -> Result<bool, MirrorError> {
         let now = self.mirror.as_ref().map_or(0, |mirror| mirror.place.epoch);
         if epoch <= now || epoch > now.saturating_add(EPOCHS_AHEAD_MAX) {
@@ -168,9 +197,22 @@ impl Gateway {
         if verify::checkpoint(note, &keys, &origin).is_err() {
             return Ok(false);
         }
-        self.mirror = Some(Mirror::open(shelf, &place, &origin, &keys)?);
+        let mut mirror = Mirror::open(shelf, &place, &origin, &keys)?;
+        let before = self.mirror.as_ref();
+        // Where nothing was known of an epoch before, this is the first.
+        let is_first = before.is_none_or(|before| before.newest().is_none());
+        let leaves = if is_first {
+            self.later.begun(epoch)
+        } else {
+            self.later.went_over(epoch, now_ms)
+        };
+        for (index, leaf) in leaves {
+            mirror.take_leaf(index, leaf);
+        }
+        // The pause between cosignatures is the gateway's, whatever its epochs.
+        self.mirror = Some(mirror);
         self.older = None;
-        self.cosigned_ms = None;
+        self.touched = true;
         Ok(true)
     }
 

@@ -36,7 +36,7 @@ impl Desk {
         let ours: Vec<Name> = self.heard.keys().filter(ours).cloned().collect();
         for name in ours {
             if let Some(payload) = self.heard.remove(&name) {
-                self.head(name, &payload, now, out);
+                self.show_again(name, &payload, now, out);
             }
         }
     }
@@ -58,6 +58,7 @@ impl Desk {
             return;
         };
         if known.open(&self.shelf, &self.cards, now.boot_ms).is_none() {
+            known.later.keep_head(note.into());
             return;
         }
         let Some(epoch) = known.epoch_of(note) else {
@@ -87,9 +88,14 @@ impl Desk {
             }
             return;
         }
-        match known.go_over(&self.shelf, &self.cards, (epoch, note)) {
+        if epoch > present && !known.later.may_go_over(now.boot_ms) {
+            known.later.keep_next(epoch, note);
+            return;
+        }
+        match known.go_over(&self.shelf, &self.cards, (epoch, note), now.boot_ms) {
             Ok(true) => {
-                tracing::info!(log = %format!("{}/{}", name.0, name.1), epoch, "a new epoch begins")
+                tracing::info!(log = %format!("{}/{}", name.0, name.1), epoch, "a new epoch begins");
+                self.again.want(name.clone());
             }
             Ok(false) if epoch > present => {
                 self.stranger(&name, note, "no key of the gateway has signed it", now);
@@ -97,6 +103,7 @@ impl Desk {
             }
             Ok(false) => {}
             Err(error) => {
+                known.later.keep_head(note.into());
                 known.failed(&error, now.boot_ms);
                 return;
             }
@@ -117,7 +124,10 @@ impl Desk {
                 known.touched = true;
                 known.older = None;
             }
-            Ok(NoteTaken::Known) => known.older = None,
+            Ok(NoteTaken::Known) => {
+                known.older = None;
+                self.strangers.taken(name);
+            }
             Ok(NoteTaken::Older) => {
                 let note = note.into();
                 known.older.get_or_insert((now.boot_ms, note));
@@ -129,13 +139,16 @@ impl Desk {
             ),
             Ok(NoteTaken::Stranger(reason)) => self.stranger(name, note, &reason, now),
             Ok(NoteTaken::Refused(alarm)) => self.refuse(name, alarm, now, out),
-            Err(error) => known.failed(&error, now.boot_ms),
+            Err(error) => {
+                known.later.keep_head(note.into());
+                known.failed(&error, now.boot_ms);
+            }
         }
     }
 
     fn stranger(&mut self, name: &Name, note: &str, reason: &str, now: Stamp) {
         let who = (&name.0, &name.1);
-        match self.strangers.meet(who, (note, reason), now.wall) {
+        match self.strangers.meet(who, (note, reason), now) {
             Ok(true) => {
                 let log = format!("{}/{}", name.0, name.1);
                 tracing::warn!(
@@ -178,11 +191,7 @@ impl Desk {
             }
         }
         // It is a signed head besides; an old one is no fault of the gateway's here, since witnesses have their own pace.
-        let before = self.gateways.get(&name).map(|known| known.older.clone());
-        self.head(name.clone(), payload, now, out);
-        if let Some((known, before)) = self.gateways.get_mut(&name).zip(before) {
-            known.older = known.older.take().and(before);
-        }
+        self.show_again(name, payload, now, out);
     }
 
     /// Keeps the proof of what was refused, says so, and goes on with the other logs.
@@ -193,6 +202,9 @@ impl Desk {
         };
         let told = Some((alarm.kind, alarm.shown.clone()));
         if known.refused == told {
+            return;
+        }
+        if !known.raises(alarm.kind, now.boot_ms) {
             return;
         }
         known.refused = told;

@@ -4,9 +4,12 @@
 //! be asked, published and told. What a gateway sends can harm nothing but its own log: each has its own bounds.
 
 mod answer;
+mod asking;
 mod gateway;
 mod heads;
+mod later;
 mod pass;
+mod quota;
 #[cfg(test)]
 mod tests;
 
@@ -21,11 +24,14 @@ use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::Signature;
 use serde_json::Value;
 
+use self::asking::Class;
 use self::gateway::Gateway;
-use super::alarm::Alarm;
+use self::heads::Name;
+use self::later::Again;
+use super::alarm::{Alarm, Kind};
 use super::cards::Cards;
 use super::members::Members;
-use super::mirror::Question;
+use super::mirror::{Mirror, Question};
 use super::pending::{Pending, Reading};
 use super::place::Place;
 use super::shelf::Shelf;
@@ -77,6 +83,8 @@ pub enum Said {
     Cosigned(Vec<u8>),
     /// It is there.
     Online,
+    /// It is not there.
+    Offline,
 }
 
 /// A question to a gateway.
@@ -88,6 +96,8 @@ pub struct Asked {
     pub(super) origin: String,
     /// What is asked.
     pub(super) question: Question,
+    /// How long is waited for each part of its answer.
+    pub(super) patience: Duration,
 }
 
 impl Asked {
@@ -175,12 +185,22 @@ pub struct Desk {
     heard: BTreeMap<(Identifier, Identifier), Box<[u8]>>,
     /// The epoch of logs that others keep, for as long as a look counts; one for each enrolled gateway at most.
     elsewhere: BTreeMap<(Identifier, Identifier), u32>,
+    /// Files that are read again, for those whose copy was opened anew.
+    again: Again,
+    /// Leaves that are not durable yet: whose, where, and whether of the epoch that follows. What one pass takes in.
+    unsettled: Vec<(Name, u64, bool)>,
+    /// What a pass had to say that did not count. `OUTPUTS_KEPT_MAX` at most.
+    unsaid: Vec<Output>,
+    /// No new file is begun before this moment.
+    roll_from_ms: u64,
     /// Whether logs were taken over since these were looked at.
     took: bool,
     /// Bytes of leaves that wait, of all gateways, after the last pass.
     ahead_bytes: usize,
-    /// Questions that are not answered yet.
-    asking: usize,
+    /// Who has a question that is not answered yet, and how it answered before.
+    asking: BTreeMap<Name, Class>,
+    /// Who of each class was asked last.
+    asked_last: BTreeMap<Class, Name>,
     /// When the broker will have told which heads this witness cosigned; none while it was never reached.
     cosign_from_ms: Option<u64>,
     looked_ms: Option<u64>,
@@ -211,9 +231,14 @@ impl Desk {
             gateways: BTreeMap::new(),
             heard: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
+            again: Again::default(),
+            unsettled: Vec::new(),
+            unsaid: Vec::new(),
+            roll_from_ms: 0,
             took: false,
             ahead_bytes: 0,
-            asking: 0,
+            asking: BTreeMap::new(),
+            asked_last: BTreeMap::new(),
             cosign_from_ms: None,
             looked_ms: None,
             carded_ms: 0,

@@ -1,28 +1,38 @@
 //! One pass: what came in, what waits, what is due.
 
-use lineside_proto::LeafMessage;
+use std::collections::BTreeSet;
+
+use lineside_proto::ledger::LEAF_BYTES_MAX;
+use lineside_proto::{Identifier, LeafMessage};
 
 use super::gateway::Gateway;
 use super::heads::Name;
-use super::{Asked, Desk, DeskError, Input, Output, Said};
+use super::{Desk, DeskError, Input, Output, Said};
 use crate::archive::cards::Cards;
 use crate::archive::mirror::{LeafTaken, Mirror, Step, Stepped};
 use crate::archive::pending::Waiting;
 use crate::clock::Stamp;
 use crate::logs::chain;
 
-/// Questions on their way at once: each gateway answers for itself, and each may bring megabytes.
-const ASKING_MAX: usize = 8;
 /// Bytes of leaves that wait in memory at most, of all gateways: beyond them they are asked for later.
 const AHEAD_BYTES_MAX: usize = 128 << 20;
+/// Gateways whose card is gone that are named at once: more than a hand takes away by mistake.
+const GONE_TOLD_MAX: usize = 1_000;
 /// How often is looked who works on the archive, and what the others have written.
 const LOOK_MS: u64 = 500;
 /// How often cards are read again.
 const CARDS_MS: u64 = 10_000;
 /// How long after the connection the broker may take to tell what it keeps.
 const KEPT_MS: u64 = 3_000;
+/// What is kept of what a pass had to say that did not count: alarms, one a gateway and kind.
+const OUTPUTS_KEPT_MAX: usize = 1_024;
+/// How long is waited after a file could not be begun.
+const ROLL_REST_MS: u64 = 5_000;
+/// Bytes after which a new file begins although a log rests whose leaves are not in memory: what is lost with the old
+/// files is asked for. Half of what may wait in memory.
+const RESTING_FILE_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of a leaf's message at most: a leaf in which everything is escaped, and what is around it.
-const LEAF_MESSAGE_BYTES_MAX: usize = 6 * lineside_proto::ledger::LEAF_BYTES_MAX + 256;
+const LEAF_MESSAGE_BYTES_MAX: usize = 6 * LEAF_BYTES_MAX + 256;
 
 impl Desk {
     /// Takes in what has come. What it brought may be acknowledged when this returns.
@@ -31,20 +41,27 @@ impl Desk {
     ///
     /// The disk refuses: nothing that came may be acknowledged, and all of it must come again.
     pub fn pass(&mut self, inputs: Vec<Input>, now: Stamp) -> Result<Vec<Output>, DeskError> {
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.unsaid);
         if let Err(error) = self.look(now.boot_ms) {
             tracing::warn!("who else works here is not seen for now: {}", chain(&error));
         }
         self.taken_over(now, &mut out);
+        self.again(now, &mut out);
+        self.put_off(now, &mut out);
         for input in inputs {
             self.take(input, now, &mut out);
         }
-        self.settle(now.boot_ms)?;
+        if let Err(error) = self.settle() {
+            out.truncate(OUTPUTS_KEPT_MAX);
+            self.unsaid = out;
+            return Err(error);
+        }
         self.commit(now, &mut out);
         self.shorter(now, &mut out);
         self.cosign(now, &mut out);
         self.ask(now.boot_ms, &mut out);
-        if let Err(error) = self.roll() {
+        if let Err(error) = self.roll(now.boot_ms) {
+            self.roll_from_ms = now.boot_ms.saturating_add(ROLL_REST_MS);
             tracing::warn!("the files of what waits grow on: {}", chain(&error));
         }
         Ok(out)
@@ -83,7 +100,8 @@ impl Desk {
             self.reading = Default::default();
             self.unread = true;
         }
-        self.read_others().map_err(self.failed())
+        let read = self.read_others().and_then(|()| self.read_again());
+        read.map_err(self.failed())
     }
 
     fn read_cards(&mut self) {
@@ -97,7 +115,7 @@ impl Desk {
                     tracing::warn!("an enrolment card does not count: {fault}");
                 }
                 self.faulty_cards = faults;
-                if cards != self.cards {
+                if cards != self.cards || self.looked_ms.is_none() {
                     self.enrol(cards);
                 }
             }
@@ -108,9 +126,17 @@ impl Desk {
     }
 
     fn enrol(&mut self, cards: Cards) {
-        for (site, gateway) in cards.gateways() {
-            if self.cards.of(site, gateway).is_empty() {
-                self.strangers.enrolled(site, gateway);
+        self.tell_gone(&cards);
+        let changed = |name: &Name| {
+            let (site, gateway) = name;
+            let now = cards.of(site, gateway);
+            !now.is_empty() && now != self.cards.of(site, gateway)
+        };
+        // What it showed before it had its card counts now: the next head may be long in coming.
+        for name in self.strangers.kept().into_iter().filter(changed) {
+            if let Some(note) = self.strangers.hope(&name) {
+                self.heard.entry(name).or_insert(note.into_bytes().into());
+                self.took = true;
             }
         }
         self.gateways.retain(|(site, gateway), known| {
@@ -123,6 +149,35 @@ impl Desk {
         self.cards = cards;
         // Who is to be taken is looked at now.
         self.looked_ms = None;
+    }
+
+    /// Says whose card is gone, of those whose logs are kept.
+    fn tell_gone(&self, cards: &Cards) {
+        let is_gone = |site: &Identifier, gateway: &Identifier| cards.of(site, gateway).is_empty();
+        let mut gone: BTreeSet<Name> = BTreeSet::new();
+        if self.looked_ms.is_none() {
+            if !self.terms.cards.is_dir() {
+                let folder = self.terms.cards.display();
+                tracing::warn!(%folder, "the folder of enrolment cards does not exist: no gateway counts");
+            }
+            for place in self.shelf.logs().unwrap_or_default() {
+                if is_gone(&place.site, &place.gateway) {
+                    gone.insert((place.site, place.gateway));
+                }
+            }
+        }
+        for (site, gateway) in self.cards.gateways() {
+            if is_gone(site, gateway) {
+                gone.insert((site.clone(), gateway.clone()));
+            }
+        }
+        for (site, gateway) in gone.into_iter().take(GONE_TOLD_MAX) {
+            let log = format!("{site}/{gateway}");
+            tracing::warn!(
+                log,
+                "its enrolment card is gone: nothing more of it is taken"
+            );
+        }
     }
 
     /// Takes the gateways that are this process's to keep. Gives whether there are new ones.
@@ -166,25 +221,7 @@ impl Desk {
                 self.unread &= !is_own || more;
             }
         }
-        let now_ms = self.looked_ms.unwrap_or(0);
-        for Waiting {
-            site,
-            gateway,
-            epoch,
-            index,
-            leaf,
-        } in found
-        {
-            let Some(known) = self.gateways.get_mut(&(site, gateway)) else {
-                continue;
-            };
-            let mirror = known.open(&self.shelf, &self.cards, now_ms);
-            // A leaf of another epoch has the same places as one of this.
-            if let Some(mirror) = mirror.filter(|mirror| mirror.place.epoch == epoch) {
-                mirror.take_leaf(index, leaf);
-                known.touched = true;
-            }
-        }
+        found.into_iter().for_each(|waiting| self.waited(waiting));
         Ok(())
     }
 
@@ -200,14 +237,20 @@ impl Desk {
                 said,
             } => match said {
                 Said::Leaf(payload) => self.leaf((site, gateway), &payload, now.boot_ms),
-                Said::Head(payload) => self.head((site, gateway), &payload, now, out),
-                Said::Cosigned(payload) => self.cosigned((site, gateway), &payload, now, out),
-                Said::Online => {
-                    let known = self.gateways.get_mut(&(site, gateway));
-                    if let Some(mirror) = known.and_then(Gateway::mirror_mut) {
-                        mirror.hurry();
+                Said::Head(payload) => {
+                    let name = (site, gateway);
+                    if self.may_look(&name, &payload, now) {
+                        self.head(name, &payload, now, out);
                     }
                 }
+                Said::Cosigned(payload) => {
+                    let name = (site, gateway);
+                    if self.may_look(&name, &payload, now) {
+                        self.cosigned(name, &payload, now, out);
+                    }
+                }
+                Said::Online => self.status(&(site, gateway), true),
+                Said::Offline => self.status(&(site, gateway), false),
             },
             Input::Signed { place, head, line } => {
                 let name = (place.site.clone(), place.gateway.clone());
@@ -232,41 +275,61 @@ impl Desk {
             return;
         };
         let leaf = leaf.into_bytes();
-        let ahead = self.ahead_bytes;
-        let waiting = |epoch, leaf| Waiting {
-            site: name.0.clone(),
-            gateway: name.1.clone(),
-            epoch,
-            index,
-            leaf,
-        };
         if !self.gateways.contains_key(&name) {
             // Another process keeps this log, and reads what we write.
-            if leaf.len() <= lineside_proto::ledger::LEAF_BYTES_MAX {
+            if leaf.len() <= LEAF_BYTES_MAX {
                 let epoch = self.epoch_elsewhere(&name);
-                self.pending.add(&waiting(epoch, leaf));
+                self.pending.add(&waiting(&name, epoch, (index, leaf)));
             }
             return;
         }
-        let Some(known) = self.gateways.get_mut(&name) else {
-            return;
-        };
-        let Some(mirror) = known.open(&self.shelf, &self.cards, now_ms) else {
-            return;
-        };
-        if ahead > AHEAD_BYTES_MAX && mirror.ahead_bytes() > AHEAD_BYTES_MAX / 1024 {
-            return;
+        if let Err(reason) = self.wait(&name, index, leaf, now_ms) {
+            self.complain(&name, &format!("leaf {index}: {reason}"), now_ms);
         }
+    }
+
+    /// Has a leaf wait for a head, in memory and in a file.
+    fn wait(&mut self, name: &Name, index: u64, leaf: Vec<u8>, now_ms: u64) -> Result<(), String> {
+        let ahead = self.ahead_bytes;
+        let Some(known) = self.gateways.get_mut(name) else {
+            return Ok(());
+        };
+        let begun = (index == 0).then(|| known.epoch_begun(&leaf)).flatten();
+        let Some(mirror) = known.open(&self.shelf, &self.cards, now_ms) else {
+            // It is read again when the copy is there again.
+            if leaf.len() <= LEAF_BYTES_MAX && known.later.takes_resting(leaf.len()) {
+                let epoch = begun
+                    .or(known.later.following())
+                    .unwrap_or(known.later.epoch());
+                self.pending.add(&waiting(name, epoch, (index, leaf)));
+            }
+            return Ok(());
+        };
         let epoch = mirror.place.epoch;
+        let is_full = ahead > AHEAD_BYTES_MAX && mirror.ahead_bytes() > AHEAD_BYTES_MAX / 1024;
+        let begun = begun.filter(|begun| *begun > epoch);
+        if let Some(begun) = begun {
+            known.later.follow(begun);
+        }
+        if let Some(following) = known.later.following().filter(|_| !is_full) {
+            if leaf.len() <= LEAF_BYTES_MAX && known.later.take_following(index, &leaf) {
+                self.unsettled.push((name.clone(), index, true));
+                let leaf = (index, leaf.clone());
+                self.pending.add(&waiting(name, following, leaf));
+            }
+        }
+        let Some(mirror) = known.mirror_mut().filter(|_| !is_full && begun.is_none()) else {
+            return Ok(());
+        };
         match mirror.take_leaf(index, leaf.clone()) {
             LeafTaken::Kept => {
                 known.touched = true;
-                self.pending.add(&waiting(epoch, leaf));
+                self.unsettled.push((name.clone(), index, false));
+                self.pending.add(&waiting(name, epoch, (index, leaf)));
+                Ok(())
             }
-            LeafTaken::Passed => {}
-            LeafTaken::Bad(reason) => {
-                self.complain(&name, &format!("leaf {index}: {reason}"), now_ms)
-            }
+            LeafTaken::Passed => Ok(()),
+            LeafTaken::Bad(reason) => Err(reason),
         }
     }
 
@@ -289,39 +352,48 @@ impl Desk {
         }
     }
 
-    /// Makes what waits durable. If that can't be, it is forgotten in memory, too, so that it counts when it comes again.
-    fn settle(&mut self, now_ms: u64) -> Result<(), DeskError> {
+    /// Makes what waits durable. What can't be made so is forgotten in memory, too, so that it counts when it comes again.
+    fn settle(&mut self) -> Result<(), DeskError> {
         let settled = self.pending.settle().map_err(self.failed());
-        if let Err(error) = &settled {
-            let path = error.path.display();
-            for known in self.gateways.values_mut().filter(|known| known.touched) {
-                let why = std::io::Error::other(format!("{path} can't be written"));
-                known.failed(&why.into(), now_ms);
+        let unsettled = std::mem::take(&mut self.unsettled);
+        if settled.is_err() {
+            for (name, index, is_following) in unsettled {
+                let Some(known) = self.gateways.get_mut(&name) else {
+                    continue;
+                };
+                if is_following {
+                    known.later.forget_following(index);
+                } else if let Some(mirror) = known.mirror_mut() {
+                    mirror.forget_leaf(index);
+                }
             }
         }
         settled
     }
 
     /// Begins another file when this one is full; it holds what still waits.
-    fn roll(&mut self) -> Result<(), DeskError> {
-        // What was not read again would be lost with its file.
-        if self.unread || !self.pending.is_full() {
+    fn roll(&mut self, now_ms: u64) -> Result<(), DeskError> {
+        if now_ms < self.roll_from_ms || !self.pending.is_full() {
             return Ok(());
         }
-        let waiting = self.gateways.iter().flat_map(|((site, gateway), known)| {
-            known.mirror().into_iter().flat_map(move |mirror| {
+        // What was not read again would be lost with its file.
+        let rests = self.gateways.values().any(|known| known.later.is_broken());
+        let is_kept = rests && self.pending.bytes() < RESTING_FILE_BYTES_MAX;
+        if self.unread || self.again.is_due() || is_kept {
+            return Ok(());
+        }
+        let all = self.gateways.iter().flat_map(|(name, known)| {
+            let of_now = known.mirror().into_iter().flat_map(|mirror| {
                 let epoch = mirror.place.epoch;
-                mirror.ahead().map(move |(index, leaf)| Waiting {
-                    site: site.clone(),
-                    gateway: gateway.clone(),
-                    epoch,
-                    index,
-                    leaf: leaf.to_vec(),
-                })
-            })
+                mirror
+                    .ahead()
+                    .map(move |(index, leaf)| (epoch, index, leaf))
+            });
+            let all = of_now.chain(known.later.following_leaves());
+            all.map(move |(epoch, index, leaf)| waiting(name, epoch, (index, leaf.to_vec())))
         });
         let path = self.shelf.dir().to_owned();
-        let rolled = self.pending.roll(waiting);
+        let rolled = self.pending.roll(all);
         rolled.map_err(|source| DeskError { path, source })
     }
 
@@ -396,7 +468,9 @@ impl Desk {
             return;
         }
         let mirror_root = mirror.record.root.clone();
+        known.later.kept();
         if reaches_head {
+            self.strangers.taken(name);
             known.older = None;
             out.push(Output::Grown {
                 place: place.clone(),
@@ -408,24 +482,15 @@ impl Desk {
             self.check_prior(name, &place, &genesis, now, out);
         }
     }
+}
 
-    /// What gateways must be asked, as far as there is room.
-    fn ask(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        for known in self.gateways.values_mut() {
-            if self.asking >= ASKING_MAX {
-                return;
-            }
-            let Some(mirror) = known.mirror_mut() else {
-                continue;
-            };
-            if let Some(question) = mirror.question(now_ms) {
-                self.asking += 1;
-                out.push(Output::Ask(Asked {
-                    place: mirror.place.clone(),
-                    origin: mirror.origin().to_owned(),
-                    question,
-                }));
-            }
-        }
+/// A leaf as it waits in a file.
+fn waiting(name: &Name, epoch: u32, (index, leaf): (u64, Vec<u8>)) -> Waiting {
+    Waiting {
+        site: name.0.clone(),
+        gateway: name.1.clone(),
+        epoch,
+        index,
+        leaf,
     }
 }

@@ -386,6 +386,18 @@ impl Mirror {
         self.write_record()
     }
 
+    /// The heads that were shown and are not in tiles, oldest first.
+    pub(super) fn heads(self) -> impl Iterator<Item = Arc<str>> {
+        self.seen.into_values().map(|head| head.note)
+    }
+
+    /// Forgets a leaf that waits: it could not be made durable.
+    pub(super) fn forget_leaf(&mut self, index: u64) {
+        if let Some(leaf) = self.ahead.remove(&index) {
+            self.ahead_bytes -= leaf.len();
+        }
+    }
+
     fn forget_ahead(&mut self) {
         self.ahead.clear();
         self.ahead_bytes = 0;
