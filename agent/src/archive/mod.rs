@@ -6,7 +6,7 @@
 
 pub mod alarm;
 mod answering;
-mod asker;
+pub(super) mod asker;
 pub mod cards;
 pub mod desk;
 mod ear;

@@ -1,6 +1,7 @@
 use super::{Asked, Desk, Input, Output, Said, Terms};
 use crate::answers::Answers;
 use crate::archive::alarm::{AlarmDocument, Kind, ProofDocument};
+use crate::archive::asker::SILENCE;
 use crate::archive::cards::named;
 use crate::archive::members::Members;
 use crate::archive::witness::Witness;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod bounds;
 mod faults;
 mod proof;
 mod whole;
@@ -383,7 +385,7 @@ fn joins(alarm: &AlarmDocument, proof: &[u8]) {
 
 fn answer(asked: Asked, plant: Option<&Plant>) -> Input {
     let result = match plant {
-        None => Err(Trouble::Lost("off".to_owned())),
+        None => Err(Trouble::Lost(SILENCE.to_owned())),
         Some(plant) => {
             let (method, params) = asked.call();
             let answers = Answers::of_copy(&plant.state()).unwrap();
