@@ -74,6 +74,11 @@ impl Maps {
         fits.then(|| fs::read_to_string(path).ok()).flatten()
     }
 
+    /// Whether the map with this hash is here.
+    pub fn has(&self, hash: &str) -> bool {
+        self.path(hash).is_some_and(|path| path.is_file())
+    }
+
     /// Only what is a hash names a file.
     fn path(&self, hash: &str) -> Option<PathBuf> {
         let digits = digits(hash)?;
@@ -97,6 +102,7 @@ mod tests {
         maps.keep(&map).unwrap();
         maps.keep(&map).unwrap();
         assert_eq!(maps.text(&map.hash), Some(canonical_text(&map)));
+        assert!(maps.has(&map.hash) && !maps.has("sha256:../x"));
         for hash in ["sha256:../../etc/passwd", "", "sha256:ab", &map.hash[..70]] {
             assert_eq!(maps.text(hash), None, "{hash}");
         }

@@ -106,6 +106,11 @@ impl Tokens {
         (about.is_file() && fits).then(|| fs::read_to_string(path).ok())?
     }
 
+    /// Whether the token with this hash is here.
+    pub fn has(&self, hash: &str) -> bool {
+        digits(hash).and_then(|name| self.find(name)).is_some()
+    }
+
     /// The folder that the next token goes into.
     fn room(&mut self) -> io::Result<PathBuf> {
         let newest = self.folders.back().copied();

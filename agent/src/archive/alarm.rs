@@ -16,8 +16,13 @@ use serde::{Deserialize, Serialize};
 use super::place::Place;
 use crate::ledger::disk;
 
-/// Folders at most: years of trouble. One platform gets at most `ALARMS_OF_ONE_MAX` of them.
+/// Folders at most: years of trouble.
 const ALARMS_MAX: usize = 20_000;
+/// Folders of one gateway at most, over all its epochs, so that none takes the room of others; of alarms that stop
+/// nothing half as many, so that there is room for those that do.
+const ALARMS_OF_GATEWAY_MAX: usize = 200;
+/// Bytes of an alarm's document at most.
+const ALARM_BYTES_MAX: usize = 64 << 10;
 /// Alarms of one log that are written at most: after the first, each only says the same again.
 pub(super) const ALARMS_OF_ONE_MAX: u64 = 50;
 
@@ -213,6 +218,38 @@ impl Alarm {
         }
     }
 
+    /// Whether there is room for one more.
+    fn has_room(&self, alarms: &Path, place: &Place) -> io::Result<bool> {
+        let names: Vec<String> = fs::read_dir(alarms)?
+            .take(ALARMS_MAX)
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        if names.len() >= ALARMS_MAX {
+            return Ok(false);
+        }
+        let most = if self.kind.stops() {
+            ALARMS_OF_GATEWAY_MAX
+        } else {
+            ALARMS_OF_GATEWAY_MAX / 2
+        };
+        let (site, gateway) = (place.site.as_str(), place.gateway.as_str());
+        // What stands between the time and the epoch may be that of another gateway, too: strokes are in identifiers.
+        let mark = format!("Z-{site}-{gateway}-e");
+        let alike = names.iter().filter(|name| name.contains(&mark));
+        if alike.clone().count() < most {
+            return Ok(true);
+        }
+        let of_it = alike.filter(|name| {
+            let document = disk::read(&alarms.join(name).join("alarm.json"), ALARM_BYTES_MAX);
+            let document = document.ok().flatten();
+            let document =
+                document.and_then(|bytes| serde_json::from_slice::<AlarmDocument>(&bytes).ok());
+            document.is_none_or(|known| known.site == site && known.gateway == gateway)
+        });
+        Ok(of_it.count() < most)
+    }
+
     /// Writes the proof into a folder of its own; durable on return. Gives the folder's name; none where there are too
     /// many already.
     ///
@@ -226,7 +263,7 @@ impl Alarm {
         at: Time,
     ) -> io::Result<Option<String>> {
         disk::make_dirs(alarms)?;
-        if fs::read_dir(alarms)?.take(ALARMS_MAX).count() >= ALARMS_MAX {
+        if !self.has_room(alarms, place)? {
             return Ok(None);
         }
         let Place {

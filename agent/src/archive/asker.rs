@@ -14,6 +14,8 @@ use crate::uplink::mqtt::subscriber::Message;
 const PATIENCE: Patience = Patience {
     // A gateway works for half a minute at most.
     part: Duration::from_secs(40),
+    // Two megabytes over a line of 56 kbit/s.
+    whole: Duration::from_secs(300),
     // Two copies of one gateway may run: that is what an archive must see.
     refusal: Duration::from_secs(2),
     silence: SILENCE,
@@ -58,7 +60,7 @@ impl Asker {
         if !self.answers.send(reply).await {
             return Err(Trouble::Lost("the connection is closed".to_owned()));
         }
-        pending.answer().await
+        pending.within(asked.patience).answer().await
     }
 
     /// Takes in what came under the filter.

@@ -83,15 +83,17 @@ impl Exchange {
         match sort(&self.prefix, &self.name, &message.topic) {
             Sorted::Status(site, gateway) => {
                 hearers.live.status(&site, &gateway, received(&message));
-                if is_online(&message.payload) {
-                    let said = Said::Online;
-                    let input = Input::Message {
-                        site,
-                        gateway,
-                        said,
-                    };
-                    hearers.batches.send(Batch::of(input)).await.ok()?;
-                }
+                let said = if is_online(&message.payload) {
+                    Said::Online
+                } else {
+                    Said::Offline
+                };
+                let input = Input::Message {
+                    site,
+                    gateway,
+                    said,
+                };
+                hearers.batches.send(Batch::of(input)).await.ok()?;
             }
             Sorted::Availability(site, gateway, machine) => {
                 let received = received(&message);

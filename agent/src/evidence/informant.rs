@@ -62,6 +62,11 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Parts that are still to come; none known before the first.
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
     /// Takes in a part. Gives the whole when it is there.
     ///
     /// # Errors

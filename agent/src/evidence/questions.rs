@@ -18,8 +18,10 @@ const AGAIN_MAX: u8 = 3;
 /// How long is waited for whoever is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
-    /// From one part of an answer to the next at most.
+    /// From one part of an answer to the next at most; one that came before brings nothing new.
     pub part: Duration,
+    /// For the whole answer at most.
+    pub whole: Duration,
     /// After a refusal, for an answer of somebody else: of two who answer for one gateway, the one that has nothing is
     /// the quicker.
     pub refusal: Duration,
@@ -120,6 +122,7 @@ impl Questions {
         self.waiting().insert(correlation.clone(), waiting);
         let pending = Pending {
             questions: self,
+            patience: self.patience,
             correlation: correlation.clone(),
             heard: hears,
             answer,
@@ -154,6 +157,7 @@ impl Questions {
             return;
         }
         let now = Instant::now();
+        let missing = waiting.parts.missing();
         let taken = match serde_json::from_slice::<Answer>(payload) {
             Ok(answer) => waiting.parts.take(answer),
             Err(fault) => Err(Trouble::Nonsense(fault.to_string())),
@@ -161,7 +165,9 @@ impl Questions {
         let results = match taken {
             Ok(Some(results)) => results,
             Ok(None) => {
-                waiting.heard.send_modify(|heard| heard.at = now);
+                if waiting.parts.missing() != missing {
+                    waiting.heard.send_modify(|heard| heard.at = now);
+                }
                 return;
             }
             Err(trouble) => {
@@ -189,25 +195,33 @@ impl Questions {
 #[derive(Debug)]
 pub struct Pending<'a> {
     questions: &'a Questions,
+    patience: Patience,
     correlation: Vec<u8>,
     heard: watch::Receiver<Heard>,
     answer: oneshot::Receiver<Result<Vec<Value>, Trouble>>,
 }
 
 impl Pending<'_> {
+    /// Waits so long from one part to the next.
+    pub fn within(mut self, part: Duration) -> Self {
+        self.patience.part = part;
+        self
+    }
+
     /// Waits for all parts of the answer.
     ///
     /// # Errors
     ///
     /// Why there is none.
     pub async fn answer(mut self) -> Result<Vec<Value>, Trouble> {
-        let patience = self.questions.patience;
+        let patience = self.patience;
+        let last = Instant::now() + patience.whole;
         loop {
             let Heard { at, refused } = self.heard.borrow_and_update().clone();
             let (until, trouble) = match refused {
                 Some((at, trouble)) => (at + patience.refusal, trouble),
                 None => (
-                    at + patience.part,
+                    last.min(at + patience.part),
                     Trouble::Lost(patience.silence.to_owned()),
                 ),
             };
@@ -242,6 +256,7 @@ mod tests {
     const EVER: Duration = Duration::from_secs(3_600);
     const PATIENCE: Patience = Patience {
         part: EVER,
+        whole: EVER,
         refusal: EVER,
         silence: "nobody answers",
     };
@@ -289,6 +304,29 @@ mod tests {
         let silence = || Err(Trouble::Lost("nobody answers".to_owned()));
         assert_eq!(ask(hasty, &[]).await, silence());
         assert_eq!(ask(hasty, &parts[..1]).await, silence());
+        // However often new parts come, there is an end.
+        let bounded = Patience {
+            whole: Duration::from_millis(20),
+            ..PATIENCE
+        };
+        assert_eq!(ask(bounded, &parts[..1]).await, silence());
+    }
+
+    #[tokio::test]
+    async fn the_same_part_again_keeps_nobody_waiting() {
+        let questions = Questions::new("me".to_owned(), PATIENCE);
+        let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
+        let (posed, pending) = questions.pose(&topics, "state", json!({})).unwrap();
+        let pending = pending.within(Duration::from_millis(50));
+        let first = answer(1, 3, None);
+        let say = |payload: &[u8]| {
+            questions.take(&posed.response_topic, &posed.correlation, payload);
+            pending.heard.borrow().at
+        };
+        let at = say(&first);
+        assert_eq!(say(&first), at);
+        assert!(say(&answer(2, 3, None)) > at);
+        assert!(matches!(pending.answer().await, Err(Trouble::Lost(_))));
     }
 
     #[tokio::test]

@@ -21,6 +21,8 @@ use crate::uplink::mqtt::{Fault, Peer};
 const PATIENCE: Patience = Patience {
     // A gateway works for half a minute at most, and a slow line brings a part in less.
     part: Duration::from_secs(45),
+    // Sixteen parts of 128 KiB over such a line.
+    whole: Duration::from_secs(720),
     // A person waits, and one who says no has mostly looked.
     refusal: Duration::ZERO,
     silence: "the gateway does not answer: is it running, and may this user ask it?",

@@ -30,6 +30,12 @@ const HOUR_NOTES_MAX: usize = 17;
 const MONTHS_MAX: usize = 600;
 /// Notes that are listed at most, so that memory is bounded whatever the files hold: 50 years of hours.
 const NOTES_MAX: usize = 450_000;
+/// Notes that are known where only the newest are of use: those of an hour, and of the one before it.
+const NEWEST_MAX: usize = 2 * HOUR_NOTES_MAX;
+/// Bytes of a month's file in which those are.
+const NEWEST_BYTES: u64 = 256 << 10;
+/// Files that are looked at for them: the newest by its name may be one of a time that never was.
+const NEWEST_MONTHS: usize = 2;
 /// Bytes of a line at most: a note in which everything is escaped, and what is around it.
 const LINE_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + 128;
 /// What stands before the JSON of a line.
@@ -74,6 +80,8 @@ pub(crate) struct Notes {
     dir: PathBuf,
     origin: String,
     spots: BTreeMap<u64, Spot>,
+    /// Notes that are known at most.
+    most: usize,
     /// The hour of the note that was kept last.
     hour: Option<i64>,
 }
@@ -81,24 +89,51 @@ pub(crate) struct Notes {
 impl Notes {
     /// The notes of a ledger's directory that are of this origin. What can't be read counts as none.
     pub(crate) fn open(ledger: &Path, origin: &str) -> Self {
-        let mut notes = Self {
-            dir: ledger.join(FOLDER),
-            origin: origin.to_owned(),
-            spots: BTreeMap::new(),
-            hour: None,
-        };
-        let mut months: Vec<u32> = fs::read_dir(&notes.dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| month_of(entry.file_name().to_str()?))
-            .collect();
-        months.sort_unstable();
-        let over = months.len().saturating_sub(MONTHS_MAX);
-        for month in months.into_iter().skip(over) {
+        let mut notes = Self::none(ledger, origin, NOTES_MAX);
+        for month in notes.months(MONTHS_MAX) {
             notes.look(month);
         }
         notes
+    }
+
+    /// The same for whoever only adds notes: the newest alone are known, so that a thousand ledgers take little room.
+    pub(crate) fn open_newest(ledger: &Path, origin: &str) -> Self {
+        let mut notes = Self::none(ledger, origin, NEWEST_MAX);
+        for month in notes.months(NEWEST_MONTHS) {
+            notes.look_at_end(month);
+        }
+        notes
+    }
+
+    fn none(ledger: &Path, origin: &str, most: usize) -> Self {
+        Self {
+            dir: ledger.join(FOLDER),
+            origin: origin.to_owned(),
+            spots: BTreeMap::new(),
+            most,
+            hour: None,
+        }
+    }
+
+    /// The newest months of which there are files, in order.
+    fn months(&self, most: usize) -> Vec<u32> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut months: Vec<u32> = entries
+            .filter_map(|entry| month_of(entry.file_name().to_str()?))
+            .collect();
+        months.sort_unstable();
+        let over = months.len().saturating_sub(most);
+        months.split_off(over)
+    }
+
+    /// Takes note of what a month's file holds at its end.
+    fn look_at_end(&mut self, month: u32) {
+        let path = self.path(month);
+        match end_of(&path) {
+            Ok(Some((offset, bytes))) => self.take(month, offset, &bytes),
+            Ok(None) => unreadable(&path, "it is no file"),
+            Err(error) => unreadable(&path, &error.to_string()),
+        }
     }
 
     /// Takes note of what a month's file holds.
@@ -109,7 +144,12 @@ impl Notes {
             Ok(None) => return unreadable(&path, "it is no file, or longer than one can be"),
             Err(error) => return unreadable(&path, &error.to_string()),
         };
-        let mut offset = 0;
+        self.take(month, 0, &bytes);
+    }
+
+    /// Takes note of the lines of a month's file from this place on.
+    fn take(&mut self, month: u32, offset: u64, bytes: &[u8]) {
+        let mut offset = offset;
         let mut damaged = 0_u64;
         for text in bytes.split(|byte| *byte == b'\n') {
             let spot = Spot {
@@ -130,7 +170,7 @@ impl Notes {
         }
         if damaged > 0 {
             tracing::warn!(
-                path = %path.display(),
+                path = %self.path(month).display(),
                 damaged,
                 "kept notes can't be read and are left out"
             );
@@ -139,7 +179,7 @@ impl Notes {
 
     fn insert(&mut self, size: u64, spot: Spot, at: Time) {
         self.spots.insert(size, spot);
-        if self.spots.len() > NOTES_MAX {
+        if self.spots.len() > self.most {
             self.spots.pop_first();
         }
         self.hour = Some(hour(at));
@@ -173,6 +213,15 @@ impl Notes {
         }
         if let Err(error) = self.put(at, note) {
             tracing::warn!(%error, "a signed note can't be kept");
+        }
+    }
+
+    /// The same for a ledger of somebody else, whose times may be wrong: only hours after the one that was kept last, so
+    /// that there are never more of them than have passed. A last hour that is still to come does not count.
+    pub(crate) fn keep_later(&mut self, at: Time, note: &str, now: Time) {
+        let is_kept = |kept: i64| hour(at) <= kept && kept <= hour(now);
+        if !self.hour.is_some_and(is_kept) {
+            self.keep(at, note);
         }
     }
 
@@ -280,6 +329,27 @@ pub(super) fn merge(note: &mut Note, lines: &[Signature]) -> bool {
         }
     }
     note.signatures.len() > before
+}
+
+/// The last lines of a file, and where they begin; none if it is no file.
+fn end_of(path: &Path) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        return Ok(None);
+    }
+    let from = about.len().saturating_sub(NEWEST_BYTES);
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(NEWEST_BYTES).read_to_end(&mut bytes)?;
+    if from == 0 {
+        return Ok(Some((0, bytes)));
+    }
+    // The first line may have lost its begin.
+    let torn = bytes.iter().position(|byte| *byte == b'\n');
+    let whole = bytes.split_off(torn.map_or(bytes.len(), |torn| torn + 1));
+    let offset = from.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+    Ok(Some((offset, whole)))
 }
 
 fn unreadable(path: &Path, why: &str) {

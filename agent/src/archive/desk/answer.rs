@@ -1,7 +1,9 @@
 //! What gateways answer: leaves, proofs, and the texts that leaves name.
 
+use std::fs;
 use std::path::Path;
 
+use lineside_proto::booking::TOKEN_BYTES_MAX;
 use lineside_proto::ledger::Hash;
 use lineside_proto::{EntriesResult, MapResult, ProofResult, TokenResult};
 use serde::Deserialize;
@@ -19,7 +21,22 @@ use crate::hashed;
 use crate::maps::Maps;
 use crate::tokens::Tokens;
 
+/// Bytes of maps of one gateway that are kept: a hundred versions of large ones, and a leaf of some hundred bytes can
+/// name megabytes.
+const MAPS_BYTES_MAX: u64 = 64 << 20;
+/// Files of a folder of maps that are looked at: more than a technician makes in a gateway's life.
+const FILES_MAX: usize = 100_000;
+
 impl Desk {
+    /// A gateway does not have the text that it was asked for.
+    fn lacks(&mut self, name: &Name, now_ms: u64) {
+        let mirror = self.gateways.get_mut(name).and_then(Gateway::mirror_mut);
+        let noted = mirror.map_or(Ok(()), |mirror| mirror.has_no_text(now_ms));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "what is still missing can't be written down");
+        }
+    }
+
     /// Takes in an answer, or that there is none.
     pub(super) fn answer(
         &mut self,
@@ -45,7 +62,7 @@ impl Desk {
         let taken = match result {
             Ok(results) => give(mirror, &texts, &question, results, now.boot_ms),
             Err(Trouble::No(error)) if error.code == "not-found" && question.is_text() => {
-                mirror.has_no_text();
+                self.lacks(&name, now.boot_ms);
                 return;
             }
             Err(trouble) => Err(format!("a question has no answer: {trouble}")),
@@ -97,18 +114,38 @@ fn give(
         }
         Question::Map(hash) => {
             let text = text::<MapResult>(results, hash, |part| part.text).map_err(wrong)?;
+            if bytes_in(&texts.join("maps")).saturating_add(text.len() as u64) > MAPS_BYTES_MAX {
+                mirror
+                    .has_no_text(now_ms)
+                    .map_err(|error| error.to_string())?;
+                return Err("it names more text of maps than is kept of a gateway".to_owned());
+            }
             let kept = Maps::open(texts).and_then(|maps| maps.keep_text(hash, &text));
             kept.map_err(|error| format!("a map can't be kept: {error}"))?;
         }
         Question::Token(hash) => {
             let text = text::<TokenResult>(results, hash, |part| part.text).map_err(wrong)?;
+            if text.len() > TOKEN_BYTES_MAX {
+                mirror
+                    .has_no_text(now_ms)
+                    .map_err(|error| error.to_string())?;
+                return Err("what it gives as a token is longer than one can be".to_owned());
+            }
             let tokens = Tokens::open(texts);
             let kept = tokens.and_then(|mut tokens| tokens.keep(&[(hash.clone(), text)]));
             kept.map_err(|error| format!("a token can't be kept: {error}"))?;
         }
     }
-    mirror.has_text(question);
+    let known = mirror.has_text(question);
+    known.map_err(|error| format!("what is still missing can't be written down: {error}"))?;
     Ok(None)
+}
+
+/// Bytes of the files of a folder.
+fn bytes_in(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().take(FILES_MAX);
+    let sizes = entries.flatten().filter_map(|entry| entry.metadata().ok());
+    sizes.map(|about| about.len()).sum()
 }
 
 /// The leaves of an answer, with their places.

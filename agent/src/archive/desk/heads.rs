@@ -11,6 +11,7 @@ use super::{Desk, Output};
 use crate::archive::alarm::{ALARMS_OF_ONE_MAX, Alarm, Kind};
 use crate::archive::mirror::{Head, Mirror, NoteTaken};
 use crate::archive::place::Place;
+use crate::archive::shelf::Shelf;
 use crate::archive::witness::{AdoptError, Witness, with_signature};
 use crate::clock::Stamp;
 
@@ -21,6 +22,10 @@ const OLDER_MS: u64 = 20_000;
 /// Bytes of a head at most that is remembered for the process that will keep its log: a note has some hundred, and
 /// there is one for each enrolled gateway.
 const HEARD_BYTES_MAX: usize = 8 << 10;
+
+/// Epochs of one gateway that are cosigned at most: each is a log in the witness's memory, which all share. A gateway
+/// begins one when its disk or its key is lost.
+const EPOCHS_COSIGNED_MAX: usize = 32;
 
 /// A gateway's platform and its own name.
 pub(super) type Name = (Identifier, Identifier);
@@ -362,7 +367,7 @@ impl Desk {
                 continue;
             }
             let place = mirror.place.clone();
-            match cosigned(&witness, mirror, &head, now) {
+            match cosigned(&witness, (mirror, &self.shelf), &head, now) {
                 Ok(note) => {
                     known.cosigned_ms = Some(now.boot_ms);
                     out.push(Output::Cosigned {
@@ -385,7 +390,7 @@ impl Desk {
 /// Has a head cosigned, and stores the line. Gives the note with it.
 fn cosigned(
     witness: &Witness,
-    mirror: &mut Mirror,
+    (mirror, shelf): (&mut Mirror, &Shelf),
     head: &Head,
     now: Stamp,
 ) -> Result<Arc<str>, String> {
@@ -393,6 +398,11 @@ fn cosigned(
     let last = witness
         .cosigned(mirror.origin())
         .map_err(|error| say(&error))?;
+    if last.is_none() && epochs_cosigned(shelf, &mirror.place) >= EPOCHS_COSIGNED_MAX {
+        return Err(format!(
+            "{EPOCHS_COSIGNED_MAX} epochs of this gateway were cosigned, and no more are"
+        ));
+    }
     let old = last.map_or(0, |last| last.size);
     if old > head.checkpoint.size {
         return Err(format!(
@@ -416,6 +426,21 @@ fn cosigned(
         // The line stands, whether or not the copy can be written.
         Ok(None) | Err(_) => Ok(with_signature(&note, &line).to_string().into()),
     }
+}
+
+/// How many epochs of a gateway were cosigned.
+fn epochs_cosigned(shelf: &Shelf, place: &Place) -> usize {
+    let epochs = shelf.epochs(&place.site, &place.gateway);
+    let is_cosigned = |epoch: &u32| {
+        let place = Place {
+            epoch: *epoch,
+            ..place.clone()
+        };
+        let record = shelf.record(&place).ok().flatten();
+        record.is_some_and(|record| record.cosigned.is_some())
+    };
+    let epochs = epochs.unwrap_or_default();
+    epochs.iter().filter(|epoch| is_cosigned(epoch)).count()
 }
 
 /// A payload that can be a note.

@@ -257,7 +257,7 @@ impl Desk {
                 let known = self.gateways.get_mut(&name);
                 let mirror = known.and_then(Gateway::mirror_mut);
                 if let Some(mirror) = mirror.filter(|mirror| mirror.place == place) {
-                    if let Err(error) = mirror.sign_stored(&head, &line) {
+                    if let Err(error) = mirror.sign_stored(&head, &line, now.wall) {
                         tracing::warn!(%error, log = %place, "a cosignature can't be stored");
                     }
                 }

@@ -18,9 +18,6 @@ use crate::archive::alarm::Alarm;
 use crate::archive::record::Record;
 use crate::archive::writes::Writes;
 
-/// Texts that are wanted of one log at most; the rest is found again when these are there.
-const WANTED_MAX: usize = 10_000;
-
 /// What is about to be committed.
 #[derive(Debug)]
 pub(in crate::archive) struct Step {
@@ -207,6 +204,7 @@ impl Mirror {
             return;
         };
         self.record.newest = self.record.newest.max(Some(leaf.head.at));
+        self.last = Some(leaf.head.at);
         for text in texts(&leaf.body) {
             self.want(text);
         }
@@ -239,12 +237,6 @@ impl Mirror {
         }
     }
 
-    pub(super) fn want(&mut self, text: Text) {
-        if self.wanted.len() < WANTED_MAX {
-            self.wanted.insert(text);
-        }
-    }
-
     /// Gives the checkpoint its name, once its tiles are durable, and writes the record.
     ///
     /// # Errors
@@ -259,8 +251,8 @@ impl Mirror {
         let size = self.size();
         if let Some(head) = step.head.take() {
             writes.publish(&self.dir.join("checkpoint"))?;
-            if let Some(newest) = self.record.newest {
-                self.notes.keep(newest, &head.note);
+            if let Some(last) = self.last_at(heard) {
+                self.notes.keep_later(last, &head.note, heard);
             }
             self.head = Some(head);
         }

@@ -1,7 +1,6 @@
 //! What must be asked of the gateway, one question at a time: leaves that did not come, the proof that what was signed
 //! continues what is held, texts that leaves name.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lineside_proto::ledger::tile::WIDTH;
@@ -73,8 +72,6 @@ pub(super) struct Fetch {
     proved: Option<u64>,
     /// Up to where leaves are proved to be under the newest head.
     part: Option<u64>,
-    /// Texts that the gateway does not have.
-    absent: BTreeSet<Text>,
 }
 
 impl Fetch {
@@ -127,7 +124,9 @@ impl Mirror {
         if self.is_stopped() || self.is_asking() || now_ms < self.fetch.not_before_ms {
             return None;
         }
-        let question = self.leaves_wanted(now_ms).or_else(|| self.text_wanted())?;
+        let question = self
+            .leaves_wanted(now_ms)
+            .or_else(|| self.text_wanted(now_ms))?;
         self.fetch.asked = Some(question.clone());
         Some(question)
     }
@@ -166,45 +165,23 @@ impl Mirror {
         beyond.nth(turn).map(|(size, _)| *size)
     }
 
-    /// Whether there are texts that can still be asked for.
-    pub(super) fn wants_texts(&self) -> bool {
-        self.text_wanted().is_some()
-    }
-
-    fn text_wanted(&self) -> Option<Question> {
-        let wanted = self.wanted.iter();
-        let text = wanted
-            .into_iter()
-            .find(|text| !self.fetch.absent.contains(text))?;
-        Some(match text {
-            Text::Map(hash) => Question::Map(hash.clone()),
-            Text::Token(hash) => Question::Token(hash.clone()),
-        })
-    }
-
     /// There was no answer, or none that helps.
     pub(in crate::archive) fn unanswered(&mut self, now_ms: u64) {
         self.fetch.asked = None;
         self.fetch.failed(now_ms);
     }
 
-    /// The gateway does not have the text that it was asked for.
-    pub(in crate::archive) fn has_no_text(&mut self) {
-        match self.fetch.asked.take() {
-            Some(Question::Map(hash)) => self.fetch.absent.insert(Text::Map(hash)),
-            Some(Question::Token(hash)) => self.fetch.absent.insert(Text::Token(hash)),
-            Some(Question::Entries { .. } | Question::Consistency { .. }) | None => false,
-        };
+    /// What was asked has an answer. Gives it if it was a text.
+    pub(super) fn text_answered(&mut self) -> Option<Text> {
+        match self.fetch.asked.take()? {
+            Question::Map(hash) => Some(Text::Map(hash)),
+            Question::Token(hash) => Some(Text::Token(hash)),
+            Question::Entries { .. } | Question::Consistency { .. } => None,
+        }
     }
 
-    /// The text is kept now.
-    pub(in crate::archive) fn has_text(&mut self, question: &Question) {
-        self.fetch.asked = None;
-        match question {
-            Question::Map(hash) => self.wanted.remove(&Text::Map(hash.clone())),
-            Question::Token(hash) => self.wanted.remove(&Text::Token(hash.clone())),
-            Question::Entries { .. } | Question::Consistency { .. } => false,
-        };
+    /// Whoever answered is there: the next question need not wait.
+    pub(super) fn need_not_wait(&mut self) {
         self.fetch.wait = Duration::ZERO;
     }
 

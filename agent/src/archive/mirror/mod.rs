@@ -10,8 +10,9 @@ mod commit;
 mod fetch;
 mod proofs;
 mod take;
+mod texts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(super) use fetch::Question;
 pub(super) use take::{LeafTaken, NoteTaken};
 
 use self::fetch::Fetch;
+use self::texts::{Text, Texts};
 use super::alarm::Alarm;
 use super::place::Place;
 use super::record::{Cosigned, Record, Stopped, Unproved};
@@ -110,14 +112,9 @@ pub(super) struct Mirror {
     kept_hour: Option<i64>,
     fetch: Fetch,
     /// Texts of maps and tokens that leaves name and the archive has not.
-    wanted: BTreeSet<Text>,
-}
-
-/// A text that leaves name by its hash.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Text {
-    Map(String),
-    Token(String),
+    texts: Texts,
+    /// What the newest leaf in tiles says of its own time.
+    last: Option<Time>,
 }
 
 impl Mirror {
@@ -175,16 +172,19 @@ impl Mirror {
         }
         record.size = size;
         record.root = range.root().to_string();
+        let last = tail.last().and_then(|bytes| Leaf::from_bytes(bytes).ok());
+        let last = last.map(|leaf| leaf.head.at).or(record.newest);
         let reaching = record.reaching.take();
         let mut mirror = Self {
             place: place.clone(),
-            notes: Notes::open(&kept, origin),
+            notes: Notes::open_newest(&kept, origin),
             dir,
             record,
             slots,
             keys: all,
             tiles,
             range,
+            last,
             tail,
             head,
             seen: BTreeMap::new(),
@@ -192,7 +192,7 @@ impl Mirror {
             ahead_bytes: 0,
             kept_hour: None,
             fetch: Fetch::default(),
-            wanted: BTreeSet::new(),
+            texts: Texts::open(&shelf.gateway_dir(&place.site, &place.gateway), &kept),
         };
         // What lies beyond the checkpoint is under this head.
         let reaching = reaching.and_then(|note| mirror.trusted(&note).ok());
@@ -314,7 +314,7 @@ impl Mirror {
             root: head.root.to_string(),
             at,
         });
-        let note = self.sign_stored(head, line)?;
+        let note = self.sign_stored(head, line, at)?;
         self.write_record()?;
         Ok(note)
     }
@@ -324,6 +324,7 @@ impl Mirror {
         &mut self,
         head: &Checkpoint,
         line: &Signature,
+        now: Time,
     ) -> io::Result<Option<Arc<str>>> {
         let Some(stored) = self.head.as_mut().filter(|known| known.checkpoint == *head) else {
             return Ok(None);
@@ -341,20 +342,26 @@ impl Mirror {
         disk::put(&self.dir.join("checkpoint"), text.as_bytes())?;
         stored.note = text.into();
         let note = Arc::clone(&stored.note);
-        self.keep_cosigned(&note);
+        self.keep_cosigned(&note, now);
         Ok(Some(note))
     }
 
+    /// When the newest leaf was established, as far as that can be: one that speaks of the future would end the hours.
+    pub(super) fn last_at(&self, now: Time) -> Option<Time> {
+        self.last.map(|last| last.min(now))
+    }
+
     /// Keeps one cosigned note an hour, so that a period of long ago has heads with a witness's time.
-    fn keep_cosigned(&mut self, note: &str) {
-        let Some(newest) = self.record.newest else {
+    fn keep_cosigned(&mut self, note: &str, now: Time) {
+        let Some(last) = self.last_at(now) else {
             return;
         };
-        let hour = newest.as_millis().div_euclid(HOUR_MS);
-        if self.kept_hour == Some(hour) {
+        let hour = last.as_millis().div_euclid(HOUR_MS);
+        let is_kept = |kept: i64| hour <= kept && kept <= now.as_millis().div_euclid(HOUR_MS);
+        if self.kept_hour.is_some_and(is_kept) {
             return;
         }
-        match self.notes.put(newest, note) {
+        match self.notes.put(last, note) {
             Ok(()) => self.kept_hour = Some(hour),
             Err(error) => {
                 tracing::warn!(%error, log = %self.place, "a cosigned note can't be kept")
