@@ -96,6 +96,7 @@ impl Desk {
                     tracing::warn!("an enrolment card does not count: {fault}");
                 }
                 self.faulty_cards = faults;
+                self.roll.set(&cards);
                 if cards != self.cards {
                     self.enrol(cards);
                 }
