@@ -1,22 +1,26 @@
 //! What may be believed of every machine of the city now, by the consumer's rule, and what happens.
 //!
-//! It is fed with what comes over the broker, and knows no broker. Ages count on this host's monotonic clock. Bounds:
-//! `GATEWAYS_MAX`, `MACHINES_MAX` and `BYTES_MAX`: who comes beyond them is not taken in, and counted.
+//! It is fed with what comes over the broker, and knows no broker. Ages count on this host's monotonic clock. Only enrolled
+//! gateways are taken in (`Roll`). Bounds: `GATEWAYS_MAX`, `MACHINES_MAX` and `BYTES_MAX` of all, `MACHINES_EACH_MAX` and
+//! `BYTES_EACH_MAX` of one gateway, so that none takes the room of the others: what comes beyond them is not taken in, and
+//! counted. What nobody renews goes after `KEPT_MS`.
+
+mod documents;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lineside_proto::{
-    Availability, AvailableNow, Class, Doubt, GatewayStatus, Identifier, LocalText, NextBooking,
-    Reason, Receipt, State, Time, Window, believed, is_online,
+    Availability, GatewayStatus, Identifier, LocalText, Receipt, believed, is_online,
 };
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+
+pub use documents::{HeadNews, LiveFigures, MachineNow, MachineSaid};
 
 use super::Place;
 use super::alarm::AlarmDocument;
 use super::events::{Events, Kind};
+use super::roll::Roll;
 use crate::clock::Clock;
 
 /// Gateways at most: four times as many as a large city has.
@@ -25,6 +29,13 @@ const GATEWAYS_MAX: usize = 4_096;
 const MACHINES_MAX: usize = 65_536;
 /// Bytes of all newest documents at most, as they were received.
 const BYTES_MAX: usize = 64 << 20;
+/// Machines of one gateway at most: ten times as many as stand beside one.
+const MACHINES_EACH_MAX: usize = 256;
+/// Bytes of one gateway's newest documents at most: two KiB a machine.
+const BYTES_EACH_MAX: usize = 512 << 10;
+/// A document that nobody renews goes after a day: whoever looks sees that a gateway fell silent, and names that were
+/// made up don't stay.
+const KEPT_MS: u64 = 86_400_000;
 
 /// A message as it was received.
 #[derive(Clone, Copy, Debug)]
@@ -39,85 +50,12 @@ pub struct Received<'a> {
     pub retained: bool,
 }
 
-/// What may be believed of a machine now.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct MachineNow {
-    /// The platform.
-    pub site: Identifier,
-    /// The gateway beside the machine.
-    pub gateway: Identifier,
-    /// The machine.
-    pub machine: Identifier,
-    /// What people call it; empty where no document says it.
-    pub name: LocalText,
-    /// What it is doing; UNKNOWN where anything is in doubt.
-    pub state: State,
-    /// Whether somebody could start now. `unknown` must never be shown as free.
-    pub available_now: AvailableNow,
-    /// Why the state is UNKNOWN; null where it is known.
-    pub doubt: Option<Doubt>,
-    /// What the gateway says beside; null in doubt.
-    pub said: Option<MachineSaid>,
-    /// When its newest document was made, by the gateway's clock.
-    pub at: Option<Time>,
-}
-
-/// What a gateway says of a machine, beside its state.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct MachineSaid {
-    /// Since when it is in this state.
-    pub since: Time,
-    /// Why.
-    pub reason: Reason,
-    /// From when somebody could start, where that is known.
-    pub available_from: Option<Time>,
-    /// How long it needs from OFF until it can be used, in seconds.
-    pub warmup_s: u32,
-    /// The class of the session that runs.
-    pub class: Option<Class>,
-    /// When the booking of that session ends.
-    pub expected_end: Option<Time>,
-    /// The next booking.
-    pub next_booking: Option<NextBooking>,
-    /// The next or present maintenance window.
-    pub maintenance: Option<Window>,
-}
-
-/// A log has grown.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct HeadNews {
-    /// The platform.
-    pub site: Identifier,
-    /// Its gateway.
-    pub gateway: Identifier,
-    /// The epoch of its ledger.
-    pub epoch: u32,
-    /// Leaves that the head covers.
-    pub size: u64,
-    /// The root over them, base64.
-    pub root: String,
-    /// Whether this archive cosigned it.
-    pub cosigned: bool,
-}
-
-/// How much is known.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct LiveFigures {
-    /// Gateways that have been heard of.
-    pub gateways: u64,
-    /// Of these, those that are there.
-    pub online: u64,
-    /// Machines that have been heard of.
-    pub machines: u64,
-    /// Messages that were not taken in, since too much is known already.
-    pub refused: u64,
-}
-
 /// What may be believed of every machine now.
 pub struct Live {
     clock: Arc<dyn Clock>,
     known: Mutex<Known>,
     events: Events,
+    roll: Arc<Roll>,
 }
 
 impl std::fmt::Debug for Live {
@@ -136,6 +74,8 @@ struct Known {
 
 #[derive(Debug, Default)]
 struct Gateway {
+    /// Bytes of its documents.
+    bytes: usize,
     status: Option<Document<GatewayStatus>>,
     machines: BTreeMap<Identifier, Machine>,
 }
@@ -154,10 +94,11 @@ struct Document<D> {
 }
 
 impl Live {
-    /// Nothing is known yet.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    /// Nothing is known yet; who is enrolled, `roll` says.
+    pub fn new(clock: Arc<dyn Clock>, roll: Arc<Roll>) -> Self {
         Self {
             clock,
+            roll,
             known: Mutex::default(),
             events: Events::default(),
         }
@@ -178,11 +119,12 @@ impl Live {
         let mut known = self.known();
         let before = known.gateways.get(&place);
         let old = before.map_or(0, |known| bytes(known.status.as_ref()));
-        let is_known = before.is_some();
-        if document.is_none() && !is_known {
+        if document.is_none() && before.is_none() {
             return;
         }
-        if !known.has_room(&document, old, usize::from(!is_known), 0) {
+        let change = (old, bytes(document.as_ref()));
+        if !self.roll.has(&place) || !known.has_room(&place, change, 0) {
+            known.refused = known.refused.saturating_add(1);
             return;
         }
         let gateway = known.gateways.entry(place.clone()).or_default();
@@ -210,17 +152,16 @@ impl Live {
         let before = known.gateways.get(&place);
         let of_machine = before.and_then(|known| known.machines.get(machine));
         let old = of_machine.map_or(0, |known| bytes(known.availability.as_ref()));
-        let new = (
-            usize::from(before.is_none()),
-            usize::from(of_machine.is_none()),
-        );
-        if document.is_none() && new.1 == 1 {
+        let more = usize::from(of_machine.is_none());
+        if document.is_none() && more == 1 {
             return;
         }
-        if !known.has_room(&document, old, new.0, new.1) {
+        let change = (old, bytes(document.as_ref()));
+        if !self.roll.has(&place) || !known.has_room(&place, change, more) {
+            known.refused = known.refused.saturating_add(1);
             return;
         }
-        known.machines += new.1;
+        known.machines += more;
         let gateway = known.gateways.entry(place.clone()).or_default();
         let entry = gateway.machines.entry(machine.clone()).or_default();
         entry.availability = document;
@@ -236,13 +177,25 @@ impl Live {
         }
     }
 
-    /// Looks again: what was believed may have become too old. To be called once a second.
+    /// Looks again: what was believed may have become too old, and who said it may be enrolled no more. To be called once
+    /// a second.
     pub fn look(&self) {
         let now_ms = self.clock.now().boot_ms;
         let mut known = self.known();
-        for ((site, gateway), known) in &mut known.gateways {
-            known.look(&self.events, (site, gateway), now_ms);
-        }
+        let (mut machines, mut bytes) = (0, 0);
+        known.gateways.retain(|place, known| {
+            let kept_ms = if self.roll.has(place) { KEPT_MS } else { 0 };
+            known.forget(now_ms, kept_ms);
+            known.look(&self.events, (&place.0, &place.1), now_ms);
+            // Whoever was left without a document was told of for the last time.
+            known
+                .machines
+                .retain(|_, machine| machine.availability.is_some());
+            machines += known.machines.len();
+            bytes += known.bytes;
+            known.status.is_some() || !known.machines.is_empty()
+        });
+        (known.machines, known.bytes) = (machines, bytes);
     }
 
     /// Says that a log has grown.
@@ -319,28 +272,49 @@ impl Live {
 }
 
 impl Known {
-    /// Whether a document may take the place of one of `old` bytes; what does not is counted.
-    fn has_room<D>(
+    /// Makes room for a document of so many bytes in the place of one, and for a machine more, if there is any.
+    fn has_room(
         &mut self,
-        document: &Option<Document<D>>,
-        old: usize,
-        gateways: usize,
-        machines: usize,
+        place: &(Identifier, Identifier),
+        (old, new): (usize, usize),
+        more: usize,
     ) -> bool {
-        let bytes = self.bytes.saturating_sub(old) + bytes(document.as_ref());
-        let fits = self.gateways.len() + gateways <= GATEWAYS_MAX
-            && self.machines + machines <= MACHINES_MAX
-            && bytes <= BYTES_MAX;
-        if fits {
+        let of = self.gateways.get(place);
+        let gateways = usize::from(of.is_none());
+        let (its_machines, its_bytes) = of
+            .as_ref()
+            .map_or((0, 0), |of| (of.machines.len(), of.bytes));
+        let its_bytes = its_bytes.saturating_sub(old) + new;
+        let bytes = self.bytes.saturating_sub(old) + new;
+        let is_fair = its_machines + more <= MACHINES_EACH_MAX && its_bytes <= BYTES_EACH_MAX;
+        let count = self.gateways.len() + gateways;
+        let fits =
+            count <= GATEWAYS_MAX && self.machines + more <= MACHINES_MAX && bytes <= BYTES_MAX;
+        if is_fair && fits {
             self.bytes = bytes;
-        } else {
-            self.refused = self.refused.saturating_add(1);
+            self.gateways.entry(place.clone()).or_default().bytes = its_bytes;
         }
-        fits
+        is_fair && fits
     }
 }
 
 impl Gateway {
+    /// Forgets the documents that are so old.
+    fn forget(&mut self, now_ms: u64, kept_ms: u64) {
+        let is_old = |received_ms: u64| now_ms.saturating_sub(received_ms) >= kept_ms;
+        let status = self
+            .status
+            .take_if(|known| is_old(known.receipt.received_ms));
+        let mut gone = bytes(status.as_ref());
+        for machine in self.machines.values_mut() {
+            let old = machine
+                .availability
+                .take_if(|known| is_old(known.receipt.received_ms));
+            gone += bytes(old.as_ref());
+        }
+        self.bytes = self.bytes.saturating_sub(gone);
+    }
+
     fn is_online(&self, now_ms: u64) -> bool {
         is_online(self.status.as_ref().map(|known| &known.receipt), now_ms)
     }

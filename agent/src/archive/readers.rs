@@ -18,7 +18,7 @@ use super::place::Place;
 use super::shelf::Shelf;
 use super::web::{self, Desk};
 use super::witness::{ForeignLogs, Witness};
-use super::{Library, Live};
+use super::{Library, Live, Roll};
 use crate::clock::SystemClock;
 use crate::ledger::disk;
 use crate::uplink::mqtt::answers::Answers;
@@ -36,10 +36,11 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Opens the index, and begins to write it: of several processes one does.
+    /// Opens the index, and begins to write it: of several processes one does. `roll` says who is enrolled.
     pub(super) fn open(
         shelf: &Shelf,
         postgres: Option<&str>,
+        roll: Arc<Roll>,
         cancel: CancellationToken,
     ) -> Result<Self, IndexError> {
         let index = match postgres {
@@ -57,7 +58,7 @@ impl Readers {
         }
         Ok(Self {
             library: Arc::new(Library::of(shelf.clone(), cancel)),
-            live: Arc::new(Live::new(Arc::new(SystemClock))),
+            live: Arc::new(Live::new(Arc::new(SystemClock), roll)),
             index,
             wakes,
         })

@@ -169,7 +169,7 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
         cosign_every,
     };
     let desk = Desk::open(shelf.clone(), terms, members)?;
-    let readers = Readers::open(&shelf, postgres.as_deref(), cancel.clone())?;
+    let readers = Readers::open(&shelf, postgres.as_deref(), desk.enrolled(), cancel.clone())?;
     if let Some(address) = listen {
         let witness = witness.map(|witness| (witness, foreign_logs));
         let serving = readers.serve(address, witness).await;

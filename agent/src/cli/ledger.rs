@@ -217,6 +217,7 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
     }
     let testimony = Testimony {
         witnesses: &settings.witnesses.keys,
+        quorum: settings.witnesses.quorum,
         prior: prior.as_deref(),
     };
     let aside = ledger::new_epoch(&gateway.state_dir, key, base, &args.reason, &testimony);

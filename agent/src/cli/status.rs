@@ -186,6 +186,7 @@ fn witnessed(witness: &WitnessFigures, now: Time) -> Text {
         at,
         owed_since,
         silent,
+        contradicts,
         ..
     } = witness;
     let mut said = match at {
@@ -207,6 +208,15 @@ fn witnessed(witness: &WitnessFigures, now: Time) -> Text {
         );
         said.zh += &format!(
             "\n    已有 {long} 未获会签：请询问城市平台存档程序是否运行；数据不会丢失，全部保留在本机"
+        );
+    }
+    if let Some(head) = contradicts {
+        said.en += &format!(
+            "\n    CONTRADICTS THIS LEDGER: it has cosigned {head}, which this ledger never was; ask who runs that witness. \
+             Too few witnesses say so to stop anything"
+        );
+        said.zh += &format!(
+            "\n    与本台账矛盾：它会签了并非本台账的内容（{head}）；请询问该见证方的运行者。持此说法的见证方不足，不影响签名和发布"
         );
     }
     said
@@ -409,6 +419,11 @@ mod tests {
         let said = witnessed(&witness, now);
         assert!(said.en.contains("NOT COSIGNED FOR 2h 1m:"), "{said}");
         assert!(said.zh.contains("已有 2h 1m 未获会签"), "{}", said.zh);
+        witness.contradicts = Some("7 leaves of x".to_owned());
+        let said = witnessed(&witness, now);
+        let told = "CONTRADICTS THIS LEDGER: it has cosigned 7 leaves of x,";
+        assert!(said.en.contains(told), "{said}");
+        assert!(said.zh.contains("与本台账矛盾"), "{}", said.zh);
     }
 
     #[test]

@@ -3,24 +3,26 @@
 //!
 //! In `elsewhere` below the ledger's directory: JSON, replaced as a whole. It goes aside with the directory.
 
+use std::cmp::Reverse;
 use std::path::Path;
 
 use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::{KeyKind, NOTE_BYTES_MAX, Note, VerifierKey};
 use serde::{Deserialize, Serialize};
 
+use super::head::EPOCH_LEAP_MAX;
 use super::state::State;
 use super::{Ledger, LedgerError, Seen, disk, head};
+use crate::config::model::WITNESSES_MAX;
 
 /// The file below the ledger's directory.
 const FILE: &str = "elsewhere";
 
-/// Bytes of the file at most: a note in which everything is escaped, and what is around it.
-const FILE_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + 128;
+/// Bytes of the file at most: a note in which everything is escaped, a short one of each witness, and what is around them.
+const FILE_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + WITNESSES_MAX * ALONE_BYTES_MAX + 128;
 
-/// An unknown key's word on the epoch counts only this far ahead: whoever may write to the broker could use up all
-/// numbers else.
-const LEAP_MAX: u32 = 1_000;
+/// Bytes of a witness's lone word at most, as it is written: a head of the longest name, and one signature.
+const ALONE_BYTES_MAX: usize = 2_048;
 
 /// A head of this ledger, in any of its epochs, and who stands behind it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,8 +31,22 @@ pub(super) struct Vouched {
     pub(super) epoch: u32,
     /// The head.
     pub(super) head: Checkpoint,
-    /// The witness that cosigned it; none: only the gateway's own key signed it.
-    pub(super) witness: Option<String>,
+    /// Whether the gateway's own key signed it.
+    pub(super) is_own: bool,
+    /// The witnesses that cosigned it.
+    pub(super) witnesses: Vec<VerifierKey>,
+}
+
+impl Vouched {
+    /// Which of two heads counts more: what witnesses stand behind goes before what only the gateway's key says.
+    fn rank(&self) -> (u32, bool, u64) {
+        (self.epoch, !self.witnesses.is_empty(), self.head.size)
+    }
+
+    /// Whether a ledger of this epoch may believe in it at all: not in an epoch so far ahead that no number would be left.
+    pub(super) fn is_near(&self, ours: u32) -> bool {
+        self.epoch.saturating_sub(ours) < EPOCH_LEAP_MAX
+    }
 }
 
 /// Whose word counts.
@@ -42,44 +58,46 @@ pub(super) struct Judges<'a> {
     pub(super) own: &'a [VerifierKey],
     /// The city's witnesses.
     pub(super) witnesses: &'a [VerifierKey],
+    /// How many of them must say the same where the gateway's key says nothing.
+    pub(super) quorum: usize,
 }
 
 impl Judges<'_> {
-    /// The head that a note is about, if it is of this ledger: its epoch, and what it says.
-    fn read(&self, note: &Note) -> Option<(u32, Checkpoint)> {
-        let head = Checkpoint::parse(&note.text).ok()?;
-        Some((head::epoch_of(self.base, &head.origin)?, head))
-    }
-
     /// What a note says of this ledger, if a witness or the gateway's own key stands behind it. A signature that does
     /// not fit counts as none, and spoils no other.
     pub(super) fn vouched(&self, note: &Note) -> Option<Vouched> {
-        let (epoch, head) = self.read(note)?;
+        let head = Checkpoint::parse(&note.text).ok()?;
+        let epoch = head::epoch_of(self.base, &head.origin)?;
         let is_by = |key: &VerifierKey| note.verify(std::slice::from_ref(key)).is_ok();
-        let witness = self.witnesses.iter().find(|key| is_by(key));
+        let witnesses = self.witnesses.iter().filter(|key| is_by(key));
+        let witnesses: Vec<VerifierKey> = witnesses.cloned().collect();
         let mut own = self.own.iter().filter_map(|key| {
             // A key bears the name of the epoch that it signs.
             VerifierKey::new(&head.origin, KeyKind::Ed25519, key.key()).ok()
         });
-        if witness.is_none() && !own.any(|key| is_by(&key)) {
-            return None;
-        }
-        let witness = witness.map(|key| key.name().to_owned());
-        Some(Vouched {
+        let is_own = own.any(|key| is_by(&key));
+        (is_own || !witnesses.is_empty()).then_some(Vouched {
             epoch,
             head,
-            witness,
+            is_own,
+            witnesses,
         })
+    }
+
+    /// Whether it counts by itself: one witness alone could be wrong, or lie.
+    fn is_enough(&self, vouched: &Vouched) -> bool {
+        vouched.is_own || vouched.witnesses.len() >= self.quorum.max(1)
     }
 }
 
 /// What is remembered.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Elsewhere {
-    /// The furthest signed note that this ledger does not continue.
+    /// The furthest note that counts and that this ledger does not continue.
     pub(super) note: Option<String>,
-    /// The highest epoch that a checkpoint in this ledger's place named, signed by whomever: a hint that it is used.
-    pub(super) epoch: u32,
+    /// What single witnesses have cosigned that it does not continue, the first of each: a note with its line alone.
+    #[serde(default)]
+    alone: Vec<String>,
 }
 
 impl Elsewhere {
@@ -101,33 +119,101 @@ impl Elsewhere {
         }
     }
 
-    /// What the remembered note says, if it still counts.
+    /// The head that counts most, if any does: by one note, or by what enough single witnesses say.
     pub(super) fn vouched(&self, judges: &Judges<'_>) -> Option<Vouched> {
-        judges.vouched(&Note::parse(self.note.as_deref()?).ok()?)
+        let note = self.note.as_deref().and_then(|note| Note::parse(note).ok());
+        let shown = note.and_then(|note| judges.vouched(&note));
+        let shown = shown.filter(|shown| judges.is_enough(shown));
+        let both = [shown, self.agreed(judges)].into_iter().flatten();
+        both.max_by_key(Vouched::rank)
     }
 
-    /// Remembers a note that is further than the one before, or that a witness stands behind where none did.
-    fn remember(&mut self, note: &str, vouched: &Vouched, judges: &Judges<'_>, dir: &Path) {
-        let rank = |one: &Vouched| (one.epoch, one.witness.is_some(), one.head.size);
-        let before = self.vouched(judges);
-        if before.is_some_and(|before| rank(&before) >= rank(vouched)) {
+    /// What single witnesses say, one each, the furthest first.
+    pub(super) fn alone(&self, judges: &Judges<'_>) -> Vec<Vouched> {
+        let notes = self.alone.iter().filter_map(|note| Note::parse(note).ok());
+        let mut said: Vec<Vouched> = notes.filter_map(|note| judges.vouched(&note)).collect();
+        said.sort_by_key(|vouched| Reverse(vouched.rank()));
+        said
+    }
+
+    /// Where enough witnesses say, each for itself, that there is something else: the head that as many of them
+    /// as are wanted have reached.
+    fn agreed(&self, judges: &Judges<'_>) -> Option<Vouched> {
+        let said = self.alone(judges);
+        let wanted = judges.quorum.max(1);
+        let witnesses = said.iter().take(wanted);
+        let witnesses = witnesses.flat_map(|vouched| vouched.witnesses.iter().cloned());
+        let witnesses = witnesses.collect();
+        let reached = said.get(wanted - 1)?;
+        Some(Vouched {
+            witnesses,
+            ..reached.clone()
+        })
+    }
+
+    /// Remembers a note that counts more than the one before.
+    fn remember(&mut self, note: &Note, vouched: &Vouched, judges: &Judges<'_>, dir: &Path) {
+        let before = self.note.as_deref().and_then(|note| Note::parse(note).ok());
+        let before = before.and_then(|note| judges.vouched(&note));
+        let before = before.filter(|before| judges.is_enough(before));
+        if before.is_some_and(|before| before.rank() >= vouched.rank()) {
             return;
         }
-        self.note = Some(note.to_owned());
+        self.note = Some(note.to_string());
         self.write(dir);
+    }
+
+    /// Remembers what each of these witnesses says for itself, if nothing is known of it yet. Gives whether anything is new.
+    fn accuse(&mut self, note: &Note, vouched: &Vouched, judges: &Judges<'_>, dir: &Path) -> bool {
+        let known = self.alone(judges);
+        let is_known = |key: &VerifierKey| known.iter().any(|one| one.witnesses.contains(key));
+        let mut is_new = false;
+        for key in vouched.witnesses.iter().filter(|key| !is_known(key)) {
+            let mut lines = note.signatures.iter().map(|signature| Note {
+                text: note.text.clone(),
+                signatures: vec![signature.clone()],
+            });
+            let alone = lines.find(|note| note.verify(std::slice::from_ref(key)).is_ok());
+            let alone = alone.map(|note| note.to_string());
+            if let Some(alone) = alone.filter(|text| text.len() * 2 <= ALONE_BYTES_MAX) {
+                self.alone.push(alone);
+                is_new = true;
+            }
+        }
+        if is_new {
+            // Of witnesses that are configured no more nothing is kept: one each, and no more than there may be.
+            let is_read = |note: &String| {
+                let note = Note::parse(note).ok();
+                note.is_some_and(|note| judges.vouched(&note).is_some())
+            };
+            self.alone.retain(is_read);
+            self.write(dir);
+        }
+        is_new
+    }
+
+    /// A witness cosigns this ledger's own heads: what it said before is no accusation any more.
+    pub(super) fn reconcile(&mut self, keys: &[&VerifierKey], judges: &Judges<'_>, dir: &Path) {
+        let is_of = |note: &String| {
+            let said = Note::parse(note)
+                .ok()
+                .and_then(|note| judges.vouched(&note));
+            said.is_some_and(|said| said.witnesses.iter().any(|key| keys.contains(&key)))
+        };
+        let before = self.alone.len();
+        self.alone.retain(|note| !is_of(note));
+        if self.alone.len() < before {
+            self.write(dir);
+        }
     }
 }
 
 impl State {
     /// Why this ledger must not be signed while somebody trusted holds such a head, if it does not continue that.
     pub(super) fn contradicted(&self, vouched: &Vouched) -> Result<Option<String>, LedgerError> {
-        let Vouched {
-            epoch,
-            head,
-            witness,
-        } = vouched;
-        if *epoch < self.signed.epoch {
-            // It was given up, and the present one cites it.
+        let Vouched { epoch, head, .. } = vouched;
+        if *epoch < self.signed.epoch || !vouched.is_near(self.signed.epoch) {
+            // It was given up, and the present one cites it; or it is of an epoch that there can't be.
             return Ok(None);
         }
         let is_continued = *epoch == self.signed.epoch
@@ -137,9 +223,11 @@ impl State {
             return Ok(None);
         }
         let Checkpoint { origin, size, .. } = head;
-        let by = match witness {
-            Some(name) => format!("cosigned by the city's witness {name}"),
-            None => "signed by this gateway's key".to_owned(),
+        let names: Vec<&str> = vouched.witnesses.iter().map(VerifierKey::name).collect();
+        let by = match names.as_slice() {
+            [] => "signed by this gateway's key".to_owned(),
+            [name] => format!("cosigned by the city's witness {name}"),
+            names => format!("cosigned by the city's witnesses {}", names.join(", ")),
         };
         Ok(Some(format!(
             "a head of {size} leaves of {origin}, {by}, is known elsewhere, and this ledger does not continue it"
@@ -148,7 +236,8 @@ impl State {
 }
 
 impl Ledger {
-    /// Compares with a checkpoint that somebody else kept, such as the broker's retained one.
+    /// Compares with a checkpoint that somebody else kept, such as the broker's retained one. Only a note that the
+    /// gateway's own key signed, or as many witnesses as are wanted, says anything of this ledger.
     ///
     /// # Errors
     ///
@@ -160,21 +249,12 @@ impl Ledger {
         let mut state = self.state();
         let own = state.keys.all();
         let judges = self.judges(&own);
-        if let Some(vouched) = judges.vouched(&parsed) {
-            let seen = self.confront(&mut state, note, &vouched, &judges)?;
-            let is_earlier = vouched.epoch < state.signed.epoch;
-            return Ok(if is_earlier { Seen::Foreign } else { seen });
-        }
-        let named = judges.read(&parsed).map_or(0, |(epoch, _)| epoch);
-        let ours = state.signed.epoch;
-        if named > ours && named - ours <= LEAP_MAX {
-            let mut elsewhere = Elsewhere::open(&self.shared.dir);
-            if named > elsewhere.epoch {
-                elsewhere.epoch = named;
-                elsewhere.write(&self.shared.dir);
-            }
-        }
-        Ok(Seen::Foreign)
+        let Some(vouched) = judges.vouched(&parsed) else {
+            return Ok(Seen::Foreign);
+        };
+        let seen = self.confront(&mut state, &parsed, &vouched, &judges)?;
+        let is_earlier = vouched.epoch < state.signed.epoch;
+        Ok(if is_earlier { Seen::Foreign } else { seen })
     }
 
     /// Whose word on this ledger counts.
@@ -183,22 +263,44 @@ impl Ledger {
             base: &self.shared.base,
             own,
             witnesses: self.shared.cosigned.keys(),
+            quorum: self.shared.cosigned.quorum(),
         }
     }
 
-    /// Compares with a head that somebody trusted stands behind; where the ledger does not continue it, signing and
-    /// publishing stop, and the note is remembered.
+    /// Compares with a head that somebody stands behind. Where the ledger does not continue it, and the gateway's own
+    /// key or enough witnesses say so, signing and publishing stop; a single witness's word is only remembered.
     pub(super) fn confront(
         &self,
         state: &mut State,
-        note: &str,
+        note: &Note,
         vouched: &Vouched,
         judges: &Judges<'_>,
     ) -> Result<Seen, LedgerError> {
-        let Some(reason) = state.contradicted(vouched)? else {
+        if !vouched.is_near(state.signed.epoch) {
+            return Ok(Seen::Foreign);
+        }
+        let Some(mut reason) = state.contradicted(vouched)? else {
             return Ok(Seen::Ours);
         };
-        Elsewhere::open(&self.shared.dir).remember(note, vouched, judges, &self.shared.dir);
+        let dir = &self.shared.dir;
+        let mut elsewhere = Elsewhere::open(dir);
+        if judges.is_enough(vouched) {
+            elsewhere.remember(note, vouched, judges, dir);
+        } else {
+            if elsewhere.accuse(note, vouched, judges, dir) {
+                tracing::error!(
+                    "{reason}; a single witness stops nothing: `lineside status` names it"
+                );
+            }
+            let agreed = elsewhere.agreed(judges);
+            let agreed = agreed
+                .map(|agreed| state.contradicted(&agreed))
+                .transpose()?;
+            let Some(agreed) = agreed.flatten() else {
+                return Ok(Seen::Disputed);
+            };
+            reason = agreed;
+        }
         if state.suspended.is_none() {
             tracing::error!(
                 "the ledger is neither signed nor published any more: {reason}; `lineside status` says what to do"

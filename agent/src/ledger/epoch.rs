@@ -7,7 +7,7 @@ use lineside_proto::ledger::note::{Note, VerifierKey};
 use lineside_proto::ledger::{Checkpoint, PriorHead, verify};
 
 use super::elsewhere::{Elsewhere, Judges, Vouched};
-use super::head::{self, Memory, Signed};
+use super::head::{self, EPOCH_LEAP_MAX, Memory, Signed};
 use super::{FOLDER, Keys, LedgerError, disk, kept_note, keys, lock_key, log};
 
 /// Ledgers of one epoch that are put aside at most: each is the trace of an interrupted change.
@@ -16,8 +16,10 @@ const ASIDE_MAX: u32 = 100;
 /// What is known of the ledger besides what lies here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Testimony<'a> {
-    /// The city's witnesses: what they cosigned counts, whoever signed it.
+    /// The city's witnesses: what enough of them cosigned counts, whoever signed it.
     pub witnesses: &'a [VerifierKey],
+    /// How many of them must say the same where the gateway's key says nothing.
+    pub quorum: usize,
     /// The last head that the city has, as a signed note.
     pub prior: Option<&'a str>,
 }
@@ -55,17 +57,20 @@ pub fn new_epoch(
         base,
         own: &own,
         witnesses: testimony.witnesses,
+        quorum: testimony.quorum,
     };
-    let elsewhere = Elsewhere::open(&dir);
-    let shown = elsewhere.vouched(&judges);
+    let shown = Elsewhere::open(&dir).vouched(&judges);
+    let shown = shown.filter(|shown| shown.is_near(epoch));
     let named = testimony.prior.map(|note| named(note, &judges));
     let named = named.transpose()?;
     if let Some(named) = &named {
         outdated(named, shown.as_ref(), epoch)?;
     }
     let others = [&named, &shown].into_iter().flatten();
-    let others = others.map(|vouched| vouched.epoch).chain([elsewhere.epoch]);
-    let last_epoch = others.fold(epoch, u32::max);
+    let last_epoch = others.map(|vouched| vouched.epoch).fold(epoch, u32::max);
+    let next_epoch = last_epoch.checked_add(1).ok_or_else(|| {
+        LedgerError::damaged(keys::head_path(key), "there is no epoch after the last one")
+    })?;
     disk::make_dirs(&dir).map_err(LedgerError::disk(&dir))?;
     let lock = log::lock(&dir)?;
     let free = free_name(state_dir, epoch)?;
@@ -88,7 +93,7 @@ pub fn new_epoch(
         root: head.root.to_string(),
         reason: reason.to_owned(),
     });
-    let next = Signed::nothing(base, last_epoch.saturating_add(1), prior);
+    let next = Signed::nothing(base, next_epoch, prior);
     // The folder first: a crash in between leaves a record that no ledger fits, and nothing is signed.
     fs::rename(&dir, &free).map_err(LedgerError::disk(&free))?;
     disk::sync(state_dir).map_err(LedgerError::disk(state_dir))?;
@@ -111,9 +116,16 @@ fn named(note: &str, judges: &Judges<'_>) -> Result<Vouched, LedgerError> {
 /// Refuses a head that can't be the last one, since a later one is known.
 fn outdated(named: &Vouched, shown: Option<&Vouched>, epoch: u32) -> Result<(), LedgerError> {
     let last = shown.map_or(epoch, |shown| shown.epoch.max(epoch));
+    if !named.is_near(epoch) {
+        let why = format!(
+            "it is of epoch {}, and {epoch} is the last one here: no more than {EPOCH_LEAP_MAX} are ever skipped",
+            named.epoch
+        );
+        return Err(LedgerError::Prior(why));
+    }
     let later = shown.filter(|shown| {
         let is_further = shown.epoch == named.epoch && shown.head.size > named.head.size;
-        is_further && shown.witness.is_some()
+        is_further && !shown.witnesses.is_empty()
     });
     let origin = &named.head.origin;
     if named.epoch < last {
@@ -134,7 +146,7 @@ fn last_of(shown: Option<Vouched>, own: Option<Checkpoint>, epoch: u32) -> Optio
     let size = own.as_ref().map_or(0, |own| own.size);
     let shown = shown.filter(|shown| {
         shown.epoch > epoch
-            || shown.epoch == epoch && (shown.witness.is_some() || shown.head.size > size)
+            || shown.epoch == epoch && (!shown.witnesses.is_empty() || shown.head.size > size)
     });
     shown.map(|shown| shown.head).or(own)
 }

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::slots::Slots;
 
+/// A log's next epoch lies at most so far ahead of the one before, for the gateway and for whoever keeps its log: epochs are
+/// begun by hand, and whoever may write to the broker could use up all numbers else.
+pub(crate) const EPOCH_LEAP_MAX: u32 = 1_000;
+
 /// The record.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Signed {

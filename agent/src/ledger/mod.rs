@@ -111,8 +111,10 @@ pub enum Seen {
     Ours,
     /// It is of another ledger, or nobody trusted has signed it.
     Foreign,
-    /// Our key has signed it, or a witness cosigned it, and this ledger does not continue it: signing has stopped.
+    /// Our key has signed it, or enough witnesses cosigned it, and this ledger does not continue it: signing has stopped.
     Conflict,
+    /// Fewer witnesses than are wanted cosigned it, and this ledger does not continue it: it is remembered, and stops nothing.
+    Disputed,
 }
 
 impl Opened {
@@ -431,6 +433,7 @@ fn contradiction(
         base,
         own: &own,
         witnesses: cosigned.keys(),
+        quorum: cosigned.quorum(),
     };
     let elsewhere = Elsewhere::open(dir).vouched(&judges);
     state.judge_cosigned(&cosigned.heads(), elsewhere.as_ref())

@@ -1,6 +1,7 @@
 mod hostile;
 mod lost;
 mod power;
+mod rogue;
 mod witnessed;
 
 use lineside_proto::Time;

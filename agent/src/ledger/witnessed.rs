@@ -7,6 +7,7 @@ use lineside_proto::ledger::note::{Note, Signature, VerifierKey};
 use lineside_proto::ledger::{Anchor, Checkpoint, Leaf};
 
 use super::cosigned::Head;
+use super::elsewhere::Elsewhere;
 use super::notes::merge;
 use super::{Ledger, LedgerError, Seen};
 use crate::clock::Stamp;
@@ -32,6 +33,8 @@ pub enum Witnessed {
     Foreign(&'static str),
     /// It is of a head that this ledger does not continue: signing has stopped.
     Conflict,
+    /// The same, and fewer witnesses say so than are wanted: it is remembered as their fault, and stops nothing.
+    Disputed,
 }
 
 impl Ledger {
@@ -63,8 +66,14 @@ impl Ledger {
             if vouched.epoch < state.signed.epoch {
                 return Ok(Witnessed::Earlier);
             }
-            match self.confront(&mut state, note, &vouched, &judges)? {
-                Seen::Conflict | Seen::Foreign => return Ok(Witnessed::Conflict),
+            match self.confront(&mut state, &parsed, &vouched, &judges)? {
+                Seen::Conflict => return Ok(Witnessed::Conflict),
+                Seen::Disputed => return Ok(Witnessed::Disputed),
+                Seen::Foreign => {
+                    return Ok(Witnessed::Foreign(
+                        "cosigned is an epoch that there can't be",
+                    ));
+                }
                 Seen::Ours if state.suspended.is_some() => return Ok(Witnessed::Known),
                 Seen::Ours => {}
             }
@@ -74,6 +83,7 @@ impl Ledger {
             return Ok(Witnessed::Foreign("cosigned is an empty ledger"));
         }
         self.keep_cosigned(&parsed, &head, &own, &lines)?;
+        let keys: Vec<&VerifierKey> = lines.iter().map(|line| line.key).collect();
         let heads = lines.into_iter().map(|line| Head {
             key: line.key.to_string(),
             size: head.size,
@@ -81,12 +91,11 @@ impl Ledger {
             at: line.at,
             line: line.signature.to_string(),
         });
-        let is_new = self.shared.cosigned.take(heads.collect())?;
-        Ok(if is_new {
-            Witnessed::More
-        } else {
-            Witnessed::Known
-        })
+        if !self.shared.cosigned.take(heads.collect())? {
+            return Ok(Witnessed::Known);
+        }
+        Elsewhere::open(&self.shared.dir).reconcile(&keys, &judges, &self.shared.dir);
+        Ok(Witnessed::More)
     }
 
     /// Puts cosignatures into the newest note and the kept ones.
@@ -182,6 +191,7 @@ impl Ledger {
     pub fn witnesses(&self, now: Time) -> Vec<WitnessFigures> {
         let heads = self.shared.cosigned.heads();
         let signed = self.signed();
+        let accusers = self.accusers();
         let keys = self.shared.cosigned.keys().iter();
         let figures = keys.map(|key| {
             let named = key.to_string();
@@ -198,9 +208,28 @@ impl Ledger {
                 at: head.map(|head| head.at),
                 owed_since,
                 silent: owed_ms >= SILENT_AFTER_MS,
+                contradicts: accusers
+                    .iter()
+                    .find(|(of, _)| of == key)
+                    .map(|(_, head)| head.clone()),
             }
         });
         figures.collect()
+    }
+
+    /// The witnesses that have cosigned what this ledger does not continue, and what that is: its size and its origin.
+    fn accusers(&self) -> Vec<(VerifierKey, String)> {
+        let own = self.keys();
+        let judges = self.judges(&own);
+        let said = Elsewhere::open(&self.shared.dir).alone(&judges);
+        let said = said.into_iter().flat_map(|vouched| {
+            let head = format!("{} leaves of {}", vouched.head.size, vouched.head.origin);
+            vouched
+                .witnesses
+                .into_iter()
+                .map(move |key| (key, head.clone()))
+        });
+        said.collect()
     }
 
     /// When a leaf was established.

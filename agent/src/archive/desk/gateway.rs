@@ -18,9 +18,8 @@ use crate::archive::mirror::{Mirror, MirrorError};
 use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
 use crate::ledger::disk;
+use crate::ledger::head::EPOCH_LEAP_MAX;
 
-/// How far ahead an epoch may be of the one that is known.
-const EPOCHS_AHEAD_MAX: u32 = 1_000;
 /// How often something wrong with one gateway's messages is told.
 const TOLD_MS: u64 = 600_000;
 
@@ -183,7 +182,7 @@ impl Gateway {
         now_ms: u64,
     ) -> Result<bool, MirrorError> {
         let now = self.mirror.as_ref().map_or(0, |mirror| mirror.place.epoch);
-        if epoch <= now || epoch > now.saturating_add(EPOCHS_AHEAD_MAX) {
+        if epoch <= now || epoch > now.saturating_add(EPOCH_LEAP_MAX) {
             return Ok(false);
         }
         let place = self.place(epoch);

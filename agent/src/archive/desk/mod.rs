@@ -34,6 +34,7 @@ use super::members::Members;
 use super::mirror::{Mirror, Question};
 use super::pending::{Pending, Reading};
 use super::place::Place;
+use super::roll::Roll;
 use super::shelf::Shelf;
 use super::strangers::Strangers;
 use super::witness::Witness;
@@ -172,6 +173,8 @@ pub struct Desk {
     shelf: Shelf,
     terms: Terms,
     cards: Cards,
+    /// The same for others to read.
+    roll: Arc<Roll>,
     faulty_cards: Vec<String>,
     members: Members,
     pending: Pending,
@@ -227,6 +230,7 @@ impl Desk {
             reading: Reading::default(),
             unread: true,
             cards: Cards::default(),
+            roll: Arc::default(),
             faulty_cards: Vec::new(),
             gateways: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -246,5 +250,10 @@ impl Desk {
             terms,
             members,
         })
+    }
+
+    /// Who is enrolled, as this desk reads it from the cards.
+    pub(super) fn enrolled(&self) -> Arc<Roll> {
+        Arc::clone(&self.roll)
     }
 }

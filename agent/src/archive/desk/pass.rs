@@ -115,6 +115,7 @@ impl Desk {
                     tracing::warn!("an enrolment card does not count: {fault}");
                 }
                 self.faulty_cards = faults;
+                self.roll.set(&cards);
                 if cards != self.cards || self.looked_ms.is_none() {
                     self.enrol(cards);
                 }

@@ -14,7 +14,7 @@ use lineside_proto::{ClockStatus, Identifier, LocalText, Time};
 use sha2::{Digest, Sha256};
 
 use super::IndexError;
-use super::records::{Boot, Machine, Session, Texts, Used};
+use super::records::{Boot, Counted, Machine, Session, Texts, Used};
 use super::sql::{STATES, Sql, Value, word};
 use super::tables;
 
@@ -61,6 +61,7 @@ pub(super) struct Fold<'a> {
     sessions: BTreeMap<(Identifier, String), Session>,
     outcomes: Vec<Vec<Value>>,
     usage: Vec<Vec<Value>>,
+    counted: BTreeMap<(Identifier, String), Counted>,
     gaps: Vec<Gap>,
     corrections: Vec<Vec<Value>>,
     whose: BTreeMap<u64, Whose>,
@@ -79,6 +80,7 @@ impl<'a> Fold<'a> {
             sessions: BTreeMap::new(),
             outcomes: Vec::new(),
             usage: Vec::new(),
+            counted: BTreeMap::new(),
             gaps: Vec::new(),
             corrections: Vec::new(),
             whose: BTreeMap::new(),
@@ -103,11 +105,12 @@ impl<'a> Fold<'a> {
     /// Reads the rows that these leaves may change, many at a time.
     fn fetch(&mut self, leaves: &[Leaf]) -> Result<(), IndexError> {
         let (mut boots, mut machines) = (BTreeSet::new(), BTreeSet::new());
-        let mut sessions = BTreeSet::new();
+        let (mut sessions, mut counted) = (BTreeSet::new(), BTreeSet::new());
         for Leaf { head, body } in leaves {
             boots.insert(text(&head.boot));
             if let LeafBody::Usage(said) = body {
                 boots.extend(said.span_boot.as_deref().map(text));
+                counted.insert((&said.machine, text(span_boot(head, said))));
             }
             machines.extend(body.machine());
             sessions.extend(session_of(body).map(|(machine, id)| (machine, text(id))));
@@ -125,6 +128,12 @@ impl<'a> Fold<'a> {
             .collect();
         for mut row in tables::SESSIONS.find(self.sql, self.log, &keys)? {
             self.sessions.extend([Session::read(&mut row)?]);
+        }
+        let keys: Vec<_> = (counted.into_iter())
+            .map(|(machine, boot)| vec![machine.into(), boot.into()])
+            .collect();
+        for mut row in tables::COUNTED.find(self.sql, self.log, &keys)? {
+            self.counted.extend([Counted::read(&mut row)?]);
         }
         Ok(())
     }
@@ -190,6 +199,10 @@ impl<'a> Fold<'a> {
         tables::SESSIONS.put(sql, &sessions)?;
         tables::OUTCOMES.add(sql, &self.outcomes)?;
         tables::USAGE.add(sql, &self.usage)?;
+        let counted: Vec<_> = (self.counted.iter())
+            .map(|((machine, boot), row)| row.values(log, machine, boot))
+            .collect();
+        tables::COUNTED.put(sql, &counted)?;
         let gaps: Vec<_> = self.gaps.iter().map(|gap| gap.values(log)).collect();
         tables::GAPS.add(sql, &gaps)?;
         tables::CORRECTIONS.add(sql, &self.corrections)?;
@@ -291,8 +304,8 @@ impl<'a> Fold<'a> {
     }
 
     fn usage(&mut self, head: &LeafHead, said: &UsageLeaf) {
-        let boot = said.span_boot.as_ref().unwrap_or(&head.boot);
-        let newest = self.boots.get(&text(boot)).map(|boot| boot.clock);
+        let boot = text(span_boot(head, said));
+        let newest = self.boots.get(&boot).map(|boot| boot.clock);
         let letter = said.clock.or(newest).unwrap_or(ClockStatus::U);
         let of = |state| said.ms.get(&state).copied().unwrap_or(0);
         let all = STATES.map(of);
@@ -302,6 +315,8 @@ impl<'a> Fold<'a> {
         if all != ms || counts.iter().any(|count| *count > COUNT_MAX) {
             self.told.odd += 1;
         }
+        let counted = self.counted.entry((said.machine.clone(), boot));
+        let overlaps = !counted.or_default().counts(said);
         let active_ms = activity(said).min(ms.iter().sum());
         let hold_over_ms = said.hold_over_ms.min(STATE_MS_MAX);
         let energy_mwh = energy.map(|mwh| mwh.min(COUNT_MAX));
@@ -323,6 +338,7 @@ impl<'a> Fold<'a> {
             word(letter),
             energy_mwh.into(),
             text(&said.config).into(),
+            u32::from(overlaps).into(),
         ]);
         self.usage.push(values);
         let Some(session) = &said.session else {
@@ -331,6 +347,7 @@ impl<'a> Fold<'a> {
         self.mark(head, &said.machine, Some(session));
         let used = Used {
             class: said.class,
+            overlaps,
             ms,
             active_ms,
             energy_mwh,
@@ -444,6 +461,11 @@ fn session_of(body: &LeafBody) -> Option<(&Identifier, &str)> {
         | LeafBody::Correction(_)
         | LeafBody::Summary(_) => None,
     }
+}
+
+/// The boot on whose clock a usage leaf's span is.
+fn span_boot<'a>(head: &'a LeafHead, said: &'a UsageLeaf) -> &'a str {
+    said.span_boot.as_ref().unwrap_or(&head.boot)
 }
 
 fn wide(ms: u64) -> i64 {

@@ -222,6 +222,9 @@ pub struct SessionRow {
     pub outcome: Option<Outcome>,
     /// Whether a correction refers to one of its leaves.
     pub is_corrected: bool,
+    /// Usage leaves of it that count nowhere: they overlap others on their boot's clock, or hold more time than they are
+    /// long. No honest ledger has any.
+    pub overlaps: u64,
     /// Milliseconds by state; states of no time are left out.
     pub ms: BTreeMap<State, u64>,
     /// Activity: SETUP, RUN, and HOLD as far as it counts.
@@ -307,6 +310,9 @@ pub struct UsageRow {
     pub good: u64,
     /// Samples without.
     pub bad: u64,
+    /// Usage leaves that begin in the period and count nowhere: they overlap others on their boot's clock, or hold more
+    /// time than they are long. No honest ledger has any.
+    pub overlaps: u64,
     /// The same by class; zeros are left out.
     pub classes: Vec<ClassUsage>,
 }
@@ -359,6 +365,8 @@ pub struct SpanRow {
     pub energy_mwh: Option<u64>,
     /// The map's hash.
     pub map: String,
+    /// Whether it counts nowhere: it overlaps another on its boot's clock, or holds more time than it is long.
+    pub overlaps: bool,
 }
 
 /// A span of time in which nobody watched a machine.

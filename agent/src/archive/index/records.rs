@@ -1,6 +1,6 @@
 //! The rows that later leaves change: read when the first leaf of a batch is about them, written when the batch ends.
 
-use lineside_proto::ledger::{Bind, CloseReason, LeafHead, SessionLeaf};
+use lineside_proto::ledger::{Bind, CloseReason, LeafHead, SessionLeaf, UsageLeaf};
 use lineside_proto::{CheckIn, Class, ClockStatus, Identifier, LocalText, Outcome, Time};
 
 use super::IndexError;
@@ -104,16 +104,59 @@ pub(super) struct Session {
     reason: Option<CloseReason>,
     pub(super) outcome: Option<Outcome>,
     leaves: u64,
+    /// Those of them that count nowhere.
+    overlaps: u64,
     /// By state, in the order of the tables.
     ms: [u64; 8],
     active_ms: u64,
     energy_mwh: Option<u64>,
 }
 
+/// How far a machine's hours are counted on a boot's clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Counted {
+    mono_to_ms: u64,
+}
+
+impl Counted {
+    /// Its machine and boot, and what is known of it.
+    pub(super) fn read(row: &mut Row) -> Result<((Identifier, String), Self), IndexError> {
+        let key = (row.name()?, row.text()?);
+        let mono_to_ms = row.count()?;
+        Ok((key, Self { mono_to_ms }))
+    }
+
+    pub(super) fn values(self, log: i64, machine: &Identifier, boot: &str) -> Vec<Value> {
+        vec![
+            log.into(),
+            machine.into(),
+            boot.into(),
+            self.mono_to_ms.into(),
+        ]
+    }
+
+    /// Goes on to the end of a leaf, if that counts: it begins where nothing is counted yet, and holds no more time than
+    /// it is long. However often somebody signs an hour, it is one.
+    pub(super) fn counts(&mut self, leaf: &UsageLeaf) -> bool {
+        let (from, to) = (leaf.mono_from_ms, leaf.mono_to_ms);
+        let told = leaf
+            .ms
+            .values()
+            .fold(0_u64, |sum, ms| sum.saturating_add(*ms));
+        let counts = from >= self.mono_to_ms && told <= to.saturating_sub(from);
+        if counts {
+            self.mono_to_ms = to.max(self.mono_to_ms);
+        }
+        counts
+    }
+}
+
 /// What a usage leaf adds to its session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Used {
     pub(super) class: Option<Class>,
+    /// Whether it counts nowhere.
+    pub(super) overlaps: bool,
     pub(super) ms: [u64; 8],
     pub(super) active_ms: u64,
     pub(super) energy_mwh: Option<u64>,
@@ -141,6 +184,7 @@ impl Session {
         session.reason = row.word_if()?;
         session.outcome = row.word_if()?;
         session.leaves = row.count()?;
+        session.overlaps = row.count()?;
         for ms in &mut session.ms {
             *ms = row.count()?;
         }
@@ -171,6 +215,7 @@ impl Session {
             self.reason.map_or(Value::Null, word),
             self.outcome.map_or(Value::Null, word),
             self.leaves.into(),
+            self.overlaps.into(),
         ];
         values.extend(self.ms.map(Value::from));
         values.push(self.active_ms.into());
@@ -215,6 +260,10 @@ impl Session {
     pub(super) fn uses(&mut self, used: &Used) {
         self.class = self.class.or(used.class);
         self.leaves = self.leaves.saturating_add(1);
+        if used.overlaps {
+            self.overlaps = self.overlaps.saturating_add(1);
+            return;
+        }
         for (sum, ms) in self.ms.iter_mut().zip(used.ms) {
             *sum = sum.saturating_add(ms);
         }

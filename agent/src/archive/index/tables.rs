@@ -79,6 +79,7 @@ pub(super) const SESSIONS: Table = Table {
         "reason",
         "outcome",
         "leaves",
+        "overlaps",
         "unknown_ms",
         "off_ms",
         "down_ms",
@@ -142,8 +143,15 @@ pub(super) const USAGE: Table = Table {
         "clock",
         "energy_mwh",
         "map",
+        "overlaps",
     ],
     key: 2,
+};
+
+pub(super) const COUNTED: Table = Table {
+    name: "counted",
+    columns: &["log", "machine", "boot", "mono_to_ms"],
+    key: 3,
 };
 
 pub(super) const GAPS: Table = Table {
@@ -172,13 +180,14 @@ pub(super) const CORRECTIONS: Table = Table {
 };
 
 /// Those with rows of logs, but for `LOGS` itself.
-pub(super) const OF_LOGS: [&Table; 8] = [
+pub(super) const OF_LOGS: [&Table; 9] = [
     &BOOTS,
     &MACHINES,
     &STATES,
     &SESSIONS,
     &OUTCOMES,
     &USAGE,
+    &COUNTED,
     &GAPS,
     &CORRECTIONS,
 ];

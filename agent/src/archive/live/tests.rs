@@ -1,6 +1,7 @@
-use super::{Live, MACHINES_MAX, MachineNow, Received};
+use super::{KEPT_MS, Live, MACHINES_EACH_MAX, MachineNow, Received};
 use crate::archive::events::{Kind, Listener};
 use crate::archive::testing::{at, name};
+use crate::archive::{Cards, Roll};
 use crate::clock::{Clock, Stamp};
 use lineside_proto::{
     Availability, AvailableNow, ClockStatus, Doubt, GatewayStatus, Identifier, Link, LocalText,
@@ -86,17 +87,20 @@ struct Stand {
     live: Live,
     clock: Hand,
     listener: Listener,
+    roll: Arc<Roll>,
 }
 
 impl Stand {
     fn new() -> Self {
         let clock = Hand::default();
-        let live = Live::new(Arc::new(clock.clone()));
+        let roll = Arc::new(Roll::default());
+        let live = Live::new(Arc::new(clock.clone()), Arc::clone(&roll));
         let listener = live.events().listen(None);
         Self {
             live,
             clock,
             listener,
+            roll,
         }
     }
 
@@ -212,23 +216,47 @@ async fn what_is_not_theirs_or_makes_no_sense_counts_as_nothing() {
 }
 
 #[test]
-fn what_is_known_is_bounded() {
-    let stand = Stand::new();
-    let long = "x".repeat(200_000);
-    for number in 0..2_000 {
-        let machine = format!("m{number}");
+fn no_gateway_takes_the_room_of_others() {
+    let large = |machine: &str| {
         let mut document: serde_json::Value =
-            serde_json::from_slice(&availability("gw", &machine, State::Idle)).unwrap();
-        document["reason"]["text"] = long.clone().into();
-        stand.availability(&machine, document.to_string().as_bytes());
-    }
-    let figures = stand.live.figures();
-    assert!(figures.refused > 1_000, "{figures:?}");
-    assert!(stand.live.known().bytes <= super::BYTES_MAX);
-    assert!(usize::try_from(figures.machines).unwrap() < MACHINES_MAX);
-    // What was taken in can still be replaced, and go.
-    stand.availability("m0", b"");
-    assert_eq!(stand.live.figures().machines, figures.machines - 1);
+            serde_json::from_slice(&availability("gw", machine, State::Idle)).unwrap();
+        document["reason"]["text"] = "x".repeat(200_000).into();
+        document.to_string().into_bytes()
+    };
+    let small = |machine: &str| availability("gw", machine, State::Idle);
+    let check = |document: &dyn Fn(&str) -> Vec<u8>, machines: u64| {
+        let stand = Stand::new();
+        for number in 0..1_000 {
+            let machine = format!("m{number}");
+            stand.availability(&machine, &document(&machine));
+        }
+        let figures = stand.live.figures();
+        assert_eq!(
+            (figures.machines, figures.refused),
+            (machines, 1_000 - machines)
+        );
+        assert!(stand.live.known().bytes <= super::BYTES_EACH_MAX);
+        // What was taken in can still be replaced, and go, and then there is room again.
+        stand.availability("m0", &document("m0"));
+        stand.availability("m0", b"");
+        assert_eq!(stand.live.figures().machines, machines - 1);
+        stand.availability("other", &document("other"));
+        assert_eq!(stand.live.figures().machines, machines);
+        // Somebody else is heard.
+        let (gateway, machine) = (name("g2"), name("mill"));
+        let payload = availability("g2", "mill", State::Run);
+        let received = fresh(&payload, 0);
+        stand
+            .live
+            .availability(&name("zs"), &gateway, &machine, received);
+        assert_eq!(stand.live.figures().machines, machines + 1);
+    };
+    check(&large, 2);
+    check(&small, u64::try_from(MACHINES_EACH_MAX).unwrap());
+}
+
+#[test]
+fn what_is_known_is_bounded() {
     let stand = Stand::new();
     for number in 0..5_000 {
         let gateway = format!("g{number}");
@@ -237,4 +265,55 @@ fn what_is_known_is_bounded() {
         stand.live.status(&name("zs"), &name(&gateway), received);
     }
     assert_eq!(stand.live.figures().gateways, 4_096);
+}
+
+#[tokio::test]
+async fn what_nobody_renews_goes_after_a_day() {
+    let mut stand = Stand::new();
+    stand.status(&status("gw", Link::Online));
+    for machine in ["mill", "lathe"] {
+        stand.availability(machine, &availability("gw", machine, State::Idle));
+    }
+    stand.clock.set(KEPT_MS / 2_000);
+    stand.live.look();
+    stand.availability("mill", &availability("gw", "mill", State::Run));
+    assert_eq!(stand.live.figures().machines, 2);
+    stand.news().await;
+    stand.clock.set(KEPT_MS / 1_000);
+    stand.live.look();
+    let none = Some(Doubt::NoStatus);
+    let gone = stand.news().await;
+    assert!(
+        gone.contains(&told("lathe", State::Unknown, none)),
+        "{gone:?}"
+    );
+    assert_eq!(stand.live.figures().machines, 1);
+    stand.clock.set(KEPT_MS / 500);
+    stand.live.look();
+    assert_eq!(
+        (stand.live.figures().gateways, stand.live.known().bytes),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn only_enrolled_gateways_are_taken_in() {
+    let mut stand = Stand::new();
+    // Before the cards were read nobody is passed over.
+    stand.status(&status("gw", Link::Online));
+    stand.availability("mill", &availability("gw", "mill", State::Idle));
+    assert_eq!(stand.live.figures().machines, 1);
+    stand.news().await;
+    stand.roll.set(&Cards::default());
+    stand.live.look();
+    let none = Some(Doubt::NoStatus);
+    assert_eq!(stand.news().await, [told("mill", State::Unknown, none)]);
+    stand.availability("mill", &availability("gw", "mill", State::Idle));
+    stand.status(&status("gw", Link::Online));
+    let figures = stand.live.figures();
+    assert_eq!(
+        (figures.gateways, figures.machines, figures.refused),
+        (0, 0, 2)
+    );
+    assert_eq!(stand.live.known().bytes, 0);
 }

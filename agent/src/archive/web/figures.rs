@@ -95,6 +95,8 @@ pub(super) struct UsageSum {
     pub(super) good: u64,
     /// Samples without.
     pub(super) bad: u64,
+    /// Usage leaves that count nowhere: they overlap others on their boot's clock, or hold more time than they are long.
+    pub(super) overlaps: u64,
     /// The same by class; zeros are left out.
     pub(super) classes: Vec<ClassUsage>,
 }
@@ -117,6 +119,7 @@ impl UsageSum {
             gap_ms: row.gap_ms,
             good: row.good,
             bad: row.bad,
+            overlaps: row.overlaps,
             classes: row.classes,
         }
     }
@@ -131,6 +134,7 @@ impl UsageSum {
             (&mut self.gap_ms, more.gap_ms),
             (&mut self.good, more.good),
             (&mut self.bad, more.bad),
+            (&mut self.overlaps, more.overlaps),
         ] {
             *place = place.saturating_add(more);
         }

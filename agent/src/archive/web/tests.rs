@@ -38,7 +38,7 @@ impl Stand {
         let other = city.gateway("ql", "gw");
         other.grow(3, 0);
         city.keep(&other, None);
-        let live = Arc::new(Live::new(Arc::new(SystemClock)));
+        let live = Arc::new(Live::new(Arc::new(SystemClock), Arc::default()));
         let now = SystemClock.now().boot_ms;
         let said = status("gw", Link::Online);
         live.status(&name("zs"), &name("gw"), fresh(&said, now));

@@ -272,6 +272,7 @@ fn a_new_epoch_cites_what_the_city_has_and_no_number_comes_twice() {
         drop(ledger);
         let testimony = Testimony {
             witnesses: &keys,
+            quorum: 1,
             prior,
         };
         new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony).unwrap();
@@ -313,6 +314,7 @@ fn refused(shown: &[String], prior: &str, why: &str) {
     let keys = two().keys;
     let testimony = Testimony {
         witnesses: &keys,
+        quorum: 1,
         prior: Some(prior),
     };
     let refused = new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony);
@@ -348,6 +350,7 @@ fn a_gateway_that_lost_everything_goes_on_after_what_the_city_has() {
     let keys = two().keys;
     let testimony = Testimony {
         witnesses: &keys,
+        quorum: 1,
         prior: None,
     };
     new_epoch(
@@ -366,35 +369,6 @@ fn a_gateway_that_lost_everything_goes_on_after_what_the_city_has() {
     grow(&ledger, 1);
     assert!(ledger.sign().unwrap().is_some());
     assert!(ledger.suspended().is_none());
-}
-
-#[test]
-fn an_unknown_keys_word_on_the_epoch_is_a_hint_within_reason() {
-    for (named, expected) in [(1, 2), (3, 4), (900, 901), (5_000, 2)] {
-        let place = Place::new();
-        let ledger = written(&place, 3);
-        let origin = crate::ledger::head::origin(ORIGIN, named);
-        let stranger = SignerKey::new(&origin, KeyKind::Ed25519, &[8; 32]).unwrap();
-        let root = Hash([9; 32]);
-        let text = Checkpoint {
-            origin,
-            size: 5,
-            root,
-        }
-        .to_string();
-        let signatures = vec![stranger.sign(&text, at(0))];
-        let shown = Note { text, signatures }.to_string();
-        assert_eq!(ledger.compare(&shown).unwrap(), Seen::Foreign);
-        assert!(ledger.suspended().is_none());
-        drop(ledger);
-        let known = Testimony::default();
-        new_epoch(&place.state(), &place.key(), ORIGIN, "x", &known).unwrap();
-        assert_eq!(
-            cited(&place),
-            (expected, Some((ORIGIN.to_owned(), 3))),
-            "{named}"
-        );
-    }
 }
 
 #[test]

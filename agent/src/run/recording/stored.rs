@@ -116,7 +116,7 @@ impl Recording {
         let Some(note) = note else { return };
         match self.stores.ledger.compare(note) {
             // What is wrong the ledger has said itself.
-            Ok(Seen::Ours | Seen::Conflict) => {}
+            Ok(Seen::Ours | Seen::Conflict | Seen::Disputed) => {}
             Ok(Seen::Foreign) => tracing::warn!(
                 "the broker keeps a checkpoint in this ledger's place that is not of this ledger; it will be replaced"
             ),

@@ -31,7 +31,7 @@ impl Commands {
                 self.figures
                     .send_modify(|figures| figures.cosignatures += 1);
             }
-            Ok(Ok(Witnessed::Known | Witnessed::Conflict)) => {}
+            Ok(Ok(Witnessed::Known | Witnessed::Conflict | Witnessed::Disputed)) => {}
             Ok(Ok(Witnessed::Earlier)) => debug!("a cosignature is of an epoch that was given up"),
             Ok(Ok(Witnessed::Foreign(why))) => self.unfit(&message.topic, why),
             // The recorder meets the same disk, and decides what that means.

@@ -50,7 +50,8 @@ impl Index {
     pub fn spans(&self, select: &Select) -> Result<Page<SpanRow>, IndexError> {
         let what = format!(
             "l.epoch, u.session, {CLASS}, u.to_ms, u.unknown_ms, u.off_ms, u.down_ms, u.maint_ms, u.idle_ms, \
-             u.setup_ms, u.run_ms, u.hold_ms, u.hold_over_ms, u.active_ms, u.good, u.bad, u.clock, u.energy_mwh, u.map"
+             u.setup_ms, u.run_ms, u.hold_ms, u.hold_over_ms, u.active_ms, u.good, u.bad, u.clock, u.energy_mwh, u.map, \
+             u.overlaps"
         );
         let order = ["u.log", "u.machine", "u.from_ms", "u.leaf"];
         of_gateway(select)?;
@@ -79,6 +80,7 @@ impl Index {
                     clock: row.word()?,
                     energy_mwh: row.count_if()?,
                     map: row.text()?,
+                    overlaps: row.count()? > 0,
                 })
             })
         })
@@ -154,9 +156,10 @@ fn usage(
     (site, gateway, machine): Machine,
     period: Period,
 ) -> Result<UsageRow, IndexError> {
-    let sums = SUMS.map(|column| format!("CAST(SUM(u.{column}) AS BIGINT)"));
+    let sums = SUMS.map(|column| format!("CAST(SUM(u.{column} * (1 - u.overlaps)) AS BIGINT)"));
     let text = format!(
-        "SELECT {CLASS}, COUNT(DISTINCT u.session), {} FROM {USAGE} \
+        "SELECT {CLASS}, COUNT(DISTINCT CASE WHEN u.overlaps = 0 THEN u.session END), {}, \
+         CAST(SUM(u.overlaps) AS BIGINT), COUNT(*) FROM {USAGE} \
          WHERE l.site = $1 AND l.gateway = $2 AND u.machine = $3 AND u.from_ms >= $4 AND u.from_ms < $5 GROUP BY 1",
         sums.join(", ")
     );
@@ -167,18 +170,23 @@ fn usage(
         period.from.into(),
         period.to.into(),
     ];
-    let (mut good, mut bad) = (0_u64, 0_u64);
+    let (mut good, mut bad, mut overlaps) = (0_u64, 0_u64, 0_u64);
     let mut classes = Vec::new();
     for mut row in sql.ask(&text, &values)? {
-        classes.push(ClassUsage {
+        let class = ClassUsage {
             class: row.word_if()?,
             sessions: row.count()?,
             ms: row.states()?,
             hold_over_ms: row.count()?,
             active_ms: row.count()?,
-        });
+        };
         good = good.saturating_add(row.count()?);
         bad = bad.saturating_add(row.count()?);
+        let (repeated, leaves) = (row.count()?, row.count()?);
+        overlaps = overlaps.saturating_add(repeated);
+        if repeated < leaves {
+            classes.push(class);
+        }
     }
     // By the order of reports, and what is outside sessions last.
     classes.sort_by_key(|usage| (usage.class.is_none(), usage.class));
@@ -205,6 +213,7 @@ fn usage(
         outside_ms: active_ms(outside),
         good,
         bad,
+        overlaps,
         ms,
         classes,
     })

@@ -4,6 +4,7 @@ mod crash;
 mod laid;
 mod odd;
 mod queries;
+mod twice;
 mod year;
 
 use std::sync::Arc;

@@ -29,7 +29,7 @@ pub(super) fn corrections(count: u64) -> Vec<LeafBody> {
     (0..count).map(correction).collect()
 }
 
-fn usage(session: Option<&str>, class: Option<Class>, ms: u64) -> UsageLeaf {
+pub(super) fn usage(session: Option<&str>, class: Option<Class>, ms: u64) -> UsageLeaf {
     UsageLeaf {
         machine: machine("press-01"),
         session: session.map(str::to_owned),
@@ -76,6 +76,7 @@ fn texts_and_numbers_beyond_all_bounds_are_bounded_in_every_store() {
     let long = "s".repeat(3_000);
     let mut huge = usage(Some(&long), Some(Class::Own), (1 << 53) - 1);
     huge.good = (1 << 53) - 1;
+    (huge.mono_from_ms, huge.mono_to_ms) = (0, (1 << 53) - 1);
     grown.grow(
         "boot\0one",
         1,
