@@ -72,7 +72,7 @@ pub(crate) fn ran(stand: &mut Stand, press: &mut Device) -> Result<()> {
 /// The archive's API over a directory.
 async fn served(dir: &Path) -> Result<SocketAddr> {
     let library = Library::of(Shelf::of(dir), CancellationToken::new());
-    let live = Live::new(Arc::new(SystemClock));
+    let live = Live::new(Arc::new(SystemClock), Arc::default());
     let desk = Desk::new(Arc::new(library), Arc::new(live));
     Ok(web::serve("127.0.0.1:0".parse()?, desk).await?)
 }

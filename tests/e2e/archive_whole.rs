@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-use crate::archive_read::{MAP, ORIGIN, pulled, ran, said, trust};
+use crate::archive_read::{MAP, pulled, ran, said, trust};
 
 /// A city whose gateway counts a leaf as delivered when this archive's witness has cosigned it.
 fn city() -> Result<(Stand, Device, Place)> {

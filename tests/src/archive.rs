@@ -5,7 +5,6 @@ use lineside::archive::witness::Witness;
 use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::{Note, VerifierKey};
 use lineside_proto::ledger::tile::{Kind, Tile, WIDTH, entries};
-use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::io::ErrorKind;
