@@ -76,6 +76,6 @@ fn a_second_archive_that_does_not_share_is_refused() -> Result<()> {
     city.until_kept(city.all()).with_context(|| first.log())?;
     let mut second = city.place.start()?;
     let status = second.process().wait(lineside_tests::city::LIMIT)?;
-    ensure!(status.code() == Some(4), "{status}\n{}", second.log());
+    ensure!(status.code() == Some(3), "{status}\n{}", second.log());
     first.stop()
 }

@@ -266,7 +266,7 @@ fn a_witness_key_is_made_once_and_shown_as_others_write_it() -> Result<()> {
         "{shown}"
     );
     let missing = agent::command(&["archive", "witness-key", "/nowhere/witness.key"])?;
-    ensure!(missing.status.code() == Some(4), "{missing:?}");
+    ensure!(missing.status.code() == Some(3), "{missing:?}");
     let wrong = dir.path().join("other.key").display().to_string();
     let wrong = agent::command(&["archive", "witness-key", &wrong, "--name", "a b"])?;
     ensure!(wrong.status.code() == Some(2), "{wrong:?}");

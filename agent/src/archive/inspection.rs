@@ -137,6 +137,7 @@ pub fn inspect(
     // Heads of before a change are signed by the key of then, which the later one has signed for.
     let ever = handed_back(now.clone(), &pass.changes, &origin);
     let (mut seen, cosigned) = kept(&view, &ever, witnesses)?;
+    let cosigned = cosigned.max(newest_cosigned(&note, witnesses)?);
     let notes = u64::try_from(seen.len()).unwrap_or(u64::MAX);
     // What it held and what it cosigned: the record is written after the checkpoint, so that it is never ahead.
     let known = record.iter().flat_map(|record| {
@@ -238,6 +239,18 @@ fn handed_back(mut keys: Vec<VerifierKey>, changes: &[KeyLeaf], origin: &str) ->
     keys
 }
 
+/// The size of a log's newest head, if one of the witnesses has cosigned it.
+fn newest_cosigned(note: &str, witnesses: &[VerifierKey]) -> Result<Option<u64>, LogFault> {
+    let note = Note::parse(note).map_err(|_| LogFault::NoHead)?;
+    let head = Checkpoint::parse(&note.text).map_err(|_| LogFault::NoHead)?;
+    let size = head.size;
+    match note.verify(witnesses) {
+        Ok(_) => Ok(Some(size)),
+        Err(NoteError::Unsigned) => Ok(None),
+        Err(source) => Err(LogFault::Cosignature { size, source }),
+    }
+}
+
 /// The kept heads by their sizes, each signed by the log; and the newest that a witness has cosigned.
 fn kept(
     view: &View,
@@ -275,7 +288,7 @@ mod tests {
     use crate::archive::{Cards, Record, Shelf};
     use crate::ledger::notes::Notes;
     use crate::logs::chain;
-    use lineside_proto::ledger::note::{KeyKind, SignerKey, VerifierKey};
+    use lineside_proto::ledger::note::{KeyKind, Note, SignerKey, VerifierKey};
     use std::fs;
     use std::path::Path;
 
@@ -324,6 +337,22 @@ mod tests {
         assert_eq!((sound.head.size, sound.notes), (555, 4));
     }
 
+    #[test]
+    fn a_cosignature_on_the_newest_head_counts_like_a_kept_one() {
+        let (city, gateway) = filled();
+        let notes = city.shelf().kept_dir(&gateway.place).join("notes");
+        fs::remove_dir_all(notes).unwrap();
+        let path = city.shelf().log_dir(&gateway.place).join("checkpoint");
+        let mut note = Note::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        let line = city.witness.sign(&note.text, at(550));
+        note.signatures.retain(|known| known.hash != line.hash);
+        fs::write(&path, note.to_string()).unwrap();
+        assert_eq!(found(&city, &gateway).unwrap().cosigned, None);
+        note.signatures.push(line);
+        fs::write(&path, note.to_string()).unwrap();
+        assert_eq!(found(&city, &gateway).unwrap().cosigned, Some(551));
+    }
+
     fn flip(path: &Path) {
         let mut bytes = fs::read(path).unwrap();
         let middle = bytes.len() / 2;
@@ -348,6 +377,19 @@ mod tests {
         });
         check("missing", &|_, _, dir| {
             fs::remove_file(dir.join("checkpoint")).unwrap()
+        });
+        check("cosignature of the head of 551 leaves", &|city, _, dir| {
+            // A bit of its signature; its name and the key's hash are as they were.
+            let path = dir.join("checkpoint");
+            let note = fs::read_to_string(&path).unwrap();
+            let note = Note::parse(&note).unwrap();
+            let good = city.witness.sign(&note.text, at(550));
+            let bad = city.witness.sign(&format!("{}x\n", note.text), at(550));
+            assert_eq!((&good.name, good.hash), (&bad.name, bad.hash));
+            let mut note = note;
+            note.signatures.retain(|line| line.hash != bad.hash);
+            note.signatures.push(bad);
+            fs::write(path, note.to_string()).unwrap();
         });
         check("no card", &|city, _, _| {
             fs::remove_dir_all(city.dir().join("gateways")).unwrap();

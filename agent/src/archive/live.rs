@@ -248,6 +248,11 @@ impl Live {
         Some(gateway.is_online(now_ms))
     }
 
+    /// The enrolled gateways, in order.
+    pub fn enrolled(&self) -> Vec<(Identifier, Identifier)> {
+        self.roll.gateways()
+    }
+
     /// How much is known.
     pub fn figures(&self) -> LiveFigures {
         let now_ms = self.clock.now().boot_ms;

@@ -17,7 +17,7 @@ pub mod index;
 pub mod inspection;
 pub mod library;
 pub mod live;
-mod members;
+pub mod members;
 mod mirror;
 mod mouth;
 mod pending;
@@ -33,7 +33,7 @@ pub mod standing;
 pub mod strangers;
 mod submitting;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod web;
 pub mod witness;
 mod writes;

@@ -13,7 +13,7 @@ use lineside_proto::ledger::note::{Note, VerifierKey};
 use tokio_util::sync::CancellationToken;
 
 use super::answering::Answering;
-use super::index::{Index, IndexError, Indexer};
+use super::index::{Index, IndexError, Indexer, LOCK};
 use super::place::Place;
 use super::shelf::Shelf;
 use super::web::{self, Desk};
@@ -107,7 +107,7 @@ impl Readers {
 
 /// Writes the index for as long as anybody can wake it, once no other process does.
 fn write_index(shelf: Shelf, index: Arc<Index>, woken: &Receiver<()>) {
-    let path = shelf.dir().join("index.lock");
+    let path = shelf.dir().join(LOCK);
     let _turn: File = loop {
         match disk::lock(&path) {
             Ok(Some(turn)) => break turn,

@@ -30,6 +30,12 @@ impl Roll {
             .is_none_or(|known| known.contains(place))
     }
 
+    /// The enrolled gateways, in order; none before the cards were read.
+    pub fn gateways(&self) -> Vec<(Identifier, Identifier)> {
+        let held = self.held();
+        held.iter().flatten().cloned().collect()
+    }
+
     fn held(&self) -> MutexGuard<'_, Option<BTreeSet<(Identifier, Identifier)>>> {
         // It is replaced as a whole.
         self.gateways.lock().unwrap_or_else(PoisonError::into_inner)

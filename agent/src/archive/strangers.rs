@@ -7,8 +7,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
 use lineside_proto::{Identifier, Time};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Stamp;
@@ -22,7 +24,7 @@ const STRANGERS_MAX: usize = 256;
 const WRITTEN_MS: u64 = 60_000;
 
 /// What a stranger showed, `strangers/{site}.{gateway}.json`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Stranger {
     /// Version of the document: 1.
     pub v: u8,
@@ -39,6 +41,12 @@ pub struct Stranger {
 }
 
 impl Stranger {
+    /// Leaves of the head that it showed; none where that is no head.
+    pub fn size(&self) -> Option<u64> {
+        let note = Note::parse(&self.note).ok()?;
+        Some(Checkpoint::parse(&note.text).ok()?.size)
+    }
+
     /// Those that are kept in an archive's directory, in the order of their files; what can't be read is passed over.
     ///
     /// # Errors

@@ -16,54 +16,54 @@ use crate::record::Entry;
 use crate::slots::Slots;
 
 /// The first moment.
-pub(super) const START_MS: i64 = 1_795_420_800_000;
+pub(crate) const START_MS: i64 = 1_795_420_800_000;
 /// An hour.
-pub(super) const HOUR_MS: i64 = 3_600_000;
+pub(crate) const HOUR_MS: i64 = 3_600_000;
 
 /// A city: gateways, and their copies.
 #[derive(Debug)]
-pub(super) struct City {
+pub(crate) struct City {
     dir: TempDir,
-    pub(super) witness: SignerKey,
+    pub(crate) witness: SignerKey,
 }
 
 /// A gateway with its ledger.
 #[derive(Debug)]
-pub(super) struct Gateway {
-    pub(super) ledger: Ledger,
-    pub(super) opened: Opened,
-    pub(super) place: Place,
-    pub(super) state: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct Gateway {
+    pub(crate) ledger: Ledger,
+    pub(crate) opened: Opened,
+    pub(crate) place: Place,
+    pub(crate) state: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
-pub(super) fn name(text: &str) -> Identifier {
+pub(crate) fn name(text: &str) -> Identifier {
     text.parse().unwrap()
 }
 
 /// So many hours after the first moment.
-pub(super) fn at(hours: i64) -> Time {
+pub(crate) fn at(hours: i64) -> Time {
     Time::from_millis(START_MS + hours * HOUR_MS)
 }
 
 impl City {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("archive/logs")).unwrap();
         let witness = SignerKey::new("city.example/w", KeyKind::Cosignature, &[9; 32]).unwrap();
         Self { dir, witness }
     }
 
-    pub(super) fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.dir.path().join("archive")
     }
 
-    pub(super) fn shelf(&self) -> Shelf {
+    pub(crate) fn shelf(&self) -> Shelf {
         Shelf::of(&self.dir())
     }
 
     /// A gateway that begins its ledger.
-    pub(super) fn gateway(&self, site: &str, gateway: &str) -> Gateway {
+    pub(crate) fn gateway(&self, site: &str, gateway: &str) -> Gateway {
         let home = self.dir.path().join(format!("{site}-{gateway}"));
         let state = home.join("state");
         fs::create_dir_all(&state).unwrap();
@@ -71,7 +71,7 @@ impl City {
     }
 
     /// Its enrolment card, in a folder of cards.
-    pub(super) fn card(&self, of: &Gateway) -> PathBuf {
+    pub(crate) fn card(&self, of: &Gateway) -> PathBuf {
         let dir = self.dir().join("gateways");
         fs::create_dir_all(&dir).unwrap();
         let (site, gateway) = (&of.place.site, &of.place.gateway);
@@ -83,7 +83,7 @@ impl City {
     }
 
     /// Copies what a gateway has signed, as an archive that has verified it would, and cosigns it at a time.
-    pub(super) fn keep(&self, of: &Gateway, cosigned: Option<Time>) {
+    pub(crate) fn keep(&self, of: &Gateway, cosigned: Option<Time>) {
         let shelf = self.shelf();
         let from = of.state.join("ledger");
         let dir = shelf.log_dir(&of.place);
@@ -122,7 +122,7 @@ impl City {
         self.record(&of.place, &record);
     }
 
-    pub(super) fn record(&self, place: &Place, record: &Record) {
+    pub(crate) fn record(&self, place: &Place, record: &Record) {
         let kept = self.shelf().kept_dir(place);
         fs::create_dir_all(&kept).unwrap();
         let mut slots = Slots::open(&kept.join("record")).unwrap();
@@ -166,7 +166,7 @@ impl Gateway {
     }
 
     /// Writes so many leaves, an hour apart from a first one on, and signs.
-    pub(super) fn grow(&self, count: i64, first_hour: i64) {
+    pub(crate) fn grow(&self, count: i64, first_hour: i64) {
         for hour in first_hour..first_hour + count {
             let audit = Audit {
                 who: "li".to_owned(),
@@ -179,7 +179,7 @@ impl Gateway {
     }
 
     /// Another key takes over, and signs alone from then on.
-    pub(super) fn rotate(&self, hour: i64) {
+    pub(crate) fn rotate(&self, hour: i64) {
         let leaf = self.ledger.rotate_key().unwrap();
         self.append(hour, &[LeafBody::Key(leaf)]);
         self.ledger.sign().unwrap();
@@ -187,7 +187,7 @@ impl Gateway {
     }
 
     /// Names the map of a machine.
-    pub(super) fn names(&self, hour: i64, map: &str) {
+    pub(crate) fn names(&self, hour: i64, map: &str) {
         let leaf = ConfigLeaf {
             machine: name("mill"),
             map: map.to_owned(),
@@ -198,7 +198,7 @@ impl Gateway {
     }
 
     /// The gateway after its ledger was given up; its first leaf is of this hour.
-    pub(super) fn next_epoch(self, hour: i64) -> Self {
+    pub(crate) fn next_epoch(self, hour: i64) -> Self {
         let Self {
             ledger,
             opened,
@@ -229,7 +229,7 @@ impl Gateway {
 }
 
 /// Copies a folder; one that is not there is empty.
-pub(super) fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let Ok(entries) = fs::read_dir(from) else {
         return;

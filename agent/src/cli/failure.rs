@@ -31,6 +31,8 @@ pub enum Failure {
     Usage(Text),
     /// Exit code 3: the configuration has faults, already rendered for a terminal.
     Configuration(String),
+    /// Exit code 3: what was configured, or lies where it says, is wrong; nothing helps before a person corrects it.
+    Correct(Text),
     /// Exit code 4: the store.
     Store(Text),
     /// Exit code 5: could not reach somebody.
@@ -54,6 +56,7 @@ impl Failure {
         let (code, text) = match self {
             Self::Usage(text) => (2, format!("{prefix}{}\n", text.say(language))),
             Self::Configuration(report) => (3, report.clone()),
+            Self::Correct(text) => (3, format!("{prefix}{}\n", text.say(language))),
             Self::Store(text) => (4, format!("{prefix}{}\n", text.say(language))),
             Self::Unreachable(text) => (5, format!("{prefix}{}\n", text.say(language))),
             Self::Negative(text) => (1, format!("{prefix}{}\n", text.say(language))),

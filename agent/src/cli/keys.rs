@@ -362,9 +362,12 @@ pub(super) fn key_failure(error: &KeyError) -> Failure {
         ),
         KeyError::Name(_) => text!(
             "the ledger's origin can't name a key: {said}",
-            "台账的 origin 不能用作密钥名称：{said}"
+            "台账的 origin 不能用作密钥名称：须为可打印的 ASCII 字符，不含空格和 “+”"
         ),
-        KeyError::Disk { .. } => text!("{said}", "密钥无法使用：{said}"),
+        KeyError::Disk { path, source } => {
+            let path = path.display();
+            text!("{said}", "无法使用密钥 {path}（系统报告：{source}）")
+        }
     };
     Failure::Store(text)
 }

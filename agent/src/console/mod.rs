@@ -31,6 +31,7 @@ pub use desk::Desk;
 pub use openapi::document as openapi;
 
 use crate::serve::problem::nothing;
+use crate::serve::share::Most;
 use crate::serve::{self, Bounds, Patience};
 
 /// Connections served at once; more wait. A page needs six.
@@ -57,6 +58,11 @@ async fn serve_with(desk: Desk, patience: Patience) -> io::Result<SocketAddr> {
     let router = router(Arc::new(desk), patience);
     let bounds = Bounds {
         connections_max: CONNECTIONS_MAX,
+        // Whoever may look at all may look from one place.
+        each: Most {
+            far: CONNECTIONS_MAX,
+            near: CONNECTIONS_MAX,
+        },
         patience,
     };
     let service = TowerToHyperService::new(router);

@@ -107,7 +107,15 @@ async fn plan<I: Informant>(
         }
         return Err(PullError::Other(work.dir().to_owned()));
     }
-    let plan = Plan::make(inquiry, wanted).await?;
+    let plan = match Plan::make(inquiry, wanted).await {
+        Ok(plan) => plan,
+        Err(PullError::Nothing) => {
+            // There is nothing to go on with later.
+            work.leave();
+            return Err(PullError::Nothing);
+        }
+        Err(error) => return Err(error),
+    };
     work.keep_plan(&plan)?;
     Ok(plan)
 }

@@ -86,6 +86,13 @@ impl Work {
         Ok(())
     }
 
+    /// Takes the folder away, with which nobody can go on. What stays makes no difference: it is opened again, or not.
+    pub fn leave(&self) {
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            tracing::debug!(%error, "an empty working folder stays");
+        }
+    }
+
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -250,6 +250,10 @@ pub(crate) fn make(path: &Path, name: Option<&str>) -> Result<(), KeyError> {
 
 /// The seed in a key file that nobody else may read, and who holds it, where it says so.
 pub(crate) fn open(path: &Path) -> Result<(Zeroizing<[u8; 32]>, Option<String>), KeyError> {
+    // Whoever mistyped the path need not change the rights of another folder first.
+    if matches!(path.try_exists(), Ok(false)) {
+        return Err(KeyError::Missing(path.to_owned()));
+    }
     check_directory(&directory(path))?;
     check_file(path)?;
     read(path)

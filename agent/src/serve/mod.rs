@@ -8,6 +8,7 @@ pub mod head;
 pub mod page;
 pub mod problem;
 pub mod requests;
+pub mod share;
 
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -15,12 +16,15 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::error::Error;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
+
+use share::{Most, Shares};
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -48,6 +52,8 @@ pub struct Patience {
 pub struct Bounds {
     /// Connections at once; more wait.
     pub connections_max: usize,
+    /// Of these, one address's: what it opens beyond them is closed at once.
+    pub each: Most,
     /// How long each may take.
     pub patience: Patience,
 }
@@ -63,6 +69,10 @@ impl Lease {
     }
 }
 
+/// Who sent a request. Each carries it among its extensions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sender(pub IpAddr);
+
 /// Accepts connections for ever, and serves each. `name` is for the log.
 pub async fn serve<S, B>(listener: TcpListener, name: &'static str, service: S, bounds: Bounds)
 where
@@ -74,13 +84,19 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let places = Arc::new(Semaphore::new(bounds.connections_max));
+    let shares = Shares::new(bounds.each);
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
+                let Some(share) = shares.take(from.ip()) else {
+                    tracing::debug!(%from, "an address has its share of the {name}'s connections");
+                    continue;
+                };
+                let peer = (stream, Sender(from.ip()));
                 let service = service.clone();
                 tokio::spawn(async move {
-                    converse(stream, name, service, bounds.patience).await;
-                    drop(place);
+                    converse(peer, name, service, bounds.patience).await;
+                    drop((place, share));
                 });
             }
             Err(error) => {
@@ -92,8 +108,12 @@ where
 }
 
 /// Serves one connection to its end.
-async fn converse<S, B>(stream: TcpStream, name: &'static str, service: S, patience: Patience)
-where
+async fn converse<S, B>(
+    (stream, sender): (TcpStream, Sender),
+    name: &'static str,
+    service: S,
+    patience: Patience,
+) where
     S: Service<Request<Incoming>, Response = Response<B>>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + 'static,
@@ -101,11 +121,16 @@ where
 {
     let (lease, mut ends) = watch::channel(Instant::now() + patience.connection);
     let lease = Lease(lease);
+    let leased = Leased {
+        service,
+        lease,
+        sender,
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), Leased { service, lease });
+        .serve_connection(TokioIo::new(stream), leased);
     let mut connection = pin!(connection);
     loop {
         let end = *ends.borrow_and_update();
@@ -125,10 +150,11 @@ where
     }
 }
 
-/// A service whose requests carry the lease of their connection.
+/// A service whose requests carry the lease of their connection, and who sent them.
 struct Leased<S> {
     service: S,
     lease: Lease,
+    sender: Sender,
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Leased<S> {
@@ -138,6 +164,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Leased<S> {
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
         request.extensions_mut().insert(self.lease.clone());
+        request.extensions_mut().insert(self.sender);
         self.service.call(request)
     }
 }

@@ -9,6 +9,7 @@ use super::tables::{LOGS, MACHINES, OF_LOGS};
 use super::write::number;
 use super::{Cursor, Index, IndexError, Indexer, Place, Round};
 use crate::archive::Shelf;
+use crate::logs::chain;
 
 /// Differences that are told; of the others only the number is.
 const TOLD_MAX: usize = 100;
@@ -62,15 +63,26 @@ impl Checked {
 ///
 /// # Errors
 ///
-/// The store's, or a log can't be read.
+/// The store's, or the archive's directory can't be read. A log that can't be read is a difference.
 pub fn check(shelf: &Shelf, index: &Index) -> Result<Checked, IndexError> {
     let mut checked = Checked::default();
     let mut cursors = index.cursors()?;
     for place in shelf.logs()? {
-        let log = Log::open(shelf, &place)?;
-        match cursors.remove(&place) {
-            Some(cursor) => compare(&log, &place, index, cursor, &mut checked)?,
-            None => checked.behind += log.size,
+        let cursor = cursors.remove(&place);
+        let compared = Log::open(shelf, &place).and_then(|log| match cursor {
+            Some(cursor) => compare(&log, &place, index, cursor, &mut checked),
+            None => {
+                checked.behind += log.size;
+                Ok(())
+            }
+        });
+        match compared {
+            Ok(()) => {}
+            // One that can't be read hides no other.
+            Err(error @ (IndexError::Log { .. } | IndexError::Leaf { .. })) => {
+                checked.tell(&place, LOGS.name, chain(&error));
+            }
+            Err(error) => return Err(error),
         }
     }
     for place in cursors.into_keys() {

@@ -34,6 +34,7 @@ use std::path::Path;
 
 use super::Place;
 use crate::ledger::LedgerError;
+use crate::text::Text;
 use embedded::Embedded;
 use postgres::Postgres;
 use sql::Store;
@@ -42,6 +43,9 @@ pub use check::{Checked, Difference, check, rebuild};
 pub use indexer::{Indexer, Round};
 pub use schema::{SCHEMA, documentation};
 pub use write::Cursor;
+
+/// The file in an archive's directory that the process holds which writes the index.
+pub const LOCK: &str = "index.lock";
 
 /// The embedded index, below the archive's directory.
 const FILE: &str = "index.sqlite";
@@ -96,7 +100,10 @@ impl Index {
 pub enum IndexError {
     /// What was asked can't be answered: ask otherwise.
     #[error("{0}")]
-    Asked(&'static str),
+    Asked(Text),
+    /// What is said to be the store's address is none: a person must correct it.
+    #[error("{0}")]
+    Address(Text),
     /// The store can't be reached now: try again later.
     #[error("the index is away: {0}")]
     Away(String),
@@ -122,7 +129,7 @@ pub enum IndexError {
     )]
     Foreign(String),
     /// A log can't be read.
-    #[error("log {place}: {source}")]
+    #[error("log {place}")]
     Log {
         /// Which.
         place: Place,

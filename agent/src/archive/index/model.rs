@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::IndexError;
+use crate::text;
 
 /// Rows of a page at most: an answer of some hundred kilobytes.
 pub const LIMIT_MAX: u32 = 1_000;
@@ -54,7 +55,10 @@ impl Select {
     pub fn limit(&self) -> Result<u32, IndexError> {
         match self.limit.unwrap_or(LIMIT_USUAL) {
             limit if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
-            _ => Err(IndexError::Asked("limit: 1 to 1000")),
+            _ => Err(IndexError::Asked(text!(
+                "`limit` is a number from 1 to 1000",
+                "`limit` 应为 1 至 1000 的整数"
+            ))),
         }
     }
 
@@ -66,7 +70,10 @@ impl Select {
     pub fn period(&self) -> Result<Period, IndexError> {
         let (from, to) = (self.from.unwrap_or(Time::MIN), self.to.unwrap_or(Time::MAX));
         if from >= to {
-            return Err(IndexError::Asked("the period ends before it begins"));
+            return Err(IndexError::Asked(text!(
+                "the period ends before it begins: `to` is later than `from`",
+                "时段的结束早于开始：`to` 应晚于 `from`"
+            )));
         }
         Ok(Period { from, to })
     }
@@ -78,12 +85,18 @@ impl Select {
     /// [`IndexError::Asked`].
     pub fn period_said(&self) -> Result<Period, IndexError> {
         if self.from.is_none() || self.to.is_none() {
-            return Err(IndexError::Asked("from and to are needed"));
+            return Err(IndexError::Asked(text!(
+                "`from` and `to` are needed",
+                "必须给出 `from` 和 `to`"
+            )));
         }
         let period = self.period()?;
         let length_ms = period.to.as_millis() - period.from.as_millis();
         if length_ms > PERIOD_DAYS_MAX * DAY_MS {
-            return Err(IndexError::Asked("a period of 400 days at most"));
+            return Err(IndexError::Asked(text!(
+                "a period of 400 days at most: bring `from` and `to` closer",
+                "时段至多 400 天：请缩小 `from` 与 `to` 的间隔"
+            )));
         }
         Ok(period)
     }

@@ -6,11 +6,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::IndexError;
 use super::model::Page;
 use super::sql::Value;
+use crate::text;
 
 /// Bytes of such a text at most: a few names and ids.
 const AFTER_BYTES_MAX: usize = 2_048;
 
-const NO_AFTER: IndexError = IndexError::Asked("after is not a place where a page ends");
+fn no_after() -> IndexError {
+    IndexError::Asked(text!(
+        "`after` is the `next` of the page before",
+        "`after` 应为上一页的 `next`"
+    ))
+}
 
 /// The key of a page's last row, as a text.
 pub(super) fn written(key: &[Value]) -> String {
@@ -33,12 +39,12 @@ pub(super) fn written(key: &[Value]) -> String {
 pub(super) fn read(after: Option<&str>, first: Vec<Value>) -> Result<Vec<Value>, IndexError> {
     let Some(text) = after else { return Ok(first) };
     if text.len() > AFTER_BYTES_MAX {
-        return Err(NO_AFTER);
+        return Err(no_after());
     }
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NO_AFTER)?;
-    let values: Vec<serde_json::Value> = serde_json::from_slice(&bytes).map_err(|_| NO_AFTER)?;
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| no_after())?;
+    let values: Vec<serde_json::Value> = serde_json::from_slice(&bytes).map_err(|_| no_after())?;
     if values.len() != first.len() {
-        return Err(NO_AFTER);
+        return Err(no_after());
     }
     let value = |(value, kind): (serde_json::Value, &Value)| match (value, kind) {
         (serde_json::Value::Number(value), Value::Int(_)) => value.as_i64().map(Value::Int),
@@ -48,7 +54,7 @@ pub(super) fn read(after: Option<&str>, first: Vec<Value>) -> Result<Vec<Value>,
         _ => None,
     };
     let values: Option<Vec<Value>> = values.into_iter().zip(&first).map(value).collect();
-    values.ok_or(NO_AFTER)
+    values.ok_or(no_after())
 }
 
 /// A page of `limit` rows out of one more than that, with their keys.

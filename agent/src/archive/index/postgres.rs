@@ -21,6 +21,7 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 use super::IndexError;
 use super::schema;
 use super::sql::{Act, Row, Sql, Store, Table, Value};
+use crate::text;
 
 /// Where PostgreSQL's own programs look for the password, too.
 const PASSWORD: &str = "PGPASSWORD";
@@ -57,14 +58,22 @@ pub(super) struct Postgres {
     readers: Mutex<Vec<Session>>,
 }
 
+fn no_address() -> IndexError {
+    IndexError::Address(text!(
+        "--postgres is no address of PostgreSQL: write postgres://USER@HOST/DATABASE, or host=/run/postgresql user=… dbname=…",
+        "--postgres 不是 PostgreSQL 地址：请写作 postgres://用户@主机/数据库，或 host=/run/postgresql user=… dbname=…"
+    ))
+}
+
 impl Postgres {
     pub(super) fn of(url: &str) -> Result<Self, IndexError> {
         let config = url.parse::<Config>();
-        let mut config = config.map_err(|_| IndexError::Asked("no address of PostgreSQL"))?;
+        let mut config = config.map_err(|_| no_address())?;
         if config.get_ssl_mode() == SslMode::Require {
-            return Err(IndexError::Asked(
+            return Err(IndexError::Address(text!(
                 "TLS to PostgreSQL is not built in: use a Unix socket, or a network of its own",
-            ));
+                "未内置到 PostgreSQL 的 TLS：请使用 Unix 套接字或专用网络"
+            )));
         }
         config.ssl_mode(SslMode::Disable);
         // A command line is read by everybody on the machine.

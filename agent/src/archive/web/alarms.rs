@@ -11,6 +11,7 @@ use super::logs::unreadable;
 use super::{Desk, query};
 use crate::archive::Refused;
 use crate::serve::problem::{Problem, json};
+use crate::text;
 
 /// Alarms of an answer, where nobody says how many.
 const LIMIT_USUAL: u16 = 100;
@@ -30,7 +31,10 @@ pub(super) async fn alarms(State(desk): State<Arc<Desk>>, uri: Uri) -> Result<Re
     let wanted: Wanted = query::read(&uri)?;
     let limit = wanted.limit.unwrap_or(LIMIT_USUAL);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(query::refused("limit: 1 to 1000"));
+        return Err(query::refused(&text!(
+            "`limit` is a number from 1 to 1000",
+            "`limit` 应为 1 至 1000 的整数"
+        )));
     }
     let found = desk.read(move |desk| {
         let dir = desk.library.shelf().alarms_dir();

@@ -22,8 +22,9 @@ use super::{Desk, query};
 use crate::archive::alarm::AlarmDocument;
 use crate::archive::events::{Event, Listener};
 use crate::archive::live::{HeadNews, MachineNow};
-use crate::serve::Lease;
 use crate::serve::problem::Problem;
+use crate::serve::share::Share;
+use crate::serve::{Lease, Sender};
 use crate::text;
 
 /// What events are called.
@@ -69,6 +70,7 @@ struct Stream {
     ends: Instant,
     step: Step,
     _place: OwnedSemaphorePermit,
+    _share: Option<Share>,
 }
 
 enum Step {
@@ -86,6 +88,9 @@ pub(super) async fn events(
     let wanted = query::read(&uri)?;
     let place = Arc::clone(&desk.listeners).try_acquire_owned();
     let place = place.map_err(|_| crowded())?;
+    let sender = extensions.get::<Sender>();
+    let share = sender.map(|sender| desk.listening.take(sender.0).ok_or_else(crowded));
+    let share = share.transpose()?;
     let after = headers.get("last-event-id");
     let after = after.and_then(|id| id.to_str().ok());
     let stream = Stream {
@@ -96,6 +101,7 @@ pub(super) async fn events(
         ends: Instant::now() + LISTEN_MAX,
         step: Step::Begin,
         _place: place,
+        _share: share,
     };
     let pieces = stream::unfold(stream, |mut stream| async move {
         let piece = stream.next().await?;
@@ -171,8 +177,8 @@ impl Stream {
 
 fn crowded() -> Problem {
     let text = text!(
-        "too many listen already: come again in a minute",
-        "收听者已满：请一分钟后再试"
+        "too many listen already, or too many from this address: come again in a minute",
+        "收听者已满，或来自此地址的收听者过多：请一分钟后再试"
     );
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "crowded", text)
 }

@@ -268,7 +268,10 @@ fn days(period: Period) -> Result<Vec<Period>, IndexError> {
     let mut days = Vec::new();
     while from < to {
         if days.len() >= DAYS_MAX {
-            return Err(IndexError::Asked("by=day: 62 days at most"));
+            return Err(IndexError::Asked(text!(
+                "`by=day`: 62 days at most",
+                "`by=day`：至多 62 天"
+            )));
         }
         let day = from.saturating_add(ZONE_MS).div_euclid(DAY_MS);
         let end = (day.saturating_add(1)).saturating_mul(DAY_MS) - ZONE_MS;
@@ -308,7 +311,7 @@ fn no_index() -> Problem {
 
 fn problem(error: IndexError) -> Problem {
     match error {
-        IndexError::Asked(why) => query::refused(why),
+        IndexError::Asked(why) => query::refused(&why),
         IndexError::Slow => {
             let text = text!(
                 "the answer takes too long: ask for a shorter period, or for fewer machines",
@@ -317,6 +320,7 @@ fn problem(error: IndexError) -> Problem {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "slow", text)
         }
         IndexError::Away(_)
+        | IndexError::Address(_)
         | IndexError::Moved
         | IndexError::Refused(_)
         | IndexError::Odd(_)

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::openapi::{ENDPOINTS, document};
 use super::{Desk, LISTENERS_MAX, query};
 use crate::archive::live::LiveFigures;
-use crate::archive::{Held, Standing};
+use crate::archive::{Held, Standing, Stranger};
 use crate::clock::{Clock, SystemClock};
 use crate::serve::page;
 use crate::serve::problem::{Problem, json};
@@ -104,7 +104,9 @@ pub(super) struct GatewayNow {
     pub(super) gateway: Identifier,
     /// Whether it is there now, by its own fresh status; null where the archive has heard nothing of it.
     pub(super) online: Option<bool>,
-    /// Its logs, oldest epoch first.
+    /// Whether it has an enrolment card; one that has none is not taken in any more.
+    pub(super) enrolled: bool,
+    /// Its logs, oldest epoch first; none where nothing that its key has signed was taken in yet.
     pub(super) logs: Vec<Standing>,
 }
 
@@ -150,14 +152,38 @@ pub(super) async fn sites(State(desk): Shared, uri: Uri) -> Result<Response, Pro
 }
 
 pub(super) async fn gateways(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
-    let held = held(&desk, query::read(&uri)?).await?;
-    let gateways = held.into_iter().map(|held| GatewayNow {
-        online: desk.live.is_online(&held.site, &held.gateway),
-        site: held.site,
-        gateway: held.gateway,
-        logs: held.logs,
+    let wanted: Wanted = query::read(&uri)?;
+    let held = held(&desk, wanted.clone()).await?;
+    let mut gateways: BTreeMap<(Identifier, Identifier), Vec<Standing>> = BTreeMap::new();
+    let held = held
+        .into_iter()
+        .map(|held| ((held.site, held.gateway), held.logs));
+    gateways.extend(held);
+    let enrolled = desk.live.enrolled();
+    let is_wanted = |place: &(Identifier, Identifier)| wanted.is(&place.0, &place.1);
+    for place in enrolled.iter().filter(|place| is_wanted(place)) {
+        gateways.entry(place.clone()).or_default();
+    }
+    let gateways = gateways.into_iter().map(|(place, logs)| GatewayNow {
+        online: desk.live.is_online(&place.0, &place.1),
+        enrolled: enrolled.binary_search(&place).is_ok(),
+        site: place.0,
+        gateway: place.1,
+        logs,
     });
     Ok(json(&gateways.collect::<Vec<_>>()))
+}
+
+/// What nobody has enrolled, and was shown.
+pub(super) async fn strangers(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
+    let wanted: Wanted = query::read(&uri)?;
+    let found = desk.read(move |desk| {
+        let found = Stranger::list(desk.library.shelf().dir());
+        let mut found = found.map_err(|error| unreadable(&error))?;
+        found.retain(|stranger| wanted.is(&stranger.site, &stranger.gateway));
+        Ok(found)
+    });
+    Ok(json(&found.await?))
 }
 
 /// What may be believed of machines now.

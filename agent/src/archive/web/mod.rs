@@ -4,7 +4,7 @@
 //! All of it is public, so that nobody is asked for a password and a page from anywhere may read it. It listens on
 //! loopback unless it is told otherwise; TLS is for a reverse proxy before it.
 //!
-//! Bounds: `CONNECTIONS_MAX` connections, of which `LISTENERS_MAX` may listen to events; `PATIENCE` with slow peers;
+//! Bounds: `CONNECTIONS_MAX` connections, of which `LISTENERS_MAX` may listen to events, and of both an address's share; `PATIENCE` with slow peers;
 //! `READS_AT_ONCE` readers of the disk or the index; those of `serve`.
 
 mod alarms;
@@ -40,14 +40,28 @@ use super::{Library, Live};
 use crate::clock::{Clock, SystemClock};
 use crate::serve::problem::{Problem, nothing};
 use crate::serve::requests::Requests;
+use crate::serve::share::{Most, Shares};
 use crate::serve::{self, Bounds, Patience};
 use lineside_proto::Time;
 
 /// Connections served at once; more wait.
 const CONNECTIONS_MAX: usize = 1_024;
 
+/// Of these, one address's. On this machine a reverse proxy speaks for many; what is left is for whoever looks after the
+/// archive.
+const CONNECTIONS_EACH: Most = Most {
+    far: CONNECTIONS_MAX / 4,
+    near: CONNECTIONS_MAX / 4 * 3,
+};
+
 /// Who may listen to events at once.
 const LISTENERS_MAX: usize = 256;
+
+/// Of these, one address's, likewise.
+const LISTENERS_EACH: Most = Most {
+    far: LISTENERS_MAX / 4,
+    near: LISTENERS_MAX / 4 * 3,
+};
 
 /// Who may read the disk or the index at once, beside requests.
 const READS_AT_ONCE: usize = 8;
@@ -75,6 +89,7 @@ pub struct Desk {
     requests: Requests,
     reads: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
+    listening: Arc<Shares>,
     started: Time,
     index: Option<Arc<Index>>,
     witness: Option<Router>,
@@ -89,6 +104,7 @@ impl Desk {
             requests: Requests::new(REQUESTS_AT_ONCE, REQUEST_TIME_MAX),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
+            listening: Shares::new(LISTENERS_EACH),
             started: SystemClock.now().wall,
             index: None,
             witness: None,
@@ -150,6 +166,7 @@ async fn serve_with(listen: SocketAddr, desk: Desk, patience: Patience) -> io::R
     });
     let bounds = Bounds {
         connections_max: CONNECTIONS_MAX,
+        each: CONNECTIONS_EACH,
         patience,
     };
     let service = TowerToHyperService::new(router(desk, patience));
@@ -161,7 +178,7 @@ async fn serve_with(listen: SocketAddr, desk: Desk, patience: Patience) -> io::R
 type Route = (&'static str, fn() -> MethodRouter<Arc<Desk>>);
 
 /// Every route but the page's and the witness's.
-const ROUTES: [Route; 20] = [
+const ROUTES: [Route; 21] = [
     ("/healthz", || get(logs::alive)),
     ("/readyz", || get(logs::ready)),
     ("/api/v1/status", || get(logs::status)),
@@ -183,6 +200,7 @@ const ROUTES: [Route; 20] = [
     ("/api/v1/availability", || get(logs::availability)),
     ("/api/v1/events", || get(events::events)),
     ("/api/v1/alarms", || get(alarms::alarms)),
+    ("/api/v1/strangers", || get(logs::strangers)),
     ("/api/v1/openapi.json", || get(logs::described)),
     ("/logs/:site/:gateway/:epoch/*path", || get(files::file)),
     ("/", || get(logs::page)),

@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use super::events::{Data, EVENTS};
 use super::figures::{By, Usage};
 use super::logs::{ArchiveStatus, GatewayNow, SiteNow};
-use crate::archive::Refused;
 use crate::archive::index::model::{
     CorrectionRow, GapRow, MachineRow, OutcomeRow, Page, SessionRow, SpanRow,
 };
 use crate::archive::live::MachineNow;
+use crate::archive::{Refused, Stranger};
 use crate::serve::describe::{self, Api, BYTES, Body, Content, Described, Endpoint, Query, TEXT};
 use crate::serve::requests::LINES;
 
@@ -131,7 +131,7 @@ const fn request(path: &'static str, summary: &'static str, summary_zh: &'static
 }
 
 /// All endpoints, in the order of the page.
-pub(super) const ENDPOINTS: [Endpoint; 23] = [
+pub(super) const ENDPOINTS: [Endpoint; 24] = [
     get(
         "/api/v1/status",
         "How the archive is, and what its logs add up to",
@@ -148,8 +148,8 @@ pub(super) const ENDPOINTS: [Endpoint; 23] = [
     ),
     get(
         "/api/v1/gateways",
-        "Every gateway, and how each epoch of its ledger stands",
-        "所有网关及其台账各期的状况",
+        "Every gateway that is enrolled or has a log, and how each epoch of its ledger stands",
+        "所有已登记或有日志的网关，及其台账各期的状况",
         WHOSE,
         Content::Json(SchemaGenerator::subschema_for::<Vec<GatewayNow>>),
     ),
@@ -186,6 +186,13 @@ pub(super) const ENDPOINTS: [Endpoint; 23] = [
         "已拒绝的内容，最新在前",
         &[SITE, GATEWAY, LIMIT],
         Content::Json(SchemaGenerator::subschema_for::<Vec<Refused>>),
+    ),
+    get(
+        "/api/v1/strangers",
+        "What came from gateways without a card, or signed by another key: kept apart, at most one of each",
+        "来自未登记网关或由其他密钥签名的内容：另行存放，每个网关至多一份",
+        WHOSE,
+        Content::Json(SchemaGenerator::subschema_for::<Vec<Stranger>>),
     ),
     get(
         "/api/v1/machines",

@@ -1,5 +1,6 @@
 //! The routes, without a socket; and events over a real one.
 
+mod asked;
 mod events;
 
 use super::openapi::{ENDPOINTS, document};

@@ -52,7 +52,7 @@ pub enum RequestError {
     #[error("line {0} of the proof is no SHA-256 hash in base64, or one too many")]
     Hash(usize),
     /// The head.
-    #[error("the checkpoint is no signed note")]
+    #[error("the checkpoint can't be read")]
     Note(#[from] NoteError),
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::archive::Shelf;
-use crate::archive::index::{Checked, Index, IndexError, Round, SCHEMA, check, rebuild};
+use crate::archive::index::{Checked, Index, IndexError, LOCK, Round, SCHEMA, check, rebuild};
 use crate::cli::{Context, Failure, Outcome, write_json};
+use crate::ledger::disk;
 use crate::logs::chain;
 use crate::text;
 use crate::text::Text;
@@ -45,6 +46,8 @@ struct Said {
     logs: u64,
     rows: u64,
     behind: u64,
+    /// Whether an archive runs that writes it.
+    written: bool,
     differences: u64,
     first: Vec<SaidDifference>,
 }
@@ -131,22 +134,36 @@ fn checked(
     args: &Args,
     context: &Context,
 ) -> Result<Outcome, Failure> {
+    let is_written = is_written(shelf);
     let checked = check(shelf, index).map_err(failure)?;
     let mut out = io::stdout().lock();
-    let is_equal = checked.count == 0;
+    // Behind it may only be while somebody is about to write the rest.
+    let is_well = checked.count == 0 && (checked.behind == 0 || is_written);
     if args.json {
-        write_json(&mut out, &said(checked))?;
+        write_json(&mut out, &said(checked, is_written))?;
     } else {
         for difference in &checked.first {
             let (place, table, what) = (&difference.place, difference.table, &difference.what);
             writeln!(out, "{place}: {table}: {what}")?;
         }
         writeln!(out, "{}", in_words(&checked).say(context.language))?;
+        if checked.behind > 0 && !is_written {
+            let said = text!(
+                "no archive writes it: start one, or `lineside archive index --rebuild`",
+                "没有存证程序在写入索引：请启动存证库，或执行 `lineside archive index --rebuild`"
+            );
+            writeln!(out, "{}", said.say(context.language))?;
+        }
     }
-    Ok(outcome(is_equal))
+    Ok(outcome(is_well))
 }
 
-fn said(checked: Checked) -> Said {
+/// Whether an archive that runs writes the index of this directory; where nobody can tell, none does.
+fn is_written(shelf: &Shelf) -> bool {
+    matches!(disk::lock(&shelf.dir().join(LOCK)), Ok(None))
+}
+
+fn said(checked: Checked, written: bool) -> Said {
     let first = checked.first.into_iter().map(|difference| SaidDifference {
         log: difference.place.to_string(),
         table: difference.table,
@@ -157,6 +174,7 @@ fn said(checked: Checked) -> Said {
         logs: checked.logs,
         rows: checked.rows,
         behind: checked.behind,
+        written,
         differences: checked.count,
         first: first.collect(),
     }
@@ -190,18 +208,21 @@ fn outcome(is_well: bool) -> Outcome {
     }
 }
 
-fn failure(error: IndexError) -> Failure {
+/// An index that can't be used, for a person.
+pub(super) fn failure(error: IndexError) -> Failure {
     let said = chain(&error);
     match error {
-        IndexError::Asked(what) => Failure::Usage(text!("{what}", "{what}")),
+        IndexError::Asked(what) => Failure::Usage(what),
+        IndexError::Address(what) => Failure::Correct(what),
         IndexError::Away(_) | IndexError::Slow | IndexError::Moved => Failure::Unreachable(text!(
             "the index can't be reached: {said}",
             "无法连接索引：{said}"
         )),
-        IndexError::Refused(_)
-        | IndexError::Odd(_)
-        | IndexError::Later(_)
-        | IndexError::Foreign(_) => Failure::Store(text!(
+        IndexError::Later(_) | IndexError::Foreign(_) => Failure::Correct(text!(
+            "the index can't be used: {said}",
+            "索引无法使用：{said}"
+        )),
+        IndexError::Refused(_) | IndexError::Odd(_) => Failure::Store(text!(
             "the index can't be used: {said}",
             "索引无法使用：{said}"
         )),

@@ -1,13 +1,16 @@
 //! `lineside archive --broker URL --dir D`: keeps the copy.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lineside_proto::Topics;
+use rustix::fs::statfs;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::witness_key::witness_failure;
+use crate::archive::members::JoinError;
 use crate::archive::run::{self, ArchiveError, Settings};
 use crate::archive::witness::{ForeignLogs, ListError, Target, Witness};
 use crate::cli::usage::sources;
@@ -42,7 +45,7 @@ pub(super) struct Args {
     #[arg(long)]
     user: Option<String>,
     /// File with the password of the broker's user
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
     /// Topic prefix
     #[arg(long, default_value = Topics::PREFIX)]
@@ -91,15 +94,19 @@ pub(super) fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
             "--share 的名称不能含 / + #"
         )));
     }
+    if args.share.is_some() && args.postgres.is_none() && is_remote(dir) {
+        let dir = dir.display();
+        return Err(Failure::Correct(text!(
+            "{dir} lies on a network file system, where the index of several processes can't: give --postgres, or leave --share out",
+            "{dir} 位于网络文件系统上，多个进程不能在其中共用索引：请指定 --postgres，或去掉 --share"
+        )));
+    }
     let peer = sources::broker(broker, args.user.as_deref(), args.password_file.as_ref())?;
     let witness = args.witness_key.as_deref().map(Witness::open).transpose();
-    let witness = witness.map_err(|error| {
-        let why = chain(&error);
-        Failure::Store(text!("the witness's key: {why}", "见证密钥：{why}"))
-    })?;
+    let witness = witness.map_err(|error| witness_failure(&error))?;
     let listed = |error: ListError| {
         let why = chain(&error);
-        Failure::Usage(text!("{why}", "{why}"))
+        Failure::Usage(text!("{why}", "列表文件有误：{why}"))
     };
     let foreign_logs = args.witness_logs.as_deref().map(ForeignLogs::load);
     let foreign_logs = foreign_logs.transpose().map_err(listed)?;
@@ -146,8 +153,133 @@ pub(super) fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
     })
 }
 
-/// For a person.
+/// Whether a directory, or where it would be made, lies on a file system that other machines write, too.
+fn is_remote(dir: &Path) -> bool {
+    let mut there = dir.ancestors().filter(|path| path.is_dir());
+    let there = there.next().unwrap_or(Path::new("."));
+    let kind = statfs(there).map(|about| i128::from(about.f_type));
+    kind.is_ok_and(is_of_network)
+}
+
+/// Whether the kernel's number of a file system is that of one over a network.
+fn is_of_network(kind: i128) -> bool {
+    // NFS, SMB, CIFS, SMB2, Ceph, AFS, 9P, OCFS2, GFS2.
+    let network = [
+        0x6969,
+        0x517b,
+        0xff53_4d42,
+        0xfe53_4d42,
+        0x00c3_6400,
+        0x5346_414f,
+        0x0102_1997,
+        0x7461_636f,
+        0x0116_1970,
+    ];
+    // Where the number has 32 bits, the highest is its sign.
+    network.contains(&(kind & 0xffff_ffff))
+}
+
+/// For a person. Only what may be otherwise the next time ends with another code than 3, after which the service is
+/// not started again.
 fn failure(error: ArchiveError) -> Failure {
     let why = chain(&error);
-    Failure::Store(text!("{why}", "{why}"))
+    match error {
+        ArchiveError::Listen { address, source } => {
+            let why = source.to_string();
+            Failure::Correct(text!(
+                "{address} can't be listened on: {why}; --listen takes an address of this machine that is free",
+                "无法监听 {address}：{why}；--listen 须为本机上未被占用的地址"
+            ))
+        }
+        ArchiveError::Join(JoinError::Held(_) | JoinError::Full(_)) => Failure::Correct(text!(
+            "{why}",
+            "已有其他程序使用此目录：请让它们使用相同名称的 --share，或改用另一个 --dir（{why}）"
+        )),
+        ArchiveError::Index(error) => super::index::failure(error),
+        ArchiveError::Join(JoinError::Disk { .. })
+        | ArchiveError::Desk(_)
+        | ArchiveError::Disk { .. } => Failure::Store(text!("{why}", "磁盘拒绝写入或读取：{why}")),
+        ArchiveError::Ended | ArchiveError::Stalled => {
+            Failure::Store(text!("{why}", "存证程序意外结束：原因见日志"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ArchiveError, JoinError, failure, is_of_network, is_remote};
+    use crate::archive::index::IndexError;
+    use crate::archive::witness::WitnessError;
+    use crate::cli::Failure;
+    use crate::cli::archive::witness_key::witness_failure;
+    use crate::ledger::KeyError;
+    use crate::text;
+    use std::io;
+
+    fn check(failure: &Failure, code: u8) {
+        let found = match failure {
+            Failure::Correct(_) => 3,
+            Failure::Store(_) => 4,
+            Failure::Unreachable(_) => 5,
+            Failure::Usage(_)
+            | Failure::Configuration(_)
+            | Failure::Negative(_)
+            | Failure::Other(_) => 0,
+        };
+        assert_eq!(found, code, "{failure:?}");
+    }
+
+    #[test]
+    fn an_index_of_several_processes_is_for_one_machine() {
+        for (kind, expected) in [
+            (0x6969, true),
+            (0xff53_4d42, true),
+            (-0x00ac_b2be, true),
+            (0xef53, false),
+            (0x0102_1994, false),
+            (0x9123_683e, false),
+        ] {
+            assert_eq!(is_of_network(kind), expected, "{kind:x}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(is_remote(&dir.path().join("a/b")), is_remote(dir.path()));
+    }
+
+    #[test]
+    fn only_what_a_person_must_correct_ends_the_service_for_good() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let taken = ArchiveError::Listen {
+            address: "127.0.0.1:1".parse().unwrap(),
+            source: io::Error::from(io::ErrorKind::AddrInUse),
+        };
+        let disk = ArchiveError::Disk {
+            path: "x".into(),
+            source: full(),
+        };
+        let joined = JoinError::Disk {
+            path: "x".into(),
+            source: full(),
+        };
+        for (error, code) in [
+            (taken, 3),
+            (JoinError::Held("x".into()).into(), 3),
+            (IndexError::Address(text!("a", "b")).into(), 3),
+            (IndexError::Foreign("x".to_owned()).into(), 3),
+            (IndexError::Away("x".to_owned()).into(), 5),
+            (disk, 4),
+            (joined.into(), 4),
+        ] {
+            check(&failure(error), code);
+        }
+        let key = |error: KeyError| witness_failure(&WitnessError::Key(error));
+        let path = || "x".into();
+        check(&key(KeyError::Missing(path())), 3);
+        check(&key(KeyError::Open { path: path() }), 3);
+        check(&key(KeyError::OpenDirectory { dir: path() }), 3);
+        check(&key(KeyError::Form(path())), 3);
+        check(&witness_failure(&WitnessError::Unnamed(path())), 3);
+        check(&witness_failure(&WitnessError::Forgotten(path())), 3);
+        let (path, source) = (path(), full());
+        check(&key(KeyError::Disk { path, source }), 4);
+    }
 }

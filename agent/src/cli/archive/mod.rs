@@ -3,6 +3,7 @@
 mod export;
 mod index;
 mod keep;
+mod standings;
 mod status;
 mod verify;
 mod witness_key;

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::none_there;
-use crate::archive::{Held, Refused, Shelf, Standing, Stranger};
+use super::standings::Found;
+use crate::archive::{Refused, Shelf, Standing, Stranger};
 use crate::cli::columns::columns;
-use crate::cli::{Context, Failure, Outcome, write_json};
+use crate::cli::{Context, Failure, Outcome};
 use crate::clock::{Clock, SystemClock};
 use crate::text;
 use crate::text::{Language, Text};
@@ -24,7 +25,11 @@ pub(super) struct Args {
     /// The archive's directory
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Print one JSON object a line for each log
+    /// The folder of enrolment cards, else `gateways` in the directory: who has a card and no log is listed, too
+    #[arg(long, value_name = "DIR")]
+    gateways: Option<PathBuf>,
+    /// Print one JSON object a line for each log, then for each `waiting` gateway without one, each log that is
+    /// `unreadable`, and each `stranger`
     #[arg(long)]
     json: bool,
 }
@@ -39,32 +44,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     if !shelf.logs_dir().is_dir() {
         return Err(none_there(&args.dir));
     }
-    let held = Held::all(&shelf, |_, _| true)?;
-    let logs: Vec<&Standing> = held.iter().flat_map(|held| &held.logs).collect();
-    let outcome = if logs.iter().any(|log| log.stopped.is_some()) {
-        Outcome::Negative
-    } else {
-        Outcome::Done
-    };
+    let found = Found::of(&shelf, args.gateways.as_deref())?;
     let mut out = io::stdout().lock();
     if args.json {
-        for log in logs {
-            write_json(&mut out, log)?;
-        }
-        return Ok(outcome);
+        found.write(&mut out)?;
+        return Ok(found.outcome());
     }
     let refused = Refused::list(&shelf.alarms_dir(), None, None, ALARMS_MAX)?;
     let now = SystemClock.now().wall;
+    let logs: Vec<&Standing> = found.logs.iter().collect();
     for line in table(&logs, now, context.language) {
         writeln!(out, "{line}")?;
     }
-    if let Some(lines) = told(&refused) {
+    let told = [found.told(), told(&refused), apart(&found.strangers)];
+    for lines in told.into_iter().flatten() {
         writeln!(out, "{}", lines.say(context.language))?;
     }
-    if let Some(lines) = apart(&Stranger::list(shelf.dir())?) {
-        writeln!(out, "{}", lines.say(context.language))?;
-    }
-    Ok(outcome)
+    Ok(found.outcome())
 }
 
 fn table(logs: &[&Standing], now: Time, language: Language) -> Vec<String> {

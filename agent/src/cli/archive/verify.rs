@@ -98,8 +98,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         if args.json {
             write_json(&mut out, &said(&place, &found, cards.is_some()))?;
         } else {
-            writeln!(out, "{}", in_words(&place, &found).say(context.language))?;
+            let is_asked = !args.witnesses.is_empty();
+            writeln!(
+                out,
+                "{}",
+                in_words(&place, &found, is_asked).say(context.language)
+            )?;
         }
+    }
+    if checked == 0 {
+        return Err(nothing(args));
     }
     if !args.json {
         let sum = text!(
@@ -156,7 +164,20 @@ fn said<'a>(place: &'a Place, found: &'a Result<Inspected, LogFault>, by_card: b
     }
 }
 
-fn in_words(place: &Place, found: &Result<Inspected, LogFault>) -> Text {
+/// Nothing was verified: whoever asked must not take that for a good answer.
+fn nothing(args: &Args) -> Failure {
+    let of = |name: &Option<Identifier>| {
+        let name = name.as_ref().map(ToString::to_string);
+        name.unwrap_or_else(|| "*".to_owned())
+    };
+    let (dir, site, gateway) = (args.dir.display(), of(&args.site), of(&args.gateway));
+    Failure::Negative(text!(
+        "{dir} holds no log of {site}/{gateway}: nothing was verified",
+        "{dir} 中没有 {site}/{gateway} 的日志：未核验任何内容"
+    ))
+}
+
+fn in_words(place: &Place, found: &Result<Inspected, LogFault>, is_asked: bool) -> Text {
     let sound = match found {
         Ok(sound) => sound,
         Err(fault) => {
@@ -172,6 +193,9 @@ fn in_words(place: &Place, found: &Result<Inspected, LogFault>) -> Text {
     if let Some(cosigned) = sound.cosigned {
         said.en += &format!(", cosigned to {cosigned}");
         said.zh += &format!("，已见证至 {cosigned}");
+    } else if is_asked {
+        said.en += ", cosigned by none of the named witnesses";
+        said.zh += "，所指定的见证人均未共同签名";
     }
     if sound.trust == Trust::Itself {
         said.en += "; by its own word only: name --gateways";

@@ -113,7 +113,19 @@ pub(super) fn witness_failure(error: &WitnessError) -> Failure {
         {
             missing(path)
         }
-        WitnessError::Key(error) => return super::super::keys::key_failure(error),
+        WitnessError::Key(KeyError::Disk { path, source }) => {
+            let (path, why) = (path.display(), source.to_string());
+            return Failure::Store(text!(
+                "the key {path} can't be used: {why}",
+                "无法使用密钥 {path}（系统报告：{why}）"
+            ));
+        }
+        WitnessError::Key(error) => {
+            return match super::super::keys::key_failure(error) {
+                Failure::Store(text) => Failure::Correct(text),
+                other => other,
+            };
+        }
         WitnessError::Name(name) => {
             return Failure::Usage(text!(
                 "`{name}` can't be the name of a witness: no blanks, no `+`, 255 bytes at most",
@@ -135,9 +147,12 @@ pub(super) fn witness_failure(error: &WitnessError) -> Failure {
                 "缺少 {dir}：无从知晓此密钥联署过什么。请将其恢复，或生成新密钥；若此密钥从未联署，请执行 `mkdir -m 700 {dir}`"
             )
         }
-        WitnessError::Memory(_) => text!("{said}", "无法读取联署记录：{said}"),
+        WitnessError::Memory(_) => {
+            let why = text!("{said}", "无法读取联署记录（{said}）");
+            return Failure::Store(why);
+        }
     };
-    Failure::Store(text)
+    Failure::Correct(text)
 }
 
 fn missing(path: &std::path::Path) -> Text {

@@ -32,7 +32,16 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
         "各日志的状况：记录数、存证点新旧、见证进度、告警；有日志停止时退出码为 1",
     ),
     ("archive status", "dir", "存证库的目录"),
-    ("archive status", "json", "每份日志输出一行 JSON"),
+    (
+        "archive status",
+        "gateways",
+        "登记卡文件夹，默认 gateways；有卡而无日志的网关也会列出",
+    ),
+    (
+        "archive status",
+        "json",
+        "每份日志输出一行 JSON，随后各列 waiting、unreadable、stranger",
+    ),
     ("archive verify", ITSELF, "依文件重新核验每一份日志"),
     ("archive verify", "dir", "存证库的目录"),
     (

@@ -358,6 +358,7 @@ pub(super) fn summed(failure: Failure) -> Failure {
     );
     match failure {
         Failure::Unreachable(_) => Failure::Unreachable(words),
+        Failure::Correct(_) => Failure::Correct(words),
         Failure::Store(_) => Failure::Store(words),
         Failure::Usage(_) => Failure::Usage(words),
         Failure::Negative(_) | Failure::Configuration(_) | Failure::Other(_) => {

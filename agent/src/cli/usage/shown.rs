@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::{Failure, write_json};
 use crate::evidence::fetch::Progress;
+use crate::evidence::kept::is_cosigned;
 use crate::evidence::pull::Pulled;
 use crate::text;
 use crate::text::{Language, Text};
@@ -153,6 +154,7 @@ pub(super) fn not_got(
 ) -> Result<(), Failure> {
     let why = match failure {
         Failure::Usage(text)
+        | Failure::Correct(text)
         | Failure::Store(text)
         | Failure::Unreachable(text)
         | Failure::Negative(text) => text.clone(),
@@ -174,7 +176,10 @@ pub(super) fn not_got(
 
 /// The newest head that somebody has cosigned.
 fn cosigned(pulled: &Pulled) -> Option<u64> {
-    pulled.plan.cosigned.iter().map(|(size, _)| *size).max()
+    let plan = &pulled.plan;
+    let end = is_cosigned(&plan.end_note).then_some(plan.size);
+    let between = plan.cosigned.iter().map(|(size, _)| *size);
+    between.chain(end).max()
 }
 
 fn words(file: &Path, pulled: &Pulled) -> Text {

@@ -8,6 +8,7 @@ use super::super::model::{ClassUsage, GapRow, Page, Select, SpanRow, UsageRow};
 use super::super::sql::{Sql, Value};
 use super::super::{Index, IndexError};
 use super::{Question, names, nothing};
+use crate::text;
 
 /// A number that comes before all others.
 const BEFORE: Value = Value::Int(i64::MIN);
@@ -128,7 +129,10 @@ fn first() -> Vec<Value> {
 fn of_gateway(select: &Select) -> Result<(), IndexError> {
     select.period()?;
     if select.site.is_none() || select.gateway.is_none() {
-        return Err(IndexError::Asked("site and gateway are needed"));
+        return Err(IndexError::Asked(text!(
+            "`site` and `gateway` are needed",
+            "必须给出 `site` 和 `gateway`"
+        )));
     }
     Ok(())
 }

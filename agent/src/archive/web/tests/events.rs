@@ -4,13 +4,13 @@ use super::super::serve_with;
 use super::{Stand, at, availability, fresh, name};
 use crate::archive::alarm::AlarmDocument;
 use crate::archive::events::EVENTS_MAX;
-use crate::archive::web::{LISTENERS_MAX, PATIENCE};
+use crate::archive::web::{CONNECTIONS_EACH, LISTENERS_EACH, LISTENERS_MAX, PATIENCE};
 use crate::clock::{Clock, SystemClock};
 use lineside_proto::State;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -30,7 +30,16 @@ struct Heard {
 
 impl Ear {
     async fn open(address: SocketAddr, query: &str, after: Option<&str>) -> (u16, Self) {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self::on(stream, query, after).await
+    }
+
+    /// The same from another address of this machine.
+    async fn from(own: &str, address: SocketAddr) -> (u16, Self) {
+        Self::on(connect(own, address).await, "", None).await
+    }
+
+    async fn on(mut stream: TcpStream, query: &str, after: Option<&str>) -> (u16, Self) {
         let after = after.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
         let head = format!(
             "GET /api/v1/events{query} HTTP/1.1\r\nHost: archive.example\r\nAccept: text/event-stream\r\n{after}\r\n"
@@ -81,6 +90,13 @@ impl Ear {
             }
         }
     }
+}
+
+async fn connect(own: &str, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    let own = SocketAddr::new(own.parse().unwrap(), 0);
+    socket.bind(own).unwrap();
+    socket.connect(address).await.unwrap()
 }
 
 async fn serve(stand: &Stand) -> SocketAddr {
@@ -186,17 +202,51 @@ async fn so_many_may_listen_and_no_more() {
     let stand = Stand::new();
     let address = serve(&stand).await;
     let mut ears = Vec::new();
-    for _ in 0..LISTENERS_MAX {
+    for _ in 0..LISTENERS_EACH.near {
         let (status, ear) = Ear::open(address, "", None).await;
         assert_eq!(status, 200);
         ears.push(ear);
     }
+    // One address has its share, and leaves the rest to others.
     assert_eq!(Ear::open(address, "", None).await.0, 503);
+    for _ in LISTENERS_EACH.near..LISTENERS_MAX {
+        let (status, ear) = Ear::from("127.0.0.2", address).await;
+        assert_eq!(status, 200);
+        ears.push(ear);
+    }
+    assert_eq!(Ear::from("127.0.0.3", address).await.0, 503);
     // Others are answered meanwhile.
     let mut stream = TcpStream::connect(address).await.unwrap();
     let good = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     stream.write_all(good.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("ok\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn no_address_takes_all_connections() {
+    let stand = Stand::new();
+    let address = serve(&stand).await;
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS_EACH.near {
+        let mut stream = connect("127.0.0.2", address).await;
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\n")
+            .await
+            .unwrap();
+        held.push(stream);
+    }
+    // One more is closed at once; until all of them were accepted it may take its turn.
+    let mut more = connect("127.0.0.2", address).await;
+    let read = timeout(LIMIT, more.read(&mut [0; 1]))
+        .await
+        .expect("it stays open");
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    let mut other = connect("127.0.0.3", address).await;
+    let good = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    other.write_all(good.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("ok\n"), "{answer}");
 }

@@ -1,0 +1,255 @@
+//! What `lineside archive status` tells: every log, who is enrolled and has none, who is kept apart.
+
+use lineside_proto::Identifier;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+
+use crate::archive::{Cards, Place, Shelf, Standing, Stranger};
+use crate::cli::{Failure, Outcome, write_json};
+use crate::text;
+use crate::text::Text;
+
+/// What there is.
+pub(super) struct Found {
+    pub(super) logs: Vec<Standing>,
+    waiting: Vec<Waiting>,
+    unreadable: Vec<Unreadable>,
+    pub(super) strangers: Vec<Stranger>,
+}
+
+/// A gateway that has a card, and of which nothing is kept yet.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Waiting {
+    site: Identifier,
+    gateway: Identifier,
+    /// Leaves of the newest head that it showed; null where it showed none.
+    size: Option<u64>,
+    /// Why nothing is kept.
+    reason: String,
+    #[serde(skip)]
+    words: Text,
+}
+
+/// A log whose head can't be read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Unreadable {
+    log: String,
+    error: String,
+}
+
+/// A line of JSON that is of no log.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Line<'a> {
+    Waiting(&'a Waiting),
+    Unreadable(&'a Unreadable),
+    Stranger(Apart<'a>),
+}
+
+/// A stranger, with the size of what it showed.
+#[derive(Serialize)]
+struct Apart<'a> {
+    #[serde(flatten)]
+    stranger: &'a Stranger,
+    size: Option<u64>,
+}
+
+impl Found {
+    /// Reads an archive's directory; `cards` is the folder of cards, else that in the directory.
+    pub(super) fn of(shelf: &Shelf, cards: Option<&Path>) -> Result<Self, Failure> {
+        let (mut logs, mut unreadable) = (Vec::new(), Vec::new());
+        for place in shelf.logs()? {
+            match Standing::of(shelf, &place) {
+                Ok(found) => logs.extend(found),
+                Err(error) => unreadable.push(Unreadable {
+                    log: place.to_string(),
+                    error: error.to_string(),
+                }),
+            }
+        }
+        let strangers = Stranger::list(shelf.dir())?;
+        let beside = shelf.dir().join("gateways");
+        let (cards, _) = Cards::load(cards.unwrap_or(&beside))?;
+        let has_log = |place: Place| (place.site, place.gateway);
+        let known: BTreeSet<_> = shelf.logs()?.into_iter().map(has_log).collect();
+        let waiting = cards
+            .gateways()
+            .filter(|(site, gateway)| !known.contains(&((*site).clone(), (*gateway).clone())))
+            .map(|(site, gateway)| Waiting::of(site, gateway, &strangers));
+        Ok(Self {
+            waiting: waiting.collect(),
+            logs,
+            unreadable,
+            strangers,
+        })
+    }
+
+    /// Negative where something stands still or can't be read. Who only waits is no fault of the archive.
+    pub(super) fn outcome(&self) -> Outcome {
+        let stands = self.logs.iter().any(|log| log.stopped.is_some());
+        if stands || !self.unreadable.is_empty() {
+            Outcome::Negative
+        } else {
+            Outcome::Done
+        }
+    }
+
+    /// For programs.
+    pub(super) fn write(&self, out: &mut impl Write) -> Result<(), Failure> {
+        for log in &self.logs {
+            write_json(out, log)?;
+        }
+        for waiting in &self.waiting {
+            write_json(out, &Line::Waiting(waiting))?;
+        }
+        for unreadable in &self.unreadable {
+            write_json(out, &Line::Unreadable(unreadable))?;
+        }
+        for stranger in &self.strangers {
+            let size = stranger.size();
+            write_json(out, &Line::Stranger(Apart { stranger, size }))?;
+        }
+        Ok(())
+    }
+
+    /// What is in no row of the table, for people.
+    pub(super) fn told(&self) -> Option<Text> {
+        let (mut en, mut zh) = (String::new(), String::new());
+        if !self.waiting.is_empty() {
+            en += "\nenrolled, and without a log:";
+            zh += "\n已登记、尚无日志：";
+            for Waiting {
+                site,
+                gateway,
+                words,
+                ..
+            } in &self.waiting
+            {
+                en += &format!("\n{site}/{gateway}  {}", words.en);
+                zh += &format!("\n{site}/{gateway}  {}", words.zh);
+            }
+        }
+        if !self.unreadable.is_empty() {
+            en += "\ncan't be read:";
+            zh += "\n无法读取：";
+            for Unreadable { log, error } in &self.unreadable {
+                en += &format!("\n{log}  {error}");
+                zh += &format!("\n{log}  {error}");
+            }
+        }
+        (!en.is_empty()).then(|| Text::new(en, zh))
+    }
+}
+
+impl Waiting {
+    fn of(site: &Identifier, gateway: &Identifier, strangers: &[Stranger]) -> Self {
+        let mut strangers = strangers.iter();
+        let shown = strangers.find(|known| known.site == *site && known.gateway == *gateway);
+        let size = shown.and_then(Stranger::size);
+        let words = match (shown, size) {
+            (None, _) => text!(
+                "nothing that its key has signed was heard of yet",
+                "尚未收到由其密钥签名的内容"
+            ),
+            (Some(shown), Some(size)) => {
+                let reason = &shown.reason;
+                text!(
+                    "it shows a head of {size} leaves that is not taken: {reason}",
+                    "其出示的 {size} 条记录的存证点未被接受：{reason}"
+                )
+            }
+            (Some(shown), None) => {
+                let reason = &shown.reason;
+                text!("{reason}", "未被接受：{reason}")
+            }
+        };
+        Self {
+            site: site.clone(),
+            gateway: gateway.clone(),
+            size,
+            reason: words.en.clone(),
+            words,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Found;
+    use crate::archive::testing::City;
+    use crate::cli::Outcome;
+    use serde_json::{Value, json};
+    use std::fs;
+
+    fn lines(found: &Found) -> Vec<Value> {
+        let mut out = Vec::new();
+        found.write(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines = text.lines().map(serde_json::from_str::<Value>);
+        lines.collect::<Result<_, _>>().unwrap()
+    }
+
+    fn stranger(city: &City, gateway: &str, note: &str) {
+        let dir = city.dir().join("strangers");
+        fs::create_dir_all(&dir).unwrap();
+        let document = json!({
+            "v": 1, "at": "2026-11-23T00:00:00.000Z", "site": "zs", "gateway": gateway,
+            "reason": "no card names its key", "note": note,
+        });
+        fs::write(dir.join(format!("zs.{gateway}.json")), document.to_string()).unwrap();
+    }
+
+    #[test]
+    fn whoever_is_enrolled_is_told_of_and_whoever_is_not_too() {
+        let city = City::new();
+        let held = city.gateway("zs", "gw-1");
+        held.grow(3, 0);
+        city.keep(&held, None);
+        for gateway in [
+            &held,
+            &city.gateway("zs", "gw-2"),
+            &city.gateway("zs", "gw-3"),
+        ] {
+            city.card(gateway);
+        }
+        let root = "A".repeat(43);
+        let note = format!("lineside/zs/gw-3\n77\n{root}=\n\n\u{2014} lineside/zs/gw-3 AAAAAAAA\n");
+        stranger(&city, "gw-3", &note);
+        stranger(&city, "gw-4", "junk");
+        let found = Found::of(&city.shelf(), None).unwrap();
+        assert_eq!(found.outcome(), Outcome::Done);
+        let said = lines(&found);
+        let of = |key: &str, name: &str| {
+            let fits = |line: &&Value| line[key]["gateway"] == name;
+            said.iter().find(fits).map(|line| line[key].clone())
+        };
+        assert_eq!(said[0]["gateway"], "gw-1");
+        assert_eq!(of("waiting", "gw-2").unwrap()["size"], Value::Null);
+        assert_eq!(of("waiting", "gw-3").unwrap()["size"], 77);
+        assert_eq!(of("stranger", "gw-3").unwrap()["size"], 77);
+        assert_eq!(of("stranger", "gw-4").unwrap()["size"], Value::Null);
+        assert_eq!(said.len(), 5);
+        let told = found.told().unwrap();
+        assert!(
+            told.en.contains("zs/gw-2  nothing that its key has signed"),
+            "{told}"
+        );
+        assert!(
+            told.en.contains("zs/gw-3  it shows a head of 77 leaves"),
+            "{told}"
+        );
+        assert!(
+            told.zh.contains("zs/gw-3  其出示的 77 条记录"),
+            "{}",
+            told.zh
+        );
+
+        let checkpoint = city.shelf().log_dir(&held.place).join("checkpoint");
+        fs::write(checkpoint, "junk").unwrap();
+        let found = Found::of(&city.shelf(), None).unwrap();
+        assert_eq!(found.outcome(), Outcome::Negative);
+        assert_eq!(lines(&found)[2]["unreadable"]["log"], "zs/gw-1/e1");
+    }
+}
