@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS sessions (
   reason TEXT, -- Why it ended: `check-out`, `ended`, `idle`, `next`, `removed`; null as long as it runs.
   outcome TEXT, -- What became of its booking; null as long as that is not known, and without one.
   leaves BIGINT NOT NULL, -- Its usage leaves.
-  overlaps BIGINT NOT NULL, -- Those of them that count nowhere: see `usage.overlaps`.
+  uncounted BIGINT NOT NULL, -- Those of them that count nowhere: see `usage.uncounted`.
   unknown_ms BIGINT NOT NULL, -- Of its time: UNKNOWN.
   off_ms BIGINT NOT NULL, -- OFF.
   down_ms BIGINT NOT NULL, -- DOWN.
@@ -154,7 +154,7 @@ CREATE TABLE IF NOT EXISTS usage (
   clock TEXT NOT NULL, -- The worst letter of the gateway's clock during the span: U, I, S or R.
   energy_mwh BIGINT, -- What an independent meter counted, mWh; null where there is none or it says nothing.
   map TEXT NOT NULL, -- The map's hash.
-  overlaps BIGINT NOT NULL, -- 1: on its boot's clock it begins before what was counted has ended, or its states are longer than it is: it counts nowhere. Else 0.
+  uncounted BIGINT NOT NULL, -- 1: on its boot's clock it begins before what was counted has ended, or its states are longer than it is: it counts nowhere. Else 0.
   PRIMARY KEY (log, leaf)
 );
 CREATE INDEX IF NOT EXISTS usage_by_machine ON usage (log, machine, from_ms, leaf);

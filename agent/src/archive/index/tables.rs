@@ -79,7 +79,7 @@ pub(super) const SESSIONS: Table = Table {
         "reason",
         "outcome",
         "leaves",
-        "overlaps",
+        "uncounted",
         "unknown_ms",
         "off_ms",
         "down_ms",
@@ -143,7 +143,7 @@ pub(super) const USAGE: Table = Table {
         "clock",
         "energy_mwh",
         "map",
-        "overlaps",
+        "uncounted",
     ],
     key: 2,
 };

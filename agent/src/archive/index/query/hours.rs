@@ -52,7 +52,7 @@ impl Index {
         let what = format!(
             "l.epoch, u.session, {CLASS}, u.to_ms, u.unknown_ms, u.off_ms, u.down_ms, u.maint_ms, u.idle_ms, \
              u.setup_ms, u.run_ms, u.hold_ms, u.hold_over_ms, u.active_ms, u.good, u.bad, u.clock, u.energy_mwh, u.map, \
-             u.overlaps"
+             u.uncounted"
         );
         let order = ["u.log", "u.machine", "u.from_ms", "u.leaf"];
         of_gateway(select)?;
@@ -160,10 +160,10 @@ fn usage(
     (site, gateway, machine): Machine,
     period: Period,
 ) -> Result<UsageRow, IndexError> {
-    let sums = SUMS.map(|column| format!("CAST(SUM(u.{column} * (1 - u.overlaps)) AS BIGINT)"));
+    let sums = SUMS.map(|column| format!("CAST(SUM(u.{column} * (1 - u.uncounted)) AS BIGINT)"));
     let text = format!(
-        "SELECT {CLASS}, COUNT(DISTINCT CASE WHEN u.overlaps = 0 THEN u.session END), {}, \
-         CAST(SUM(u.overlaps) AS BIGINT), COUNT(*) FROM {USAGE} \
+        "SELECT {CLASS}, COUNT(DISTINCT CASE WHEN u.uncounted = 0 THEN u.session END), {}, \
+         CAST(SUM(u.uncounted) AS BIGINT), COUNT(*) FROM {USAGE} \
          WHERE l.site = $1 AND l.gateway = $2 AND u.machine = $3 AND u.from_ms >= $4 AND u.from_ms < $5 GROUP BY 1",
         sums.join(", ")
     );

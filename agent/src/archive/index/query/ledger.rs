@@ -19,7 +19,7 @@ impl Index {
     /// What was asked, or the store's.
     pub fn sessions(&self, select: &Select) -> Result<Page<SessionRow>, IndexError> {
         let what = "l.site, l.gateway, l.epoch, s.booking, s.token, s.class, s.class_before, s.check_in, \
-                    s.person, s.from_ms, s.to_ms, s.reason, s.outcome, s.overlaps, s.unknown_ms, s.off_ms, s.down_ms, \
+                    s.person, s.from_ms, s.to_ms, s.reason, s.outcome, s.uncounted, s.unknown_ms, s.off_ms, s.down_ms, \
                     s.maint_ms, s.idle_ms, s.setup_ms, s.run_ms, s.hold_ms, s.active_ms, s.energy_mwh, \
                     s.open_leaf, s.close_leaf, s.bind_leaf, (SELECT COUNT(*) FROM corrections c \
                     WHERE c.log = s.log AND c.machine = s.machine AND c.session = s.session)";
