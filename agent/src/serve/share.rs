@@ -78,7 +78,7 @@ fn whose(address: IpAddr) -> IpAddr {
         IpAddr::V6(of) if !of.is_loopback() => {
             IpAddr::V6(Ipv6Addr::from_bits(of.to_bits() >> 64 << 64))
         }
-        plain => plain,
+        plain @ (IpAddr::V4(_) | IpAddr::V6(_)) => plain,
     }
 }
 

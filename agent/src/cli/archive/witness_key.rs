@@ -121,9 +121,11 @@ pub(super) fn witness_failure(error: &WitnessError) -> Failure {
             ));
         }
         WitnessError::Key(error) => {
-            return match super::super::keys::key_failure(error) {
-                Failure::Store(text) => Failure::Correct(text),
-                other => other,
+            let failure = super::super::keys::key_failure(error);
+            return if let Failure::Store(text) = failure {
+                Failure::Correct(text)
+            } else {
+                failure
             };
         }
         WitnessError::Name(name) => {
