@@ -54,3 +54,33 @@ pub fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::chain;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Fault {
+        #[error("no room")]
+        Full,
+        #[error("the file")]
+        Plain(#[source] Box<Fault>),
+        #[error("the file: {0}")]
+        Twice(#[source] Box<Fault>),
+    }
+
+    #[test]
+    fn no_reason_is_said_twice() {
+        for (fault, expected) in [
+            (Fault::Full, "no room"),
+            (Fault::Plain(Fault::Full.into()), "the file: no room"),
+            (Fault::Twice(Fault::Full.into()), "the file: no room"),
+            (
+                Fault::Plain(Fault::Twice(Fault::Full.into()).into()),
+                "the file: the file: no room",
+            ),
+        ] {
+            assert_eq!(chain(&fault), expected, "{fault:?}");
+        }
+    }
+}

@@ -101,7 +101,7 @@ async fn some<I: Informant>(
 }
 
 /// Whether somebody other than the log itself has signed it.
-pub(crate) fn is_cosigned(note: &str) -> bool {
+pub(super) fn is_cosigned(note: &str) -> bool {
     let Ok(note) = Note::parse(note) else {
         return false;
     };

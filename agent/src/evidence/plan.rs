@@ -126,6 +126,13 @@ impl Plan {
         })
     }
 
+    /// The newest head in the bundle that somebody has cosigned, in leaves: one of those between, or the end's.
+    pub fn cosigned_to(&self) -> Option<u64> {
+        let end = kept::is_cosigned(&self.end_note).then_some(self.size);
+        let between = self.cosigned.iter().map(|(size, _)| *size);
+        between.chain(end).max()
+    }
+
     /// Whether this is a plan for what is wanted.
     pub fn suits(&self, wanted: &Wanted) -> bool {
         let (site, gateway) = &wanted.gateway;

@@ -69,12 +69,13 @@ pub fn check(shelf: &Shelf, index: &Index) -> Result<Checked, IndexError> {
     let mut cursors = index.cursors()?;
     for place in shelf.logs()? {
         let cursor = cursors.remove(&place);
-        let compared = Log::open(shelf, &place).and_then(|log| match cursor {
-            Some(cursor) => compare(&log, &place, index, cursor, &mut checked),
-            None => {
-                checked.behind += log.size;
-                Ok(())
+        let compared = Log::open(shelf, &place).and_then(|log| {
+            let from = cursor.as_ref().map_or(0, |cursor| cursor.size);
+            match cursor {
+                Some(cursor) => compare(&log, &place, index, cursor, &mut checked)?,
+                None => checked.behind += log.size,
             }
+            log.sound(from)
         });
         match compared {
             Ok(()) => {}

@@ -316,16 +316,7 @@ impl<'a> Log<'a> {
         (end, part_bytes): (u64, usize),
         done: &mut Round,
     ) -> Result<Cursor, IndexError> {
-        let read = self.view.read(before.size, part_bytes);
-        let mut leaves = read.map_err(unread(self.place))?;
-        leaves.retain(|(leaf, _)| *leaf < end);
-        self.compare(&leaves)?;
-        let size = leaves.last().map_or(before.size, |(leaf, _)| leaf + 1);
-        if size == before.size {
-            let what = "its bundles end before its head".to_owned();
-            let path = self.shelf.log_dir(self.place);
-            return Err(unread(self.place)(LedgerError::Damaged { path, what }));
-        }
+        let (leaves, size) = self.read(before.size, (end, part_bytes))?;
         let root = self.root(size)?;
         let after = Cursor { size, root };
         index.write(&Batch {
@@ -338,6 +329,35 @@ impl<'a> Log<'a> {
         })?;
         done.leaves += size - before.size;
         Ok(after)
+    }
+
+    /// The next leaves, and the one after the last of them.
+    #[expect(clippy::type_complexity, reason = "used twice, here")]
+    fn read(
+        &self,
+        from: u64,
+        (end, part_bytes): (u64, usize),
+    ) -> Result<(Vec<(u64, Vec<u8>)>, u64), IndexError> {
+        let read = self.view.read(from, part_bytes);
+        let mut leaves = read.map_err(unread(self.place))?;
+        leaves.retain(|(leaf, _)| *leaf < end);
+        self.compare(&leaves)?;
+        let Some((last, _)) = leaves.last() else {
+            let what = "its bundles end before its head".to_owned();
+            let path = self.shelf.log_dir(self.place);
+            return Err(unread(self.place)(LedgerError::Damaged { path, what }));
+        };
+        let next = last.saturating_add(1);
+        Ok((leaves, next))
+    }
+
+    /// Whether the leaves from here on can be read, so that whoever writes the index comes to the log's end.
+    pub(super) fn sound(&self, from: u64) -> Result<(), IndexError> {
+        let mut next = from;
+        while next < self.size {
+            (_, next) = self.read(next, (self.size, PART_BYTES))?;
+        }
+        Ok(())
     }
 
     /// Whether these leaves are those of the tree: what rots on a disk is not told as verified.

@@ -138,7 +138,7 @@ fn checked(
     let checked = check(shelf, index).map_err(failure)?;
     let mut out = io::stdout().lock();
     // Behind it may only be while somebody is about to write the rest.
-    let is_well = checked.count == 0 && (checked.behind == 0 || is_written);
+    let is_well = is_well(&checked, is_written);
     if args.json {
         write_json(&mut out, &said(checked, is_written))?;
     } else {
@@ -156,6 +156,10 @@ fn checked(
         }
     }
     Ok(outcome(is_well))
+}
+
+fn is_well(checked: &Checked, is_written: bool) -> bool {
+    checked.count == 0 && (checked.behind == 0 || is_written)
 }
 
 /// Whether an archive that runs writes the index of this directory; where nobody can tell, none does.
@@ -229,5 +233,43 @@ pub(super) fn failure(error: IndexError) -> Failure {
         IndexError::Log { .. } | IndexError::Leaf { .. } | IndexError::Shelf(_) => Failure::Store(
             text!("the archive can't be read: {said}", "归档无法读取：{said}"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_well, is_written};
+    use crate::archive::Shelf;
+    use crate::archive::index::{Checked, LOCK};
+    use crate::ledger::disk;
+
+    #[test]
+    fn an_index_is_well_if_it_equals_or_somebody_writes_the_rest() {
+        for (count, behind, written, expected) in [
+            (0, 0, false, true),
+            (0, 0, true, true),
+            (0, 5, true, true),
+            (0, 5, false, false),
+            (1, 0, true, false),
+        ] {
+            let checked = Checked {
+                count,
+                behind,
+                ..Checked::default()
+            };
+            let found = is_well(&checked, written);
+            assert_eq!(found, expected, "{count} {behind} {written}");
+        }
+    }
+
+    #[test]
+    fn whoever_writes_the_index_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::of(dir.path());
+        assert!(!is_written(&shelf));
+        let held = disk::lock(&dir.path().join(LOCK)).unwrap();
+        assert!(held.is_some() && is_written(&shelf));
+        drop(held);
+        assert!(!is_written(&shelf));
     }
 }

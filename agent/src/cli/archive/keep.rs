@@ -209,12 +209,14 @@ fn failure(error: ArchiveError) -> Failure {
 mod tests {
     use super::{ArchiveError, JoinError, failure, is_of_network, is_remote};
     use crate::archive::index::IndexError;
-    use crate::archive::witness::WitnessError;
+    use crate::archive::witness::{Witness, WitnessError};
     use crate::cli::Failure;
     use crate::cli::archive::witness_key::witness_failure;
     use crate::ledger::KeyError;
     use crate::text;
+    use std::fs;
     use std::io;
+    use std::os::unix::fs::PermissionsExt;
 
     fn check(failure: &Failure, code: u8) {
         let found = match failure {
@@ -243,6 +245,20 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(is_remote(&dir.path().join("a/b")), is_remote(dir.path()));
+    }
+
+    /// Whoever mistyped the path is not sent to the rights of a folder first.
+    #[test]
+    fn a_key_that_is_not_there_is_missed_before_anything_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let rights = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(dir.path(), rights).unwrap();
+        let failure = witness_failure(&Witness::open(&dir.path().join("nokey")).unwrap_err());
+        let Failure::Correct(text) = failure else {
+            panic!("{failure:?}");
+        };
+        assert!(text.en.contains("there is no key"), "{text}");
+        assert!(text.zh.contains("没有密钥"), "{}", text.zh);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum Command {
-    /// How every log stands: leaves, how old its head is, what is cosigned, what was refused (exit code 1: one stands still)
+    /// How every log stands: leaves, how old its head is, what is cosigned, what was refused (exit code 1: one stands still or is unreadable)
     Status(status::Args),
     /// Verifies every log anew from its files
     Verify(verify::Args),

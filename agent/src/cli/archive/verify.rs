@@ -208,3 +208,47 @@ fn in_words(place: &Place, found: &Result<Inspected, LogFault>, is_asked: bool) 
     }
     said
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, run};
+    use crate::archive::testing::City;
+    use crate::cli::{Context, Failure, Outcome};
+    use crate::text::Language;
+    use std::path::PathBuf;
+
+    #[test]
+    fn whoever_asks_for_nothing_that_is_there_gets_no_good_answer() {
+        let city = City::new();
+        let held = city.gateway("zs", "gw");
+        held.grow(3, 0);
+        city.keep(&held, None);
+        city.card(&held);
+        let context = Context {
+            config: PathBuf::new(),
+            language: Language::En,
+        };
+        let check = |site: Option<&str>, gateway: Option<&str>, is_there: bool| {
+            let args = Args {
+                dir: city.dir(),
+                gateways: None,
+                witnesses: Vec::new(),
+                site: site.map(|name| name.parse().unwrap()),
+                gateway: gateway.map(|name| name.parse().unwrap()),
+                json: true,
+            };
+            match run(&args, &context) {
+                Ok(outcome) => assert!(is_there && outcome == Outcome::Done, "{args:?}"),
+                Err(Failure::Negative(text)) if !is_there => {
+                    assert!(text.en.contains("nothing was verified"), "{text}");
+                }
+                Err(other) => panic!("{args:?}: {other:?}"),
+            }
+        };
+        check(None, None, true);
+        check(Some("zs"), Some("gw"), true);
+        check(Some("zs"), Some("gw-2"), false);
+        check(Some("sz"), None, false);
+        check(None, Some("wg"), false);
+    }
+}

@@ -29,7 +29,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive status",
         ITSELF,
-        "各日志的状况：记录数、存证点新旧、见证进度、告警；有日志停止时退出码为 1",
+        "各日志的状况：记录数、存证点新旧、见证进度、告警；有日志停止或无法读取时退出码为 1",
     ),
     ("archive status", "dir", "存证库的目录"),
     (

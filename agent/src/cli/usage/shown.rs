@@ -13,7 +13,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::{Failure, write_json};
 use crate::evidence::fetch::Progress;
-use crate::evidence::kept::is_cosigned;
 use crate::evidence::pull::Pulled;
 use crate::text;
 use crate::text::{Language, Text};
@@ -176,10 +175,7 @@ pub(super) fn not_got(
 
 /// The newest head that somebody has cosigned.
 fn cosigned(pulled: &Pulled) -> Option<u64> {
-    let plan = &pulled.plan;
-    let end = is_cosigned(&plan.end_note).then_some(plan.size);
-    let between = plan.cosigned.iter().map(|(size, _)| *size);
-    between.chain(end).max()
+    pulled.plan.cosigned_to()
 }
 
 fn words(file: &Path, pulled: &Pulled) -> Text {

@@ -108,6 +108,19 @@ async fn a_bundle_holds_the_leaves_and_what_proves_them() {
             entry(&path, "checkpoint/end"),
             told.note(plan.size).into_bytes()
         );
+        // What a witness has signed below the end counts like what it signed before.
+        let mut plan = plan.clone();
+        let (between, size) = (seen.iter().max().copied(), plan.size);
+        let (text, _) = plan.end_note.split_once("\n\n").unwrap();
+        let own = plan
+            .end_note
+            .lines()
+            .find(|line| line.starts_with('\u{2014}'));
+        let own = format!("{text}\n\n{}\n", own.unwrap());
+        plan.end_note.clone_from(&own);
+        assert_eq!(plan.cosigned_to(), between);
+        plan.end_note = format!("{own}\u{2014} city.example AAAAAAAA\n");
+        assert_eq!(plan.cosigned_to(), Some(size));
         assert!(made.maps_missing.is_empty() && made.tokens_missing.is_empty());
         assert_eq!(made.found, Vec::<String>::new());
         assert!(!made.totals.machines.is_empty());
@@ -181,6 +194,7 @@ async fn a_period_of_which_the_ledger_says_nothing_gives_no_file() {
     for (from, to) in [(100, 101), (-100, -90)] {
         let made = pulled(&Teller::honest(&told), &days(from, to), &path, false).await;
         assert!(matches!(made, Err(PullError::Nothing)), "{made:?}");
+        assert!(!super::work::Work::beside(&path).exists());
     }
     let mut other = days(0, 8);
     other.gateway.1 = "gateway-02".parse().unwrap();
