@@ -327,7 +327,7 @@ fn the_program_makes_it_anew_and_says_what_differs() -> Result<()> {
             "--postgres",
             "sslmode=require host=x",
         ],
-        2,
+        3,
         "TLS",
     )?;
     Ok(())
