@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{self, Instant};
@@ -52,6 +53,8 @@ const REST: Duration = Duration::from_secs(5);
 const STALL_MAX: Duration = Duration::from_secs(600);
 /// How often is looked whether the desk goes on.
 const STALL_LOOK: Duration = Duration::from_secs(15);
+/// Files that may be open: enough for ten thousand gateways.
+const FILES_MAX: u64 = 65_536;
 /// What the desk has said and is not done yet.
 const OUTPUTS_MAX: usize = 1_024;
 
@@ -156,6 +159,7 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
         foreign_logs,
         submit,
     } = settings;
+    allow_files();
     let members = Members::join(&dir, share.is_some())?;
     let shelf = Shelf::of(&dir);
     let logs = shelf.logs_dir();
@@ -219,6 +223,23 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
         () = mouth.speak(said) => Err(ArchiveError::Ended),
         _ = desk_ended => Err(ArchiveError::Ended),
         () = stalled(beats) => Err(ArchiveError::Stalled),
+    }
+}
+
+/// Lets this process have as many files open as it may: two are for each gateway, and shells allow a thousand.
+fn allow_files() {
+    let now = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: Some(now.maximum.unwrap_or(FILES_MAX).min(FILES_MAX)),
+        maximum: now.maximum,
+    };
+    if now
+        .current
+        .is_some_and(|current| Some(current) < wanted.current)
+    {
+        if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+            tracing::warn!(%error, "no more files may be open than {:?}", now.current);
+        }
     }
 }
 
