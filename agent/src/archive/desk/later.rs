@@ -16,7 +16,7 @@ use crate::archive::pending::{Reading, Waiting};
 use crate::clock::Stamp;
 
 /// Heads that wait at most: as many as a copy remembers ahead of its tiles.
-const HEADS_MAX: usize = 64;
+const HEADS_MAX: usize = 256;
 /// Bytes of leaves of the epoch that follows: hundreds of leaves, of which its first head follows within five minutes.
 /// What is more is asked for.
 const FOLLOWING_BYTES_MAX: usize = 1 << 20;
