@@ -137,17 +137,7 @@ impl Mirror {
         disk::make_dirs(&dir)?;
         disk::make_dirs(&kept)?;
         let slots = Slots::open(&kept.join("record"))?;
-        let record = slots.read();
-        let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
-        let mut record = record.unwrap_or_default();
-        if !record.origin.is_empty() && record.origin != origin {
-            // The card names another ledger now: what was is kept aside by whoever changed the card.
-            return Err(MirrorError::Other(format!(
-                "it is of the ledger {}, and the card names {origin}: move this folder away",
-                record.origin
-            )));
-        }
-        origin.clone_into(&mut record.origin);
+        let mut record = record_of(&slots, origin)?;
         let mut all = keys.to_vec();
         for key in record.keys.iter().filter_map(|key| key.parse().ok()) {
             if !all.contains(&key) {
@@ -409,6 +399,22 @@ impl Mirror {
         self.record.keys = self.keys.iter().map(ToString::to_string).collect();
         self.slots.write(&serde_json::to_vec(&self.record)?)
     }
+}
+
+/// What is known of a log of this origin.
+fn record_of(slots: &Slots, origin: &str) -> Result<Record, MirrorError> {
+    let record = slots.read();
+    let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+    let mut record = record.unwrap_or_default();
+    if !record.origin.is_empty() && record.origin != origin {
+        // The card names another ledger now: what was is kept aside by whoever changed the card.
+        return Err(MirrorError::Other(format!(
+            "it is of the ledger {}, and the card names {origin}: move this folder away",
+            record.origin
+        )));
+    }
+    origin.clone_into(&mut record.origin);
+    Ok(record)
 }
 
 /// The checkpoint that lies there; none where there is none yet.
