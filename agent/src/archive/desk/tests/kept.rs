@@ -26,10 +26,15 @@ fn name_map(plant: &Plant, hash: &str) {
     plant.ledger.append("boot", &[entry]).unwrap();
 }
 
-/// Sends what is new of a gateway, and a head over it.
+/// Sends what is new of a gateway, and a head over all of it.
 fn send(city: &mut City, plant: &mut Plant) {
     let mut inputs = plant.leaves();
-    inputs.push(plant.head(&plant.sign()));
+    let note = if inputs.is_empty() {
+        plant.note()
+    } else {
+        plant.sign()
+    };
+    inputs.push(plant.head(&note));
     city.pass(inputs, Some(plant));
 }
 
