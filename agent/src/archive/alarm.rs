@@ -302,3 +302,47 @@ impl Alarm {
         Ok(Some(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ALARMS_OF_GATEWAY_MAX, Alarm, Kind};
+    use crate::archive::place::Place;
+    use lineside_proto::Time;
+    use std::fs;
+
+    #[test]
+    fn one_gateway_takes_its_own_room_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |site: &str, gateway: &str, epoch| Place {
+            site: site.parse().unwrap(),
+            gateway: gateway.parse().unwrap(),
+            epoch,
+        };
+        let write = |kind, place: &Place| {
+            let alarm = Alarm {
+                kind,
+                text: "it".to_owned(),
+                known: None,
+                shown: None,
+                proof: None,
+            };
+            let at = Time::from_millis(1_795_420_800_000 + i64::from(place.epoch) * 1_000);
+            alarm.write(dir.path(), place, at).unwrap().is_some()
+        };
+        let most = u32::try_from(ALARMS_OF_GATEWAY_MAX).unwrap();
+        // Over all its epochs, and half of them for what stops nothing.
+        for (kind, from, to) in [(Kind::OldEpoch, 0, most / 2), (Kind::Fork, most / 2, most)] {
+            for epoch in from..to {
+                assert!(write(kind, &place("a", "b-c", epoch)), "{epoch}");
+            }
+            assert!(!write(kind, &place("a", "b-c", to)));
+        }
+        // Another whose folders look alike is not held back by them.
+        assert!(write(Kind::Fork, &place("a-b", "c", 1)));
+        assert!(write(Kind::Prior, &place("a", "b", 1)));
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            ALARMS_OF_GATEWAY_MAX + 2
+        );
+    }
+}

@@ -4,6 +4,7 @@ use lineside_proto::Identifier;
 use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
 
 use super::gateway::Gateway;
+use super::later::HEAD_BYTES_MAX;
 use super::{Desk, Output};
 use crate::archive::alarm::{ALARMS_OF_ONE_MAX, Alarm, Kind};
 use crate::archive::mirror::{Mirror, NoteTaken};
@@ -13,10 +14,6 @@ use crate::clock::Stamp;
 /// For how long an older head may be shown before that is an alarm: a broker that starts again, or a message that
 /// comes twice, is put right by the gateway sooner.
 const OLDER_MS: u64 = 20_000;
-
-/// Bytes of a head at most that is remembered for the process that will keep its log: a note has some hundred, and
-/// there is one for each enrolled gateway.
-const HEARD_BYTES_MAX: usize = 8 << 10;
 
 /// How often the folders of alarms are tried again.
 const UNWRITTEN_MS: u64 = 10_000;
@@ -51,7 +48,7 @@ impl Desk {
             return;
         }
         let Some(known) = self.gateways.get_mut(&name) else {
-            if payload.len() <= HEARD_BYTES_MAX {
+            if payload.len() <= HEAD_BYTES_MAX {
                 self.heard.insert(name, payload.into());
             }
             return;

@@ -64,12 +64,11 @@ impl Desk {
         if let Err(error) = self.writes.settle() {
             tracing::warn!(%error, "the names of files may not be durable yet");
         }
-        self.ahead_bytes = self
-            .gateways
-            .values()
-            .filter_map(Gateway::mirror)
-            .map(Mirror::ahead_bytes)
-            .sum();
+        let of_each = |known: &Gateway| {
+            let ahead = known.mirror().map_or(0, Mirror::ahead_bytes);
+            ahead + known.later.following_bytes()
+        };
+        self.ahead_bytes = self.gateways.values().map(of_each).sum();
     }
 
     fn publish(&mut self, name: &Name, step: Step, now: Stamp, out: &mut Vec<Output>) {

@@ -16,7 +16,9 @@ use crate::archive::pending::{Reading, Waiting};
 use crate::clock::Stamp;
 
 /// Heads that wait at most: as many as a copy remembers ahead of its tiles.
-const HEADS_MAX: usize = 64;
+const HEADS_MAX: usize = 256;
+/// Bytes of a head at most that is remembered for later: a note has some hundred.
+pub(super) const HEAD_BYTES_MAX: usize = 8 << 10;
 /// Bytes of leaves of the epoch that follows: hundreds of leaves, of which its first head follows within five minutes.
 /// What is more is asked for.
 const FOLLOWING_BYTES_MAX: usize = 1 << 20;
@@ -100,7 +102,7 @@ impl Later {
 
     /// Keeps a head for when there is a copy again.
     pub(super) fn keep_head(&mut self, note: Arc<str>) {
-        if self.heads.contains(&note) {
+        if note.len() > HEAD_BYTES_MAX || self.heads.contains(&note) {
             return;
         }
         if self.heads.len() >= HEADS_MAX {
@@ -129,7 +131,8 @@ impl Later {
 
     /// Keeps the head of a later epoch until it may begin.
     pub(super) fn keep_next(&mut self, epoch: u32, note: &str) {
-        if self.next.as_ref().is_none_or(|(known, _)| *known <= epoch) {
+        let is_newer = self.next.as_ref().is_none_or(|(known, _)| *known <= epoch);
+        if is_newer && note.len() <= HEAD_BYTES_MAX {
             self.next = Some((epoch, note.into()));
         }
     }
@@ -168,6 +171,11 @@ impl Later {
     /// The epoch that follows, if leaves of it have come.
     pub(super) fn following(&self) -> Option<u32> {
         self.following.as_ref().map(|known| known.epoch)
+    }
+
+    /// Bytes of leaves of the epoch that follows.
+    pub(super) fn following_bytes(&self) -> usize {
+        self.following.as_ref().map_or(0, |known| known.bytes)
     }
 
     /// Takes in a leaf that may be of the epoch that follows. Gives whether it is new.

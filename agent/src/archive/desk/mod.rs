@@ -15,6 +15,7 @@ mod prior;
 mod quota;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -2,20 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use lineside_proto::ledger::LEAF_BYTES_MAX;
-use lineside_proto::{Identifier, LeafMessage};
+use lineside_proto::Identifier;
 
 use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Desk, DeskError, Input, Output, Said};
 use crate::archive::cards::Cards;
-use crate::archive::mirror::LeafTaken;
-use crate::archive::pending::Waiting;
 use crate::clock::Stamp;
 use crate::logs::chain;
 
-/// Bytes of leaves that wait in memory at most, of all gateways: beyond them they are asked for later.
-const AHEAD_BYTES_MAX: usize = 128 << 20;
 /// Gateways whose card is gone that are named at once: more than a hand takes away by mistake.
 const GONE_TOLD_MAX: usize = 1_000;
 /// How often is looked who works on the archive, and what the others have written.
@@ -28,11 +23,6 @@ const KEPT_MS: u64 = 3_000;
 const OUTPUTS_KEPT_MAX: usize = 1_024;
 /// How long is waited after a file could not be begun.
 const ROLL_REST_MS: u64 = 5_000;
-/// Bytes after which a new file begins although a log rests whose leaves are not in memory: what is lost with the old
-/// files is asked for. Half of what may wait in memory.
-const RESTING_FILE_BYTES_MAX: u64 = 64 << 20;
-/// Bytes of a leaf's message at most: a leaf in which everything is escaped, and what is around it.
-const LEAF_MESSAGE_BYTES_MAX: usize = 6 * LEAF_BYTES_MAX + 256;
 
 impl Desk {
     /// Takes in what has come. What it brought may be acknowledged when this returns.
@@ -68,7 +58,7 @@ impl Desk {
         Ok(out)
     }
 
-    fn failed(&self) -> impl FnOnce(std::io::Error) -> DeskError + use<> {
+    pub(super) fn failed(&self) -> impl FnOnce(std::io::Error) -> DeskError + use<> {
         let path = self.shelf.dir().to_owned();
         |source| DeskError { path, source }
     }
@@ -252,7 +242,7 @@ impl Desk {
                 }
                 Said::Cosigned(payload) => {
                     let name = (site, gateway);
-                    if self.may_look(&name, &payload, now) {
+                    if self.may_adopt(&name, now) {
                         self.cosigned(name, &payload, now, out);
                     }
                 }
@@ -273,145 +263,11 @@ impl Desk {
         }
     }
 
-    fn leaf(&mut self, name: Name, payload: &[u8], now_ms: u64) {
-        if self.cards.of(&name.0, &name.1).is_empty() || payload.len() > LEAF_MESSAGE_BYTES_MAX {
-            return;
-        }
-        let Ok(LeafMessage { index, leaf }) = serde_json::from_slice(payload) else {
-            self.complain(&name, "what it sent is no leaf", now_ms);
-            return;
-        };
-        let leaf = leaf.into_bytes();
-        if !self.gateways.contains_key(&name) {
-            // Another process keeps this log, and reads what we write.
-            if leaf.len() <= LEAF_BYTES_MAX {
-                let epoch = self.epoch_elsewhere(&name);
-                self.pending.add(&waiting(&name, epoch, (index, leaf)));
-            }
-            return;
-        }
-        if let Err(reason) = self.wait(&name, index, leaf, now_ms) {
-            self.complain(&name, &format!("leaf {index}: {reason}"), now_ms);
-        }
-    }
-
-    /// Has a leaf wait for a head, in memory and in a file.
-    fn wait(&mut self, name: &Name, index: u64, leaf: Vec<u8>, now_ms: u64) -> Result<(), String> {
-        let ahead = self.ahead_bytes;
-        let Some(known) = self.gateways.get_mut(name) else {
-            return Ok(());
-        };
-        let begun = (index == 0).then(|| known.epoch_begun(&leaf)).flatten();
-        let Some(mirror) = known.open(&self.shelf, &self.cards, now_ms) else {
-            // It is read again when the copy is there again.
-            if leaf.len() <= LEAF_BYTES_MAX && known.later.takes_resting(leaf.len()) {
-                let epoch = begun
-                    .or(known.later.following())
-                    .unwrap_or(known.later.epoch());
-                self.pending.add(&waiting(name, epoch, (index, leaf)));
-            }
-            return Ok(());
-        };
-        let epoch = mirror.place.epoch;
-        let is_full = ahead > AHEAD_BYTES_MAX && mirror.ahead_bytes() > AHEAD_BYTES_MAX / 1024;
-        let begun = begun.filter(|begun| *begun > epoch);
-        if let Some(begun) = begun {
-            known.later.follow(begun);
-        }
-        if let Some(following) = known.later.following().filter(|_| !is_full) {
-            if leaf.len() <= LEAF_BYTES_MAX && known.later.take_following(index, &leaf) {
-                self.unsettled.push((name.clone(), index, true));
-                let leaf = (index, leaf.clone());
-                self.pending.add(&waiting(name, following, leaf));
-            }
-        }
-        let Some(mirror) = known.mirror_mut().filter(|_| !is_full && begun.is_none()) else {
-            return Ok(());
-        };
-        match mirror.take_leaf(index, leaf.clone()) {
-            LeafTaken::Kept => {
-                known.touched = true;
-                self.unsettled.push((name.clone(), index, false));
-                self.pending.add(&waiting(name, epoch, (index, leaf)));
-                Ok(())
-            }
-            LeafTaken::Passed => Ok(()),
-            LeafTaken::Bad(reason) => Err(reason),
-        }
-    }
-
-    /// The epoch of a log that another process keeps, as it was at the last look.
-    fn epoch_elsewhere(&mut self, name: &Name) -> u32 {
-        if let Some(epoch) = self.elsewhere.get(name) {
-            return *epoch;
-        }
-        let epochs = self.shelf.epochs(&name.0, &name.1).unwrap_or_default();
-        let epoch = epochs.last().copied().unwrap_or(1);
-        self.elsewhere.insert(name.clone(), epoch);
-        epoch
-    }
-
     pub(super) fn complain(&mut self, name: &Name, what: &str, now_ms: u64) {
         if let Some(known) = self.gateways.get_mut(name) {
             if known.is_to_be_told(now_ms) {
                 tracing::warn!(log = %format!("{}/{}", name.0, name.1), "refused: {what}");
             }
         }
-    }
-
-    /// Makes what waits durable. What can't be made so is forgotten in memory, too, so that it counts when it comes again.
-    fn settle(&mut self) -> Result<(), DeskError> {
-        let settled = self.pending.settle().map_err(self.failed());
-        let unsettled = std::mem::take(&mut self.unsettled);
-        if settled.is_err() {
-            for (name, index, is_following) in unsettled {
-                let Some(known) = self.gateways.get_mut(&name) else {
-                    continue;
-                };
-                if is_following {
-                    known.later.forget_following(index);
-                } else if let Some(mirror) = known.mirror_mut() {
-                    mirror.forget_leaf(index);
-                }
-            }
-        }
-        settled
-    }
-
-    /// Begins another file when this one is full; it holds what still waits.
-    fn roll(&mut self, now_ms: u64) -> Result<(), DeskError> {
-        if now_ms < self.roll_from_ms || !self.pending.is_full() {
-            return Ok(());
-        }
-        // What was not read again would be lost with its file.
-        let rests = self.gateways.values().any(|known| known.later.is_broken());
-        let is_kept = rests && self.pending.bytes() < RESTING_FILE_BYTES_MAX;
-        if self.unread || self.again.is_due() || is_kept {
-            return Ok(());
-        }
-        let all = self.gateways.iter().flat_map(|(name, known)| {
-            let of_now = known.mirror().into_iter().flat_map(|mirror| {
-                let epoch = mirror.place.epoch;
-                mirror
-                    .ahead()
-                    .map(move |(index, leaf)| (epoch, index, leaf))
-            });
-            let all = of_now.chain(known.later.following_leaves());
-            all.map(move |(epoch, index, leaf)| waiting(name, epoch, (index, leaf.to_vec())))
-        });
-        let path = self.shelf.dir().to_owned();
-        let rolled = self.pending.roll(all);
-        rolled.map_err(|source| DeskError { path, source })
-    }
-}
-
-/// A leaf as it waits in a file.
-fn waiting(name: &Name, epoch: u32, (index, leaf): (u64, Vec<u8>)) -> Waiting {
-    Waiting {
-        site: name.0.clone(),
-        gateway: name.1.clone(),
-        epoch,
-        index,
-        leaf,
     }
 }

@@ -1,9 +1,11 @@
 //! How much one gateway may have the desk look at: each head that it shows costs a signature's check, and may cost the
-//! disk. What is more is put off, and of that only the newest counts.
+//! disk. What is more is put off, and of that only the newest
+//! counts.
 
 use std::sync::Arc;
 
 use super::heads::Name;
+use super::later::HEAD_BYTES_MAX;
 use super::{Desk, Gateway, Output};
 use crate::clock::Stamp;
 
@@ -20,16 +22,29 @@ pub(super) const ALARM_MS: u64 = 60_000;
 pub(super) struct Quota {
     since_ms: u64,
     heads: u32,
+    cosigned: u32,
     /// The newest head beyond it.
     put_off: Option<Arc<str>>,
 }
 
 impl Quota {
+    fn turn(&mut self, now_ms: u64) {
+        if now_ms >= self.since_ms.saturating_add(SECOND_MS) {
+            (self.since_ms, self.heads, self.cosigned) = (now_ms, 0, 0);
+        }
+    }
+
+    /// Whether one more cosigned head may be looked at now. What gateways show takes them no room: a witness must hear
+    /// what it cosigned itself.
+    fn takes_cosigned(&mut self, now_ms: u64) -> bool {
+        self.turn(now_ms);
+        self.cosigned = self.cosigned.saturating_add(1);
+        self.cosigned <= HEADS_MAX
+    }
+
     /// Whether one more head may be looked at now. One that may not is kept if it is the newest.
     fn takes(&mut self, note: &str, now_ms: u64) -> bool {
-        if now_ms >= self.since_ms.saturating_add(SECOND_MS) {
-            (self.since_ms, self.heads) = (now_ms, 0);
-        }
+        self.turn(now_ms);
         if self.heads >= HEADS_MAX {
             self.put_off = Some(note.into());
             return false;
@@ -68,8 +83,14 @@ impl Desk {
             return true;
         };
         let note = std::str::from_utf8(payload).unwrap_or("");
-        let fits = note.len() <= lineside_proto::ledger::note::NOTE_BYTES_MAX;
+        let fits = note.len() <= HEAD_BYTES_MAX;
         known.quota.takes(if fits { note } else { "" }, now.boot_ms)
+    }
+
+    /// The same for one that a witness has cosigned.
+    pub(super) fn may_adopt(&mut self, name: &Name, now: Stamp) -> bool {
+        let known = self.gateways.get_mut(name);
+        known.is_none_or(|known| known.quota.takes_cosigned(now.boot_ms))
     }
 
     /// Looks at heads that were put off.

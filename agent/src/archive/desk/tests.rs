@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 mod bounds;
 mod faults;
+mod kept;
 mod proof;
 mod signing;
 mod turns;

@@ -1,4 +1,4 @@
-use super::{Kept, MONTH_BYTES_MAX, Notes, hour, month_at, month_of};
+use super::{Kept, MONTH_BYTES_MAX, NEWEST_MAX, Notes, hour, month_at, month_of};
 use lineside_proto::Time;
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey};
 use lineside_proto::ledger::{Checkpoint, Hash};
@@ -203,4 +203,40 @@ proptest! {
         fs::write(&path, all).unwrap();
         prop_assert_eq!(sizes(&open(&dir)), [1, 2]);
     }
+}
+
+#[test]
+fn the_newest_alone_are_known_to_whoever_only_adds() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut notes = open(&dir);
+    for hours in 0..2_000 {
+        notes.keep(at(hours), &note(u64::try_from(hours).unwrap() + 1));
+    }
+    // A file of a time that never was.
+    fs::write(month(dir.path(), "2099-01"), b"").unwrap();
+    let mut newest = Notes::open_newest(dir.path(), ORIGIN);
+    let known = sizes(&newest);
+    assert!(
+        known.len() <= NEWEST_MAX && known.last() == Some(&2_000),
+        "{known:?}"
+    );
+    assert_eq!(get(&newest, 2_000), get(&notes, 2_000));
+    // The hour goes on as if all were known.
+    newest.keep_later(at(1_999), &note(2_001), at(1_999));
+    assert_eq!(sizes(&newest).last(), Some(&2_000));
+    newest.keep_later(at(1_990), &note(2_001), at(2_000));
+    assert_eq!(sizes(&newest).last(), Some(&2_000), "hours go forwards");
+    newest.keep_later(at(2_000), &note(2_001), at(2_000));
+    newest.put(at(2_000), &note_of(ORIGIN, 2_001, 2)).unwrap();
+    assert!(newest.put(at(2_000), &note_of("other", 2_001, 2)).is_err());
+    assert_eq!(
+        get(&open(&dir), 2_001).unwrap().note,
+        note_of(ORIGIN, 2_001, 2)
+    );
+    assert_eq!(sizes(&open(&dir)).len(), 2_001);
+    assert!(sizes(&newest).len() <= NEWEST_MAX);
+    // One that was kept of a time to come does not end the hours.
+    newest.put(at(90_000), &note(2_002)).unwrap();
+    newest.keep_later(at(2_001), &note(2_003), at(2_001));
+    assert_eq!(sizes(&newest).last(), Some(&2_003));
 }

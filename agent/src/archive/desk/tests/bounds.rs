@@ -11,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// The gateway begins another epoch, of which nothing was sent yet.
-fn next_epoch(plant: &mut Plant) {
+pub(super) fn next_epoch(plant: &mut Plant) {
     plant.ledger = elsewhere(&plant.dir.path().join("none"));
     let testimony = Testimony::default();
     new_epoch(
@@ -250,7 +250,7 @@ fn silent_gateways_don_t_keep_others_from_being_asked() {
     let mut inputs = heads;
     let begin = city.seconds;
     let mut sizes = Vec::new();
-    for second in begin..begin + 3_600 {
+    for second in begin..begin + 900 {
         inputs.extend(silence.over(second));
         let desk = city.desk.as_mut().unwrap();
         for output in desk
@@ -269,14 +269,14 @@ fn silent_gateways_don_t_keep_others_from_being_asked() {
             silence.0.len() <= 8,
             "places are left for those that answer"
         );
-        if second == begin + 60 || second > begin + 300 && second % 100 == 0 {
+        if second == begin + 60 || second > begin + 300 && second % 50 == 0 {
             // Whoever answers is served at once from then on.
             sizes.push((city.size(&last, 1), last.ledger.size()));
             last.write("b", 3);
             inputs.push(last.head(&last.sign()));
         }
     }
-    assert!(sizes.len() > 30);
+    assert!(sizes.len() > 10);
     assert!(
         sizes.iter().all(|(held, signed)| held == signed),
         "{sizes:?}"
