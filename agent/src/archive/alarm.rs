@@ -60,11 +60,12 @@ impl Kind {
         }
     }
 
-    /// Whether nothing more of the log is taken: what is signed contradicts itself, and only a new epoch goes on.
+    /// Whether nothing more of the log is taken: what is signed contradicts itself, or gives up what is known, and only a
+    /// new epoch goes on.
     pub fn stops(self) -> bool {
         match self {
-            Self::TwoHeads | Self::Fork => true,
-            Self::Shorter | Self::Leaves | Self::Prior | Self::OldEpoch | Self::Damaged => false,
+            Self::TwoHeads | Self::Fork | Self::Prior => true,
+            Self::Shorter | Self::Leaves | Self::OldEpoch | Self::Damaged => false,
         }
     }
 }
@@ -76,7 +77,7 @@ impl fmt::Display for Kind {
 }
 
 /// Something that was refused.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Alarm {
     /// What.
     pub kind: Kind,

@@ -4,6 +4,8 @@ use lineside_proto::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::alarm::Alarm;
+
 /// The record of a log, as JSON in two slots (`kept/{site}/{gateway}/e{epoch}/record`). Written by whoever holds the
 /// log; read by anybody.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -38,6 +40,43 @@ pub struct Record {
     /// The head under which leaves beyond the checkpoint were put into tiles, where a longer stretch is fetched.
     #[serde(default)]
     pub reaching: Option<String>,
+    /// Keys that others have followed.
+    #[serde(default)]
+    pub followed: Vec<Followed>,
+    /// The proof that what a new epoch cites continues what is held of the one before; none where nothing is wanted.
+    #[serde(default)]
+    pub prior: Option<PriorWanted>,
+    /// Alarms whose folder could not be written yet, and when they were raised.
+    #[serde(default)]
+    pub unwritten: Vec<(Time, Alarm)>,
+}
+
+/// A key that another has followed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Followed {
+    /// The verifier key.
+    pub key: String,
+    /// The leaf that hands over, below which it signs; 0 where that was in an epoch before.
+    pub at: u64,
+}
+
+/// A proof that is wanted of the epoch before.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PriorWanted {
+    /// That log's origin.
+    pub origin: String,
+    /// Leaves of it that are held.
+    pub size: u64,
+    /// The root over them, base64.
+    pub root: String,
+    /// Leaves of the head that is cited.
+    pub to: u64,
+    /// The root over them, base64.
+    pub to_root: String,
+    /// The note of what is held.
+    pub known: String,
+    /// How often it was asked for.
+    pub tries: u32,
 }
 
 /// A signed head that is neither taken nor cosigned, because its leaves, or the proof that they continue those that are

@@ -59,6 +59,12 @@ impl Desk {
         let Some(mirror) = mirror else {
             return;
         };
+        if matches!(question, Question::Prior { .. }) {
+            let proof = result.map_err(|trouble| trouble.to_string());
+            let proof = proof.and_then(|results| proof_in(&results));
+            self.prior_answered(&name, proof, now, out);
+            return;
+        }
         let taken = match result {
             Ok(results) => give(mirror, &texts, &question, results, now.boot_ms),
             Err(Trouble::No(error)) if error.code == "not-found" && question.is_text() => {
@@ -107,11 +113,12 @@ fn give(
             return Ok(None);
         }
         Question::Consistency { from, to } => {
-            let proof = proof(&results).map_err(wrong)?;
+            let proof = proof_in(&results).map_err(wrong)?;
             return mirror
                 .give_proof((*from, *to), &proof, now_ms)
                 .map_err(wrong);
         }
+        Question::Prior { .. } => return Ok(None),
         Question::Map(hash) => {
             let text = text::<MapResult>(results, hash, |part| part.text).map_err(wrong)?;
             if bytes_in(&texts.join("maps")).saturating_add(text.len() as u64) > MAPS_BYTES_MAX {
@@ -160,7 +167,7 @@ fn leaves(results: Vec<Value>) -> Result<Vec<(u64, Vec<u8>)>, String> {
     Ok(leaves)
 }
 
-fn proof(results: &[Value]) -> Result<Vec<Hash>, String> {
+fn proof_in(results: &[Value]) -> Result<Vec<Hash>, String> {
     let result = results.first().ok_or("no proof")?;
     let proof: ProofResult = ProofResult::deserialize(result).map_err(|error| error.to_string())?;
     let hashes = proof.hashes.iter().map(|hash| Hash::from_base64(hash));

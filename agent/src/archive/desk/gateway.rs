@@ -6,17 +6,19 @@ use std::io;
 use std::sync::Arc;
 
 use lineside_proto::Identifier;
-use lineside_proto::ledger::note::Note;
+use lineside_proto::ledger::note::{Note, VerifierKey};
 use lineside_proto::ledger::{Checkpoint, verify};
 
 use super::asking::Manners;
 use super::later::Later;
 use super::quota::Quota;
-use crate::archive::alarm::Kind;
+use crate::archive::alarm::{Alarm, Kind};
 use crate::archive::cards::{Cards, epoch_of, named};
-use crate::archive::mirror::{Mirror, MirrorError};
+use crate::archive::mirror::{Mirror, MirrorError, NoteTaken, Step, keys_at};
 use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
+use crate::archive::witness::Witness;
+use crate::archive::writes::Writes;
 use crate::ledger::disk;
 use crate::ledger::head::EPOCH_LEAP_MAX;
 
@@ -39,6 +41,16 @@ pub(super) struct Gateway {
     pub(super) older: Option<(u64, Arc<str>)>,
     /// What was refused last: it is not written again.
     pub(super) refused: Option<(Kind, Option<String>)>,
+    /// Who cosigns; nobody if none.
+    witness: Option<Arc<Witness>>,
+    /// What the witness cosigned last, as it was taken in: size and root.
+    recalled: Option<(u64, String)>,
+    /// What was found wrong with the copy when it was opened, or put beside what the witness cosigned.
+    pub(super) alarm: Option<Alarm>,
+    /// That what was read of the copy did not fit together: it is set aside before it is opened again.
+    damage: Option<String>,
+    /// The log of the epoch before, until its last head is cosigned.
+    pub(super) leaving: Option<Box<Mirror>>,
     /// When it was cosigned last, on the boot clock.
     pub(super) cosigned_ms: Option<u64>,
     told_ms: Option<u64>,
@@ -60,6 +72,7 @@ impl Gateway {
         shelf: &Shelf,
         (site, gateway): (&Identifier, &Identifier),
         base: &str,
+        witness: Option<Arc<Witness>>,
     ) -> io::Result<Option<Self>> {
         let dir = shelf.gateway_dir(site, gateway);
         disk::make_dirs(&dir)?;
@@ -73,6 +86,11 @@ impl Gateway {
             touched: true,
             older: None,
             refused: None,
+            witness,
+            recalled: None,
+            alarm: None,
+            damage: None,
+            leaving: None,
             cosigned_ms: None,
             told_ms: None,
             later: Later::default(),
@@ -104,9 +122,19 @@ impl Gateway {
             // One that was gone over to counts, be it that nothing of it is in tiles yet.
             let epoch = epoch.unwrap_or(1).max(self.later.epoch());
             self.later.opens(epoch);
-            let opened = self.open_epoch(shelf, cards, epoch);
+            let opened = match self.damage.take() {
+                Some(what) => Err(MirrorError::Damaged(what)),
+                None => self.open_epoch(shelf, cards, epoch),
+            };
+            let opened = match opened {
+                Err(MirrorError::Damaged(what)) => self.open_anew(shelf, cards, epoch, what),
+                other => other,
+            };
             match opened {
-                Ok(mirror) => self.mirror = mirror,
+                Ok(mirror) => {
+                    self.mirror = mirror;
+                    self.opened(shelf, cards);
+                }
                 Err(error) => self.failed(&error, now_ms),
             }
         }
@@ -134,8 +162,108 @@ impl Gateway {
         Mirror::open(shelf, &place, &origin, &keys).map(Some)
     }
 
+    /// Sets a copy aside whose files do not fit together, and begins it anew.
+    fn open_anew(
+        &mut self,
+        shelf: &Shelf,
+        cards: &Cards,
+        epoch: u32,
+        what: String,
+    ) -> Result<Option<Mirror>, MirrorError> {
+        let place = self.place(epoch);
+        let Some((origin, keys)) = cards.log(&place) else {
+            return Ok(None);
+        };
+        let known = Mirror::set_aside(shelf, &place, &origin, &keys)?;
+        self.alarm = Some(Alarm {
+            kind: Kind::Damaged,
+            text: format!(
+                "the copy did not fit together ({what}): it is set aside in damaged/, and fetched anew"
+            ),
+            known,
+            shown: None,
+            proof: None,
+        });
+        self.open_epoch(shelf, cards, epoch)
+    }
+
+    /// What is to be known of a log that was opened.
+    fn opened(&mut self, shelf: &Shelf, cards: &Cards) {
+        self.recalled = None;
+        self.recall();
+        let Some(epoch) = self.mirror.as_ref().map(|mirror| mirror.place.epoch) else {
+            return;
+        };
+        // The last head of the epoch before may not have been cosigned before the end.
+        let epochs = shelf.epochs(&self.site, &self.gateway).unwrap_or_default();
+        let before = epochs.into_iter().rfind(|before| *before < epoch);
+        let record = before.and_then(|before| shelf.record(&self.place(before)).ok().flatten());
+        let cosigned = record.as_ref().map(|record| {
+            let cosigned = record.cosigned.as_ref().map_or(0, |cosigned| cosigned.size);
+            cosigned >= record.size || record.stopped.is_some()
+        });
+        if let Some(before) = before.filter(|_| self.witness.is_some() && cosigned == Some(false)) {
+            let left = self.open_epoch(shelf, cards, before).ok().flatten();
+            self.leaving = left.map(Box::new);
+        }
+    }
+
+    /// Puts what the witness cosigned last beside what was shown, if that is not done. Gives whether there was any.
+    pub(super) fn recall(&mut self) -> bool {
+        let Some((witness, mirror)) = self.witness.as_ref().zip(self.mirror.as_mut()) else {
+            return false;
+        };
+        // What can't be read now refuses when it is to cosign.
+        let Ok(Some(last)) = witness.last(mirror.origin()) else {
+            return false;
+        };
+        let told = Some((last.size, last.root.clone()));
+        if mirror.is_stopped() || self.recalled == told {
+            return false;
+        }
+        self.recalled = told;
+        let recalled = last.note.map(|note| mirror.recall(&note, last.size));
+        match recalled {
+            Some(Ok(NoteTaken::Refused(mut alarm))) => {
+                std::mem::swap(&mut alarm.known, &mut alarm.shown);
+                self.alarm = Some(alarm);
+            }
+            Some(Err(error)) => {
+                let error = crate::logs::chain(&error);
+                tracing::warn!(log = %mirror.place, "what was cosigned can't be compared: {error}");
+                self.recalled = None;
+                return false;
+            }
+            Some(Ok(
+                NoteTaken::Newer
+                | NoteTaken::Known
+                | NoteTaken::Older
+                | NoteTaken::Full
+                | NoteTaken::Stranger(_),
+            ))
+            | None => {}
+        }
+        self.touched = true;
+        true
+    }
+
+    /// Writes what is to be committed.
+    pub(super) fn write(
+        &mut self,
+        step: &mut Step,
+        writes: &mut Writes,
+    ) -> Result<(), MirrorError> {
+        match &mut self.mirror {
+            Some(mirror) => mirror.write(step, writes),
+            None => Ok(()),
+        }
+    }
+
     /// The disk refused, or what lies there does not fit together.
     pub(super) fn failed(&mut self, error: &MirrorError, now_ms: u64) {
+        if let MirrorError::Damaged(what) = error {
+            self.damage = Some(what.clone());
+        }
         let heads = self.mirror.take().map(|mirror| mirror.heads());
         self.later.rest(heads.into_iter().flatten());
         self.rest_until_ms = now_ms.saturating_add(self.later.pause_ms());
@@ -189,9 +317,14 @@ impl Gateway {
         let Some((origin, mut keys)) = cards.log(&place) else {
             return Ok(false);
         };
-        // A key that a change has brought signs the next epoch, too.
+        // A key that a change has brought signs the next epoch, too, and one that was followed does not.
+        let mut over = Vec::new();
         if let Some(mirror) = &self.mirror {
-            keys.extend(mirror.keys().iter().filter_map(|key| named(key, &origin)));
+            let (signers, followed) = mirror.signers();
+            let parsed = followed.iter().filter_map(|one| one.key.parse().ok());
+            over.extend(parsed.filter_map(|key: VerifierKey| named(&key, &origin)));
+            keys.extend(signers.iter().filter_map(|key| named(key, &origin)));
+            keys.retain(|key| !over.contains(key));
         }
         if verify::checkpoint(note, &keys, &origin).is_err() {
             return Ok(false);
@@ -208,8 +341,14 @@ impl Gateway {
         for (index, leaf) in leaves {
             mirror.take_leaf(index, leaf);
         }
+        mirror.follow_before(over.into_iter());
         // The pause between cosignatures is the gateway's, whatever its epochs.
-        self.mirror = Some(mirror);
+        let left = self.mirror.replace(mirror);
+        self.leaving = left
+            .filter(|left| left.head.is_some() && self.witness.is_some())
+            .map(Box::new);
+        self.recalled = None;
+        self.recall();
         self.older = None;
         self.touched = true;
         Ok(true)
@@ -218,9 +357,14 @@ impl Gateway {
     /// A head of an epoch that was given up, if it goes beyond what is held of that: then two run.
     pub(super) fn beyond(&self, shelf: &Shelf, cards: &Cards, epoch: u32, note: &str) -> bool {
         let place = self.place(epoch);
-        let Some((origin, keys)) = cards.log(&place) else {
+        let Some((origin, mut keys)) = cards.log(&place) else {
             return false;
         };
+        // A key that a change has brought signed that epoch, too.
+        let record = shelf.record(&place).ok().flatten().unwrap_or_default();
+        keys.extend(record.keys.iter().filter_map(|key| key.parse().ok()));
+        let size = crate::archive::shelf::head(note).map_or(0, |head| head.size);
+        let keys = keys_at(&keys, &record.followed, size);
         let Ok(head) = verify::checkpoint(note, &keys, &origin) else {
             return false;
         };

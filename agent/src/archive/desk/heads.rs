@@ -1,18 +1,13 @@
 //! Signed heads and cosignatures: what is taken, what is refused, what is cosigned.
 
-use std::sync::Arc;
-
 use lineside_proto::Identifier;
 use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
-use lineside_proto::ledger::{Genesis, Hash};
 
 use super::gateway::Gateway;
 use super::{Desk, Output};
 use crate::archive::alarm::{ALARMS_OF_ONE_MAX, Alarm, Kind};
-use crate::archive::mirror::{Head, Mirror, NoteTaken};
-use crate::archive::place::Place;
-use crate::archive::shelf::Shelf;
-use crate::archive::witness::{AdoptError, Witness, with_signature};
+use crate::archive::mirror::{Mirror, NoteTaken};
+use crate::archive::witness::AdoptError;
 use crate::clock::Stamp;
 
 /// For how long an older head may be shown before that is an alarm: a broker that starts again, or a message that
@@ -23,9 +18,8 @@ const OLDER_MS: u64 = 20_000;
 /// there is one for each enrolled gateway.
 const HEARD_BYTES_MAX: usize = 8 << 10;
 
-/// Epochs of one gateway that are cosigned at most: each is a log in the witness's memory, which all share. A gateway
-/// begins one when its disk or its key is lost.
-const EPOCHS_COSIGNED_MAX: usize = 32;
+/// How often the folders of alarms are tried again.
+const UNWRITTEN_MS: u64 = 10_000;
 
 /// A gateway's platform and its own name.
 pub(super) type Name = (Identifier, Identifier);
@@ -182,7 +176,7 @@ impl Desk {
         }
         let parsed = Note::parse(note).ok();
         if let Some((witness, parsed)) = self.terms.witness.clone().zip(parsed) {
-            match witness.adopt_note(&parsed) {
+            match witness.adopt_note(&parsed, now.wall) {
                 Ok(_) => {}
                 Err(AdoptError::Contradicted(what)) => {
                     self.complain(
@@ -193,6 +187,10 @@ impl Desk {
                 }
                 // It is of another witness, or the disk refuses for now.
                 Err(_) => {}
+            }
+            // What was cosigned last may be another now: the copy must fit that.
+            if let Some(known) = self.gateways.get_mut(&name) {
+                known.recall();
             }
         }
         // It is a signed head besides; an old one is no fault of the gateway's here, since witnesses have their own pace.
@@ -223,7 +221,8 @@ impl Desk {
             Ok(None)
         };
         let proof = written.unwrap_or_else(|error| {
-            tracing::error!(%error, "the proof of an alarm can't be kept");
+            tracing::error!(%error, "the proof of an alarm is kept in the log's record until its folder can be written");
+            mirror.keep_alarm(&alarm, now.wall);
             None
         });
         let refused = mirror.refuse(&alarm, proof.as_deref().unwrap_or(""), now.wall);
@@ -237,6 +236,21 @@ impl Desk {
             known.failed(&error.into(), now.boot_ms);
         }
         out.push(Output::Alarm { place, alarm });
+    }
+
+    /// Writes the folders of alarms that could not be written when they were raised.
+    pub(super) fn unwritten(&mut self, now: Stamp) {
+        if now.boot_ms < self.unwritten_ms {
+            return;
+        }
+        self.unwritten_ms = now.boot_ms.saturating_add(UNWRITTEN_MS);
+        let alarms = self.shelf.alarms_dir();
+        let mirrors = self.gateways.values_mut().filter_map(Gateway::mirror_mut);
+        for mirror in mirrors.filter(|mirror| !mirror.record.unwritten.is_empty()) {
+            if let Err(error) = mirror.write_alarms(&alarms) {
+                tracing::warn!(%error, log = %mirror.place, "the proof of an alarm can't be written yet");
+            }
+        }
     }
 
     /// Heads that stay older than what was shown before.
@@ -269,178 +283,6 @@ impl Desk {
             self.refuse(&name, alarm, now, out);
         }
     }
-
-    /// Whether a new epoch cites the last head of the one before.
-    pub(super) fn check_prior(
-        &mut self,
-        name: &Name,
-        place: &Place,
-        genesis: &Genesis,
-        now: Stamp,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(before) = place.epoch.checked_sub(1).filter(|before| *before > 0) else {
-            return;
-        };
-        let old = Place {
-            epoch: before,
-            ..place.clone()
-        };
-        let Ok(Some((note, head))) = self.shelf.head(&old) else {
-            return;
-        };
-        let cosigned = self
-            .shelf
-            .record(&old)
-            .ok()
-            .flatten()
-            .and_then(|record| record.cosigned);
-        let least = cosigned.map_or(head.size, |cosigned| cosigned.size);
-        let root = |size: u64| {
-            let view = self.shelf.view(&old).ok()?;
-            view.root_at(size).ok()
-        };
-        let fault = match &genesis.prior {
-            None => Some(format!(
-                "it cites no head of epoch {before}, of which {} leaves are known",
-                head.size
-            )),
-            Some(prior) if prior.size < least => Some(format!(
-                "it cites a head of {} leaves of epoch {before}, of which {least} are known: the leaves between are in this archive alone",
-                prior.size
-            )),
-            Some(prior)
-                if prior.size <= head.size
-                    && root(prior.size) != Hash::from_base64(&prior.root) =>
-            {
-                Some(format!(
-                    "the head of {} leaves of epoch {before} that it cites is not the one that is known",
-                    prior.size
-                ))
-            }
-            Some(_) => None,
-        };
-        let Some(fault) = fault else { return };
-        let known = self.gateways.get(name).and_then(Gateway::mirror);
-        let alarm = Alarm {
-            kind: Kind::Prior,
-            text: format!("epoch {} begins, and {fault}", place.epoch),
-            known: Some(note.to_string()),
-            shown: known.and_then(|mirror| Some(mirror.newest()?.note.to_string())),
-            proof: None,
-        };
-        self.refuse(name, alarm, now, out);
-    }
-
-    /// Cosigns the heads that are due.
-    pub(super) fn cosign(&mut self, now: Stamp, out: &mut Vec<Output>) {
-        let Some(witness) = self.terms.witness.clone() else {
-            return;
-        };
-        if self.cosign_from_ms.is_none_or(|from| now.boot_ms < from) {
-            return;
-        }
-        let every_ms = i64::try_from(self.terms.cosign_every.as_millis()).unwrap_or(i64::MAX);
-        for known in self.gateways.values_mut() {
-            let is_first = known.cosigned_ms.is_none();
-            let rests = known
-                .cosigned_ms
-                .is_some_and(|last| now.boot_ms < last.saturating_add(every_ms.unsigned_abs()));
-            if rests {
-                continue;
-            }
-            let Some(mirror) = known.mirror_mut().filter(|mirror| !mirror.is_stopped()) else {
-                continue;
-            };
-            let Some(head) = mirror.head.clone() else {
-                continue;
-            };
-            let last = mirror.record.cosigned.as_ref();
-            // After a start it is said again: the last word of before may not have come out.
-            let is_said = last.is_some_and(|last| {
-                last.size > head.checkpoint.size || (last.size == head.checkpoint.size && !is_first)
-            });
-            let since = last.map(|last| now.wall.as_millis() - last.at.as_millis());
-            // Over a restart only the wall clock tells.
-            let is_early = since.is_some_and(|since| (0..every_ms).contains(&since));
-            if is_said || is_early {
-                continue;
-            }
-            let place = mirror.place.clone();
-            match cosigned(&witness, (mirror, &self.shelf), &head, now) {
-                Ok(note) => {
-                    known.cosigned_ms = Some(now.boot_ms);
-                    out.push(Output::Cosigned {
-                        place,
-                        note,
-                        key: witness.key().hash(),
-                    });
-                }
-                Err(reason) => {
-                    known.cosigned_ms = Some(now.boot_ms);
-                    if known.is_to_be_told(now.boot_ms) {
-                        tracing::error!(log = %place, "a head is not cosigned: {reason}");
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Has a head cosigned, and stores the line. Gives the note with it.
-fn cosigned(
-    witness: &Witness,
-    (mirror, shelf): (&mut Mirror, &Shelf),
-    head: &Head,
-    now: Stamp,
-) -> Result<Arc<str>, String> {
-    let say = |error: &dyn std::error::Error| crate::logs::chain(error);
-    let last = witness
-        .cosigned(mirror.origin())
-        .map_err(|error| say(&error))?;
-    if last.is_none() && epochs_cosigned(shelf, &mirror.place) >= EPOCHS_COSIGNED_MAX {
-        return Err(format!(
-            "{EPOCHS_COSIGNED_MAX} epochs of this gateway were cosigned, and no more are"
-        ));
-    }
-    let old = last.map_or(0, |last| last.size);
-    if old > head.checkpoint.size {
-        return Err(format!(
-            "a head of {old} leaves was cosigned before, and the copy has {}: it is fetched anew",
-            head.checkpoint.size
-        ));
-    }
-    let proof = if old == 0 || old == head.checkpoint.size {
-        Vec::new()
-    } else {
-        let proof = mirror.consistency(old, head.checkpoint.size);
-        proof.map_err(|error| say(&error))?
-    };
-    let note = Note::parse(&head.note).map_err(|error| say(&error))?;
-    let line = witness
-        .cosign(&note, &head.checkpoint, old, &proof, now.wall)
-        .map_err(|refusal| say(&refusal))?;
-    let stored = mirror.cosigned(&head.checkpoint, &line, now.wall);
-    match stored {
-        Ok(Some(note)) => Ok(note),
-        // The line stands, whether or not the copy can be written.
-        Ok(None) | Err(_) => Ok(with_signature(&note, &line).to_string().into()),
-    }
-}
-
-/// How many epochs of a gateway were cosigned.
-fn epochs_cosigned(shelf: &Shelf, place: &Place) -> usize {
-    let epochs = shelf.epochs(&place.site, &place.gateway);
-    let is_cosigned = |epoch: &u32| {
-        let place = Place {
-            epoch: *epoch,
-            ..place.clone()
-        };
-        let record = shelf.record(&place).ok().flatten();
-        record.is_some_and(|record| record.cosigned.is_some())
-    };
-    let epochs = epochs.unwrap_or_default();
-    epochs.iter().filter(|epoch| is_cosigned(epoch)).count()
 }
 
 /// A payload that can be a note.

@@ -5,10 +5,13 @@
 
 mod answer;
 mod asking;
+mod cosigning;
 mod gateway;
 mod heads;
+mod keeping;
 mod later;
 mod pass;
+mod prior;
 mod quota;
 #[cfg(test)]
 mod tests;
@@ -19,9 +22,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lineside_proto::Identifier;
 use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::Signature;
+use lineside_proto::{ClockStatus, Identifier};
 use serde_json::Value;
 
 use self::asking::Class;
@@ -39,6 +42,7 @@ use super::shelf::Shelf;
 use super::strangers::Strangers;
 use super::witness::Witness;
 use super::writes::Writes;
+use crate::clock::{Stamp, discipline};
 use crate::evidence::informant::Trouble;
 
 /// What comes in.
@@ -107,7 +111,12 @@ impl Asked {
         let (method, mut params) = self.question.call();
         if !self.question.is_text() {
             if let Some(params) = params.as_object_mut() {
-                params.insert("origin".to_owned(), self.origin.clone().into());
+                let origin = if let Question::Prior { origin, .. } = &self.question {
+                    origin
+                } else {
+                    &self.origin
+                };
+                params.insert("origin".to_owned(), origin.clone().into());
             }
         }
         (method, params)
@@ -206,6 +215,12 @@ pub struct Desk {
     asked_last: BTreeMap<Class, Name>,
     /// When the broker will have told which heads this witness cosigned; none while it was never reached.
     cosign_from_ms: Option<u64>,
+    /// When the folders of alarms are tried again.
+    unwritten_ms: u64,
+    /// Whether this host's clock is set by a time server, as asked last, and when.
+    clock_set: Option<(u64, bool)>,
+    /// How that is asked.
+    ask_clock: fn(Stamp) -> bool,
     looked_ms: Option<u64>,
     carded_ms: u64,
 }
@@ -244,6 +259,9 @@ impl Desk {
             asking: BTreeMap::new(),
             asked_last: BTreeMap::new(),
             cosign_from_ms: None,
+            unwritten_ms: 0,
+            clock_set: None,
+            ask_clock: |now| discipline(now).status == ClockStatus::S,
             looked_ms: None,
             carded_ms: 0,
             shelf,

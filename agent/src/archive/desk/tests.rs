@@ -4,6 +4,7 @@ use crate::archive::alarm::{AlarmDocument, Kind, ProofDocument};
 use crate::archive::asker::SILENCE;
 use crate::archive::cards::named;
 use crate::archive::members::Members;
+use crate::archive::record::Record;
 use crate::archive::witness::Witness;
 use crate::archive::{Place, Shelf};
 use crate::clock::Stamp;
@@ -23,6 +24,8 @@ use tempfile::TempDir;
 mod bounds;
 mod faults;
 mod proof;
+mod signing;
+mod turns;
 mod whole;
 
 const START: i64 = 1_795_420_800_000;
@@ -106,6 +109,34 @@ impl Plant {
             .clone()
             .unwrap()
             .to_string()
+    }
+
+    /// Gives the ledger up for a new epoch.
+    fn next_epoch(&mut self) {
+        self.ledger = elsewhere(&self.dir.path().join("none"));
+        let testimony = Testimony::default();
+        let (state, key, base) = (self.state(), self.key(), self.base());
+        new_epoch(&state, &key, &base, "a new disk", &testimony).unwrap();
+        self.reopen();
+        self.sent = 0;
+    }
+
+    /// What was not sent yet, and a head over it.
+    fn grown(&mut self) -> Vec<Input> {
+        let note = self.sign();
+        let mut inputs = self.leaves();
+        inputs.push(self.head(&note));
+        inputs
+    }
+
+    /// Another key signs from now on.
+    fn rotate(&self) {
+        let leaf = self.ledger.rotate_key().unwrap();
+        let entry = Entry {
+            at: stamp(0),
+            body: LeafBody::Key(leaf),
+        };
+        self.ledger.append("boot", &[entry]).unwrap();
     }
 
     fn leaf(&self, index: u64) -> Input {
@@ -332,6 +363,15 @@ impl City {
         let checked = files::check(read, &keys, &head.origin, &[]).unwrap();
         assert_eq!(checked, head);
         head.size
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        self.alarms.iter().map(|(_, kind)| *kind).collect()
+    }
+
+    fn record(&self, plant: &Plant, epoch: u32) -> Record {
+        let record = self.shelf().record(&plant.place(epoch)).unwrap();
+        record.unwrap_or_default()
     }
 
     fn proofs(&self) -> Vec<AlarmDocument> {

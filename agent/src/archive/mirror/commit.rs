@@ -8,14 +8,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use lineside_proto::Time;
-use lineside_proto::ledger::note::KeyKind;
+use lineside_proto::ledger::note::{Note, VerifierKey};
 use lineside_proto::ledger::tile::{Kind as TileKind, Tile, WIDTH, put_entry};
 use lineside_proto::ledger::tree::{Hash, Range};
 use lineside_proto::ledger::{Genesis, Leaf, LeafBody};
 
-use super::{AHEAD_LEAVES_MAX, Head, Mirror, MirrorError, Text};
+use super::{AHEAD_LEAVES_MAX, Head, Mirror, MirrorError, Text, keys_at};
 use crate::archive::alarm::Alarm;
-use crate::archive::record::Record;
+use crate::archive::record::{Followed, Record};
 use crate::archive::writes::Writes;
 
 /// What is about to be committed.
@@ -84,42 +84,69 @@ impl Mirror {
             return Ok(Stepped::Nothing);
         }
         let (size, covered) = (self.size(), self.covered());
-        let mut reached = self.seen.range(size..=covered);
+        let least = size.max(self.floor);
+        let mut reached = self.seen.range(least..=covered.max(least));
         let reached = reached.next_back().map(|(reached, _)| *reached);
         // Leaves that were put into tiles before may be a head's just so: it is published without any more.
         let reached = reached.filter(|reached| *reached > size || size > self.committed());
-        let Some(to) = reached.or(self.fetch.part().filter(|part| *part <= covered)) else {
+        let reached = reached.filter(|reached| *reached <= covered);
+        let part = self.fetch.part().filter(|part| *part <= covered);
+        let Some(to) = reached.or(part) else {
             return Ok(Stepped::Nothing);
         };
         let mut range = self.range.clone();
         let mut hashes = Vec::new();
         let (mut fit, mut misfit) = (None, None);
-        let mut look = |range: &Range| match self.seen.get(&range.size()) {
+        let (mut keys, mut followed) = (self.keys.clone(), self.record.followed.clone());
+        let mut unsigned = Vec::new();
+        let mut look = |range: &Range, keys: &[VerifierKey], followed: &[Followed]| match self
+            .seen
+            .get(&range.size())
+        {
+            // A key that was followed by another signs no longer.
+            Some(head) if !is_signed(head, &keys_at(keys, followed, range.size())) => {
+                unsigned.push(range.size());
+            }
             Some(head) if head.checkpoint.root == range.root() => {
-                fit = Some((head.clone(), range.clone()));
+                let is_reached = range.size() >= self.floor;
+                fit = is_reached
+                    .then(|| (head.clone(), range.clone()))
+                    .or(fit.take());
             }
             Some(head) => misfit = misfit.take().or(Some(head.clone())),
             None => {}
         };
-        look(&range);
-        for (_, leaf) in self.ahead.range(..to) {
+        look(&range, &keys, &followed);
+        for (index, leaf) in self.ahead.range(..to) {
             let hash = Hash::of_leaf(leaf);
             range.push(hash, |_, _, _| {});
             hashes.push(hash);
-            look(&range);
+            if let Some((old, new)) = handed_over(leaf, &self.record.origin) {
+                let key = old.to_string();
+                followed.push(Followed { key, at: *index });
+                keys.push(new);
+            }
+            look(&range, &keys, &followed);
         }
+        for size in unsigned {
+            tracing::warn!(log = %self.place, size, "a head is not taken: the key that signed it was followed by another");
+            self.seen.remove(&size);
+        }
+        let fit = fit.map(|(head, range)| (signed_by(head, &keys), range));
         let Some((head, range)) = fit else {
             return Ok(match misfit {
                 Some(head) if head.checkpoint.size > size => self
                     .misled(&head, now_ms)
                     .map_or(Stepped::Nothing, Stepped::Refused),
-                Some(_) | None if to > size => Stepped::Ready(Step::to(hashes, range, None)),
+                Some(_) | None if to > size && part == Some(to) => {
+                    Stepped::Ready(Step::to(hashes, range, None))
+                }
                 Some(_) | None => Stepped::Nothing,
             });
         };
         if let Some(other) = self.unlike(&head, misfit)? {
             let proof = self.proof_of(other.checkpoint.size, head.checkpoint.size)?;
-            return Ok(Stepped::Refused(Self::fork(&head, &other, proof)));
+            return Ok(Stepped::Refused(Self::fork(&other, &head, proof)));
         }
         hashes.truncate(usize::try_from(range.size() - size).unwrap_or(0));
         Ok(Stepped::Ready(Step::to(hashes, range, Some(head))))
@@ -214,12 +241,18 @@ impl Mirror {
                 let Some((old, new)) = change.verified(&self.record.origin) else {
                     return;
                 };
-                // A key that nobody knows can't name another.
-                let is_known = self.keys.contains(&old);
-                if is_known && new.kind() == KeyKind::Ed25519 && !self.keys.contains(&new) {
+                // A key that nobody knows, or that does not sign any more, can't name another.
+                if !self.keys_at(leaf.head.index + 1).contains(&old) {
+                    return;
+                }
+                if !self.keys.contains(&new) {
                     tracing::info!(log = %self.place, key = %new, "the log has a new key, signed by the one before");
                     self.keys.push(new);
                 }
+                self.record.followed.push(Followed {
+                    key: old.to_string(),
+                    at: leaf.head.index,
+                });
             }
             LeafBody::Config(_)
             | LeafBody::Boot(_)
@@ -294,6 +327,41 @@ impl Mirror {
         }
         Ok(self.write_record()?)
     }
+}
+
+/// Whether one of these keys has signed a head.
+fn is_signed(head: &Head, keys: &[VerifierKey]) -> bool {
+    Note::parse(&head.note)
+        .is_ok_and(|note| note.verify(keys).is_ok_and(|signed| !signed.is_empty()))
+}
+
+/// A head with the signatures of these keys alone.
+fn signed_by(head: Head, keys: &[VerifierKey]) -> Head {
+    let Ok(mut note) = Note::parse(&head.note) else {
+        return head;
+    };
+    let known = |name: &str, hash: [u8; 4]| {
+        keys.iter()
+            .any(|key| key.name() == name && key.hash() == hash)
+    };
+    note.signatures.retain(|line| known(&line.name, line.hash));
+    Head {
+        note: note.to_string().into(),
+        ..head
+    }
+}
+
+/// The key that a leaf hands over from, and to, if it does.
+fn handed_over(leaf: &[u8], origin: &str) -> Option<(VerifierKey, VerifierKey)> {
+    // Few leaves are of that kind, and to read all twice would take as long again.
+    const KIND: &[u8] = br#""type":"key""#;
+    if !leaf.windows(KIND.len()).any(|part| part == KIND) {
+        return None;
+    }
+    let LeafBody::Key(change) = Leaf::from_bytes(leaf).ok()?.body else {
+        return None;
+    };
+    change.verified(origin)
 }
 
 /// The texts that a leaf names.

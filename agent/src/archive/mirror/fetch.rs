@@ -30,6 +30,8 @@ pub(in crate::archive) enum Question {
     Entries { from: u64, to: u64 },
     /// That a newer tree continues an older.
     Consistency { from: u64, to: u64 },
+    /// That what a new epoch cites continues what is held of the one before, whose origin this is.
+    Prior { origin: String, from: u64, to: u64 },
     /// The text of a map.
     Map(String),
     /// The text of a token.
@@ -46,7 +48,7 @@ impl Question {
     pub(in crate::archive) fn call(&self) -> (&'static str, Value) {
         match self {
             Self::Entries { from, to } => ("ledger.entries", json!({"from": from, "to": to})),
-            Self::Consistency { from, to } => {
+            Self::Consistency { from, to } | Self::Prior { from, to, .. } => {
                 ("ledger.consistency", json!({"from": from, "to": to}))
             }
             Self::Map(hash) => ("config.get", json!({"hash": hash})),
@@ -124,11 +126,18 @@ impl Mirror {
         if self.is_stopped() || self.is_asking() || now_ms < self.fetch.not_before_ms {
             return None;
         }
-        let question = self
-            .leaves_wanted(now_ms)
-            .or_else(|| self.text_wanted(now_ms))?;
+        let question = self.prior_wanted().or_else(|| self.leaves_wanted(now_ms));
+        let question = question.or_else(|| self.text_wanted(now_ms))?;
         self.fetch.asked = Some(question.clone());
         Some(question)
+    }
+
+    fn prior_wanted(&self) -> Option<Question> {
+        self.record.prior.as_ref().map(|wanted| Question::Prior {
+            origin: wanted.origin.clone(),
+            from: wanted.size,
+            to: wanted.to,
+        })
     }
 
     fn leaves_wanted(&mut self, now_ms: u64) -> Option<Question> {
@@ -176,7 +185,9 @@ impl Mirror {
         match self.fetch.asked.take()? {
             Question::Map(hash) => Some(Text::Map(hash)),
             Question::Token(hash) => Some(Text::Token(hash)),
-            Question::Entries { .. } | Question::Consistency { .. } => None,
+            Question::Entries { .. } | Question::Consistency { .. } | Question::Prior { .. } => {
+                None
+            }
         }
     }
 

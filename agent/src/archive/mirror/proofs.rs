@@ -47,7 +47,11 @@ impl Mirror {
     /// # Errors
     ///
     /// The tiles can't be read, or not so many leaves are here.
-    pub(super) fn proof_of(&self, old: u64, new: u64) -> Result<ProofDocument, LedgerError> {
+    pub(in crate::archive) fn proof_of(
+        &self,
+        old: u64,
+        new: u64,
+    ) -> Result<ProofDocument, LedgerError> {
         let size = self.size();
         let mut range: Range = self.range.clone();
         let mut nodes: BTreeMap<(u8, u64), Hash> = BTreeMap::new();

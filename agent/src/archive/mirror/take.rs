@@ -160,7 +160,9 @@ impl Mirror {
     /// A head that one of the log's keys has signed, with no other signatures but those.
     pub(super) fn trusted(&self, text: &str) -> Result<Head, String> {
         let note = Note::parse(text).map_err(|error| error.to_string())?;
-        let verified = note.verify(&self.keys).map_err(|error| error.to_string())?;
+        let checkpoint = Checkpoint::parse(&note.text).map_err(|error| error.to_string())?;
+        let keys = self.keys_at(checkpoint.size);
+        let verified = note.verify(&keys).map_err(|error| error.to_string())?;
         let signers: Vec<_> = verified
             .iter()
             .filter(|one| one.key.kind() == KeyKind::Ed25519)
@@ -169,17 +171,20 @@ impl Mirror {
         if signers.is_empty() {
             return Err("no key of this log has signed it".to_owned());
         }
-        let checkpoint = Checkpoint::parse(&note.text).map_err(|error| error.to_string())?;
         if checkpoint.origin != self.record.origin {
             return Err(format!("it is of the log {}", checkpoint.origin));
         }
         let mut signatures = Vec::new();
         for signature in note.signatures {
             let by = (signature.name.clone(), signature.hash);
-            if signers.contains(&by) && !signatures.contains(&signature) {
+            // A key that follows may have signed as well, and its leaf is still to come.
+            let may_follow = signature.name == self.record.origin
+                && !self.keys.iter().any(|key| key.hash() == signature.hash);
+            if (signers.contains(&by) || may_follow) && !signatures.contains(&signature) {
                 signatures.push(signature);
             }
         }
+        signatures.sort_by_key(|line| !signers.contains(&(line.name.clone(), line.hash)));
         signatures.truncate(SIGNERS_MAX);
         let note = Note {
             text: note.text,

@@ -163,7 +163,9 @@ impl Mirror {
         match question {
             Question::Map(hash) => self.texts.has(&Text::Map(hash.clone())),
             Question::Token(hash) => self.texts.has(&Text::Token(hash.clone())),
-            Question::Entries { .. } | Question::Consistency { .. } => Ok(()),
+            Question::Entries { .. } | Question::Consistency { .. } | Question::Prior { .. } => {
+                Ok(())
+            }
         }
     }
 }

@@ -48,6 +48,17 @@ const SIZE_MAX: u64 = (1 << 63) - 1;
 /// again then. Whoever verifies takes half a minute of future without a word.
 const BEHIND_MAX_MS: i64 = 10_000;
 
+/// What was cosigned last of a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Last {
+    /// Leaves.
+    pub size: u64,
+    /// The root over them, base64.
+    pub root: String,
+    /// The signed note, with this witness's line.
+    pub note: Option<String>,
+}
+
 /// A witness's key, and what was cosigned with it.
 #[derive(Debug)]
 pub struct Witness {
@@ -107,6 +118,20 @@ impl Witness {
             size: known.size,
             root: known.root,
             at: known.at,
+        }))
+    }
+
+    /// The newest head of a log that was cosigned, with its note, which is there but where only the head was taken in.
+    ///
+    /// # Errors
+    ///
+    /// The record can't be read.
+    pub fn last(&self, origin: &str) -> Result<Option<Last>, WitnessError> {
+        let known = self.memory.look(origin)?;
+        Ok(known.map(|known| Last {
+            size: known.size,
+            root: known.root,
+            note: known.note,
         }))
     }
 
@@ -183,17 +208,21 @@ impl Witness {
         self.take(head, at, None)
     }
 
-    /// The same for a note that has a cosignature of this witness, which is checked. The log's signatures are not.
+    /// The same for a note that has a cosignature of this witness, which is checked. The log's signatures are not. A time
+    /// of the future does not count: nothing would be cosigned until then because this host's clock was wrong once.
     ///
     /// # Errors
     ///
     /// Those of [`Witness::adopt`], and [`AdoptError::Foreign`] for a note without a cosignature of this key.
-    pub fn adopt_note(&self, note: &Note) -> Result<bool, AdoptError> {
+    pub fn adopt_note(&self, note: &Note, now: Time) -> Result<bool, AdoptError> {
         let keys = [self.key().clone()];
         let verified = note.verify(&keys)?;
         let at = verified.iter().find_map(|one| one.cosigned);
         let head = Checkpoint::parse_extended(&note.text).map_err(|_| AdoptError::Form)?;
-        self.take(&head, at.ok_or(AdoptError::Form)?, Some(note))
+        let at = at.ok_or(AdoptError::Form)?;
+        // In whole seconds, as it may be signed again.
+        let now = Time::from_millis(now.as_millis().div_euclid(1000) * 1000);
+        self.take(&head, at.min(now), Some(note))
     }
 
     fn take(&self, head: &Checkpoint, at: Time, note: Option<&Note>) -> Result<bool, AdoptError> {

@@ -230,7 +230,7 @@ fn a_record_that_was_restored_learns_from_its_own_cosignatures() {
     let witness = desk.open();
     assert_eq!(witness.cosigned(ORIGIN).unwrap().unwrap().size, 5);
     // Somebody else's line, and one that was changed, are nothing.
-    let unsigned = witness.adopt_note(&log.note(10));
+    let unsigned = witness.adopt_note(&log.note(10), at(9_000_000));
     assert!(
         matches!(unsigned, Err(AdoptError::Foreign(_))),
         "{unsigned:?}"
@@ -238,11 +238,11 @@ fn a_record_that_was_restored_learns_from_its_own_cosignatures() {
     let mut changed = kept.clone();
     changed.text = log.head(11).to_string();
     assert!(matches!(
-        witness.adopt_note(&changed),
+        witness.adopt_note(&changed, at(9_000_000)),
         Err(AdoptError::Foreign(_))
     ));
-    assert!(witness.adopt_note(&kept).unwrap());
-    assert!(!witness.adopt_note(&kept).unwrap());
+    assert!(witness.adopt_note(&kept, at(9_000_000)).unwrap());
+    assert!(!witness.adopt_note(&kept, at(9_000_000)).unwrap());
     let fork = Log::forked('b', 7);
     assert_eq!(ask(&witness, fork, 5, 12, 2_000).unwrap_err().status(), 409);
     assert_eq!(

@@ -1,0 +1,297 @@
+//! What is cosigned, and why something is not.
+
+use std::sync::Arc;
+
+use lineside_proto::Time;
+use lineside_proto::ledger::note::Note;
+
+use super::gateway::Gateway;
+use super::heads::Name;
+use super::{Desk, Output};
+use crate::archive::alarm::{Alarm, Kind};
+use crate::archive::mirror::{Head, Mirror};
+use crate::archive::place::Place;
+use crate::archive::shelf::Shelf;
+use crate::archive::witness::{Refusal, Witness, with_signature};
+use crate::clock::Stamp;
+use crate::logs::chain;
+
+/// So far this host's clock may be from the times that leaves tell: gateways are off over a weekend and their clocks may
+/// be wrong by hours, and what was cosigned with a time of the far future stops a log until then.
+const AWRY_MS: i64 = 86_400_000;
+/// How often it is asked whether a time server sets the clock: that starts a program.
+const ASK_CLOCK_MS: u64 = 60_000;
+
+/// Epochs of one gateway that are cosigned at most: each is a log in the witness's memory, which all share. A gateway
+/// begins one when its disk or its key is lost.
+const EPOCHS_COSIGNED_MAX: usize = 32;
+
+/// Why a head is not cosigned.
+enum Reason {
+    /// It contradicts what was cosigned.
+    Alarm(Box<Alarm>),
+    /// Something that may pass.
+    Words(String),
+}
+
+impl Desk {
+    /// Cosigns the heads that are due.
+    pub(super) fn cosign(&mut self, now: Stamp, out: &mut Vec<Output>) {
+        let Some(witness) = self.terms.witness.clone() else {
+            return;
+        };
+        if self.cosign_from_ms.is_none_or(|from| now.boot_ms < from) {
+            return;
+        }
+        let every_ms = i64::try_from(self.terms.cosign_every.as_millis()).unwrap_or(i64::MAX);
+        let due = |known: &Gateway| {
+            known
+                .cosigned_ms
+                .is_none_or(|last| now.boot_ms >= last.saturating_add(every_ms.unsigned_abs()))
+        };
+        let due: Vec<Name> = self
+            .gateways
+            .iter()
+            .filter(|(_, known)| due(known))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            let ahead = self.is_ahead(&name, now);
+            let Some(known) = self.gateways.get_mut(&name) else {
+                continue;
+            };
+            let is_first = known.cosigned_ms.is_none();
+            // The last head of an epoch that was followed comes before those of the next.
+            if let Some(mut left) = known.leaving.take() {
+                let tried = cosign_due(
+                    (&witness, &self.shelf),
+                    &mut left,
+                    (every_ms, is_first),
+                    ahead,
+                    now,
+                );
+                if let Some(Ok(note)) = tried {
+                    known.cosigned_ms = Some(now.boot_ms);
+                    let place = left.place.clone();
+                    let key = witness.key().hash();
+                    out.push(Output::Cosigned { place, note, key });
+                    continue;
+                }
+                // One that is too early is tried again; for one that was refused nobody waits.
+                if tried.is_none() && is_early(&left, every_ms, now) {
+                    known.leaving = Some(left);
+                }
+            }
+            let Some(mirror) = known.mirror_mut().filter(|mirror| !mirror.is_stopped()) else {
+                continue;
+            };
+            let place = mirror.place.clone();
+            let tried = cosign_due(
+                (&witness, &self.shelf),
+                mirror,
+                (every_ms, is_first),
+                ahead,
+                now,
+            );
+            let Some(tried) = tried else { continue };
+            known.cosigned_ms = Some(now.boot_ms);
+            match tried {
+                Ok(note) => {
+                    let key = witness.key().hash();
+                    out.push(Output::Cosigned { place, note, key });
+                }
+                Err(Reason::Alarm(alarm)) => self.refuse(&name, *alarm, now, out),
+                Err(Reason::Words(reason)) => {
+                    if known.is_to_be_told(now.boot_ms) {
+                        tracing::error!(log = %place, "a head is not cosigned: {reason}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether this host's clock is further ahead of all leaves than can be believed of a clock that nobody sets.
+    fn is_ahead(&mut self, name: &Name, now: Stamp) -> bool {
+        let own = self.gateways.get(name).and_then(Gateway::mirror);
+        let Some(own) = own.and_then(|mirror| mirror.record.newest) else {
+            return false;
+        };
+        if now.wall.as_millis().saturating_sub(own.as_millis()) <= AWRY_MS {
+            return false;
+        }
+        // A log may be old. That all are, is not to be believed.
+        let others = self.gateways.values().filter_map(Gateway::mirror);
+        let newest = others.filter_map(|mirror| mirror.record.newest).max();
+        let newest = newest.unwrap_or(own);
+        if now.wall.as_millis().saturating_sub(newest.as_millis()) <= AWRY_MS {
+            return false;
+        }
+        let asked = self.clock_set;
+        let asked = asked.filter(|(at, _)| now.boot_ms < at.saturating_add(ASK_CLOCK_MS));
+        let is_set = asked.map_or_else(|| (self.ask_clock)(now), |(_, is_set)| is_set);
+        if asked.is_none() {
+            self.clock_set = Some((now.boot_ms, is_set));
+        }
+        !is_set
+    }
+}
+
+/// Whether a log's newest head waits only for the pause between two cosignatures, which over a restart only the wall
+/// clock tells.
+fn is_early(mirror: &Mirror, every_ms: i64, now: Stamp) -> bool {
+    let last = mirror.record.cosigned.as_ref();
+    let since = last.map(|last| now.wall.as_millis() - last.at.as_millis());
+    since.is_some_and(|since| (0..every_ms).contains(&since))
+}
+
+/// Has a log's newest head cosigned, if that is due. Notes why not.
+fn cosign_due(
+    (witness, shelf): (&Witness, &Shelf),
+    mirror: &mut Mirror,
+    (every_ms, is_first): (i64, bool),
+    is_ahead: bool,
+    now: Stamp,
+) -> Option<Result<Arc<str>, Reason>> {
+    let head = mirror.head.clone()?;
+    let last = mirror.record.cosigned.as_ref();
+    // After a start it is said again: the last word of before may not have come out.
+    let is_said = last.is_some_and(|last| {
+        last.size > head.checkpoint.size || (last.size == head.checkpoint.size && !is_first)
+    });
+    if mirror.is_stopped() || is_said || is_early(mirror, every_ms, now) {
+        return None;
+    }
+    let tried = may(mirror, is_ahead, now.wall)
+        .and_then(|()| cosigned((witness, shelf), mirror, &head, now));
+    let why = match &tried {
+        Ok(_) => None,
+        Err(Reason::Alarm(alarm)) => Some(alarm.text.clone()),
+        Err(Reason::Words(words)) => Some(words.clone()),
+    };
+    if let Err(error) = mirror.note_uncosigned(why, now.wall) {
+        tracing::warn!(%error, log = %mirror.place, "why a head is not cosigned can't be noted");
+    }
+    Some(tried)
+}
+
+/// Whether anything stands against cosigning a log's head now.
+fn may(mirror: &Mirror, is_ahead: bool, now: Time) -> Result<(), Reason> {
+    let words = |words: &str| Err(Reason::Words(words.to_owned()));
+    if is_ahead {
+        return words(
+            "this host's clock is more than a day ahead of all leaves, and no time server sets it: set it right",
+        );
+    }
+    let newest = mirror.record.newest.map_or(i64::MIN, Time::as_millis);
+    if now.as_millis() < newest.saturating_sub(AWRY_MS) {
+        return words(
+            "this host's clock is more than a day behind the newest leaf: it, or the gateway's, is to be set right",
+        );
+    }
+    if mirror.record.prior.is_some() {
+        return words(
+            "the head of the epoch before that it cites is not proved to continue what is held",
+        );
+    }
+    Ok(())
+}
+
+/// Has a head cosigned, and stores the line. Gives the note with it.
+fn cosigned(
+    (witness, shelf): (&Witness, &Shelf),
+    mirror: &mut Mirror,
+    head: &Head,
+    now: Stamp,
+) -> Result<Arc<str>, Reason> {
+    let say = |error: &dyn std::error::Error| Reason::Words(chain(error));
+    let last = witness.last(mirror.origin());
+    let last = last.map_err(|error| say(&error))?;
+    if last.is_none() && epochs_cosigned(shelf, &mirror.place) >= EPOCHS_COSIGNED_MAX {
+        return Err(Reason::Words(format!(
+            "{EPOCHS_COSIGNED_MAX} epochs of this gateway were cosigned, and no more are"
+        )));
+    }
+    let (old, size) = (
+        last.as_ref().map_or(0, |last| last.size),
+        head.checkpoint.size,
+    );
+    if old > size {
+        return Err(Reason::Words(format!(
+            "a head of {old} leaves was cosigned before, and the copy has {size}: it is fetched anew"
+        )));
+    }
+    let proof = if old == 0 || old == size {
+        Vec::new()
+    } else {
+        let proof = mirror.consistency(old, size);
+        proof.map_err(|error| say(&error))?
+    };
+    let note = Note::parse(&head.note).map_err(|error| say(&error))?;
+    let signed = witness.cosign(&note, &head.checkpoint, old, &proof, now.wall);
+    let line = signed.map_err(|refusal| {
+        let known = last.and_then(|last| last.note);
+        refused(mirror, head, (old, known), &refusal)
+    })?;
+    let stored = mirror.cosigned(&head.checkpoint, &line, now.wall);
+    match stored {
+        Ok(Some(note)) => Ok(note),
+        // The line stands, whether or not the copy can be written.
+        Ok(None) | Err(_) => Ok(with_signature(&note, &line).to_string().into()),
+    }
+}
+
+/// How many epochs of a gateway were cosigned.
+fn epochs_cosigned(shelf: &Shelf, place: &Place) -> usize {
+    let epochs = shelf.epochs(&place.site, &place.gateway);
+    let is_cosigned = |epoch: &u32| {
+        let place = Place {
+            epoch: *epoch,
+            ..place.clone()
+        };
+        let record = shelf.record(&place).ok().flatten();
+        record.is_some_and(|record| record.cosigned.is_some())
+    };
+    let epochs = epochs.unwrap_or_default();
+    epochs.iter().filter(|epoch| is_cosigned(epoch)).count()
+}
+
+/// What it means that the witness refuses.
+fn refused(
+    mirror: &Mirror,
+    head: &Head,
+    (old, known): (u64, Option<String>),
+    refusal: &Refusal,
+) -> Reason {
+    let size = head.checkpoint.size;
+    let (kind, text, proof) = match refusal {
+        Refusal::Proof(_) => (
+            Kind::Fork,
+            format!(
+                "the head of {size} leaves does not continue the {old} leaves that this witness cosigned before"
+            ),
+            mirror.proof_of(old, size).ok(),
+        ),
+        Refusal::OtherRoot(_) => (
+            Kind::TwoHeads,
+            format!("this witness cosigned another head of {size} leaves before"),
+            None,
+        ),
+        Refusal::Stopped(why) => (
+            Kind::TwoHeads,
+            format!("nothing of this log is cosigned any more: {why}"),
+            None,
+        ),
+        Refusal::Form
+        | Refusal::Beyond { .. }
+        | Refusal::Conflict(_)
+        | Refusal::Clock { .. }
+        | Refusal::Memory(_) => return Reason::Words(chain(refusal)),
+    };
+    Reason::Alarm(Box::new(Alarm {
+        kind,
+        text,
+        known,
+        shown: Some(head.note.to_string()),
+        proof,
+    }))
+}

@@ -1,0 +1,105 @@
+//! What signed heads cover goes into tiles, of all logs that changed, with one wait for the disk.
+
+use super::gateway::Gateway;
+use super::heads::Name;
+use super::{Desk, Output};
+use crate::archive::mirror::{Mirror, Step, Stepped};
+use crate::clock::Stamp;
+
+impl Desk {
+    /// Puts into tiles whatever signed heads cover, of all logs that changed.
+    pub(super) fn commit(&mut self, now: Stamp, out: &mut Vec<Output>) {
+        loop {
+            let mut steps: Vec<(_, Step)> = Vec::new();
+            let (mut alarms, mut again) = (Vec::new(), false);
+            for (name, known) in &mut self.gateways {
+                alarms.extend(known.alarm.take().map(|alarm| (name.clone(), alarm)));
+            }
+            for (name, known) in self.gateways.iter_mut().filter(|(_, known)| known.touched) {
+                let Some(mirror) = known.mirror_mut() else {
+                    known.touched = false;
+                    continue;
+                };
+                match mirror.step(now.boot_ms) {
+                    // What the witness cosigned must fit as well, and is put beside what was shown.
+                    Ok(Stepped::Ready(step)) if step.reaches_head() && known.recall() => {
+                        drop(step);
+                        alarms.extend(known.alarm.take().map(|alarm| (name.clone(), alarm)));
+                        again = true;
+                    }
+                    Ok(Stepped::Ready(mut step)) => {
+                        match known.write(&mut step, &mut self.writes) {
+                            Ok(()) => steps.push((name.clone(), step)),
+                            Err(error) => known.failed(&error, now.boot_ms),
+                        }
+                    }
+                    Ok(Stepped::Nothing) => known.touched = false,
+                    Ok(Stepped::Refused(alarm)) => {
+                        known.touched = false;
+                        alarms.push((name.clone(), alarm));
+                    }
+                    Err(error) => known.failed(&error, now.boot_ms),
+                }
+            }
+            for (name, alarm) in alarms {
+                self.refuse(&name, alarm, now, out);
+            }
+            if steps.is_empty() && !again {
+                break;
+            }
+            if let Err(error) = self.writes.settle() {
+                // Whatever was written may not be there: each is opened anew from what is.
+                let error = error.into();
+                for (name, _) in steps {
+                    if let Some(known) = self.gateways.get_mut(&name) {
+                        known.failed(&error, now.boot_ms);
+                    }
+                }
+                break;
+            }
+            for (name, step) in steps {
+                self.publish(&name, step, now, out);
+            }
+        }
+        if let Err(error) = self.writes.settle() {
+            tracing::warn!(%error, "the names of files may not be durable yet");
+        }
+        self.ahead_bytes = self
+            .gateways
+            .values()
+            .filter_map(Gateway::mirror)
+            .map(Mirror::ahead_bytes)
+            .sum();
+    }
+
+    fn publish(&mut self, name: &Name, step: Step, now: Stamp, out: &mut Vec<Output>) {
+        let Some(known) = self.gateways.get_mut(name) else {
+            return;
+        };
+        let genesis = step.genesis.clone();
+        let reaches_head = step.reaches_head();
+        let Some(mirror) = known.mirror_mut() else {
+            return;
+        };
+        let place = mirror.place.clone();
+        let size = step.size();
+        if let Err(error) = mirror.publish(step, now.wall, &mut self.writes) {
+            known.failed(&error, now.boot_ms);
+            return;
+        }
+        let mirror_root = mirror.record.root.clone();
+        known.later.kept();
+        if reaches_head {
+            self.strangers.taken(name);
+            known.older = None;
+            out.push(Output::Grown {
+                place: place.clone(),
+                size,
+                root: mirror_root,
+            });
+        }
+        if let Some(genesis) = genesis {
+            self.check_prior(name, &place, &genesis, now, out);
+        }
+    }
+}
