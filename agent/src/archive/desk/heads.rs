@@ -232,6 +232,10 @@ impl Desk {
             proof = proof.as_deref().unwrap_or("not kept"),
             "ALARM: {}", alarm.text
         );
+        if alarm.kind.stops() {
+            // Nothing more is expected of it.
+            known.older = None;
+        }
         if let Err(error) = refused {
             known.failed(&error.into(), now.boot_ms);
         }

@@ -139,12 +139,12 @@ fn two_heads_of_one_size_are_seen_however_many_wait() {
     inputs.push(plant.head(&plant.sign()));
     city.pass(inputs, None);
     let twin = plant.clone_disk();
-    let mut heads = Vec::new();
     for _ in 0..300 {
         plant.write("b", 1);
-        heads.push(plant.head(&plant.sign()));
+        let note = plant.sign();
+        city.pass(vec![plant.head(&note)], None);
+        city.later(1);
     }
-    city.pass(heads, None);
     let record = |city: &City| city.shelf().record(&plant.place(1)).unwrap().unwrap();
     assert_eq!(city.alarms.len(), 0);
     // The first that is known stays known; of those for which there is no room, none is taken.
