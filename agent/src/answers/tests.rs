@@ -332,6 +332,32 @@ fn tiles_of_any_signed_size() {
 }
 
 #[test]
+fn whoever_names_another_log_gets_nothing_of_this_one() {
+    let rig = Rig::new();
+    rig.hours(2);
+    let (gateway, copy) = (rig.gateway(), rig.copy());
+    for (origin, answers) in [
+        ("lineside/s/g", true),
+        ("lineside/s/g/e2", false),
+        ("lineside/s", false),
+        ("", false),
+    ] {
+        for method in ["ledger.entries", "ledger.consistency"] {
+            let plain = json!({"from": 1, "to": 5});
+            let named = json!({"from": 1, "to": 5, "origin": origin});
+            for source in [&gateway, &copy] {
+                let answer = source.ask(method, named.clone());
+                if answers {
+                    assert_eq!(answer, source.ask(method, plain.clone()), "{method}");
+                } else {
+                    assert_eq!(code(answer), Code::NotFound, "{method} {origin}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn an_answer_ends_at_its_deadline() {
     let rig = Rig::new();
     rig.hours(2);

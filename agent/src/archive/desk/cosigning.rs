@@ -12,7 +12,7 @@ use crate::archive::alarm::{Alarm, Kind};
 use crate::archive::mirror::{Head, Mirror};
 use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
-use crate::archive::witness::{Refusal, Witness, with_signature};
+use crate::archive::witness::{Last, Refusal, Witness, with_signature};
 use crate::clock::Stamp;
 use crate::logs::chain;
 
@@ -158,6 +158,10 @@ fn cosign_due(
     let is_said = last.is_some_and(|last| {
         last.size > head.checkpoint.size || (last.size == head.checkpoint.size && !is_first)
     });
+    if is_said && mirror.record.uncosigned.is_some() {
+        // What stood against it has passed.
+        drop(mirror.note_uncosigned(None, now.wall));
+    }
     if mirror.is_stopped() || is_said || is_early(mirror, every_ms, now) {
         return None;
     }
@@ -228,10 +232,7 @@ fn cosigned(
     };
     let note = Note::parse(&head.note).map_err(|error| say(&error))?;
     let signed = witness.cosign(&note, &head.checkpoint, old, &proof, now.wall);
-    let line = signed.map_err(|refusal| {
-        let known = last.and_then(|last| last.note);
-        refused(mirror, head, (old, known), &refusal)
-    })?;
+    let line = signed.map_err(|refusal| refused(mirror, head, last, &refusal))?;
     let stored = mirror.cosigned(&head.checkpoint, &line, now.wall);
     match stored {
         Ok(Some(note)) => Ok(note),
@@ -256,13 +257,13 @@ fn epochs_cosigned(shelf: &Shelf, place: &Place) -> usize {
 }
 
 /// What it means that the witness refuses.
-fn refused(
-    mirror: &Mirror,
-    head: &Head,
-    (old, known): (u64, Option<String>),
-    refusal: &Refusal,
-) -> Reason {
+fn refused(mirror: &Mirror, head: &Head, last: Option<Last>, refusal: &Refusal) -> Reason {
     let size = head.checkpoint.size;
+    let old = last.as_ref().map_or(0, |last| last.size);
+    let (known, other) = last.map_or((None, None), |last| (last.note, last.refused));
+    // What contradicted what was cosigned counts against the log only if the log signed it.
+    let other = other.filter(|other| mirror.has_signed(other));
+    let is_stopped = matches!(refusal, Refusal::Stopped(_)) && other.is_some();
     let (kind, text, proof) = match refusal {
         Refusal::Proof(_) => (
             Kind::Fork,
@@ -276,12 +277,13 @@ fn refused(
             format!("this witness cosigned another head of {size} leaves before"),
             None,
         ),
-        Refusal::Stopped(why) => (
+        Refusal::Stopped(why) if is_stopped => (
             Kind::TwoHeads,
             format!("nothing of this log is cosigned any more: {why}"),
             None,
         ),
-        Refusal::Form
+        Refusal::Stopped(_)
+        | Refusal::Form
         | Refusal::Beyond { .. }
         | Refusal::Conflict(_)
         | Refusal::Clock { .. }
@@ -291,7 +293,7 @@ fn refused(
         kind,
         text,
         known,
-        shown: Some(head.note.to_string()),
+        shown: other.filter(|_| is_stopped).or(Some(head.note.to_string())),
         proof,
     }))
 }

@@ -8,14 +8,14 @@
 
 mod commit;
 mod fetch;
+mod noted;
 mod proofs;
 mod take;
 mod texts;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lineside_proto::Time;
@@ -26,13 +26,14 @@ use lineside_proto::ledger::{Checkpoint, Leaf, verify};
 
 pub(super) use commit::{Step, Stepped};
 pub(super) use fetch::Question;
+pub(super) use noted::keys_at;
 pub(super) use take::{LeafTaken, NoteTaken};
 
 use self::fetch::Fetch;
 use self::texts::{Text, Texts};
 use super::alarm::Alarm;
 use super::place::Place;
-use super::record::{Cosigned, Followed, PriorWanted, Record, Stopped, Uncosigned, Unproved};
+use super::record::{Cosigned, Record, Stopped};
 use super::shelf::Shelf;
 use crate::ledger::notes::Notes;
 use crate::ledger::tiles::{Taken, Tiles, bundle, leaves_of, take_bundles, take_tail};
@@ -50,8 +51,6 @@ const SEEN_MAX: usize = 256;
 const RECALLED_MAX: u64 = 200_000;
 /// Bytes of them at once.
 const RECALLED_BYTES: usize = 1 << 20;
-/// Alarms whose folders wait for the disk: one of each kind.
-const UNWRITTEN_MAX: usize = 7;
 /// A UTC hour.
 const HOUR_MS: i64 = 3_600_000;
 
@@ -214,44 +213,6 @@ impl Mirror {
         Ok(mirror)
     }
 
-    /// Moves a log's files away whose parts do not fit together, so that it is fetched anew: under the head that was known,
-    /// if that can be read. Of each log the files that were set aside last are kept. Gives the known head's note.
-    pub(super) fn set_aside(
-        shelf: &Shelf,
-        place: &Place,
-        origin: &str,
-        keys: &[VerifierKey],
-    ) -> io::Result<Option<String>> {
-        let (dir, kept) = (shelf.log_dir(place), shelf.kept_dir(place));
-        let mut slots = Slots::open(&kept.join("record"))?;
-        let record = slots.read();
-        let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
-        let record = record.unwrap_or_default();
-        let mut all = keys.to_vec();
-        all.extend(record.keys.iter().filter_map(|key| key.parse().ok()));
-        let known = head_on_disk(&dir, &all, origin).ok().flatten();
-        let known = known.map(|head| head.note.to_string());
-        let aside = shelf.dir().join("damaged").join(place.to_string());
-        match fs::remove_dir_all(&aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        disk::make_dirs(aside.parent().unwrap_or(&aside))?;
-        match fs::rename(&dir, &aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let anew = Record {
-            size: 0,
-            root: String::new(),
-            texts: 0,
-            reaching: known.clone().or(record.reaching.clone()),
-            ..record
-        };
-        slots.write(&serde_json::to_vec(&anew)?)?;
-        Ok(known)
-    }
-
     /// Finds the texts that were not fetched before the last end.
     fn recall_texts(&mut self) -> Result<(), MirrorError> {
         let mut next = self.record.texts;
@@ -308,25 +269,6 @@ impl Mirror {
     /// The newest head that was shown, committed or not.
     pub(super) fn newest(&self) -> Option<&Head> {
         self.seen.values().next_back().or(self.head.as_ref())
-    }
-
-    /// The keys that sign for so many leaves.
-    pub(super) fn keys_at(&self, size: u64) -> Vec<VerifierKey> {
-        keys_at(&self.keys, &self.record.followed, size)
-    }
-
-    /// The keys that sign now, and those that others have followed.
-    pub(super) fn signers(&self) -> (Vec<VerifierKey>, &[Followed]) {
-        (self.keys_at(u64::MAX), &self.record.followed)
-    }
-
-    /// Notes that a key was followed before this log began.
-    pub(super) fn follow_before(&mut self, keys: impl Iterator<Item = VerifierKey>) {
-        for key in keys.map(|key| key.to_string()) {
-            if !self.record.followed.iter().any(|known| known.key == key) {
-                self.record.followed.push(Followed { key, at: 0 });
-            }
-        }
     }
 
     /// The keys that cards name now; those that a change of keys has brought stay.
@@ -446,65 +388,6 @@ impl Mirror {
         self.take_note(note)
     }
 
-    /// Notes why the newest head is not cosigned; none where it is.
-    pub(super) fn note_uncosigned(&mut self, why: Option<String>, now: Time) -> io::Result<()> {
-        let before = self.record.uncosigned.as_ref();
-        if before.map(|before| &before.why) == why.as_ref() {
-            return Ok(());
-        }
-        let since = before.map_or(now, |before| before.since);
-        self.record.uncosigned = why.map(|why| Uncosigned { why, since });
-        self.write_record()
-    }
-
-    /// Notes which proof of the epoch before is wanted.
-    pub(super) fn want_prior(&mut self, wanted: Option<PriorWanted>) -> io::Result<()> {
-        self.record.prior = wanted;
-        self.write_record()
-    }
-
-    /// Keeps an alarm whose folder can't be written; with the record that follows.
-    pub(super) fn keep_alarm(&mut self, alarm: &Alarm, at: Time) {
-        if self.record.unwritten.len() < UNWRITTEN_MAX {
-            self.record.unwritten.push((at, alarm.clone()));
-        }
-    }
-
-    /// Writes the folders of alarms that are kept.
-    pub(super) fn write_alarms(&mut self, alarms: &Path) -> io::Result<()> {
-        while let Some((at, alarm)) = self.record.unwritten.first().cloned() {
-            let name = alarm.write(alarms, &self.place, at)?;
-            let stopped = self.record.stopped.as_mut();
-            if let Some((stopped, name)) = stopped.zip(name) {
-                if stopped.at == at {
-                    stopped.proof = name;
-                }
-            }
-            self.record.unwritten.remove(0);
-            self.write_record()?;
-        }
-        Ok(())
-    }
-
-    /// Notes which head nobody proves to continue what is held; for whoever looks.
-    pub(super) fn note_unproved(&mut self, now: Time) -> io::Result<()> {
-        let newest = self.seen.keys().next_back().copied();
-        let unproved = newest.map(|size| Unproved {
-            size,
-            heads: self.seen.len() as u64,
-            since: self
-                .record
-                .unproved
-                .as_ref()
-                .map_or(now, |before| before.since),
-        });
-        if unproved == self.record.unproved {
-            return Ok(());
-        }
-        self.record.unproved = unproved;
-        self.write_record()
-    }
-
     /// The heads that were shown and are not in tiles, oldest first.
     pub(super) fn heads(self) -> impl Iterator<Item = Arc<str>> {
         self.seen.into_values().map(|head| head.note)
@@ -526,17 +409,6 @@ impl Mirror {
         self.record.keys = self.keys.iter().map(ToString::to_string).collect();
         self.slots.write(&serde_json::to_vec(&self.record)?)
     }
-}
-
-/// Those of a log's keys that sign for so many leaves: one that another has followed signs for smaller trees alone.
-pub(super) fn keys_at(keys: &[VerifierKey], followed: &[Followed], size: u64) -> Vec<VerifierKey> {
-    let is_over = |key: &&VerifierKey| {
-        let key = key.to_string();
-        followed
-            .iter()
-            .any(|known| known.key == key && size > known.at)
-    };
-    keys.iter().filter(|key| !is_over(key)).cloned().collect()
 }
 
 /// The checkpoint that lies there; none where there is none yet.

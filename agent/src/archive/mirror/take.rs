@@ -157,6 +157,11 @@ impl Mirror {
         }
     }
 
+    /// Whether one of the log's keys has signed a note of it.
+    pub(in crate::archive) fn has_signed(&self, note: &str) -> bool {
+        self.trusted(note).is_ok()
+    }
+
     /// A head that one of the log's keys has signed, with no other signatures but those.
     pub(super) fn trusted(&self, text: &str) -> Result<Head, String> {
         let note = Note::parse(text).map_err(|error| error.to_string())?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use lineside_proto::Time;
 use lineside_proto::ledger::Hash;
-use lineside_proto::ledger::note::Note;
+use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -118,6 +118,13 @@ impl Memory {
         let path = self.path(name);
         let bytes = slots::look(&path).map_err(MemoryError::disk(&path))?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// The first note that contradicted the record, if it was kept.
+    pub(super) fn refused(&self, origin: &str) -> Option<String> {
+        let path = self.path(&format!("{}.refused", name(origin)));
+        let bytes = disk::read(&path, NOTE_BYTES_MAX).ok()??;
+        String::from_utf8(bytes).ok()
     }
 
     /// Takes a log's record for this thread alone.

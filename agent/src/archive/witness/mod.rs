@@ -57,6 +57,8 @@ pub struct Last {
     pub root: String,
     /// The signed note, with this witness's line.
     pub note: Option<String>,
+    /// The note that contradicted it first, where nothing more is cosigned; whoever signed it.
+    pub refused: Option<String>,
 }
 
 /// A witness's key, and what was cosigned with it.
@@ -132,6 +134,7 @@ impl Witness {
             size: known.size,
             root: known.root,
             note: known.note,
+            refused: known.stopped.and_then(|_| self.memory.refused(origin)),
         }))
     }
 

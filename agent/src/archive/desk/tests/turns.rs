@@ -1,7 +1,7 @@
 //! New epochs, copies that are damaged, and proofs that the disk refuses.
 
-use super::faults::witnessed;
 use super::City;
+use super::faults::witnessed;
 use crate::archive::alarm::Kind;
 use std::fs;
 

@@ -1,0 +1,156 @@
+//! What a log's record notes beside its leaves: whose signature counts, what waits, and what is wrong.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use lineside_proto::Time;
+use lineside_proto::ledger::note::VerifierKey;
+
+use super::{Mirror, head_on_disk};
+use crate::archive::alarm::Alarm;
+use crate::archive::place::Place;
+use crate::archive::record::{Followed, PriorWanted, Record, Uncosigned, Unproved};
+use crate::archive::shelf::Shelf;
+use crate::ledger::disk;
+use crate::slots::Slots;
+
+/// Alarms whose folders wait for the disk: one of each kind.
+const UNWRITTEN_MAX: usize = 7;
+
+impl Mirror {
+    /// Moves a log's files away whose parts do not fit together, so that it is fetched anew: under the head that was known,
+    /// if that can be read. Of each log the files that were set aside last are kept. Gives the known head's note.
+    pub(in crate::archive) fn set_aside(
+        shelf: &Shelf,
+        place: &Place,
+        origin: &str,
+        keys: &[VerifierKey],
+    ) -> io::Result<Option<String>> {
+        let (dir, kept) = (shelf.log_dir(place), shelf.kept_dir(place));
+        let mut slots = Slots::open(&kept.join("record"))?;
+        let record = slots.read();
+        let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        let record = record.unwrap_or_default();
+        let mut all = keys.to_vec();
+        all.extend(record.keys.iter().filter_map(|key| key.parse().ok()));
+        let known = head_on_disk(&dir, &all, origin).ok().flatten();
+        let known = known.map(|head| head.note.to_string());
+        let aside = shelf.dir().join("damaged").join(place.to_string());
+        match fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        disk::make_dirs(aside.parent().unwrap_or(&aside))?;
+        match fs::rename(&dir, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let anew = Record {
+            size: 0,
+            root: String::new(),
+            texts: 0,
+            reaching: known.clone().or(record.reaching.clone()),
+            ..record
+        };
+        slots.write(&serde_json::to_vec(&anew)?)?;
+        Ok(known)
+    }
+
+    /// The keys that sign for so many leaves.
+    pub(in crate::archive) fn keys_at(&self, size: u64) -> Vec<VerifierKey> {
+        keys_at(&self.keys, &self.record.followed, size)
+    }
+
+    /// The keys that sign now, and those that others have followed.
+    pub(in crate::archive) fn signers(&self) -> (Vec<VerifierKey>, &[Followed]) {
+        (self.keys_at(u64::MAX), &self.record.followed)
+    }
+
+    /// Notes that a key was followed before this log began.
+    pub(in crate::archive) fn follow_before(&mut self, keys: impl Iterator<Item = VerifierKey>) {
+        for key in keys.map(|key| key.to_string()) {
+            if !self.record.followed.iter().any(|known| known.key == key) {
+                self.record.followed.push(Followed { key, at: 0 });
+            }
+        }
+    }
+
+    /// Notes why the newest head is not cosigned; none where it is.
+    pub(in crate::archive) fn note_uncosigned(
+        &mut self,
+        why: Option<String>,
+        now: Time,
+    ) -> io::Result<()> {
+        let before = self.record.uncosigned.as_ref();
+        if before.map(|before| &before.why) == why.as_ref() {
+            return Ok(());
+        }
+        let since = before.map_or(now, |before| before.since);
+        self.record.uncosigned = why.map(|why| Uncosigned { why, since });
+        self.write_record()
+    }
+
+    /// Notes which proof of the epoch before is wanted.
+    pub(in crate::archive) fn want_prior(&mut self, wanted: Option<PriorWanted>) -> io::Result<()> {
+        self.record.prior = wanted;
+        self.write_record()
+    }
+
+    /// Keeps an alarm whose folder can't be written; with the record that follows.
+    pub(in crate::archive) fn keep_alarm(&mut self, alarm: &Alarm, at: Time) {
+        if self.record.unwritten.len() < UNWRITTEN_MAX {
+            self.record.unwritten.push((at, alarm.clone()));
+        }
+    }
+
+    /// Writes the folders of alarms that are kept.
+    pub(in crate::archive) fn write_alarms(&mut self, alarms: &Path) -> io::Result<()> {
+        while let Some((at, alarm)) = self.record.unwritten.first().cloned() {
+            let name = alarm.write(alarms, &self.place, at)?;
+            let stopped = self.record.stopped.as_mut();
+            if let Some((stopped, name)) = stopped.zip(name) {
+                if stopped.at == at {
+                    stopped.proof = name;
+                }
+            }
+            self.record.unwritten.remove(0);
+            self.write_record()?;
+        }
+        Ok(())
+    }
+
+    /// Notes which head nobody proves to continue what is held; for whoever looks.
+    pub(in crate::archive) fn note_unproved(&mut self, now: Time) -> io::Result<()> {
+        let newest = self.seen.keys().next_back().copied();
+        let unproved = newest.map(|size| Unproved {
+            size,
+            heads: self.seen.len() as u64,
+            since: self
+                .record
+                .unproved
+                .as_ref()
+                .map_or(now, |before| before.since),
+        });
+        if unproved == self.record.unproved {
+            return Ok(());
+        }
+        self.record.unproved = unproved;
+        self.write_record()
+    }
+}
+
+/// Those of a log's keys that sign for so many leaves: one that another has followed signs for smaller trees alone.
+pub(in crate::archive) fn keys_at(
+    keys: &[VerifierKey],
+    followed: &[Followed],
+    size: u64,
+) -> Vec<VerifierKey> {
+    let is_over = |key: &&VerifierKey| {
+        let key = key.to_string();
+        followed
+            .iter()
+            .any(|known| known.key == key && size > known.at)
+    };
+    keys.iter().filter(|key| !is_over(key)).cloned().collect()
+}
