@@ -237,23 +237,7 @@ impl Mirror {
         }
         match leaf.body {
             LeafBody::Genesis(genesis) => step.genesis = Some(genesis),
-            LeafBody::Key(change) => {
-                let Some((old, new)) = change.verified(&self.record.origin) else {
-                    return;
-                };
-                // A key that nobody knows, or that does not sign any more, can't name another.
-                if !self.keys_at(leaf.head.index + 1).contains(&old) {
-                    return;
-                }
-                if !self.keys.contains(&new) {
-                    tracing::info!(log = %self.place, key = %new, "the log has a new key, signed by the one before");
-                    self.keys.push(new);
-                }
-                self.record.followed.push(Followed {
-                    key: old.to_string(),
-                    at: leaf.head.index,
-                });
-            }
+            LeafBody::Key(change) => self.follow(leaf.head.index, &change),
             LeafBody::Config(_)
             | LeafBody::Boot(_)
             | LeafBody::Booking(_)

@@ -22,7 +22,7 @@ use lineside_proto::Time;
 use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note, Signature, VerifierKey};
 use lineside_proto::ledger::tile::{Kind as TileKind, Tile, WIDTH};
 use lineside_proto::ledger::tree::{Hash, Range};
-use lineside_proto::ledger::{Checkpoint, Leaf, verify};
+use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody, verify};
 
 pub(super) use commit::{Step, Stepped};
 pub(super) use fetch::Question;
@@ -167,6 +167,7 @@ impl Mirror {
             let what = format!("its {size} leaves have another root than was recorded");
             return Err(MirrorError::Damaged(what));
         }
+        let recorded = record.size;
         record.size = size;
         record.root = range.root().to_string();
         let last = tail.last().and_then(|bytes| Leaf::from_bytes(bytes).ok());
@@ -199,12 +200,13 @@ impl Mirror {
             mirror.floor = head.checkpoint.size;
             mirror.seen.insert(head.checkpoint.size, head);
         }
-        mirror.recall_texts()?;
+        mirror.recall_leaves(recorded)?;
         Ok(mirror)
     }
 
-    /// Finds the texts that were not fetched before the last end.
-    fn recall_texts(&mut self) -> Result<(), MirrorError> {
+    /// Finds the texts that were not fetched before the last end, and changes of keys beyond what was recorded: the
+    /// checkpoint may have become durable before its record.
+    fn recall_leaves(&mut self, recorded: u64) -> Result<(), MirrorError> {
         let mut next = self.record.texts;
         let end = self.size().min(next.saturating_add(RECALLED_MAX));
         while next < end {
@@ -224,6 +226,11 @@ impl Mirror {
                 commit::texts(&leaf.body)
                     .into_iter()
                     .for_each(|text| self.want(text));
+                if let LeafBody::Key(change) = &leaf.body {
+                    if leaf.head.index >= recorded {
+                        self.follow(leaf.head.index, change);
+                    }
+                }
             }
         }
         Ok(())

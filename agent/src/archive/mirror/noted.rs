@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use lineside_proto::Time;
+use lineside_proto::ledger::KeyLeaf;
 use lineside_proto::ledger::note::VerifierKey;
 
 use super::{Mirror, head_on_disk};
@@ -65,6 +66,23 @@ impl Mirror {
     /// The keys that sign now, and those that others have followed.
     pub(in crate::archive) fn signers(&self) -> (Vec<VerifierKey>, &[Followed]) {
         (self.keys_at(u64::MAX), &self.record.followed)
+    }
+
+    /// Takes in that a leaf hands over from one key to another.
+    pub(super) fn follow(&mut self, index: u64, change: &KeyLeaf) {
+        let Some((old, new)) = change.verified(&self.record.origin) else {
+            return;
+        };
+        // A key that nobody knows, or that does not sign any more, can't name another.
+        if !self.keys_at(index.saturating_add(1)).contains(&old) {
+            return;
+        }
+        if !self.keys.contains(&new) {
+            tracing::info!(log = %self.place, key = %new, "the log has a new key, signed by the one before");
+            self.keys.push(new);
+        }
+        let key = old.to_string();
+        self.record.followed.push(Followed { key, at: index });
     }
 
     /// Notes that a key was followed before this log began.
