@@ -128,6 +128,9 @@ impl Gateway {
             };
             let opened = match opened {
                 Err(MirrorError::Damaged(what)) => self.open_anew(shelf, cards, epoch, what),
+                Err(MirrorError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    self.open_anew(shelf, cards, epoch, "a file is missing".to_owned())
+                }
                 other => other,
             };
             match opened {

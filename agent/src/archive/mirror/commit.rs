@@ -121,7 +121,10 @@ impl Mirror {
             let hash = Hash::of_leaf(leaf);
             range.push(hash, |_, _, _| {});
             hashes.push(hash);
-            if let Some((old, new)) = handed_over(leaf, &self.record.origin) {
+            let change = handed_over(leaf, &self.record.origin);
+            // As when it is taken in: only a key that signs can name another.
+            let signs = |key: &VerifierKey| keys_at(&keys, &followed, index + 1).contains(key);
+            if let Some((old, new)) = change.filter(|(old, _)| signs(old)) {
                 let key = old.to_string();
                 followed.push(Followed { key, at: *index });
                 keys.push(new);

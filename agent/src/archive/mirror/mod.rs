@@ -72,8 +72,8 @@ pub(super) enum MirrorError {
     /// Its files do not fit together: it must be fetched anew.
     #[error("the copy is damaged: {0}")]
     Damaged(String),
-    /// It is the copy of another log: somebody must move it away.
-    #[error("the copy is another log's: {0}")]
+    /// It can't be used as it is: somebody must look at it.
+    #[error("the copy can't be used: {0}")]
     Other(String),
 }
 
@@ -81,15 +81,15 @@ impl From<LedgerError> for MirrorError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Disk { source, .. } => Self::Disk(source),
+            damaged @ LedgerError::Damaged { .. } => Self::Damaged(crate::logs::chain(&damaged)),
             other @ (LedgerError::Held { .. }
             | LedgerError::KeyHeld { .. }
             | LedgerError::Full { .. }
-            | LedgerError::Damaged { .. }
             | LedgerError::Key(_)
             | LedgerError::Leaf(_)
             | LedgerError::Prior(_)
             | LedgerError::Beyond { .. }
-            | LedgerError::Broken) => Self::Damaged(crate::logs::chain(&other)),
+            | LedgerError::Broken) => Self::Other(crate::logs::chain(&other)),
         }
     }
 }

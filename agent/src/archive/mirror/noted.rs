@@ -19,9 +19,12 @@ use crate::slots::Slots;
 /// Alarms whose folders wait for the disk: one of each kind.
 const UNWRITTEN_MAX: usize = 7;
 
+/// Copies of one log that are set aside at most: none of them is removed here, since it may be all that there is.
+const ASIDE_MAX: u32 = 4;
+
 impl Mirror {
     /// Moves a log's files away whose parts do not fit together, so that it is fetched anew: under the head that was known,
-    /// if that can be read. Of each log the files that were set aside last are kept. Gives the known head's note.
+    /// if that can be read. Gives the known head's note.
     pub(in crate::archive) fn set_aside(
         shelf: &Shelf,
         place: &Place,
@@ -38,15 +41,15 @@ impl Mirror {
         let known = head_on_disk(&dir, &all, origin).ok().flatten();
         let known = known.map(|head| head.note.to_string());
         let aside = shelf.dir().join("damaged").join(place.to_string());
-        match fs::remove_dir_all(&aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        disk::make_dirs(aside.parent().unwrap_or(&aside))?;
-        match fs::rename(&dir, &aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        let mut free = (1..=ASIDE_MAX).map(|turn| aside.join(turn.to_string()));
+        let free = free.find(|path| !path.exists()).ok_or_else(|| {
+            io::Error::other(format!(
+                "it was set aside {ASIDE_MAX} times: look at the disk, and then remove {}",
+                aside.display()
+            ))
+        })?;
+        disk::make_dirs(&aside)?;
+        fs::rename(&dir, &free)?;
         let anew = Record {
             size: 0,
             root: String::new(),

@@ -116,7 +116,7 @@ fn a_damaged_copy_is_told_and_fetched_anew() {
     assert_eq!(city.size(&plant, 1), 120);
     assert!(
         city.archive()
-            .join("damaged/zs/gw-1/e1/checkpoint")
+            .join("damaged/zs/gw-1/e1/1/checkpoint")
             .exists()
     );
     let record = city.record(&plant, 1);
