@@ -14,30 +14,26 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{self, Instant};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::asker::Asker;
-use super::desk::{Desk, DeskError, Input, Output, Terms};
+use super::desk::{Desk, DeskError, Input, Terms};
 use super::ear::Ear;
 use super::exchange::{Exchange, Hearers};
 use super::index::IndexError;
 use super::members::{JoinError, Members};
 use super::mouth::Mouth;
 use super::readers::Readers;
+use super::seat;
 use super::shelf::Shelf;
 use super::sorted::ledger_filters;
 use super::witness::{ForeignLogs, Target, Witness};
-use crate::clock::{Clock, SystemClock};
 use crate::ledger::disk;
-use crate::logs::chain;
 use crate::uplink::mqtt::Peer;
 use crate::uplink::mqtt::intake::{Intake, Load, Outlet, Ticket};
 
@@ -45,14 +41,6 @@ use crate::uplink::mqtt::intake::{Intake, Load, Outlet, Ticket};
 pub(super) const PASS_MAX: usize = 1_024;
 /// Passes that wait for the desk.
 const PASSES_MAX: usize = 4;
-/// A pass is made at least this often, so that what is due is done.
-const TICK: Duration = Duration::from_millis(250);
-/// How long a desk rests whose disk refuses, before what it could not keep comes again.
-const REST: Duration = Duration::from_secs(5);
-/// A pass takes seconds on a slow disk. After so long the service manager had better start the archive anew.
-const STALL_MAX: Duration = Duration::from_secs(600);
-/// How often is looked whether the desk goes on.
-const STALL_LOOK: Duration = Duration::from_secs(15);
 /// Files that may be open: enough for ten thousand gateways.
 const FILES_MAX: u64 = 65_536;
 /// What the desk has said and is not done yet.
@@ -114,7 +102,7 @@ pub enum ArchiveError {
     #[error("the index can't be used")]
     Index(#[from] IndexError),
     /// The desk has not finished a pass for so long that only a new start helps: a disk that never answers, or a fault.
-    #[error("the archive's desk has stood still for {STALL_MAX:?}: is the disk answering?")]
+    #[error("the archive's desk has stood still for {max:?}: is the disk answering?", max = seat::STALL_MAX)]
     Stalled,
     /// The desk ended by itself, which it never does.
     #[error("the archive's desk ended: the log says why")]
@@ -185,25 +173,8 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
     let asker = Arc::new(Asker::new(&prefix, &name, answers.clone()));
     let (batches, waiting) = mpsc::channel(PASSES_MAX);
     let (outputs, said) = mpsc::channel(OUTPUTS_MAX);
-    let (ended, desk_ended) = oneshot::channel();
-    let (beat, beats) = watch::channel(Instant::now());
-    let seat = Seat {
-        desk,
-        beat,
-        outlet: outlet.clone(),
-        waiting,
-        outputs,
-        runtime: Handle::current(),
-    };
-    let spawned = thread::Builder::new()
-        .name("archive".to_owned())
-        .spawn(move || {
-            seat.work();
-            if ended.send(()).is_err() {
-                tracing::debug!("nobody waits for the desk any more");
-            }
-        });
-    spawned.map_err(|source| ArchiveError::Disk { path: dir, source })?;
+    let seated = seat::take(desk, outlet.clone(), waiting, outputs);
+    let seated = seated.map_err(|source| ArchiveError::Disk { path: dir, source })?;
     let hearers = Hearers {
         answering: readers.answering(&prefix, answers),
         live: Arc::clone(&readers.live),
@@ -221,8 +192,10 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
         () = ear.listen(intake) => Err(ArchiveError::Ended),
         () = exchange.listen(hearers) => Err(ArchiveError::Ended),
         () = mouth.speak(said) => Err(ArchiveError::Ended),
-        _ = desk_ended => Err(ArchiveError::Ended),
-        () = stalled(beats) => Err(ArchiveError::Stalled),
+        is_stalled = seated.ended() => match is_stalled {
+            true => Err(ArchiveError::Stalled),
+            false => Err(ArchiveError::Ended),
+        },
     }
 }
 
@@ -240,13 +213,6 @@ fn allow_files() {
         if let Err(error) = setrlimit(Resource::Nofile, wanted) {
             tracing::warn!(%error, "no more files may be open than {:?}", now.current);
         }
-    }
-}
-
-/// Returns when the desk has stood still for too long.
-async fn stalled(beats: watch::Receiver<Instant>) {
-    while beats.borrow().elapsed() < STALL_MAX {
-        time::sleep(STALL_LOOK).await;
     }
 }
 
@@ -280,47 +246,4 @@ fn name_of(dir: &Path) -> Result<String, ArchiveError> {
         .and_then(|dir| dir.sync_all())
         .map_err(failed)?;
     Ok(named.to_string().to_lowercase())
-}
-
-/// The thread at the desk.
-struct Seat {
-    desk: Desk,
-    /// When it went on last.
-    beat: watch::Sender<Instant>,
-    outlet: Outlet,
-    waiting: mpsc::Receiver<Batch>,
-    outputs: mpsc::Sender<Output>,
-    runtime: Handle,
-}
-
-impl Seat {
-    fn work(mut self) {
-        let clock = SystemClock;
-        loop {
-            self.beat.send_replace(Instant::now());
-            let next = self
-                .runtime
-                .block_on(async { time::timeout(TICK, self.waiting.recv()).await });
-            let batch = match next {
-                Ok(Some(batch)) => batch,
-                Ok(None) => return,
-                Err(_) => Batch::default(),
-            };
-            match self.desk.pass(batch.inputs, clock.now()) {
-                Ok(outputs) => {
-                    self.outlet.acknowledge(batch.tickets);
-                    for output in outputs {
-                        if self.outputs.blocking_send(output).is_err() {
-                            return;
-                        }
-                    }
-                }
-                Err(error) => {
-                    tracing::error!("nothing can be kept for now: {}", chain(&error));
-                    self.outlet.reconnect();
-                    thread::sleep(REST);
-                }
-            }
-        }
-    }
 }

@@ -6,6 +6,8 @@
 
 pub mod answers;
 mod fault;
+#[cfg(test)]
+mod flood;
 pub mod intake;
 pub(super) mod publisher;
 pub mod subscriber;

@@ -2,7 +2,6 @@
 
 mod cosigned;
 mod hostile;
-mod intake;
 mod ledger;
 pub(crate) mod mosquitto;
 pub(super) mod peer;

@@ -57,7 +57,7 @@ impl Mosquitto {
         }
     }
 
-    pub(super) fn peer(&self, client_id: &str) -> Peer {
+    pub(in crate::uplink) fn peer(&self, client_id: &str) -> Peer {
         Peer {
             host: self.address.ip().to_string(),
             port: self.address.port(),
@@ -67,7 +67,7 @@ impl Mosquitto {
         }
     }
 
-    pub(super) fn subscribe(&self, filter: &str) -> Subscription {
+    pub(in crate::uplink) fn subscribe(&self, filter: &str) -> Subscription {
         let peer = self.peer(&format!("test-{:016x}", fastrand::u64(..)));
         Subscription::start(peer, vec![filter.to_owned()])
     }
@@ -80,7 +80,7 @@ impl Drop for Mosquitto {
     }
 }
 
-pub(super) async fn news(subscription: &mut Subscription) -> News {
+pub(in crate::uplink) async fn news(subscription: &mut Subscription) -> News {
     time::timeout(PATIENCE, subscription.next())
         .await
         .expect("no news")

@@ -9,10 +9,10 @@ use rumqttc::v5::mqttbytes::v5::PubAck;
 use rumqttc::v5::{AsyncClient, Event, Incoming, MqttOptions};
 use tokio::time;
 
-use super::super::mqtt::intake::{Arrival, Intake};
-use super::super::mqtt::subscriber::News;
-use super::mosquitto::{Mosquitto, news};
-use super::peer::PATIENCE;
+use super::super::tests::mosquitto::{Mosquitto, news};
+use super::super::tests::peer::PATIENCE;
+use super::intake::{Arrival, Intake};
+use super::subscriber::News;
 
 /// More than the broker may have on its way to us, and than the channels hold.
 const MANY: usize = 9_000;
