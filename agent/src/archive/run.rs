@@ -35,7 +35,7 @@ use super::sorted::ledger_filters;
 use super::witness::{ForeignLogs, Target, Witness};
 use crate::ledger::disk;
 use crate::uplink::mqtt::Peer;
-use crate::uplink::mqtt::intake::{Intake, Load, Outlet, Ticket};
+use crate::uplink::mqtt::intake::{Intake, Load, Ticket};
 
 /// What is taken in by one pass at most: enough that a wait for the disk serves many, little enough to hold.
 pub(super) const PASS_MAX: usize = 1_024;
