@@ -8,11 +8,12 @@ mod life;
 mod wire;
 
 use anyhow::{Context, Result};
+use lineside::clock::{Clock as _, SystemClock};
 use lineside_proto::{Time, content_type};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -26,8 +27,10 @@ use crate::wait;
 const FLUSH_MAX: Duration = Duration::from_secs(120);
 /// Answers that are made at once.
 const ANSWERS_MAX: usize = 4;
-/// When every ledger begins: 22 November 2026, 16:00 UTC.
-const BEGIN_MS: i64 = 1_795_363_200_000;
+/// When every ledger begins: half a day before this program did, since a witness looks whether its clock and the leaves
+/// can be of one day.
+static BEGIN_MS: LazyLock<i64> =
+    LazyLock::new(|| SystemClock.now().wall.as_millis() - 12 * 3_600_000);
 
 /// How many of what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -314,7 +317,7 @@ fn one(number: usize, size: Size) -> Result<Gateway> {
     for (byte, from) in seed.iter_mut().zip(number.to_le_bytes()) {
         *byte = from;
     }
-    let begin = Time::from_millis(BEGIN_MS);
+    let begin = Time::from_millis(*BEGIN_MS);
     Gateway::new(&site, &name, size.machines, seed, begin)
 }
 

@@ -102,7 +102,12 @@ impl Exchange {
             }
             Sorted::Answer => hearers.asker.take(&message),
             // What this archive lacks itself, another may have.
-            Sorted::Request(..) if self.is_own(&message) => hearers.asker.pass_on(&message),
+            Sorted::Request(site, gateway) if self.is_own(&message) => {
+                // A gateway that is there has it, too.
+                if hearers.live.is_online(&site, &gateway) != Some(true) {
+                    hearers.asker.pass_on(&message);
+                }
+            }
             Sorted::Request(site, gateway) => hearers.answering.take(site, gateway, message),
             Sorted::Said(..) | Sorted::Foreign => {}
         }

@@ -86,7 +86,8 @@ pub fn new_epoch(
         memory.write(&known).map_err(LedgerError::disk(key))?;
     }
     let cited = named.map(|named| named.head);
-    let cited = cited.or_else(|| last_of(shown, last, epoch));
+    let held = held_size(&dir);
+    let cited = cited.or_else(|| last_of(shown, (last, held), epoch));
     let prior = cited.map(|head| PriorHead {
         origin: head.origin,
         size: head.size,
@@ -141,14 +142,27 @@ fn outdated(named: &Vouched, shown: Option<&Vouched>, epoch: u32) -> Result<(), 
 }
 
 /// Of what others hold and what is remembered here, the head to cite: what a witness cosigned goes before what only
-/// this gateway says of itself, since a copy that went its own way may have signed more.
-fn last_of(shown: Option<Vouched>, own: Option<Checkpoint>, epoch: u32) -> Option<Checkpoint> {
+/// this gateway says of itself, since a copy that went its own way may have signed more. And where the disk was lost,
+/// what others hold goes before what the key's record tells: leaves that were signed and not sent are nowhere, and
+/// nobody could ever prove that they continued the others. `held` is how many leaves of the signed ones are here.
+fn last_of(
+    shown: Option<Vouched>,
+    (own, held): (Option<Checkpoint>, u64),
+    epoch: u32,
+) -> Option<Checkpoint> {
     let size = own.as_ref().map_or(0, |own| own.size);
     let shown = shown.filter(|shown| {
-        shown.epoch > epoch
-            || shown.epoch == epoch && (!shown.witnesses.is_empty() || shown.head.size > size)
+        let is_better = !shown.witnesses.is_empty() || shown.head.size > size || held < size;
+        shown.epoch > epoch || shown.epoch == epoch && is_better
     });
     shown.map(|shown| shown.head).or(own)
+}
+
+/// Leaves that the kept note of a ledger's directory speaks for.
+fn held_size(dir: &Path) -> u64 {
+    let head = kept_note(dir).and_then(|note| Note::parse(&note).ok());
+    let head = head.and_then(|note| Checkpoint::parse(&note.text).ok());
+    head.map_or(0, |head| head.size)
 }
 
 /// The epoch that the note in a ledger's directory is of; none without one of this ledger.

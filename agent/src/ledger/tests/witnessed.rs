@@ -323,6 +323,29 @@ fn refused(shown: &[String], prior: &str, why: &str) {
     assert_eq!(open(&place).size(), 3, "nothing was changed");
 }
 
+/// The disk is gone, and the key's record tells of leaves that were signed and never sent: nobody could prove them.
+#[test]
+fn a_gateway_that_lost_its_disk_cites_what_others_hold() {
+    let place = Place::new();
+    let ledger = written(&place, 3);
+    let sent = note(&ledger);
+    grow(&ledger, 3);
+    ledger.sign().unwrap();
+    drop(ledger);
+    fs::remove_dir_all(place.state()).unwrap();
+    let ledger = open(&place);
+    assert!(ledger.suspended().is_some());
+    ledger.compare(&sent).unwrap();
+    drop(ledger);
+    let testimony = Testimony {
+        witnesses: &two().keys,
+        quorum: 1,
+        prior: None,
+    };
+    new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony).unwrap();
+    assert_eq!(cited(&place), (2, Some((ORIGIN.to_owned(), 3))));
+}
+
 /// State and key are gone: only the broker and the city remember.
 #[test]
 fn a_gateway_that_lost_everything_goes_on_after_what_the_city_has() {
