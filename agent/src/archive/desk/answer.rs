@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use lineside_proto::booking::TOKEN_BYTES_MAX;
 use lineside_proto::ledger::Hash;
-use lineside_proto::{EntriesResult, MapResult, ProofResult, TokenResult};
+use lineside_proto::ledger::tile::hashes;
+use lineside_proto::{EntriesResult, MapResult, ProofResult, TileResult, TokenResult};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,6 +27,8 @@ use crate::tokens::Tokens;
 /// Bytes of maps of one gateway that are kept: a hundred versions of large ones, and a leaf of some hundred bytes can
 /// name megabytes.
 const MAPS_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a hash in a tile.
+const HASH_BYTES: u64 = 32;
 /// Files of a folder of maps that are looked at: more than a technician makes in a gateway's life.
 const FILES_MAX: usize = 100_000;
 
@@ -118,6 +123,10 @@ fn give(
                 .give_proof((*from, *to), &proof, now_ms)
                 .map_err(wrong);
         }
+        Question::Peak { size } => {
+            let hashes = hashes_in(&results).map_err(wrong)?;
+            return mirror.give_peak(*size, &hashes).map_err(wrong);
+        }
         Question::Prior { .. } => return Ok(None),
         Question::Map(hash) => {
             let text = text::<MapResult>(results, hash, |part| part.text).map_err(wrong)?;
@@ -174,6 +183,17 @@ fn proof_in(results: &[Value]) -> Result<Vec<Hash>, String> {
     hashes
         .collect::<Option<_>>()
         .ok_or_else(|| "what is no hash".to_owned())
+}
+
+/// The hashes of a tile.
+fn hashes_in(results: &[Value]) -> Result<Vec<Hash>, String> {
+    let result = results.first().ok_or("no tile")?;
+    let tile = TileResult::deserialize(result).map_err(|error| error.to_string())?;
+    let bytes = BASE64
+        .decode(&tile.bytes)
+        .map_err(|error| error.to_string())?;
+    let width = u64::try_from(bytes.len()).unwrap_or(u64::MAX) / HASH_BYTES;
+    hashes(&bytes, width).map_err(|error| error.to_string())
 }
 
 /// The text that the parts of an answer make up, if it has the hash that was asked for.

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use lineside_proto::ledger::tile::WIDTH;
-use lineside_proto::ledger::tree::{Hash, consistency_roots};
+use lineside_proto::ledger::tile::{HEIGHT, WIDTH};
+use lineside_proto::ledger::tree::{Hash, Range, consistency_roots};
 
 use serde_json::{Value, json};
 
@@ -30,6 +30,9 @@ pub(in crate::archive) enum Question {
     Entries { from: u64, to: u64 },
     /// That a newer tree continues an older.
     Consistency { from: u64, to: u64 },
+    /// The root of the first leaves under a newer head, where their number is a power of two: a proof that they are
+    /// continued leaves it out.
+    Peak { size: u64 },
     /// That what a new epoch cites continues what is held of the one before, whose origin this is.
     Prior { origin: String, from: u64, to: u64 },
     /// The text of a map.
@@ -50,6 +53,12 @@ impl Question {
             Self::Entries { from, to } => ("ledger.entries", json!({"from": from, "to": to})),
             Self::Consistency { from, to } | Self::Prior { from, to, .. } => {
                 ("ledger.consistency", json!({"from": from, "to": to}))
+            }
+            Self::Peak { size } => {
+                let level = size.trailing_zeros();
+                let (height, width) = (u32::from(HEIGHT), 1 << (level % u32::from(HEIGHT)));
+                let tile = json!({"level": level / height, "index": 0, "width": width});
+                ("ledger.tile", tile)
             }
             Self::Map(hash) => ("config.get", json!({"hash": hash})),
             Self::Token(hash) => ("token.get", json!({"hash": hash})),
@@ -72,6 +81,8 @@ pub(super) struct Fetch {
     suspects: bool,
     /// The head that is proved to continue what is in tiles.
     proved: Option<u64>,
+    /// A proof that does not lead from what is held to the head of so many leaves: what it leads from is asked for.
+    refuting: Option<(u64, Vec<Hash>)>,
     /// Up to where leaves are proved to be under the newest head.
     part: Option<u64>,
 }
@@ -93,6 +104,7 @@ impl Fetch {
     pub(super) fn advanced(&mut self) {
         self.hole_ms = None;
         self.vain = 0;
+        self.refuting = None;
         self.suspects = false;
         self.proved = None;
         self.part = None;
@@ -148,6 +160,9 @@ impl Mirror {
             return None;
         }
         let size = self.size();
+        if self.fetch.refuting.is_some() {
+            return Some(Question::Peak { size });
+        }
         if self.fetch.suspects && size > 0 && self.fetch.proved != Some(target) {
             return Some(Question::Consistency {
                 from: size,
@@ -176,7 +191,9 @@ impl Mirror {
 
     /// There was no answer, or none that helps.
     pub(in crate::archive) fn unanswered(&mut self, now_ms: u64) {
-        self.fetch.asked = None;
+        if let Some(Question::Peak { .. }) = self.fetch.asked.take() {
+            self.fetch.refuting = None;
+        }
         self.fetch.failed(now_ms);
     }
 
@@ -185,9 +202,10 @@ impl Mirror {
         match self.fetch.asked.take()? {
             Question::Map(hash) => Some(Text::Map(hash)),
             Question::Token(hash) => Some(Text::Token(hash)),
-            Question::Entries { .. } | Question::Consistency { .. } | Question::Prior { .. } => {
-                None
-            }
+            Question::Entries { .. }
+            | Question::Consistency { .. }
+            | Question::Peak { .. }
+            | Question::Prior { .. } => None,
         }
     }
 
@@ -258,6 +276,9 @@ impl Mirror {
         let led = consistency_roots(from, to, proof, ours);
         let led = led.ok().filter(|(_, new)| *new == target.checkpoint.root);
         let Some((old, new)) = led else {
+            if from == size && size.is_power_of_two() {
+                self.fetch.refuting = Some((to, proof.to_vec()));
+            }
             return Err(format!(
                 "the proof does not lead to the head of {to} leaves"
             ));
@@ -274,17 +295,58 @@ impl Mirror {
             // The leaves that wait are not those that were signed.
             return Ok(self.misled(&target, now_ms));
         }
+        let proof = ProofDocument::of((from, old), (to, new), proof);
+        self.refuted(&target, proof).map(Some)
+    }
+
+    /// Takes in the root that was asked for, as the hashes below it. Gives the alarm if it proves that two histories were
+    /// signed.
+    ///
+    /// # Errors
+    ///
+    /// Why it proves nothing.
+    pub(in crate::archive) fn give_peak(
+        &mut self,
+        from: u64,
+        hashes: &[Hash],
+    ) -> Result<Option<Alarm>, String> {
+        self.fetch.asked = None;
+        let Some((to, proof)) = self.fetch.refuting.take().filter(|_| from == self.size()) else {
+            // What was missing is here.
+            return Ok(None);
+        };
+        let Some(target) = self.seen.get(&to).cloned() else {
+            return Ok(None);
+        };
+        let mut peak = Range::default();
+        hashes
+            .iter()
+            .for_each(|hash| peak.push(*hash, |_, _, _| {}));
+        let led = consistency_roots(from, to, &proof, peak.root()).ok();
+        let led =
+            led.filter(|(old, new)| *new == target.checkpoint.root && *old != self.range.root());
+        let Some((old, new)) = led else {
+            return Err(format!(
+                "neither does the root that it is said to lead from, to the head of {to} leaves"
+            ));
+        };
+        let proof = ProofDocument::of((from, old), (to, new), &proof);
+        self.refuted(&target, proof).map(Some)
+    }
+
+    /// A proof leads to a signed head, and from another root than that of the leaves that are held.
+    fn refuted(&self, target: &Head, proof: ProofDocument) -> Result<Alarm, String> {
         let signed = self.head.clone();
-        let signed = signed.filter(|head| head.checkpoint.size == from);
+        let signed = signed.filter(|head| head.checkpoint.size == proof.old);
         let Some(known) = signed else {
             // Nobody signed just what is in tiles: the heads before and after may contradict each other, and that shows
             // when leaves are here.
             return Err(format!(
-                "the head of {to} leaves does not continue what is held"
+                "the head of {} leaves does not continue what is held",
+                proof.new
             ));
         };
-        let proof = ProofDocument::of((from, old), (to, new), proof);
-        Ok(Some(Self::fork(&known, &target, proof)))
+        Ok(Self::fork(&known, target, proof))
     }
 
     /// Leaves are not those under a signed head. The first time they may have come from anybody; when they were asked

@@ -163,9 +163,10 @@ impl Mirror {
         match question {
             Question::Map(hash) => self.texts.has(&Text::Map(hash.clone())),
             Question::Token(hash) => self.texts.has(&Text::Token(hash.clone())),
-            Question::Entries { .. } | Question::Consistency { .. } | Question::Prior { .. } => {
-                Ok(())
-            }
+            Question::Entries { .. }
+            | Question::Consistency { .. }
+            | Question::Peak { .. }
+            | Question::Prior { .. } => Ok(()),
         }
     }
 }

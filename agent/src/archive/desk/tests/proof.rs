@@ -20,6 +20,10 @@ fn no_proof(method: &str) -> Option<Value> {
     (method == "ledger.consistency").then(|| json!({"hashes": []}))
 }
 
+fn wrong_tile(method: &str) -> Option<Value> {
+    (method == "ledger.tile").then(|| json!({"bytes": "A".repeat(43) + "="}))
+}
+
 fn wrong_leaves(method: &str) -> Option<Value> {
     let leaf = r#"{"v":1,"index":100}"#;
     (method == "ledger.entries").then(|| json!({"first": 100, "next": 101, "leaves": [leaf]}))
@@ -92,6 +96,38 @@ fn an_answer_that_does_not_count_stops_nothing() {
         assert_eq!(record.unproved, None);
         city.later(61);
         assert_eq!(city.cosigned.last().unwrap().1.size, 120);
+    }
+}
+
+/// A proof that a tree of two, four, eight… leaves is continued begins with its root, and leaves that out.
+#[test]
+fn an_old_copy_that_goes_on_is_a_fork_whatever_the_number_of_leaves() {
+    for held in [2, 3, 63, 64, 65, 256, 512] {
+        let (mut city, mut plant) = (City::new(true), Plant::new("gw-1"));
+        city.enrol(&plant);
+        plant.write("a", held / 2 - 1);
+        let old = plant.clone_disk();
+        plant.write("a", held - held / 2);
+        let mut inputs = plant.leaves();
+        inputs.push(plant.head(&plant.sign()));
+        city.pass(inputs, None);
+        old.write("other", held + 10);
+        let shown = old.sign();
+        city.pass(vec![old.head(&shown)], None);
+        for lie in [no_proof, wrong_proof as Lie] {
+            lied_to(&mut city, &old, lie);
+        }
+        if held.is_power_of_two() {
+            lied_to(&mut city, &old, wrong_tile);
+        }
+        assert_eq!(city.alarms, [], "{held}: by what anybody could say");
+        for _ in 0..120 {
+            city.fetch(&old);
+        }
+        let kinds: Vec<Kind> = city.alarms.iter().map(|(_, kind)| *kind).collect();
+        assert_eq!(kinds, [Kind::Fork], "{held}");
+        assert_eq!(city.proofs().len(), 1);
+        assert_eq!(city.size(&plant, 1), held as u64);
     }
 }
 
