@@ -37,10 +37,10 @@ use crate::ledger::disk;
 use crate::uplink::mqtt::Peer;
 use crate::uplink::mqtt::intake::{Intake, Load, Ticket};
 
-/// What is taken in by one pass at most: enough that a wait for the disk serves many, little enough to hold.
+/// What is taken in by one pass, near enough: enough that a wait for the disk serves many, little enough to hold.
 pub(super) const PASS_MAX: usize = 1_024;
-/// Passes that wait for the desk.
-const PASSES_MAX: usize = 4;
+/// Bundles of what came that wait for the desk; how much they hold together is bounded by its bytes.
+const BATCHES_MAX: usize = 64;
 /// Files that may be open: enough for ten thousand gateways.
 const FILES_MAX: u64 = 65_536;
 /// What the desk has said and is not done yet.
@@ -109,7 +109,7 @@ pub enum ArchiveError {
     Ended,
 }
 
-/// One pass's worth of what came.
+/// What came together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) inputs: Vec<Input>,
@@ -119,6 +119,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// What came later goes behind.
+    pub(super) fn add(&mut self, later: Self) {
+        self.inputs.extend(later.inputs);
+        self.tickets.extend(later.tickets);
+        self.loads.extend(later.loads);
+    }
+
     /// Of one input that nobody waits to have acknowledged.
     pub(super) fn of(input: Input) -> Self {
         Self {
@@ -171,7 +178,7 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
     let (exchange, answers) = Exchange::start(broker.clone(), &prefix, &name);
     let (intake, outlet) = Intake::start(broker, ledger_filters(&prefix, share.as_deref()));
     let asker = Arc::new(Asker::new(&prefix, &name, answers.clone()));
-    let (batches, waiting) = mpsc::channel(PASSES_MAX);
+    let (batches, waiting) = mpsc::channel(BATCHES_MAX);
     let (outputs, said) = mpsc::channel(OUTPUTS_MAX);
     let seated = seat::take(desk, outlet.clone(), waiting, outputs);
     let seated = seated.map_err(|source| ArchiveError::Disk { path: dir, source })?;

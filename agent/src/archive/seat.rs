@@ -9,13 +9,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{self, Instant};
 
 use super::desk::{Desk, Output};
-use super::run::Batch;
+use super::run::{Batch, PASS_MAX};
 use crate::clock::{Clock, SystemClock};
 use crate::logs::chain;
 use crate::uplink::mqtt::intake::Outlet;
 
 /// A pass is made at least this often, so that what is due is done.
 const TICK: Duration = Duration::from_millis(250);
+/// From the beginning of one pass to that of the next at least: each looks at every gateway, and waits for the disk. What
+/// comes within that time shares both.
+const GAP: Duration = Duration::from_millis(50);
 /// How long a desk rests whose disk refuses, before what it could not keep comes again.
 const REST: Duration = Duration::from_secs(5);
 /// A pass takes seconds on a slow disk. After so long the service manager had better start the archive anew.
@@ -87,18 +90,32 @@ impl Seated {
 }
 
 impl Seat {
+    /// Waits until the next pass may begin, and adds what has come by then.
+    fn more(&mut self, mut batch: Batch, begun: Instant) -> Batch {
+        thread::sleep(GAP.saturating_sub(begun.elapsed()));
+        while batch.inputs.len() < PASS_MAX {
+            match self.waiting.try_recv() {
+                Ok(next) => batch.add(next),
+                Err(_) => break,
+            }
+        }
+        batch
+    }
+
     fn work(mut self) {
         let clock = SystemClock;
+        let mut begun = Instant::now();
         loop {
             self.beat.send_replace(Instant::now());
             let next = self
                 .runtime
                 .block_on(async { time::timeout(TICK, self.waiting.recv()).await });
             let batch = match next {
-                Ok(Some(batch)) => batch,
+                Ok(Some(batch)) => self.more(batch, begun),
                 Ok(None) => return,
                 Err(_) => Batch::default(),
             };
+            begun = Instant::now();
             match self.desk.pass(batch.inputs, clock.now()) {
                 Ok(outputs) => {
                     self.outlet.acknowledge(batch.tickets);

@@ -4,6 +4,7 @@
 //! round. Bounds: `ASKING_MAX` questions at once, of them `UNPROVED_MAX` to those that have not answered yet and
 //! `SILENT_MAX` to those that were silent.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -135,60 +136,58 @@ impl Desk {
     pub(super) fn ask(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         for class in [Class::Answers, Class::New, Class::Silent] {
             let last = self.asked_last.get(&class).cloned();
-            let (after, to) = match &last {
-                Some(last) => (Bound::Excluded(last), Bound::Included(last)),
-                None => (Bound::Unbounded, Bound::Unbounded),
+            let rest = (
+                Bound::Unbounded,
+                last.as_ref().map_or(Bound::Unbounded, Bound::Included),
+            );
+            let ranges = match &last {
+                Some(last) => vec![(Bound::Excluded(last), Bound::Unbounded), rest],
+                None => vec![rest],
             };
-            let rest = (Bound::Unbounded, to);
-            let is_due = |known: &Gateway| {
-                let manners = &known.manners;
-                manners.class() == class && now_ms >= manners.not_before_ms
-            };
-            let mut names: Vec<Name> = Vec::new();
-            let ranges = [Some((after, Bound::Unbounded)), last.as_ref().map(|_| rest)];
-            for range in ranges.into_iter().flatten() {
-                let due = self.gateways.range::<Name, _>(range);
-                let due = due.filter(|(name, known)| {
-                    is_due(known) && known.mirror().is_some() && !self.asking.contains_key(*name)
-                });
-                names.extend(due.map(|(name, _)| name.clone()));
-            }
-            for name in names {
-                if !self.has_room(class) {
-                    break;
-                }
-                let Some(known) = self.gateways.get_mut(&name) else {
-                    continue;
-                };
-                let patience = known.manners.patience();
-                let Some(mirror) = known.mirror_mut() else {
-                    continue;
-                };
-                if let Some(question) = mirror.question(now_ms) {
-                    out.push(Output::Ask(Asked {
-                        place: mirror.place.clone(),
-                        origin: mirror.origin().to_owned(),
-                        question,
-                        patience,
-                    }));
-                    self.asked_last.insert(class, name.clone());
-                    self.asking.insert(name, class);
+            for range in ranges {
+                for (name, known) in self.gateways.range_mut::<Name, _>(range) {
+                    if !has_room(&self.asking, class) {
+                        break;
+                    }
+                    let is_due = known.manners.class() == class
+                        && now_ms >= known.manners.not_before_ms
+                        && !self.asking.contains_key(name);
+                    let asked = is_due.then(|| known.question(now_ms)).flatten();
+                    if let Some(asked) = asked {
+                        out.push(Output::Ask(asked));
+                        self.asked_last.insert(class, name.clone());
+                        self.asking.insert(name.clone(), class);
+                    }
                 }
             }
         }
     }
+}
 
-    fn has_room(&self, class: Class) -> bool {
-        let least = |least: Class| {
-            self.asking
-                .values()
-                .filter(|known| **known >= least)
-                .count()
-        };
-        match class {
-            Class::Answers => self.asking.len() < ASKING_MAX,
-            Class::New => least(Class::New) < UNPROVED_MAX && self.asking.len() < ASKING_MAX,
-            Class::Silent => least(Class::Silent) < SILENT_MAX && self.has_room(Class::New),
+impl Gateway {
+    /// What it is to be asked now.
+    fn question(&mut self, now_ms: u64) -> Option<Asked> {
+        let patience = self.manners.patience();
+        let mirror = self.mirror_mut()?;
+        let question = mirror.question(now_ms)?;
+        Some(Asked {
+            place: mirror.place.clone(),
+            origin: mirror.origin().to_owned(),
+            question,
+            patience,
+        })
+    }
+}
+
+/// Whether one more of this class may be asked.
+fn has_room(asking: &BTreeMap<Name, Class>, class: Class) -> bool {
+    let least = |least: Class| asking.values().filter(|known| **known >= least).count();
+    let is_open = asking.len() < ASKING_MAX;
+    match class {
+        Class::Answers => is_open,
+        Class::New => is_open && least(Class::New) < UNPROVED_MAX,
+        Class::Silent => {
+            is_open && least(Class::New) < UNPROVED_MAX && least(Class::Silent) < SILENT_MAX
         }
     }
 }

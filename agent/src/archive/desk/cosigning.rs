@@ -44,19 +44,16 @@ impl Desk {
             return;
         }
         let every_ms = i64::try_from(self.terms.cosign_every.as_millis()).unwrap_or(i64::MAX);
-        let due = |known: &Gateway| {
-            known
-                .cosigned_ms
-                .is_none_or(|last| now.boot_ms >= last.saturating_add(every_ms.unsigned_abs()))
-        };
-        let due: Vec<Name> = self
-            .gateways
-            .iter()
-            .filter(|(_, known)| due(known))
-            .map(|(name, _)| name.clone())
-            .collect();
+        let due = self.gateways.iter();
+        let due = due.filter(|(_, known)| is_due(known, every_ms, now));
+        let due: Vec<Name> = due.map(|(name, _)| name.clone()).collect();
+        if due.is_empty() {
+            return;
+        }
+        let mirrors = self.gateways.values().filter_map(Gateway::mirror);
+        let newest = mirrors.filter_map(|mirror| mirror.record.newest).max();
         for name in due {
-            let ahead = self.is_ahead(&name, now);
+            let ahead = self.is_ahead(&name, newest, now);
             let Some(known) = self.gateways.get_mut(&name) else {
                 continue;
             };
@@ -111,18 +108,14 @@ impl Desk {
     }
 
     /// Whether this host's clock is further ahead of all leaves than can be believed of a clock that nobody sets.
-    fn is_ahead(&mut self, name: &Name, now: Stamp) -> bool {
+    /// `newest` is the newest of them.
+    fn is_ahead(&mut self, name: &Name, newest: Option<Time>, now: Stamp) -> bool {
         let own = self.gateways.get(name).and_then(Gateway::mirror);
-        let Some(own) = own.and_then(|mirror| mirror.record.newest) else {
+        let has_leaves = own.is_some_and(|mirror| mirror.record.newest.is_some());
+        // A log may be old. That all are, is not to be believed.
+        let Some(newest) = newest.filter(|_| has_leaves) else {
             return false;
         };
-        if now.wall.as_millis().saturating_sub(own.as_millis()) <= AWRY_MS {
-            return false;
-        }
-        // A log may be old. That all are, is not to be believed.
-        let others = self.gateways.values().filter_map(Gateway::mirror);
-        let newest = others.filter_map(|mirror| mirror.record.newest).max();
-        let newest = newest.unwrap_or(own);
         if now.wall.as_millis().saturating_sub(newest.as_millis()) <= AWRY_MS {
             return false;
         }
@@ -134,6 +127,29 @@ impl Desk {
         }
         !is_set
     }
+}
+
+/// Whether a head of a gateway may be due, be it of the epoch before; what stands against it is looked at then.
+fn is_due(known: &Gateway, every_ms: i64, now: Stamp) -> bool {
+    let rests = known
+        .cosigned_ms
+        .is_some_and(|last| now.boot_ms < last.saturating_add(every_ms.unsigned_abs()));
+    let is_first = known.cosigned_ms.is_none();
+    let waits = |mirror: &Mirror| {
+        let is_news = !is_said(mirror, is_first) || mirror.record.uncosigned.is_some();
+        mirror.head.is_some() && !mirror.is_stopped() && is_news && !is_early(mirror, every_ms, now)
+    };
+    !rests && (known.leaving.is_some() || known.mirror().is_some_and(waits))
+}
+
+/// Whether a log's newest head was cosigned. After a start it is said again: the last word of before may not have come
+/// out.
+fn is_said(mirror: &Mirror, is_first: bool) -> bool {
+    let last = mirror.record.cosigned.as_ref();
+    last.zip(mirror.head.as_ref()).is_some_and(|(last, head)| {
+        let size = head.checkpoint.size;
+        last.size > size || (last.size == size && !is_first)
+    })
 }
 
 /// Whether a log's newest head waits only for the pause between two cosignatures, which over a restart only the wall
@@ -153,11 +169,7 @@ fn cosign_due(
     now: Stamp,
 ) -> Option<Result<Arc<str>, Reason>> {
     let head = mirror.head.clone()?;
-    let last = mirror.record.cosigned.as_ref();
-    // After a start it is said again: the last word of before may not have come out.
-    let is_said = last.is_some_and(|last| {
-        last.size > head.checkpoint.size || (last.size == head.checkpoint.size && !is_first)
-    });
+    let is_said = is_said(mirror, is_first);
     if is_said && mirror.record.uncosigned.is_some() {
         // What stood against it has passed.
         drop(mirror.note_uncosigned(None, now.wall));
