@@ -49,18 +49,10 @@ impl Asker {
     /// Asks, and waits for all parts of the answer.
     pub(super) async fn ask(&self, asked: &Asked) -> Result<Vec<Value>, Trouble> {
         let topics = Topics::new(&self.prefix, &asked.place.site, &asked.place.gateway);
-        let (method, params) = asked.call();
-        let (posed, pending) = self.questions.pose(&topics, method, params)?;
-        let reply = Reply {
-            topic: posed.topic,
-            correlation: Some(posed.correlation),
-            response_topic: Some(posed.response_topic),
-            payload: posed.payload,
-        };
-        if !self.answers.send(reply).await {
-            return Err(Trouble::Lost("the connection is closed".to_owned()));
-        }
-        pending.within(asked.patience).answer().await
+        let answered = self
+            .questions
+            .ask(&self.answers, &topics, asked.call(), asked.patience);
+        answered.await
     }
 
     /// Takes in what came under the filter.

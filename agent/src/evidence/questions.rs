@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{self, Instant};
 
 use super::informant::{Parts, Trouble};
+use crate::uplink::mqtt::answers::{Answers, Reply};
 
 /// How often a question is passed on that came back to whoever asked: so many others may answer at most.
 const AGAIN_MAX: u8 = 3;
@@ -58,19 +59,6 @@ struct Heard {
     refused: Option<(Instant, Trouble)>,
 }
 
-/// A question as it goes out.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Posed {
-    /// The gateway's request topic.
-    pub topic: String,
-    /// Where the answer is to go.
-    pub response_topic: String,
-    /// Which question it is.
-    pub correlation: Vec<u8>,
-    /// The request, JSON.
-    pub payload: Vec<u8>,
-}
-
 impl Questions {
     /// Those of a connection that hears what comes to `…/response/{name}`.
     pub fn new(name: String, patience: Patience) -> Self {
@@ -86,17 +74,32 @@ impl Questions {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a question of it, and waits for its answer from now on.
+    /// Asks, and waits for all parts of the answer; `part` is the [`Patience::part`] of this question.
     ///
     /// # Errors
     ///
-    /// The parameters can't be written.
-    pub fn pose(
+    /// Why there is none.
+    pub async fn ask(
+        &self,
+        answers: &Answers,
+        topics: &Topics,
+        (method, params): (&str, Value),
+        part: Duration,
+    ) -> Result<Vec<Value>, Trouble> {
+        let (question, pending) = self.pose(topics, method, params)?;
+        if !answers.send(question).await {
+            return Err(Trouble::Lost("the connection is closed".to_owned()));
+        }
+        pending.within(part).answer().await
+    }
+
+    /// Makes a question of it, and waits for its answer from now on.
+    fn pose(
         &self,
         topics: &Topics,
         method: &str,
         params: Value,
-    ) -> Result<(Posed, Pending<'_>), Trouble> {
+    ) -> Result<(Reply, Pending<'_>), Trouble> {
         let id = self.asked.fetch_add(1, Ordering::Relaxed).to_string();
         let request = Request {
             id: id.clone(),
@@ -127,13 +130,13 @@ impl Questions {
             heard: hears,
             answer,
         };
-        let posed = Posed {
+        let question = Reply {
             topic: topics.request(),
-            response_topic: topic,
-            correlation,
+            correlation: Some(correlation),
+            response_topic: Some(topic),
             payload,
         };
-        Ok((posed, pending))
+        Ok((question, pending))
     }
 
     /// Whether a question that came back may be passed on; so often at most.
@@ -193,7 +196,7 @@ impl Questions {
 
 /// A question whose answer is waited for. Forgotten when it is dropped.
 #[derive(Debug)]
-pub struct Pending<'a> {
+struct Pending<'a> {
     questions: &'a Questions,
     patience: Patience,
     correlation: Vec<u8>,
@@ -203,7 +206,7 @@ pub struct Pending<'a> {
 
 impl Pending<'_> {
     /// Waits so long from one part to the next.
-    pub fn within(mut self, part: Duration) -> Self {
+    fn within(mut self, part: Duration) -> Self {
         self.patience.part = part;
         self
     }
@@ -213,7 +216,7 @@ impl Pending<'_> {
     /// # Errors
     ///
     /// Why there is none.
-    pub async fn answer(mut self) -> Result<Vec<Value>, Trouble> {
+    async fn answer(mut self) -> Result<Vec<Value>, Trouble> {
         let patience = self.patience;
         let last = Instant::now() + patience.whole;
         loop {
@@ -247,7 +250,7 @@ impl Drop for Pending<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AGAIN_MAX, Patience, Questions, Trouble};
+    use super::{AGAIN_MAX, Patience, Questions, Reply, Trouble};
     use lineside_proto::{Answer, AnswerError, Topics};
     use serde_json::{Value, json};
     use std::time::Duration;
@@ -260,6 +263,14 @@ mod tests {
         refusal: EVER,
         silence: "nobody answers",
     };
+
+    fn to(question: &Reply) -> &str {
+        question.response_topic.as_deref().unwrap()
+    }
+
+    fn which(question: &Reply) -> &[u8] {
+        question.correlation.as_deref().unwrap()
+    }
 
     fn answer(part: u32, parts: u32, no: Option<&str>) -> Vec<u8> {
         let answer = Answer {
@@ -281,12 +292,12 @@ mod tests {
         let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
         let (posed, pending) = questions.pose(&topics, "state", json!({})).unwrap();
         assert_eq!(posed.topic, topics.request());
-        assert!(posed.response_topic.ends_with("/response/me"));
+        assert!(to(&posed).ends_with("/response/me"));
         for payload in said {
             // What is for others changes nothing.
-            questions.take("p/v1/s/x/response/me", &posed.correlation, payload);
-            questions.take(&posed.response_topic, b"77", payload);
-            questions.take(&posed.response_topic, &posed.correlation, payload);
+            questions.take("p/v1/s/x/response/me", which(&posed), payload);
+            questions.take(to(&posed), b"77", payload);
+            questions.take(to(&posed), which(&posed), payload);
         }
         let result = pending.answer().await;
         assert!(questions.waiting().is_empty());
@@ -320,7 +331,7 @@ mod tests {
         let pending = pending.within(Duration::from_millis(50));
         let first = answer(1, 3, None);
         let say = |payload: &[u8]| {
-            questions.take(&posed.response_topic, &posed.correlation, payload);
+            questions.take(to(&posed), which(&posed), payload);
             pending.heard.borrow().at
         };
         let at = say(&first);
@@ -357,12 +368,12 @@ mod tests {
         let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
         let (posed, pending) = questions.pose(&topics, "state", json!({})).unwrap();
         for _ in 0..AGAIN_MAX {
-            assert!(questions.may_go_again(&posed.correlation));
+            assert!(questions.may_go_again(which(&posed)));
         }
-        assert!(!questions.may_go_again(&posed.correlation));
+        assert!(!questions.may_go_again(which(&posed)));
         assert!(!questions.may_go_again(b"77"));
         drop(pending);
-        assert!(!questions.may_go_again(&posed.correlation));
+        assert!(!questions.may_go_again(which(&posed)));
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::informant::{Informant, Trouble};
 use super::questions::{Patience, Questions};
-use crate::uplink::mqtt::answers::{Answers, Reply};
+use crate::uplink::mqtt::answers::Answers;
 use crate::uplink::mqtt::subscriber::{Message, News, Subscription};
 use crate::uplink::mqtt::{Fault, Peer};
 
@@ -157,17 +157,9 @@ impl Broker {
         params: Value,
     ) -> Result<Vec<Value>, Trouble> {
         self.connected().await?;
-        let (posed, pending) = self.shared.questions.pose(topics, method, params)?;
-        let reply = Reply {
-            topic: posed.topic,
-            correlation: Some(posed.correlation),
-            response_topic: Some(posed.response_topic),
-            payload: posed.payload,
-        };
-        if !self.answers.send(reply).await {
-            return Err(Trouble::Lost("the connection is closed".to_owned()));
-        }
-        pending.answer().await
+        let questions = &self.shared.questions;
+        let answered = questions.ask(&self.answers, topics, (method, params), PATIENCE.part);
+        answered.await
     }
 
     async fn connected(&self) -> Result<(), Trouble> {

@@ -5,6 +5,7 @@ mod rogue;
 mod witnessed;
 
 use lineside_proto::Time;
+use lineside_proto::ledger::note::{KeyKind, SignerKey};
 use lineside_proto::ledger::tile::{Kind, Tile, entries};
 use lineside_proto::ledger::{Correction, Hash, Leaf, LeafBody, verify};
 use proptest::prelude::*;
@@ -77,6 +78,12 @@ fn leaves(ledger: &Ledger) -> Vec<Vec<u8>> {
         }
     }
     all
+}
+
+/// A witness's key.
+fn witness(seed: u8) -> SignerKey {
+    let name = format!("w{seed}.example");
+    SignerKey::new(&name, KeyKind::Cosignature, &[seed; 32]).unwrap()
 }
 
 fn note(ledger: &Ledger) -> String {

@@ -16,6 +16,9 @@ use crate::archive::shelf::Shelf;
 use crate::ledger::disk;
 use crate::slots::Slots;
 
+/// Keys of one log at most: one a month for ten years. Each is tried for each head, and stands in the record.
+pub(in crate::archive) const KEYS_MAX: usize = 128;
+
 /// Alarms whose folders wait for the disk: one of each kind.
 const UNWRITTEN_MAX: usize = 7;
 
@@ -80,7 +83,11 @@ impl Mirror {
         if !self.keys_at(index.saturating_add(1)).contains(&old) {
             return;
         }
-        if !self.keys.contains(&new) {
+        let is_known = self.keys.contains(&new);
+        if !is_known && self.keys.len() >= KEYS_MAX {
+            // Nobody signs any more.
+            tracing::warn!(log = %self.place, "the log has had {KEYS_MAX} keys, and another does not count");
+        } else if !is_known {
             tracing::info!(log = %self.place, key = %new, "the log has a new key, signed by the one before");
             self.keys.push(new);
         }

@@ -60,8 +60,9 @@ impl Found {
     /// Reads an archive's directory; `cards` is the folder of cards, else that in the directory.
     pub(super) fn of(shelf: &Shelf, cards: Option<&Path>) -> Result<Self, Failure> {
         let (mut logs, mut unreadable) = (Vec::new(), Vec::new());
-        for place in shelf.logs()? {
-            match Standing::of(shelf, &place) {
+        let places = shelf.logs()?;
+        for place in &places {
+            match Standing::of(shelf, place) {
                 Ok(found) => logs.extend(found),
                 Err(error) => unreadable.push(Unreadable {
                     log: place.to_string(),
@@ -73,7 +74,7 @@ impl Found {
         let beside = shelf.dir().join("gateways");
         let (cards, _) = Cards::load(cards.unwrap_or(&beside))?;
         let has_log = |place: Place| (place.site, place.gateway);
-        let known: BTreeSet<_> = shelf.logs()?.into_iter().map(has_log).collect();
+        let known: BTreeSet<_> = places.into_iter().map(has_log).collect();
         let waiting = cards
             .gateways()
             .filter(|(site, gateway)| !known.contains(&((*site).clone(), (*gateway).clone())))

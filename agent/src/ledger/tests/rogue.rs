@@ -1,6 +1,6 @@
 //! A witness that lies, and keys that nobody knows: what they say stops no ledger, and moves no epoch.
 
-use super::{ORIGIN, Place, grow, note};
+use super::{ORIGIN, Place, grow, note, witness};
 use crate::config::model::Witnesses;
 use crate::ledger::head::{EPOCH_LEAP_MAX, origin};
 use crate::ledger::{Ledger, Seen, Testimony, Witnessed, new_epoch};
@@ -10,15 +10,6 @@ use lineside_proto::ledger::{Checkpoint, Hash};
 
 fn at() -> Time {
     Time::from_millis(1_795_420_800_000)
-}
-
-fn witness(seed: u8) -> SignerKey {
-    SignerKey::new(
-        &format!("w{seed}.example"),
-        KeyKind::Cosignature,
-        &[seed; 32],
-    )
-    .unwrap()
 }
 
 fn keys() -> Vec<VerifierKey> {

@@ -1,21 +1,12 @@
 //! What witnesses say of a ledger, and what comes of it.
 
-use super::{ORIGIN, Place, facts, grow, note};
+use super::{ORIGIN, Place, facts, grow, note, witness};
 use crate::config::model::Witnesses;
 use crate::ledger::{Keys, Ledger, Seen, Testimony, Witnessed, new_epoch};
 use lineside_proto::Time;
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey};
 use lineside_proto::ledger::{Checkpoint, Hash};
 use std::fs;
-
-fn witness(seed: u8) -> SignerKey {
-    SignerKey::new(
-        &format!("w{seed}.example"),
-        KeyKind::Cosignature,
-        &[seed; 32],
-    )
-    .unwrap()
-}
 
 fn two() -> Witnesses {
     Witnesses {

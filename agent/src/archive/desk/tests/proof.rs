@@ -108,9 +108,7 @@ fn an_old_copy_that_goes_on_is_a_fork_whatever_the_number_of_leaves() {
         plant.write("a", held / 2 - 1);
         let old = plant.clone_disk();
         plant.write("a", held - held / 2);
-        let mut inputs = plant.leaves();
-        inputs.push(plant.head(&plant.sign()));
-        city.pass(inputs, None);
+        city.pass(plant.grown(), None);
         old.write("other", held + 10);
         let shown = old.sign();
         city.pass(vec![old.head(&shown)], None);
@@ -156,8 +154,7 @@ fn a_head_that_nobody_proves_is_not_taken_and_one_that_is_goes_on() {
     assert_eq!(unproved.unwrap().size, 140);
     // And when the log gets there, both are in hand.
     plant.write("c", 30);
-    let mut inputs = plant.leaves();
-    inputs.push(plant.head(&plant.sign()));
+    let inputs = plant.grown();
     city.pass(inputs, Some(&plant));
     let kinds: Vec<Kind> = city.alarms.iter().map(|(_, kind)| *kind).collect();
     assert_eq!(kinds, [Kind::Fork]);
@@ -171,9 +168,7 @@ fn two_heads_of_one_size_are_seen_however_many_wait() {
     let mut plant = Plant::new("gw-1");
     city.enrol(&plant);
     plant.write("a", 9);
-    let mut inputs = plant.leaves();
-    inputs.push(plant.head(&plant.sign()));
-    city.pass(inputs, None);
+    city.pass(plant.grown(), None);
     let twin = plant.clone_disk();
     for _ in 0..300 {
         plant.write("b", 1);
@@ -197,9 +192,7 @@ fn the_first_head_after_a_power_cut_is_published() {
     let mut plant = Plant::new("gw-1");
     city.enrol(&plant);
     plant.write("a", 9);
-    let mut inputs = plant.leaves();
-    inputs.push(plant.head(&plant.sign()));
-    city.pass(inputs, None);
+    city.pass(plant.grown(), None);
     let checkpoint = city.shelf().log_dir(&plant.place(1)).join("checkpoint");
     let before = std::fs::read(&checkpoint).unwrap();
     plant.write("b", 20);

@@ -3,6 +3,7 @@
 use super::faults::witnessed;
 use super::{Input, Said, copy, stamp};
 use crate::archive::alarm::Kind;
+use crate::archive::mirror::KEYS_MAX;
 use crate::archive::witness::{Witness, with_signature};
 use lineside_proto::Time;
 use lineside_proto::ledger::Checkpoint;
@@ -215,4 +216,19 @@ fn a_clock_that_cannot_be_right_cosigns_nothing_and_says_so() {
             assert!(why.contains("clock"), "{why}");
         }
     }
+}
+
+#[test]
+fn so_many_keys_of_one_log_count_and_no_more() {
+    let (mut city, mut plant, _other) = witnessed();
+    for _ in 0..KEYS_MAX + 5 {
+        plant.rotate();
+        let inputs = plant.grown();
+        city.pass(inputs, None);
+        plant.ledger.finish_rotation().unwrap();
+    }
+    let record = city.shelf().record(&plant.place(1)).unwrap().unwrap();
+    assert_eq!(record.keys.len(), KEYS_MAX);
+    // The leaf that names one more is the last that counts; nobody signs after it.
+    assert_eq!((city.kinds(), record.size), (vec![], 100 + KEYS_MAX as u64));
 }
