@@ -345,8 +345,8 @@ pub(super) fn key_failure(error: &KeyError) -> Failure {
         KeyError::OpenDirectory { dir } => {
             let dir = dir.display();
             text!(
-                "others may enter the directory {dir} of the key: chmod 700 {dir}",
-                "其他用户可以进入密钥目录 {dir}：请执行 chmod 700 {dir}"
+                "others may enter the directory {dir} of the key: chmod 700 {dir}, or give the key a folder of its own",
+                "其他用户可以进入密钥目录 {dir}：请执行 chmod 700 {dir}，或为密钥另建文件夹"
             )
         }
         KeyError::Form(path) => {

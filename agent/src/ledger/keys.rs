@@ -47,7 +47,7 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// Others may look into or change the key's directory.
-    #[error("others may enter the directory {0} of the key: chmod 700 {0}", .dir.display())]
+    #[error("others may enter the directory {0} of the key: chmod 700 {0}, or give the key a folder of its own", .dir.display())]
     OpenDirectory {
         /// The directory.
         dir: PathBuf,

@@ -18,7 +18,7 @@ use crate::text;
 #[command(arg_required_else_help = true)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Example: lineside archive --broker mqtt://mqtt.example --dir /srv/archive --witness-key w.key"
+    after_help = "Example: lineside archive --broker mqtt://mqtt.example --dir /srv/archive --witness-key witness/w.key"
 )]
 pub struct Args {
     #[command(subcommand)]

@@ -85,7 +85,7 @@ async fn a_flood_and_a_slow_taker_end_no_connection_and_hold_nothing_back() {
             }
         }
     }
-    // All is acknowledged: after a restart nothing comes again but what the broker keeps, as kept.
+    // All is acknowledged, and nothing comes twice.
     let waits = time::timeout(Duration::from_millis(300), async {
         let mut more = Vec::new();
         intake.next(&mut more, 1).await;
