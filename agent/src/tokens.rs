@@ -19,6 +19,8 @@ const FOLDER_TOKENS_MAX: usize = 4_096;
 /// Folders: in all 262,144 tokens, which is three years of 240 bookings a day. Each takes a block of the disk,
 /// together 1 GiB. Whoever books more than that loses the oldest here, and has them in the city's copies.
 const FOLDERS_MAX: usize = 64;
+/// Folders of a copy that outlives the gateway: so much longer.
+const COPY_FOLDERS_MAX: usize = 4 * FOLDERS_MAX;
 /// Files of a folder too many that go with each token that comes.
 const GONE_AT_ONCE: usize = 8;
 
@@ -54,12 +56,20 @@ impl Tokens {
         Ok(tokens)
     }
 
+    /// The same for who keeps a gateway's tokens when that has them no more: four times as many.
+    pub fn of_city(self) -> Self {
+        Self {
+            folders_max: COPY_FOLDERS_MAX,
+            ..self
+        }
+    }
+
     /// The tokens of a state directory that may be a copy, to be read only.
     pub fn of(state_dir: &Path) -> Self {
         let dir = state_dir.join("tokens");
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
         let mut folders: Vec<u32> = entries
-            .take(2 * FOLDERS_MAX)
+            .take(2 * COPY_FOLDERS_MAX)
             .filter_map(|entry| number(entry.file_name().to_str()?))
             .collect();
         folders.sort_unstable();

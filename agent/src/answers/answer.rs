@@ -130,6 +130,10 @@ impl Answers {
                 if here.as_ref() == Some(origin) {
                     return self.answer(call, room, deadline);
                 }
+                if let Some(before) = self.source.before(origin) {
+                    let before = Self::new(before, self.closed.clone());
+                    return before.answer(call, room, deadline);
+                }
                 Err(Failure::new(
                     Code::NotFound,
                     match here {

@@ -6,7 +6,7 @@ use lineside_proto::ledger::Hash;
 use lineside_proto::ledger::tile::Tile;
 use serde_json::Value;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::question::{Code, Failure};
@@ -18,6 +18,7 @@ use crate::tokens::Tokens;
 /// A state directory, as it was when it was opened.
 #[derive(Debug)]
 pub struct Copied {
+    dir: PathBuf,
     view: View,
     maps: Maps,
     tokens: Tokens,
@@ -34,9 +35,15 @@ impl Copied {
         Ok(Self::of(View::open(state_dir)?, state_dir))
     }
 
+    /// The same of the ledger of an epoch before, if it was put aside and is still there.
+    pub fn before(state_dir: &Path, origin: &str) -> Option<Self> {
+        Some(Self::of(View::before(state_dir, origin)?, state_dir))
+    }
+
     /// A log's files, and a directory with the `maps/` and `tokens/` that they name.
     pub fn of(view: View, texts: &Path) -> Self {
         Self {
+            dir: texts.to_owned(),
             view,
             maps: Maps::of(texts),
             tokens: Tokens::of(texts),
@@ -58,6 +65,10 @@ impl Source for Copied {
 
     fn checkpoint(&self) -> Option<Arc<str>> {
         self.view.checkpoint()
+    }
+
+    fn before(&self, origin: &str) -> Option<Self> {
+        Self::before(&self.dir, origin)
     }
 
     fn keys(&self) -> Vec<String> {

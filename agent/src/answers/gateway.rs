@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::copied::Copied;
 use super::question::{Code, Failure};
 use super::source::{Source, unreadable};
 use crate::ledger::{Ledger, LedgerError};
@@ -37,6 +38,10 @@ impl Source for Gateway {
 
     fn origin(&self) -> Option<String> {
         Some(self.ledger.origin())
+    }
+
+    fn before(&self, origin: &str) -> Option<Copied> {
+        Copied::before(self.ledger.state_dir(), origin)
     }
 
     fn keys(&self) -> Vec<String> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::copied::Copied;
 use super::question::{Code, Failure};
 
 /// Where answers come from: a running gateway, a copy of its state directory, or somebody who keeps its leaves. Every
@@ -23,6 +24,11 @@ pub trait Source: Send + Sync {
     fn origin(&self) -> Option<String> {
         let note = Note::parse(&self.checkpoint()?).ok()?;
         Some(Checkpoint::parse(&note.text).ok()?.origin)
+    }
+
+    /// The log of an epoch before this one that has this origin, if it is still here.
+    fn before(&self, _origin: &str) -> Option<Copied> {
+        None
     }
 
     /// The verifier keys that the log signs with now, where that is known.

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::{task, time};
 
 use super::{Library, Live};
-use crate::answers::{Code, Failure, Question, Room, documents, read};
+use crate::answers::{Call, Code, Failure, Question, Room, documents, read};
 use crate::uplink::commands::response;
 use crate::uplink::mqtt::answers::{Answers, Reply};
 use crate::uplink::mqtt::subscriber::Message;
@@ -54,9 +54,13 @@ impl Answering {
 
     /// Takes a request; answers in the background, if the gateway does not.
     pub(super) fn take(&self, site: Identifier, gateway: Identifier, message: Message) {
-        // A retained request would be answered with every connection.
         let is_online = self.live.is_online(&site, &gateway);
-        if message.retained || is_online == Some(true) {
+        let asked = read(&message.payload);
+        // One that is there answers for itself, but for a log of before, which it may have lost.
+        let names = |question: &Question| matches!(question.call, Call::Of { .. });
+        let may_answer = is_online != Some(true) || asked.as_ref().is_ok_and(names);
+        // A retained request would be answered with every connection.
+        if message.retained || !may_answer {
             return;
         }
         let topics = Topics::new(&self.prefix, &site, &gateway);
@@ -69,8 +73,10 @@ impl Answering {
                 return;
             }
         };
-        let asked = read(&message.payload);
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            if is_online == Some(true) {
+                return;
+            }
             let busy = "many requests are waiting: ask again in some seconds, one after the other";
             let id = asked.map_or_else(|(id, _)| id, |question| question.id);
             for payload in documents(&id, Err(Failure::new(Code::Busy, busy))) {
@@ -82,11 +88,10 @@ impl Answering {
         };
         let this = self.clone();
         let received = message.received;
-        let is_off = is_online.is_some();
         tokio::spawn(async move {
             let documents = match asked {
                 Ok(question) => {
-                    this.answer((site, gateway, is_off), question, received)
+                    this.answer((site, gateway, is_online), question, received)
                         .await
                 }
                 Err((id, failure)) => documents(&id, Err(failure)),
@@ -109,7 +114,7 @@ impl Answering {
 
     async fn answer(
         &self,
-        (site, gateway, is_off): (Identifier, Identifier, bool),
+        (site, gateway, is_online): (Identifier, Identifier, Option<bool>),
         question: Question,
         received: Instant,
     ) -> Vec<Vec<u8>> {
@@ -117,8 +122,12 @@ impl Answering {
         let room = Room::of(&id, PAYLOAD_BYTES_MAX);
         let library = Arc::clone(&self.library);
         let answered = task::spawn_blocking(move || {
-            // Of whom nothing is known, it may be there all the same: what is not held here is not denied.
-            let speaks = is_off || library.holds(&site, &gateway);
+            let speaks = match is_online {
+                Some(false) => true,
+                // It may be there all the same: what is not held here is not denied.
+                None => library.holds(&site, &gateway),
+                Some(true) => library.is_of_before(&site, &gateway, &call),
+            };
             let deadline = received + TIME_MAX;
             speaks.then(|| library.answer((&site, &gateway), None, &call, room, deadline))
         });

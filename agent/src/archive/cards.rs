@@ -29,6 +29,9 @@ pub struct Enrolled {
     pub base: String,
     /// The key.
     pub key: VerifierKey,
+    /// The last epoch that it signs for; every one if none is named. What a key in other hands has signed before stays
+    /// readable, and it begins nothing new.
+    pub last_epoch: Option<u32>,
 }
 
 /// The cards of a folder.
@@ -73,6 +76,8 @@ struct Card {
     gateway: Identifier,
     origin: String,
     vkey: String,
+    /// Written by a person, when the key is in other hands.
+    last_epoch: Option<u32>,
 }
 
 impl Cards {
@@ -115,9 +120,20 @@ impl Cards {
             return Err(Fault::Origin(base));
         }
         let keys = self.gateways.entry(owner).or_default();
-        let enrolled = Enrolled { base, key };
-        if !keys.contains(&enrolled) {
-            keys.push(enrolled);
+        let last_epoch = card.last_epoch;
+        let mut same = keys.iter_mut();
+        let same = same.find(|known| known.base == base && known.key.key() == key.key());
+        match same {
+            // Of two cards of one key, the one that ends it counts.
+            Some(known) => {
+                let ends = [known.last_epoch, last_epoch].into_iter().flatten();
+                known.last_epoch = ends.min();
+            }
+            None => keys.push(Enrolled {
+                base,
+                key,
+                last_epoch,
+            }),
         }
         Ok(())
     }
@@ -133,13 +149,23 @@ impl Cards {
         self.gateways.keys().map(|(site, gateway)| (site, gateway))
     }
 
+    /// Whether a key of the gateway has ended before this epoch: then only keys that cards name begin it, since who has
+    /// one key may have handed over to another.
+    pub fn is_ended(&self, place: &Place) -> bool {
+        let keys = self.of(&place.site, &place.gateway).iter();
+        let mut ends = keys.filter_map(|known| known.last_epoch);
+        ends.any(|last| last < place.epoch)
+    }
+
     /// The keys that a log's card names, and the log's origin; none if no card is of this gateway. Where cards name
     /// several origins, that of the newest file counts.
     pub fn log(&self, place: &Place) -> Option<(String, Vec<VerifierKey>)> {
         let keys = self.of(&place.site, &place.gateway);
         let base = &keys.last()?.base;
         let origin = origin(base, place.epoch);
+        let signs = |known: &&Enrolled| known.last_epoch.is_none_or(|last| place.epoch <= last);
         let of_base = keys.iter().filter(|known| known.base == *base);
+        let of_base = of_base.filter(signs);
         let named = of_base.filter_map(|known| named(&known.key, &origin));
         let named = named.collect();
         Some((origin, named))
@@ -247,6 +273,23 @@ mod tests {
         let (origin, keys) = cards.log(&place).unwrap();
         assert_eq!((origin.as_str(), keys.len()), ("lineside/zs/gw-1/e3", 2));
         assert!(keys.iter().all(|key| key.name() == origin));
+        // A key in other hands signs for the epochs of before.
+        let ended = card("zs", "gw-1", "lineside/zs/gw-1", 1)
+            .replace("\"v\":1", "\"v\":1,\"last_epoch\":1");
+        put("g.json", &ended);
+        let (cards, _) = Cards::load(dir.path()).unwrap();
+        for (epoch, count, is_ended) in [(1, 2, false), (2, 1, true), (3, 1, true)] {
+            let place = super::Place {
+                epoch,
+                ..place.clone()
+            };
+            let (_, keys) = cards.log(&place).unwrap();
+            assert_eq!(
+                (keys.len(), cards.is_ended(&place)),
+                (count, is_ended),
+                "{epoch}"
+            );
+        }
         let (none, _) = Cards::load(&dir.path().join("nowhere")).unwrap();
         assert_eq!(none, Cards::default());
     }

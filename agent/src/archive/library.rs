@@ -64,6 +64,16 @@ impl Library {
         self.place(site, gateway, None).is_ok()
     }
 
+    /// Whether a call names a log that is held here and that another epoch of the gateway has followed. Blocks.
+    pub fn is_of_before(&self, site: &Identifier, gateway: &Identifier, call: &Call) -> bool {
+        let Call::Of { origin, .. } = call else {
+            return false;
+        };
+        let named = self.epoch_of(site, gateway, origin);
+        let newest = self.place(site, gateway, None);
+        named.is_ok_and(|named| newest.is_ok_and(|newest| named < newest.epoch))
+    }
+
     /// Answers about a gateway's log: of its newest epoch, or of one that is named. Blocks.
     ///
     /// # Errors

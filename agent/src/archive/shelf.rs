@@ -84,16 +84,45 @@ impl Shelf {
     ///
     /// A folder can't be listed.
     pub fn logs(&self) -> io::Result<Vec<Place>> {
+        let dir = self.logs_dir();
+        Self::found(&dir, &|site, gateway| self.epochs(site, gateway))
+    }
+
+    /// All logs that ever had one, in order: those, too, of which no more than the record is left.
+    ///
+    /// # Errors
+    ///
+    /// A folder can't be listed.
+    pub fn recorded(&self) -> io::Result<Vec<Place>> {
+        let dir = self.dir.join("kept");
+        let mut places = Self::found(&dir, &|site, gateway| {
+            epochs(&self.gateway_dir(site, gateway), &|_| true)
+        })?;
+        // A record is of no head yet while the leaves below the first one are being fetched.
+        places.retain(|place| {
+            let record = self.record(place).ok().flatten();
+            record.is_some_and(|record| {
+                record.cosigned.is_some() || record.size > 0 && record.reaching.is_none()
+            })
+        });
+        places.extend(self.logs()?);
+        places.sort();
+        places.dedup();
+        Ok(places)
+    }
+
+    fn found(
+        dir: &Path,
+        epochs: &dyn Fn(&Identifier, &Identifier) -> io::Result<Vec<u32>>,
+    ) -> io::Result<Vec<Place>> {
         let mut places = Vec::new();
-        for site in names(&self.logs_dir())? {
-            for gateway in names(&self.logs_dir().join(site.as_str()))? {
-                for epoch in self.epochs(&site, &gateway)? {
-                    places.push(Place {
-                        site: site.clone(),
-                        gateway: gateway.clone(),
-                        epoch,
-                    });
-                }
+        for site in names(dir)? {
+            for gateway in names(&dir.join(site.as_str()))? {
+                places.extend(epochs(&site, &gateway)?.into_iter().map(|epoch| Place {
+                    site: site.clone(),
+                    gateway: gateway.clone(),
+                    epoch,
+                }));
             }
         }
         Ok(places)
@@ -106,12 +135,12 @@ impl Shelf {
     /// The folder can't be listed.
     pub fn epochs(&self, site: &Identifier, gateway: &Identifier) -> io::Result<Vec<u32>> {
         let dir = self.logs_dir().join(site.as_str()).join(gateway.as_str());
-        let mut epochs: Vec<u32> = entries(&dir)?
-            .filter(|name| dir.join(name).join("checkpoint").is_file())
-            .filter_map(|name| epoch_of(&name))
-            .collect();
-        epochs.sort_unstable();
-        Ok(epochs)
+        epochs(&dir, &|epoch| epoch.join("checkpoint").is_file())
+    }
+
+    /// Whether a log has a signed head.
+    pub fn has_head(&self, place: &Place) -> bool {
+        self.log_dir(place).join("checkpoint").is_file()
     }
 
     /// The newest signed note of a log, and the head that it commits to; none before the first. Its signatures are not
@@ -170,6 +199,16 @@ impl Shelf {
 pub(super) fn head(note: &str) -> Option<Checkpoint> {
     let note = Note::parse(note).ok()?;
     Checkpoint::parse(&note.text).ok()
+}
+
+/// The epochs below a gateway's folder of which something is there, oldest first.
+fn epochs(dir: &Path, is_there: &dyn Fn(&Path) -> bool) -> io::Result<Vec<u32>> {
+    let mut epochs: Vec<u32> = entries(dir)?
+        .filter(|name| is_there(&dir.join(name)))
+        .filter_map(|name| epoch_of(&name))
+        .collect();
+    epochs.sort_unstable();
+    Ok(epochs)
 }
 
 /// The names of a folder's entries, so many at most; none where there is no such folder.

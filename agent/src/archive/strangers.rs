@@ -97,8 +97,7 @@ impl Strangers {
         self.dir.join(format!("{site}.{gateway}.json"))
     }
 
-    /// Remembers what a stranger shows, if it is one that was not met before; of each so often at most. Gives whether it
-    /// is new.
+    /// Remembers what a stranger shows, the newest of it; of each so often at most. Gives whether its keys are new.
     pub(super) fn meet(
         &mut self,
         (site, gateway): (&Identifier, &Identifier),
@@ -113,17 +112,12 @@ impl Strangers {
             Some(_) | None => {}
         }
         let signers = signers(note);
-        if self
-            .met
-            .get(&who)
-            .is_some_and(|(known, _)| *known == signers)
-        {
-            return Ok(false);
-        }
+        let known = self.met.get(&who);
+        let is_new = known.is_none_or(|(known, _)| *known != signers);
         let path = self.path(&who);
         self.met.insert(who, (signers, now.boot_ms));
         if note.len() > NOTE_BYTES_MAX {
-            return Ok(true);
+            return Ok(is_new);
         }
         let stranger = Stranger {
             v: 1,
@@ -138,7 +132,7 @@ impl Strangers {
         if count < STRANGERS_MAX || path.exists() {
             disk::put(&path, &serde_json::to_vec_pretty(&stranger)?)?;
         }
-        Ok(true)
+        Ok(is_new)
     }
 
     /// Those whose notes lie there.

@@ -171,6 +171,22 @@ pub(super) fn noted(dir: &Path, base: &str) -> Option<u32> {
     head::epoch_of(base, &Checkpoint::parse(&note.text).ok()?.origin)
 }
 
+/// The ledger with this origin that was put aside; of several copies, the longest.
+pub(super) fn put_aside(state_dir: &Path, origin: &str) -> Option<PathBuf> {
+    let is_aside = |name: &str| {
+        name.strip_prefix(FOLDER)
+            .is_some_and(|end| end.starts_with(".e"))
+    };
+    let entries = fs::read_dir(state_dir).ok()?.flatten();
+    let found = entries.filter_map(|entry| {
+        let _ = entry.file_name().to_str().filter(|name| is_aside(name))?;
+        let note = Note::parse(&kept_note(&entry.path())?).ok()?;
+        let head = Checkpoint::parse(&note.text).ok()?;
+        (head.origin == origin).then(|| (head.size, entry.path()))
+    });
+    found.max().map(|(_, path)| path)
+}
+
 /// The epoch that those put aside tell of: the one after the last of them.
 pub(super) fn aside(state_dir: &Path) -> u32 {
     let epoch_of = |name: &str| {

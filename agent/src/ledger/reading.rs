@@ -2,6 +2,7 @@
 //! leaves that are in memory. What is on disk and full never changes, and is read without it.
 
 use std::ops::Range;
+use std::path::Path;
 
 use lineside_proto::ledger::tile::Tile;
 use lineside_proto::ledger::{Hash, KeyLeaf, Leaf, LeafBody};
@@ -14,6 +15,11 @@ use super::{Ledger, LedgerError};
 const READ_BYTES_MAX: usize = 1 << 20;
 
 impl Ledger {
+    /// The state directory that it is in.
+    pub fn state_dir(&self) -> &Path {
+        self.dir().parent().unwrap_or(self.dir())
+    }
+
     /// Leaves from an index on: their indexes and exact bytes; about so many bytes, at least one leaf.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use lineside_proto::ledger::{Checkpoint, Hash};
 
 use super::notes::{Kept, Notes};
 use super::tiles::{self, Taken, Tiles, take_bundles, take_tail};
-use super::{FOLDER, LedgerError, journal, kept_note};
+use super::{FOLDER, LedgerError, epoch, journal, kept_note};
 
 /// The highest size that a checkpoint may say: what fits a number of JSON.
 const SIZE_MAX: u64 = 1 << 53;
@@ -43,6 +43,12 @@ impl View {
     pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
         let dir = state_dir.join(FOLDER);
         Self::of_log(&dir, &dir)
+    }
+
+    /// Looks at the ledger of an epoch before, which has this origin, if it was put aside and is still there.
+    pub fn before(state_dir: &Path, origin: &str) -> Option<Self> {
+        let dir = epoch::put_aside(state_dir, origin)?;
+        Self::of_log(&dir, &dir).ok()
     }
 
     /// The same of a log's files in one directory, and the folder of its kept notes, `notes/`, in another.

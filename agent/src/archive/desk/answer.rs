@@ -8,16 +8,18 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use lineside_proto::booking::TOKEN_BYTES_MAX;
 use lineside_proto::ledger::Hash;
 use lineside_proto::ledger::tile::hashes;
-use lineside_proto::{EntriesResult, MapResult, ProofResult, TileResult, TokenResult};
+use lineside_proto::{
+    CheckpointResult, EntriesResult, MapResult, ProofResult, TileResult, TokenResult,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Asked, Desk, Output};
 use crate::archive::alarm::Alarm;
 use crate::archive::mirror::{Mirror, Question};
+use crate::archive::place::Place;
 use crate::clock::Stamp;
 use crate::evidence::informant::Trouble;
 use crate::hashed;
@@ -33,9 +35,14 @@ const HASH_BYTES: u64 = 32;
 const FILES_MAX: usize = 100_000;
 
 impl Desk {
+    fn copy_of(&mut self, place: &Place) -> Option<&mut Mirror> {
+        let name = (place.site.clone(), place.gateway.clone());
+        self.gateways.get_mut(&name)?.copy_of(place.epoch)
+    }
+
     /// A gateway does not have the text that it was asked for.
-    fn lacks(&mut self, name: &Name, now_ms: u64) {
-        let mirror = self.gateways.get_mut(name).and_then(Gateway::mirror_mut);
+    fn lacks(&mut self, place: &Place, now_ms: u64) {
+        let mirror = self.copy_of(place);
         let noted = mirror.map_or(Ok(()), |mirror| mirror.has_no_text(now_ms));
         if let Err(error) = noted {
             tracing::warn!(%error, "what is still missing can't be written down");
@@ -60,20 +67,26 @@ impl Desk {
             return;
         };
         known.touched = known.touched || !question.is_text();
-        let mirror = known.mirror_mut().filter(|mirror| mirror.place == place);
-        let Some(mirror) = mirror else {
+        let Some(mirror) = known.copy_of(place.epoch) else {
             return;
         };
         if matches!(question, Question::Prior { .. }) {
             let proof = result.map_err(|trouble| trouble.to_string());
             let proof = proof.and_then(|results| proof_in(&results));
-            self.prior_answered(&name, proof, now, out);
+            self.prior_answered(&name, proof, now);
+            return;
+        }
+        if matches!(question, Question::Last { .. }) {
+            mirror.prior_answered(0, now.boot_ms);
+            if let Some(note) = result.ok().as_deref().and_then(note_in) {
+                self.last_answered(&name, &note, now, out);
+            }
             return;
         }
         let taken = match result {
             Ok(results) => give(mirror, &texts, &question, results, now.boot_ms),
             Err(Trouble::No(error)) if error.code == "not-found" && question.is_text() => {
-                self.lacks(&name, now.boot_ms);
+                self.lacks(&place, now.boot_ms);
                 return;
             }
             Err(trouble) => Err(format!("a question has no answer: {trouble}")),
@@ -82,8 +95,7 @@ impl Desk {
             Ok(None) => {}
             Ok(Some(alarm)) => self.refuse(&name, alarm, now, out),
             Err(reason) => {
-                let known = self.gateways.get_mut(&name);
-                if let Some(mirror) = known.and_then(Gateway::mirror_mut) {
+                if let Some(mirror) = self.copy_of(&place) {
                     mirror.unanswered(now.boot_ms);
                     let noted = if question.is_text() {
                         Ok(())
@@ -127,7 +139,7 @@ fn give(
             let hashes = hashes_in(&results).map_err(wrong)?;
             return mirror.give_peak(*size, &hashes).map_err(wrong);
         }
-        Question::Prior { .. } => return Ok(None),
+        Question::Prior { .. } | Question::Last { .. } => return Ok(None),
         Question::Map(hash) => {
             let text = text::<MapResult>(results, hash, |part| part.text).map_err(wrong)?;
             if bytes_in(&texts.join("maps")).saturating_add(text.len() as u64) > MAPS_BYTES_MAX {
@@ -147,7 +159,7 @@ fn give(
                     .map_err(|error| error.to_string())?;
                 return Err("what it gives as a token is longer than one can be".to_owned());
             }
-            let tokens = Tokens::open(texts);
+            let tokens = Tokens::open(texts).map(Tokens::of_city);
             let kept = tokens.and_then(|mut tokens| tokens.keep(&[(hash.clone(), text)]));
             kept.map_err(|error| format!("a token can't be kept: {error}"))?;
         }
@@ -183,6 +195,12 @@ fn proof_in(results: &[Value]) -> Result<Vec<Hash>, String> {
     hashes
         .collect::<Option<_>>()
         .ok_or_else(|| "what is no hash".to_owned())
+}
+
+/// The note of an answer.
+fn note_in(results: &[Value]) -> Option<String> {
+    let result = CheckpointResult::deserialize(results.first()?).ok()?;
+    Some(result.checkpoint)
 }
 
 /// The hashes of a tile.

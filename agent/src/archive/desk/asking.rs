@@ -1,8 +1,8 @@
 //! Whom the desk asks, and when: places for questions are few, and those who don't answer hold theirs for long.
 //!
 //! Whoever answered last, or was never asked, goes before those that are silent or said to be off; among equals it goes
-//! round. Bounds: `ASKING_MAX` questions at once, of them `UNPROVED_MAX` to those that have not answered yet and
-//! `SILENT_MAX` to those that were silent.
+//! round. Bounds: `ASKING_MAX` questions at once, of them `ANSWERING_MAX` to those that answer, `UNPROVED_MAX` to those
+//! that have not answered yet and `SILENT_MAX` to those that were silent.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -16,6 +16,8 @@ use crate::evidence::informant::Trouble;
 
 /// Questions on their way at once: each gateway answers for itself, and each may bring megabytes.
 const ASKING_MAX: usize = 12;
+/// Of them to gateways that answer: however many of these always want something, others have their turn.
+const ANSWERING_MAX: usize = 10;
 /// Of them to gateways that have not answered since the start, or were silent: the rest is for those that answer.
 const UNPROVED_MAX: usize = 8;
 /// Of them to those that were silent, or are said to be off.
@@ -168,13 +170,14 @@ impl Gateway {
     /// What it is to be asked now.
     fn question(&mut self, now_ms: u64) -> Option<Asked> {
         let patience = self.manners.patience();
-        let mirror = self.mirror_mut()?;
-        let question = mirror.question(now_ms)?;
-        Some(Asked {
-            place: mirror.place.clone(),
-            origin: mirror.origin().to_owned(),
-            question,
-            patience,
+        self.copies().find_map(|copy| {
+            let question = copy.question(now_ms)?;
+            Some(Asked {
+                place: copy.place.clone(),
+                origin: copy.origin().to_owned(),
+                question,
+                patience,
+            })
         })
     }
 }
@@ -184,7 +187,7 @@ fn has_room(asking: &BTreeMap<Name, Class>, class: Class) -> bool {
     let least = |least: Class| asking.values().filter(|known| **known >= least).count();
     let is_open = asking.len() < ASKING_MAX;
     match class {
-        Class::Answers => is_open,
+        Class::Answers => is_open && asking.len() - least(Class::New) < ANSWERING_MAX,
         Class::New => is_open && least(Class::New) < UNPROVED_MAX,
         Class::Silent => {
             is_open && least(Class::New) < UNPROVED_MAX && least(Class::Silent) < SILENT_MAX

@@ -25,6 +25,9 @@ use crate::ledger::head::EPOCH_LEAP_MAX;
 /// How often something wrong with one gateway's messages is told.
 const TOLD_MS: u64 = 600_000;
 
+/// Alarms that wait for a copy to be recorded in.
+const ALARMS_WAITING_MAX: usize = 8;
+
 /// A gateway.
 #[derive(Debug)]
 pub(super) struct Gateway {
@@ -45,8 +48,9 @@ pub(super) struct Gateway {
     witness: Option<Arc<Witness>>,
     /// What the witness cosigned last, as it was taken in: size and root.
     recalled: Option<(u64, String)>,
-    /// What was found wrong with the copy when it was opened, or put beside what the witness cosigned.
-    pub(super) alarm: Option<Alarm>,
+    /// What is to be refused once there is a copy to record it in: what was found wrong when it was opened, or put beside
+    /// what the witness cosigned, and what could not be recorded.
+    alarms: Vec<Alarm>,
     /// That what was read of the copy did not fit together: it is set aside before it is opened again.
     damage: Option<String>,
     /// The log of the epoch before, until its last head is cosigned.
@@ -88,7 +92,7 @@ impl Gateway {
             refused: None,
             witness,
             recalled: None,
-            alarm: None,
+            alarms: Vec::new(),
             damage: None,
             leaving: None,
             cosigned_ms: None,
@@ -99,6 +103,16 @@ impl Gateway {
             raised: BTreeMap::new(),
             _lock: lock,
         }))
+    }
+
+    /// Whether heads of its logs are cosigned here.
+    pub(super) fn signs(&self) -> bool {
+        self.witness.is_some()
+    }
+
+    /// The logs that are at work: that of now, and that of the epoch before while something of it is still to come.
+    pub(super) fn copies(&mut self) -> impl Iterator<Item = &mut Mirror> {
+        self.mirror.iter_mut().chain(self.leaving.as_deref_mut())
     }
 
     pub(super) fn mirror(&self) -> Option<&Mirror> {
@@ -152,7 +166,7 @@ impl Gateway {
         }
     }
 
-    fn open_epoch(
+    pub(super) fn open_epoch(
         &self,
         shelf: &Shelf,
         cards: &Cards,
@@ -178,7 +192,7 @@ impl Gateway {
             return Ok(None);
         };
         let known = Mirror::set_aside(shelf, &place, &origin, &keys)?;
-        self.alarm = Some(Alarm {
+        self.alarms.push(Alarm {
             kind: Kind::Damaged,
             text: format!(
                 "the copy did not fit together ({what}): it is set aside in damaged/, and fetched anew"
@@ -229,7 +243,7 @@ impl Gateway {
         match recalled {
             Some(Ok(NoteTaken::Refused(mut alarm))) => {
                 std::mem::swap(&mut alarm.known, &mut alarm.shown);
-                self.alarm = Some(alarm);
+                self.alarms.push(alarm);
             }
             Some(Err(error)) => {
                 let error = crate::logs::chain(&error);
@@ -275,6 +289,21 @@ impl Gateway {
             let why = crate::logs::chain(error);
             tracing::error!(log, "the copy of a log can't be kept for now: {why}");
         }
+    }
+
+    /// An alarm that could not be recorded: it is raised again once there is a copy to record it in.
+    pub(super) fn is_to_refuse(&mut self, alarm: Alarm) {
+        self.raised.remove(&alarm.kind);
+        self.alarms.push(alarm);
+    }
+
+    /// What is to be refused.
+    pub(super) fn alarms(&mut self) -> Vec<Alarm> {
+        let mut alarms = std::mem::take(&mut self.alarms);
+        // What stops the log before what does not.
+        alarms.sort_by_key(|alarm| !alarm.kind.stops());
+        alarms.truncate(ALARMS_WAITING_MAX);
+        alarms
     }
 
     /// Whether something that is wrong is to be told, or was told not long ago.
@@ -326,7 +355,9 @@ impl Gateway {
             let (signers, followed) = mirror.signers();
             let parsed = followed.iter().filter_map(|one| one.key.parse().ok());
             over.extend(parsed.filter_map(|key: VerifierKey| named(&key, &origin)));
-            keys.extend(signers.iter().filter_map(|key| named(key, &origin)));
+            if !cards.is_ended(&place) {
+                keys.extend(signers.iter().filter_map(|key| named(key, &origin)));
+            }
             keys.retain(|key| !over.contains(key));
         }
         if verify::checkpoint(note, &keys, &origin).is_err() {
@@ -347,9 +378,7 @@ impl Gateway {
         mirror.follow_before(over.into_iter());
         // The pause between cosignatures is the gateway's, whatever its epochs.
         let left = self.mirror.replace(mirror);
-        self.leaving = left
-            .filter(|left| left.head.is_some() && self.witness.is_some())
-            .map(Box::new);
+        self.leave(left);
         self.recalled = None;
         self.recall();
         self.older = None;
@@ -357,24 +386,24 @@ impl Gateway {
         Ok(true)
     }
 
-    /// A head of an epoch that was given up, if it goes beyond what is held of that: then two run.
-    pub(super) fn beyond(&self, shelf: &Shelf, cards: &Cards, epoch: u32, note: &str) -> bool {
+    /// What a head of an epoch that was given up commits to, if it goes beyond what is held of that.
+    pub(super) fn beyond(
+        &self,
+        shelf: &Shelf,
+        cards: &Cards,
+        epoch: u32,
+        note: &str,
+    ) -> Option<Checkpoint> {
         let place = self.place(epoch);
-        let Some((origin, mut keys)) = cards.log(&place) else {
-            return false;
-        };
+        let (origin, mut keys) = cards.log(&place)?;
         // A key that a change has brought signed that epoch, too.
         let record = shelf.record(&place).ok().flatten().unwrap_or_default();
         keys.extend(record.keys.iter().filter_map(|key| key.parse().ok()));
         let size = crate::archive::shelf::head(note).map_or(0, |head| head.size);
         let keys = keys_at(&keys, &record.followed, size);
-        let Ok(head) = verify::checkpoint(note, &keys, &origin) else {
-            return false;
-        };
-        match shelf.head(&place) {
-            Ok(Some((_, held))) => head.size > held.size,
-            // An epoch that was never seen here, or can't be read: it tells nothing.
-            Ok(None) | Err(_) => false,
-        }
+        let head = verify::checkpoint(note, &keys, &origin).ok()?;
+        // An epoch that was never seen here, or can't be read, tells nothing.
+        let (_, held) = shelf.head(&place).ok().flatten()?;
+        (head.size > held.size).then_some(head)
     }
 }

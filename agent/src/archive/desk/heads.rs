@@ -18,6 +18,9 @@ const OLDER_MS: u64 = 20_000;
 /// How often the folders of alarms are tried again.
 const UNWRITTEN_MS: u64 = 10_000;
 
+/// Heads that are remembered of a log that another process keeps.
+const HEARD_MAX: usize = 4;
+
 /// A gateway's platform and its own name.
 pub(super) type Name = (Identifier, Identifier);
 
@@ -31,10 +34,23 @@ impl Desk {
         let ours = |name: &&Name| self.gateways.contains_key(*name);
         let ours: Vec<Name> = self.heard.keys().filter(ours).cloned().collect();
         for name in ours {
-            if let Some(payload) = self.heard.remove(&name) {
-                self.show_again(name, &payload, now, out);
+            for payload in self.heard.remove(&name).into_iter().flatten() {
+                self.show_again(name.clone(), &payload, now, out);
             }
         }
+    }
+
+    /// Remembers a head of a log that another process keeps. Of several, since a cosigned one that comes after a newer one
+    /// is older, and nobody here can tell whose signature counts.
+    pub(super) fn hear(&mut self, name: Name, payload: &[u8]) {
+        let heard = self.heard.entry(name).or_default();
+        if payload.len() > HEAD_BYTES_MAX || heard.iter().any(|known| **known == *payload) {
+            return;
+        }
+        if heard.len() >= HEARD_MAX {
+            heard.pop_front();
+        }
+        heard.push_back(payload.into());
     }
 
     /// Takes in a signed head.
@@ -48,9 +64,7 @@ impl Desk {
             return;
         }
         let Some(known) = self.gateways.get_mut(&name) else {
-            if payload.len() <= HEAD_BYTES_MAX {
-                self.heard.insert(name, payload.into());
-            }
+            self.hear(name, payload);
             return;
         };
         if known.open(&self.shelf, &self.cards, now.boot_ms).is_none() {
@@ -68,26 +82,20 @@ impl Desk {
         };
         let present = known.mirror().map_or(0, |mirror| mirror.place.epoch);
         if epoch < present {
-            if known.beyond(&self.shelf, &self.cards, epoch, note) {
-                let alarm = Alarm {
-                    kind: Kind::OldEpoch,
-                    text: format!(
-                        "epoch {epoch} goes on, which epoch {present} has followed: two gateways write this ledger"
-                    ),
-                    known: known
-                        .mirror()
-                        .and_then(|mirror| Some(mirror.newest()?.note.to_string())),
-                    shown: Some(note.to_owned()),
-                    proof: None,
-                };
-                self.refuse(&name, alarm, now, out);
+            self.of_before(&name, epoch, note, now, out);
+            return;
+        }
+        if epoch > present {
+            if !known.later.may_go_over(now.boot_ms) || self.unread || self.again.includes(&name) {
+                known.later.keep_next(epoch, note);
+                return;
             }
-            return;
+            // What is here of the epoch before counts first.
+            self.commit(now, out);
         }
-        if epoch > present && !known.later.may_go_over(now.boot_ms) {
-            known.later.keep_next(epoch, note);
+        let Some(known) = self.gateways.get_mut(&name) else {
             return;
-        }
+        };
         match known.go_over(&self.shelf, &self.cards, (epoch, note), now.boot_ms) {
             Ok(true) => {
                 tracing::info!(log = %format!("{}/{}", name.0, name.1), epoch, "a new epoch begins");
@@ -207,8 +215,8 @@ impl Desk {
         if !known.raises(alarm.kind, now.boot_ms) {
             return;
         }
-        known.refused = told;
         let Some(mirror) = known.mirror_mut() else {
+            known.is_to_refuse(alarm);
             return;
         };
         let place = mirror.place.clone();
@@ -233,8 +241,13 @@ impl Desk {
             // Nothing more is expected of it.
             known.older = None;
         }
-        if let Err(error) = refused {
-            known.failed(&error.into(), now.boot_ms);
+        match refused {
+            Ok(()) => known.refused = told,
+            Err(error) => {
+                // What is not written down does not stop the log when it is opened again.
+                known.failed(&error.into(), now.boot_ms);
+                known.is_to_refuse(alarm.clone());
+            }
         }
         out.push(Output::Alarm { place, alarm });
     }

@@ -6,6 +6,9 @@ use super::{Desk, Output};
 use crate::archive::mirror::{Mirror, Step, Stepped};
 use crate::clock::Stamp;
 
+/// Logs whose leaves are looked through for texts in one pass.
+const LOOKED_LOGS: usize = 2;
+
 impl Desk {
     /// Puts into tiles whatever signed heads cover, of all logs that changed.
     pub(super) fn commit(&mut self, now: Stamp, out: &mut Vec<Output>) {
@@ -13,7 +16,8 @@ impl Desk {
             let mut steps: Vec<(_, Step)> = Vec::new();
             let (mut alarms, mut again) = (Vec::new(), false);
             for (name, known) in &mut self.gateways {
-                alarms.extend(known.alarm.take().map(|alarm| (name.clone(), alarm)));
+                let waiting = known.alarms().into_iter();
+                alarms.extend(waiting.map(|alarm| (name.clone(), alarm)));
             }
             for (name, known) in self.gateways.iter_mut().filter(|(_, known)| known.touched) {
                 let Some(mirror) = known.mirror_mut() else {
@@ -24,7 +28,8 @@ impl Desk {
                     // What the witness cosigned must fit as well, and is put beside what was shown.
                     Ok(Stepped::Ready(step)) if step.reaches_head() && known.recall() => {
                         drop(step);
-                        alarms.extend(known.alarm.take().map(|alarm| (name.clone(), alarm)));
+                        let waiting = known.alarms().into_iter();
+                        alarms.extend(waiting.map(|alarm| (name.clone(), alarm)));
                         again = true;
                     }
                     Ok(Stepped::Ready(mut step)) => {
@@ -69,6 +74,18 @@ impl Desk {
             ahead + known.later.following_bytes()
         };
         self.ahead_bytes = self.gateways.values().map(of_each).sum();
+    }
+
+    /// Looks through leaves for texts that are missing, of some logs at once.
+    pub(super) fn look_through(&mut self, now_ms: u64) {
+        let known = self.gateways.values_mut();
+        let is_to_look = |known: &&mut Gateway| known.mirror().is_some_and(Mirror::is_to_look);
+        for known in known.filter(is_to_look).take(LOOKED_LOGS) {
+            let looked = known.mirror_mut().map(Mirror::look);
+            if let Some(Err(error)) = looked {
+                known.failed(&error, now_ms);
+            }
+        }
     }
 
     fn publish(&mut self, name: &Name, step: Step, now: Stamp, out: &mut Vec<Output>) {

@@ -227,6 +227,12 @@ impl Again {
         self.wanted.insert(name);
     }
 
+    /// Whether leaves of a gateway are still to be read.
+    pub(super) fn includes(&self, name: &Name) -> bool {
+        let now = self.current.as_ref();
+        self.wanted.contains(name) || now.is_some_and(|(_, names)| names.contains(name))
+    }
+
     /// Whether something is still to be read.
     pub(super) fn is_due(&self) -> bool {
         self.current.is_some() || !self.wanted.is_empty()
@@ -259,7 +265,8 @@ impl Desk {
                 let heads = known.later.mended();
                 shown.extend(heads.into_iter().map(|note| (name.clone(), note)));
             }
-            if known.later.may_go_over(now.boot_ms) {
+            let is_whole = !self.unread && !self.again.includes(name);
+            if is_whole && known.later.may_go_over(now.boot_ms) {
                 let next = known.later.next.take();
                 shown.extend(next.map(|(_, note)| (name.clone(), note)));
             }

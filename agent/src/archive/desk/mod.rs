@@ -10,6 +10,7 @@ mod gateway;
 mod heads;
 mod keeping;
 mod later;
+mod left;
 mod pass;
 mod prior;
 mod quota;
@@ -17,7 +18,7 @@ mod quota;
 mod tests;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,10 +113,13 @@ impl Asked {
         let (method, mut params) = self.question.call();
         if !self.question.is_text() {
             if let Some(params) = params.as_object_mut() {
-                let origin = if let Question::Prior { origin, .. } = &self.question {
-                    origin
-                } else {
-                    &self.origin
+                let origin = match &self.question {
+                    Question::Prior { origin, .. } | Question::Last { origin } => origin,
+                    Question::Entries { .. }
+                    | Question::Consistency { .. }
+                    | Question::Peak { .. }
+                    | Question::Map(_)
+                    | Question::Token(_) => &self.origin,
                 };
                 params.insert("origin".to_owned(), origin.clone().into());
             }
@@ -194,8 +198,8 @@ pub struct Desk {
     writes: Writes,
     strangers: Strangers,
     gateways: BTreeMap<(Identifier, Identifier), Gateway>,
-    /// The newest head that was heard of each enrolled gateway whose log another process keeps.
-    heard: BTreeMap<(Identifier, Identifier), Box<[u8]>>,
+    /// The heads that were heard last of each enrolled gateway whose log another process keeps.
+    heard: BTreeMap<(Identifier, Identifier), VecDeque<Box<[u8]>>>,
     /// The epoch of logs that others keep, for as long as a look counts; one for each enrolled gateway at most.
     elsewhere: BTreeMap<(Identifier, Identifier), u32>,
     /// Files that are read again, for those whose copy was opened anew.

@@ -47,6 +47,8 @@ impl Desk {
             return Err(error);
         }
         self.commit(now, &mut out);
+        self.commit_left(now, &mut out);
+        self.look_through(now.boot_ms);
         self.shorter(now, &mut out);
         self.unwritten(now);
         self.cosign(now, &mut out);
@@ -125,9 +127,15 @@ impl Desk {
             !now.is_empty() && now != self.cards.of(site, gateway)
         };
         // What it showed before it had its card counts now: the next head may be long in coming.
-        for name in self.strangers.kept().into_iter().filter(changed) {
+        for name in self
+            .strangers
+            .kept()
+            .into_iter()
+            .filter(changed)
+            .collect::<Vec<_>>()
+        {
             if let Some(note) = self.strangers.hope(&name) {
-                self.heard.entry(name).or_insert(note.into_bytes().into());
+                self.hear(name, note.as_bytes());
                 self.took = true;
             }
         }
@@ -210,16 +218,19 @@ impl Desk {
     /// Reads the leaves that wait in files: of others, and those of before the start, as long as there are any.
     fn read_others(&mut self) -> std::io::Result<()> {
         let folders: Vec<_> = self.members.folders().collect();
-        let mut found = Vec::new();
+        let (mut found, mut fault) = (Vec::new(), None);
         for (name, folder) in folders {
             let is_own = name == self.members.me();
             if !is_own || self.unread {
-                let more = self.reading.next(&folder, |waiting| found.push(waiting))?;
-                self.unread &= !is_own || more;
+                match self.reading.next(&folder, |waiting| found.push(waiting)) {
+                    Ok(more) => self.unread &= !is_own || more,
+                    Err(error) => fault = Some(error),
+                }
             }
         }
+        // They were acknowledged, and are not read a second time: what can't be read stops none of the others.
         found.into_iter().for_each(|waiting| self.waited(waiting));
-        Ok(())
+        fault.map_or(Ok(()), Err)
     }
 
     fn take(&mut self, input: Input, now: Stamp, out: &mut Vec<Output>) {

@@ -1,7 +1,7 @@
 //! Whether a new epoch cites the last head of the one before: what lies between is given up.
 
 use lineside_proto::ledger::tree::check_consistency;
-use lineside_proto::ledger::{Genesis, Hash};
+use lineside_proto::ledger::{Genesis, Hash, PriorHead};
 
 use super::gateway::Gateway;
 use super::heads::Name;
@@ -11,7 +11,8 @@ use crate::archive::place::Place;
 use crate::archive::record::PriorWanted;
 use crate::clock::Stamp;
 
-/// How often the proof that a cited head continues what is held is asked for: over half a minute, with growing pauses.
+/// After so many questions without a proof that a cited head continues what is held, somebody is told: over half a minute,
+/// with growing pauses. It is asked for on and on.
 const PRIOR_TRIES: u32 = 5;
 
 impl Desk {
@@ -52,6 +53,9 @@ impl Desk {
                 "it cites a head of {} leaves of epoch {before}, of which {least} are known: the leaves between are in this archive alone",
                 prior.size
             ),
+            Some(prior) if prior.size > head.size && self.has_cosigned(&head.origin, prior) => {
+                return;
+            }
             Some(prior) if prior.size > head.size => {
                 // It may be right: the last leaves did not come here before the epoch ended.
                 let wanted = PriorWanted {
@@ -106,14 +110,13 @@ impl Desk {
         name: &Name,
         proof: Result<Vec<Hash>, String>,
         now: Stamp,
-        out: &mut Vec<Output>,
     ) {
         let known = self.gateways.get_mut(name);
         let Some(mirror) = known.and_then(Gateway::mirror_mut) else {
             return;
         };
-        mirror.unanswered(now.boot_ms);
         let Some(wanted) = mirror.record.prior.clone() else {
+            mirror.prior_answered(0, now.boot_ms);
             return;
         };
         let joined = proof.ok().and_then(|proof| {
@@ -121,22 +124,85 @@ impl Desk {
             let to = Hash::from_base64(&wanted.to_root)?;
             check_consistency(wanted.size, wanted.to, &proof, root, to).ok()
         });
-        let tries = wanted.tries + 1;
-        let is_over = joined.is_some() || tries >= PRIOR_TRIES;
-        let next = (!is_over).then(|| PriorWanted {
+        let tries = wanted.tries.saturating_add(1);
+        mirror.prior_answered(tries, now.boot_ms);
+        if joined.is_some() {
+            mirror.want_last(&wanted.origin);
+        }
+        let next = joined.is_none().then(|| PriorWanted {
             tries,
             ..wanted.clone()
         });
-        let epoch = mirror.place.epoch;
         if let Err(error) = mirror.want_prior(next) {
             tracing::warn!(%error, log = %mirror.place, "that a proof is wanted can't be noted");
         }
-        if is_over && joined.is_none() {
+        if joined.is_none() && tries == PRIOR_TRIES {
+            // Nobody may be left who could prove it, and nothing contradicts it: its leaves are kept, and not cosigned.
+            tracing::error!(
+                log = %mirror.place,
+                cited = wanted.to,
+                held = wanted.size,
+                "its heads are not cosigned: nobody proves that the head of the epoch before that it cites continues what is held of that"
+            );
+        }
+    }
+
+    /// Takes in the newest head of the epoch before: what it commits to is fetched as well.
+    pub(super) fn last_answered(
+        &mut self,
+        name: &Name,
+        note: &str,
+        now: Stamp,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(known) = self.gateways.get(name) else {
+            return;
+        };
+        let cited = known.mirror().and_then(|mirror| mirror.cites().flatten());
+        let head = crate::archive::shelf::head(note).filter(|head| {
+            // What was signed beyond that is given up by the new epoch.
+            cited.is_some_and(|cited| head.size <= cited.size)
+        });
+        if let Some(epoch) = head.and_then(|head| known.epoch_named(&head.origin)) {
+            self.of_before(name, epoch, note, now, out);
+        }
+    }
+
+    /// The epoch before is further now: compares what the present one cites with it, if that was still to be proved.
+    pub(super) fn prior_held(&mut self, name: &Name, now: Stamp, out: &mut Vec<Output>) {
+        let Some(known) = self.gateways.get_mut(name) else {
+            return;
+        };
+        let Some(wanted) = known
+            .mirror()
+            .and_then(|mirror| mirror.record.prior.clone())
+        else {
+            return;
+        };
+        let mut copies = known.copies();
+        let left = copies.find(|copy| copy.origin() == wanted.origin);
+        let held = left.and_then(|left| left.root_at(wanted.to).ok());
+        let Some(held) = held else { return };
+        drop(copies);
+        let Some(mirror) = known.mirror_mut() else {
+            return;
+        };
+        let epoch = mirror.place.epoch;
+        if Hash::from_base64(&wanted.to_root) != Some(held) {
             let fault = format!(
-                "it cites a head of {} leaves, which nobody proves to continue the {} that are known",
-                wanted.to, wanted.size
+                "the head of {} leaves that it cites is not the one that is known",
+                wanted.to
             );
             self.refuse_prior(name, epoch, &fault, wanted.known, now, out);
+        } else if let Err(error) = mirror.want_prior(None) {
+            tracing::warn!(%error, log = %mirror.place, "that no proof is wanted any more can't be noted");
         }
+    }
+
+    /// Whether this archive's own witness has cosigned a head that is cited, whatever the copy holds.
+    fn has_cosigned(&self, origin: &str, cited: &PriorHead) -> bool {
+        let witness = self.terms.witness.as_ref();
+        let last = witness.and_then(|witness| witness.last(origin).ok().flatten());
+        last.is_some_and(|last| (last.size, &last.root) == (cited.size, &cited.root))
     }
 }

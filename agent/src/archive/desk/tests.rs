@@ -24,6 +24,7 @@ use tempfile::TempDir;
 mod bounds;
 mod faults;
 mod kept;
+mod left;
 mod proof;
 mod signing;
 mod turns;

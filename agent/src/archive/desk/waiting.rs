@@ -13,8 +13,8 @@ use crate::archive::pending::Waiting;
 const AHEAD_BYTES_MAX: usize = 128 << 20;
 /// Bytes of a leaf's message at most: a leaf in which everything is escaped, and what is around it.
 const LEAF_MESSAGE_BYTES_MAX: usize = 6 * LEAF_BYTES_MAX + 256;
-/// Bytes after which a new file begins although a log rests whose leaves are not in memory: what is lost with the old
-/// files is asked for. Half of what may wait in memory.
+/// Bytes after which a new file begins although it holds leaves that are not in memory, of a log that rests or since files
+/// can't be read: what is lost with the old ones is asked for. Half of what may wait in memory.
 const RESTING_FILE_BYTES_MAX: u64 = 64 << 20;
 
 impl Desk {
@@ -124,8 +124,8 @@ impl Desk {
         }
         // What was not read again would be lost with its file.
         let rests = self.gateways.values().any(|known| known.later.is_broken());
-        let is_kept = rests && self.pending.bytes() < RESTING_FILE_BYTES_MAX;
-        if self.unread || self.again.is_due() || is_kept {
+        let is_wanted = self.unread || self.again.is_due() || rests;
+        if is_wanted && self.pending.bytes() < RESTING_FILE_BYTES_MAX {
             return Ok(());
         }
         let all = self.gateways.iter().flat_map(|(name, known)| {

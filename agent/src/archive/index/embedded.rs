@@ -278,26 +278,51 @@ impl Sql for Session<'_> {
         insert().map_err(|error| self.told(error))
     }
 
-    fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {
-        let ask = || -> rusqlite::Result<Vec<Row>> {
-            let mut statement = self.transaction.prepare_cached(&numbered(sql))?;
-            let width = statement.column_count();
-            let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    fn find(&mut self, table: &Table, keys: &[Vec<Value>]) -> Result<Vec<Row>, IndexError> {
+        let places: Vec<String> = (1..)
+            .zip(table.key_columns())
+            .map(|(place, column)| format!("{column} = ?{place}"))
+            .collect();
+        let (name, columns) = (table.name, table.own_columns().join(", "));
+        let text = format!(
+            "SELECT {columns} FROM {name} WHERE {}",
+            places.join(" AND ")
+        );
+        let find = || {
+            let mut statement = self.transaction.prepare_cached(&text)?;
             let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                let values = (0..width).map(|place| {
-                    Ok(match row.get_ref(place)? {
-                        ValueRef::Null => Value::Null,
-                        ValueRef::Integer(value) => Value::Int(value),
-                        ValueRef::Text(_) => Value::Text(row.get(place)?),
-                        // No statement of ours gives these.
-                        ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
-                    })
-                });
-                found.push(Row::new(values.collect::<rusqlite::Result<_>>()?));
+            for key in keys {
+                found.extend(rows(&mut statement, key)?);
             }
             Ok(found)
         };
+        find().map_err(|error| self.told(error))
+    }
+
+    fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {
+        let ask = || {
+            let mut statement = self.transaction.prepare_cached(&numbered(sql))?;
+            rows(&mut statement, values)
+        };
         ask().map_err(|error| self.told(error))
     }
+}
+
+fn rows(statement: &mut rusqlite::Statement<'_>, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
+    let width = statement.column_count();
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let values = (0..width).map(|place| {
+            Ok(match row.get_ref(place)? {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(value) => Value::Int(value),
+                ValueRef::Text(_) => Value::Text(row.get(place)?),
+                // No statement of ours gives these.
+                ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
+            })
+        });
+        found.push(Row::new(values.collect::<rusqlite::Result<_>>()?));
+    }
+    Ok(found)
 }

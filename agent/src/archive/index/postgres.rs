@@ -287,25 +287,39 @@ impl Sql for Session {
         rows: &[Vec<Value>],
         replaces: bool,
     ) -> Result<(), IndexError> {
-        // An array a column: one text for any number of rows, and few values to take apart.
-        let columns: Vec<Column<'_>> = (table.columns.iter().enumerate())
-            .map(|(place, column)| {
-                let values = rows.iter().map(move |row| row.get(place));
-                Column::of(schema::is_text(table.name, column), values)
-            })
-            .collect();
-        let places: Vec<String> = (1..)
-            .zip(&columns)
-            .map(|(place, column)| format!("CAST(${place} AS {}[])", column.kind()))
-            .collect();
+        let rows = Arrays::of(table, table.columns, rows);
         let (begin, end) = table.insert(replaces);
-        let text = format!("{begin} SELECT * FROM UNNEST({}){end}", places.join(", "));
+        let text = format!("{begin} SELECT * FROM {}{end}", rows.unnest());
         let statement = self.prepared(&text)?;
-        let values: Vec<&(dyn ToSql + Sync)> = columns.iter().map(Column::value).collect();
+        let values = rows.values();
         let done = self.handle.block_on(async {
             timeout(self.statement_max, self.client.execute(&statement, &values)).await
         });
         self.judged(done).map(drop)
+    }
+
+    fn find(&mut self, table: &Table, keys: &[Vec<Value>]) -> Result<Vec<Row>, IndexError> {
+        let keys = Arrays::of(table, table.key_columns(), keys);
+        let equal: Vec<String> = (table.key_columns().iter())
+            .map(|column| format!("{column} = wanted.{column}"))
+            .collect();
+        // The limit keeps the server from turning this into a join over all rows of a log, which is what it takes to be
+        // cheapest in a table that was small when it last looked.
+        let text = format!(
+            "SELECT found.{columns} FROM {unnest} AS wanted ({key}) \
+             CROSS JOIN LATERAL (SELECT * FROM {name} WHERE {equal} LIMIT 1) AS found",
+            columns = table.own_columns().join(", found."),
+            unnest = keys.unnest(),
+            key = table.key_columns().join(", "),
+            name = table.name,
+            equal = equal.join(" AND "),
+        );
+        let statement = self.prepared(&text)?;
+        let values = keys.values();
+        let done = self.handle.block_on(async {
+            timeout(self.statement_max, self.client.query(&statement, &values)).await
+        });
+        self.judged(done)?.iter().map(row).collect()
     }
 
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {
@@ -315,6 +329,36 @@ impl Sql for Session {
             timeout(self.statement_max, self.client.query(&statement, &values)).await
         });
         self.judged(done)?.iter().map(row).collect()
+    }
+}
+
+/// Rows as an array a column: one text for any number of them, and few values to take apart.
+struct Arrays<'a> {
+    columns: Vec<Column<'a>>,
+}
+
+impl<'a> Arrays<'a> {
+    fn of(table: &Table, columns: &[&str], rows: &'a [Vec<Value>]) -> Self {
+        let columns = (columns.iter().enumerate())
+            .map(|(place, column)| {
+                let values = rows.iter().map(move |row| row.get(place));
+                Column::of(schema::is_text(table.name, column), values)
+            })
+            .collect();
+        Self { columns }
+    }
+
+    /// What stands for them in a statement.
+    fn unnest(&self) -> String {
+        let places: Vec<String> = (1..)
+            .zip(&self.columns)
+            .map(|(place, column)| format!("CAST(${place} AS {}[])", column.kind()))
+            .collect();
+        format!("UNNEST({})", places.join(", "))
+    }
+
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.columns.iter().map(Column::value).collect()
     }
 }
 

@@ -91,6 +91,9 @@ pub(super) trait Sql {
         replaces: bool,
     ) -> Result<(), IndexError>;
 
+    /// The rows that have these keys, without their logs' numbers. Each is looked up by its key, however large the table.
+    fn find(&mut self, table: &Table, keys: &[Vec<Value>]) -> Result<Vec<Row>, IndexError>;
+
     /// Asks.
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError>;
 }
@@ -233,9 +236,6 @@ impl Row {
     }
 }
 
-/// Keys that are looked for together.
-const KEYS: usize = 32;
-
 /// A table, as it is written.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -288,32 +288,22 @@ impl Table {
         log: i64,
         keys: &[Vec<Value>],
     ) -> Result<Vec<Row>, IndexError> {
-        let (_, columns) = self.columns.split_at_checked(1).unwrap_or_default();
-        let (key, _) = columns.split_at_checked(self.key - 1).unwrap_or_default();
-        let width = key.len();
-        let place = |place: usize| {
-            let first = 2 + place * width;
-            let places: Vec<String> = (first..first + width).map(|at| format!("${at}")).collect();
-            format!("({})", places.join(", "))
-        };
-        let places: Vec<String> = (0..KEYS).map(place).collect();
-        let text = format!(
-            "SELECT {} FROM {} WHERE log = $1 AND ({}) IN (VALUES {})",
-            columns.join(", "),
-            self.name,
-            key.join(", "),
-            places.join(", ")
-        );
-        let mut found = Vec::new();
-        for part in keys.chunks(KEYS) {
-            // One text for any number of keys: the last one stands for those that are missing.
-            let last = part.last().into_iter().cycle();
-            let filled = part.iter().chain(last).take(KEYS);
-            let mut values = vec![log.into()];
-            values.extend(filled.flatten().cloned());
-            found.extend(sql.ask(&text, &values)?);
+        if keys.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(found)
+        let whole = |key: &Vec<Value>| [&[log.into()], key.as_slice()].concat();
+        let keys: Vec<_> = keys.iter().map(whole).collect();
+        sql.find(self, &keys)
+    }
+
+    /// The columns of its key.
+    pub(super) fn key_columns(&self) -> &'static [&'static str] {
+        self.columns.get(..self.key).unwrap_or_default()
+    }
+
+    /// Its columns but for the log's number.
+    pub(super) fn own_columns(&self) -> &'static [&'static str] {
+        self.columns.get(1..).unwrap_or_default()
     }
 
     /// Deletes rows of a log, so many at most; says how many.

@@ -80,9 +80,16 @@ impl Mirror {
     ///
     /// The tiles can't be read.
     pub(in crate::archive) fn step(&mut self, now_ms: u64) -> Result<Stepped, MirrorError> {
+        if let Some(alarm) = self.claimed()? {
+            return Ok(Stepped::Refused(alarm));
+        }
         if self.is_stopped() || self.seen.is_empty() {
             return Ok(Stepped::Nothing);
         }
+        self.reach(now_ms)
+    }
+
+    fn reach(&mut self, now_ms: u64) -> Result<Stepped, MirrorError> {
         let (size, covered) = (self.size(), self.covered());
         let least = size.max(self.floor);
         let mut reached = self.seen.range(least..=covered.max(least));
@@ -230,14 +237,14 @@ impl Mirror {
 
     /// Takes note of what a leaf says that the archive must know.
     fn learn(&mut self, bytes: &[u8], step: &mut Step) {
+        let index = self.tiles.size();
         let Ok(leaf) = Leaf::from_bytes(bytes) else {
+            self.names(index, Vec::new());
             return;
         };
         self.record.newest = self.record.newest.max(Some(leaf.head.at));
         self.last = Some(leaf.head.at);
-        for text in texts(&leaf.body) {
-            self.want(text);
-        }
+        self.names(index, texts(&leaf.body));
         match leaf.body {
             LeafBody::Genesis(genesis) => step.genesis = Some(genesis),
             LeafBody::Key(change) => self.follow(leaf.head.index, &change),
@@ -280,6 +287,7 @@ impl Mirror {
         let beyond = self.committed() + 1;
         self.seen = self.seen.split_off(&beyond);
         self.ahead = self.ahead.split_off(&size);
+        self.coming.retain(|coming| coming.at() >= size);
         self.ahead_bytes = self.ahead.values().map(Vec::len).sum();
         debug_assert!(self.ahead.len() as u64 <= AHEAD_LEAVES_MAX);
         self.fetch.advanced();
@@ -292,11 +300,7 @@ impl Mirror {
         let reaching = reaching.map(|head| head.note.to_string());
         let unproved = self.record.unproved.take();
         let unproved = unproved.filter(|_| !self.seen.is_empty());
-        let texts = if self.wants_texts() {
-            self.record.texts
-        } else {
-            size
-        };
+        let texts = self.texts_to();
         self.record = Record {
             size,
             root: self.range.root().to_string(),
@@ -339,7 +343,7 @@ fn signed_by(head: Head, keys: &[VerifierKey]) -> Head {
 }
 
 /// The key that a leaf hands over from, and to, if it does.
-fn handed_over(leaf: &[u8], origin: &str) -> Option<(VerifierKey, VerifierKey)> {
+pub(super) fn handed_over(leaf: &[u8], origin: &str) -> Option<(VerifierKey, VerifierKey)> {
     // Few leaves are of that kind, and to read all twice would take as long again.
     const KIND: &[u8] = br#""type":"key""#;
     if !leaf.windows(KIND.len()).any(|part| part == KIND) {

@@ -15,13 +15,16 @@ use crate::archive::alarm::{Alarm, Kind, ProofDocument};
 /// How long leaves may be on their way before they are asked for.
 const GRACE: Duration = Duration::from_secs(2);
 /// Leaves that one question asks for at most; the gateway gives as many as its answer holds.
-const ENTRIES_MAX: u64 = 2_048;
+pub(super) const ENTRIES_MAX: u64 = 2_048;
 /// Leaves after which a longer stretch is proved and put into tiles.
 const PART_LEAVES: u64 = 4_096;
 /// The first wait after a question that was not answered; it doubles.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 /// The longest.
 const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// Doublings of the first that lead beyond it.
+const PRIOR_DOUBLED_MAX: u32 = 9;
 
 /// What a gateway is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +38,8 @@ pub(in crate::archive) enum Question {
     Peak { size: u64 },
     /// That what a new epoch cites continues what is held of the one before, whose origin this is.
     Prior { origin: String, from: u64, to: u64 },
+    /// The newest head of the epoch before, whose origin this is: what it commits to may not be here.
+    Last { origin: String },
     /// The text of a map.
     Map(String),
     /// The text of a token.
@@ -54,6 +59,7 @@ impl Question {
             Self::Consistency { from, to } | Self::Prior { from, to, .. } => {
                 ("ledger.consistency", json!({"from": from, "to": to}))
             }
+            Self::Last { .. } => ("ledger.checkpoint", json!({})),
             Self::Peak { size } => {
                 let level = size.trailing_zeros();
                 let (height, width) = (u32::from(HEIGHT), 1 << (level % u32::from(HEIGHT)));
@@ -83,6 +89,10 @@ pub(super) struct Fetch {
     proved: Option<u64>,
     /// A proof that does not lead from what is held to the head of so many leaves: what it leads from is asked for.
     refuting: Option<(u64, Vec<Hash>)>,
+    /// The origin of the epoch before, whose newest head is asked for.
+    last: Option<String>,
+    /// When the proof of what a new epoch cites is asked for again. Leaves do not wait for that.
+    prior_from_ms: u64,
     /// Up to where leaves are proved to be under the newest head.
     part: Option<u64>,
 }
@@ -130,6 +140,7 @@ impl Mirror {
     /// The gateway is there again: what is missing is asked for at once.
     pub(in crate::archive) fn hurry(&mut self) {
         self.fetch.not_before_ms = 0;
+        self.fetch.prior_from_ms = 0;
         self.fetch.wait = Duration::ZERO;
     }
 
@@ -138,23 +149,45 @@ impl Mirror {
         if self.is_stopped() || self.is_asking() || now_ms < self.fetch.not_before_ms {
             return None;
         }
-        let question = self.prior_wanted().or_else(|| self.leaves_wanted(now_ms));
+        let question = self
+            .prior_wanted(now_ms)
+            .or_else(|| self.leaves_wanted(now_ms));
         let question = question.or_else(|| self.text_wanted(now_ms))?;
         self.fetch.asked = Some(question.clone());
         Some(question)
     }
 
-    fn prior_wanted(&self) -> Option<Question> {
-        self.record.prior.as_ref().map(|wanted| Question::Prior {
+    fn prior_wanted(&self, now_ms: u64) -> Option<Question> {
+        if let Some(origin) = self.fetch.last.clone() {
+            return Some(Question::Last { origin });
+        }
+        let wanted = self.record.prior.as_ref();
+        let wanted = wanted.filter(|_| now_ms >= self.fetch.prior_from_ms)?;
+        Some(Question::Prior {
             origin: wanted.origin.clone(),
             from: wanted.size,
             to: wanted.to,
         })
     }
 
+    /// What the epoch before committed to last is proved, and not all of it is here.
+    pub(in crate::archive) fn want_last(&mut self, origin: &str) {
+        self.fetch.last = Some(origin.to_owned());
+    }
+
+    /// The question about the epoch before has come to its end; `tries` is how often it did.
+    pub(in crate::archive) fn prior_answered(&mut self, tries: u32, now_ms: u64) {
+        self.fetch.asked = None;
+        self.fetch.last = None;
+        let doubled = WAIT_FIRST * 2_u32.saturating_pow(tries.min(PRIOR_DOUBLED_MAX));
+        self.fetch.prior_from_ms = now_ms.saturating_add(millis(doubled.min(WAIT_MAX)));
+    }
+
     fn leaves_wanted(&mut self, now_ms: u64) -> Option<Question> {
         let covered = self.covered();
-        let target = self.target(covered)?;
+        let Some(target) = self.target(covered) else {
+            return self.claimed_wanted(covered, now_ms);
+        };
         let since = *self.fetch.hole_ms.get_or_insert(now_ms);
         if now_ms < since.saturating_add(millis(GRACE)) {
             return None;
@@ -170,10 +203,15 @@ impl Mirror {
             });
         }
         if covered - size >= PART_LEAVES {
-            return Some(Question::Consistency {
-                from: covered / WIDTH * WIDTH,
-                to: target,
-            });
+            // A proof from a power of two on leaves out what it leads from, and so does not tell wrong leaves from a wrong
+            // proof.
+            let part = covered / WIDTH * WIDTH;
+            let from = if part.is_power_of_two() {
+                part - WIDTH
+            } else {
+                part
+            };
+            return Some(Question::Consistency { from, to: target });
         }
         Some(Question::Entries {
             from: covered,
@@ -194,6 +232,11 @@ impl Mirror {
         if let Some(Question::Peak { .. }) = self.fetch.asked.take() {
             self.fetch.refuting = None;
         }
+        if self.claim.answered() {
+            // What nobody has signed must not hold up what is asked for heads that are trusted.
+            self.claim.rest(now_ms);
+            return;
+        }
         self.fetch.failed(now_ms);
     }
 
@@ -205,6 +248,7 @@ impl Mirror {
             Question::Entries { .. }
             | Question::Consistency { .. }
             | Question::Peak { .. }
+            | Question::Last { .. }
             | Question::Prior { .. } => None,
         }
     }
@@ -241,6 +285,7 @@ impl Mirror {
         if next == from {
             return Err("it gives no leaves".to_owned());
         }
+        self.claim.answered();
         self.fetch.wait = Duration::ZERO;
         Ok(())
     }

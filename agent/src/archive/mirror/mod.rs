@@ -6,10 +6,12 @@
 //!
 //! Bounds: `AHEAD_LEAVES_MAX` leaves and `AHEAD_BYTES_MAX` bytes ahead of the tiles, `SEEN_MAX` heads.
 
+mod claim;
 mod commit;
 mod fetch;
 mod noted;
 mod proofs;
+mod signed;
 mod take;
 mod texts;
 
@@ -19,10 +21,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lineside_proto::Time;
-use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note, Signature, VerifierKey};
+use lineside_proto::ledger::note::{NOTE_BYTES_MAX, VerifierKey};
 use lineside_proto::ledger::tile::{Kind as TileKind, Tile, WIDTH};
 use lineside_proto::ledger::tree::{Hash, Range};
-use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody, verify};
+use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody, PriorHead, verify};
 
 pub(super) use commit::{Step, Stepped};
 pub(super) use fetch::Question;
@@ -31,11 +33,12 @@ pub(super) use noted::KEYS_MAX;
 pub(super) use noted::keys_at;
 pub(super) use take::{LeafTaken, NoteTaken};
 
+use self::claim::{Claim, Coming};
 use self::fetch::Fetch;
 use self::texts::{Text, Texts};
 use super::alarm::Alarm;
 use super::place::Place;
-use super::record::{Cosigned, Record, Stopped};
+use super::record::{Record, Stopped};
 use super::shelf::Shelf;
 use crate::ledger::notes::Notes;
 use crate::ledger::tiles::{Taken, Tiles, bundle, leaves_of, take_bundles, take_tail};
@@ -49,12 +52,10 @@ pub(super) const AHEAD_BYTES_MAX: usize = 8 << 20;
 /// Heads beyond the checkpoint that are remembered; each must fit when the tiles reach it, so that none is forgotten: where
 /// so many wait, no other is taken. A gateway signs one in five minutes, and they wait only while it does not answer.
 const SEEN_MAX: usize = 256;
-/// Leaves that are looked through for texts when a log is opened.
+/// Leaves that are looked through for changes of keys when a log is opened.
 const RECALLED_MAX: u64 = 200_000;
 /// Bytes of them at once.
 const RECALLED_BYTES: usize = 1 << 20;
-/// A UTC hour.
-const HOUR_MS: i64 = 3_600_000;
 
 /// A head that a trusted key has signed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -124,6 +125,10 @@ pub(super) struct Mirror {
     texts: Texts,
     /// What the newest leaf in tiles says of its own time.
     last: Option<Time>,
+    /// Changes of the key among the leaves that wait.
+    coming: Vec<Coming>,
+    /// A head that only a key can have signed of which nothing is known yet.
+    claim: Claim,
 }
 
 impl Mirror {
@@ -153,18 +158,7 @@ impl Mirror {
             }
             _ => (record.size, Hash::from_base64(&record.root)),
         };
-        let first = size / WIDTH * WIDTH;
-        let mut tiles = Tiles::open(&dir, first)?;
-        let mut range = Range::from_parts(first, tiles.peaks(first)?).ok_or_else(|| {
-            MirrorError::Damaged("its tiles are not those of its size".to_owned())
-        })?;
-        let tail = tail_on_disk(&dir, size)?;
-        for leaf in &tail {
-            let hash = Hash::of_leaf(leaf);
-            range.push(hash, |_, _, _| {});
-            // Fewer than a bundle: nothing gets full.
-            drop(tiles.push(hash));
-        }
+        let (tiles, range, tail) = grown(&dir, size)?;
         if size > 0 && Some(range.root()) != root {
             let what = format!("its {size} leaves have another root than was recorded");
             return Err(MirrorError::Damaged(what));
@@ -175,6 +169,7 @@ impl Mirror {
         let last = tail.last().and_then(|bytes| Leaf::from_bytes(bytes).ok());
         let last = last.map(|leaf| leaf.head.at).or(record.newest);
         let reaching = record.reaching.take();
+        let looked = record.texts.min(size);
         let mut mirror = Self {
             place: place.clone(),
             notes: Notes::open_newest(&kept, origin),
@@ -193,7 +188,13 @@ impl Mirror {
             kept_hour: None,
             fetch: Fetch::default(),
             floor: 0,
-            texts: Texts::open(&shelf.gateway_dir(&place.site, &place.gateway), &kept),
+            texts: Texts::open(
+                &shelf.gateway_dir(&place.site, &place.gateway),
+                &kept,
+                looked,
+            ),
+            coming: Vec::new(),
+            claim: Claim::default(),
         };
         // What lies beyond the checkpoint is under this head.
         let reaching = reaching.and_then(|note| mirror.trusted(&note).ok());
@@ -202,40 +203,37 @@ impl Mirror {
             mirror.floor = head.checkpoint.size;
             mirror.seen.insert(head.checkpoint.size, head);
         }
-        mirror.recall_leaves(recorded)?;
+        mirror.recall_keys(recorded)?;
         Ok(mirror)
     }
 
-    /// Finds the texts that were not fetched before the last end, and changes of keys beyond what was recorded: the
-    /// checkpoint may have become durable before its record.
-    fn recall_leaves(&mut self, recorded: u64) -> Result<(), MirrorError> {
-        let mut next = self.record.texts;
+    /// Finds changes of keys beyond what was recorded: the checkpoint may have become durable before its record.
+    fn recall_keys(&mut self, recorded: u64) -> Result<(), MirrorError> {
+        let mut next = recorded;
         let end = self.size().min(next.saturating_add(RECALLED_MAX));
         while next < end {
-            let mut taken = Taken::new(next, RECALLED_BYTES);
-            let bundled = self.size() / WIDTH * WIDTH;
-            take_bundles(&self.dir, bundled, &mut taken)?;
-            take_tail(bundled, &self.tail, &mut taken);
-            let leaves = taken.leaves();
+            let leaves = self.read(next, RECALLED_BYTES)?;
             let Some((last, _)) = leaves.last() else {
                 break;
             };
             next = last + 1;
-            for leaf in leaves
-                .iter()
-                .filter_map(|(_, bytes)| Leaf::from_bytes(bytes).ok())
-            {
-                commit::texts(&leaf.body)
-                    .into_iter()
-                    .for_each(|text| self.want(text));
-                if let LeafBody::Key(change) = &leaf.body {
-                    if leaf.head.index >= recorded {
-                        self.follow(leaf.head.index, change);
-                    }
+            for (index, bytes) in &leaves {
+                let leaf = Leaf::from_bytes(bytes).ok();
+                if let Some(LeafBody::Key(change)) = leaf.map(|leaf| leaf.body) {
+                    self.follow(*index, &change);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Leaves in tiles, from one on: about so many bytes.
+    fn read(&self, from: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, MirrorError> {
+        let mut taken = Taken::new(from, bytes_max);
+        let bundled = self.size() / WIDTH * WIDTH;
+        take_bundles(&self.dir, bundled, &mut taken)?;
+        take_tail(bundled, &self.tail, &mut taken);
+        Ok(taken.leaves())
     }
 
     /// The log's origin.
@@ -263,6 +261,24 @@ impl Mirror {
         self.ahead
             .iter()
             .map(|(index, leaf)| (*index, leaf.as_slice()))
+    }
+
+    /// Whether a head was shown whose leaves are not all here.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.is_stopped()
+            && self
+                .newest()
+                .is_some_and(|newest| newest.checkpoint.size > self.committed())
+    }
+
+    /// The head of the epoch before that this one's first leaf cites, if it cites one; none while that leaf is not in
+    /// tiles.
+    pub(super) fn cites(&self) -> Option<Option<PriorHead>> {
+        let (_, first) = self.read(0, 1).ok()?.into_iter().next()?;
+        if let LeafBody::Genesis(genesis) = Leaf::from_bytes(&first).ok()?.body {
+            return Some(genesis.prior);
+        }
+        None
     }
 
     /// The newest head that was shown, committed or not.
@@ -309,73 +325,6 @@ impl Mirror {
         self.write_record()
     }
 
-    /// Takes in that the witness has cosigned a head of this log: the line goes into what is stored.
-    pub(super) fn cosigned(
-        &mut self,
-        head: &Checkpoint,
-        line: &Signature,
-        at: Time,
-    ) -> io::Result<Option<Arc<str>>> {
-        self.record.cosigned = Some(Cosigned {
-            size: head.size,
-            root: head.root.to_string(),
-            at,
-        });
-        let note = self.sign_stored(head, line, at)?;
-        self.write_record()?;
-        Ok(note)
-    }
-
-    /// Adds a signature line to the stored checkpoint, if that is still of this head. Gives the note.
-    pub(super) fn sign_stored(
-        &mut self,
-        head: &Checkpoint,
-        line: &Signature,
-        now: Time,
-    ) -> io::Result<Option<Arc<str>>> {
-        let Some(stored) = self.head.as_mut().filter(|known| known.checkpoint == *head) else {
-            return Ok(None);
-        };
-        let Ok(mut note) = Note::parse(&stored.note) else {
-            return Ok(None);
-        };
-        note.signatures
-            .retain(|known| known.name != line.name || known.hash != line.hash);
-        note.signatures.push(line.clone());
-        let text = note.to_string();
-        if text.len() > NOTE_BYTES_MAX {
-            return Ok(None);
-        }
-        disk::put(&self.dir.join("checkpoint"), text.as_bytes())?;
-        stored.note = text.into();
-        let note = Arc::clone(&stored.note);
-        self.keep_cosigned(&note, now);
-        Ok(Some(note))
-    }
-
-    /// When the newest leaf was established, as far as that can be: one that speaks of the future would end the hours.
-    pub(super) fn last_at(&self, now: Time) -> Option<Time> {
-        self.last.map(|last| last.min(now))
-    }
-
-    /// Keeps one cosigned note an hour, so that a period of long ago has heads with a witness's time.
-    fn keep_cosigned(&mut self, note: &str, now: Time) {
-        let Some(last) = self.last_at(now) else {
-            return;
-        };
-        let hour = last.as_millis().div_euclid(HOUR_MS);
-        let is_kept = |kept: i64| hour <= kept && kept <= now.as_millis().div_euclid(HOUR_MS);
-        if self.kept_hour.is_some_and(is_kept) {
-            return;
-        }
-        match self.notes.put(last, note) {
-            Ok(()) => self.kept_hour = Some(hour),
-            Err(error) => {
-                tracing::warn!(%error, log = %self.place, "a cosigned note can't be kept")
-            }
-        }
-    }
-
     /// Leaves of the newest head whose leaves are all here.
     pub(super) fn committed(&self) -> u64 {
         self.head.as_ref().map_or(0, |head| head.checkpoint.size)
@@ -397,10 +346,12 @@ impl Mirror {
         if let Some(leaf) = self.ahead.remove(&index) {
             self.ahead_bytes -= leaf.len();
         }
+        self.coming.retain(|coming| coming.at() != index);
     }
 
     fn forget_ahead(&mut self) {
         self.ahead.clear();
+        self.coming.clear();
         self.ahead_bytes = 0;
     }
 
@@ -408,6 +359,23 @@ impl Mirror {
         self.record.keys = self.keys.iter().map(ToString::to_string).collect();
         self.slots.write(&serde_json::to_vec(&self.record)?)
     }
+}
+
+/// The tree of so many leaves, and those of the bundle that grows.
+fn grown(dir: &std::path::Path, size: u64) -> Result<(Tiles, Range, Vec<Vec<u8>>), MirrorError> {
+    let first = size / WIDTH * WIDTH;
+    let mut tiles = Tiles::open(dir, first)?;
+    let range = Range::from_parts(first, tiles.peaks(first)?);
+    let mut range = range
+        .ok_or_else(|| MirrorError::Damaged("its tiles are not those of its size".to_owned()))?;
+    let tail = tail_on_disk(dir, size)?;
+    for leaf in &tail {
+        let hash = Hash::of_leaf(leaf);
+        range.push(hash, |_, _, _| {});
+        // Fewer than a bundle: nothing gets full.
+        drop(tiles.push(hash));
+    }
+    Ok((tiles, range, tail))
 }
 
 /// What is known of a log of this origin.

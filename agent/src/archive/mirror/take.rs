@@ -56,6 +56,7 @@ impl Mirror {
         if let Err(reason) = self.examine(index, &bytes) {
             return LeafTaken::Bad(reason);
         }
+        self.comes(index, &bytes);
         self.ahead_bytes += bytes.len();
         if let Some(before) = self.ahead.insert(index, bytes) {
             self.ahead_bytes -= before.len();
@@ -105,7 +106,10 @@ impl Mirror {
         let stranger = |reason: String| Ok(NoteTaken::Stranger(reason));
         let head = match self.trusted(text) {
             Ok(head) => head,
-            Err(reason) => return stranger(reason),
+            Err(reason) => {
+                self.claims(text);
+                return stranger(reason);
+            }
         };
         if self.is_stopped() {
             return Ok(NoteTaken::Known);
@@ -166,7 +170,7 @@ impl Mirror {
     pub(super) fn trusted(&self, text: &str) -> Result<Head, String> {
         let note = Note::parse(text).map_err(|error| error.to_string())?;
         let checkpoint = Checkpoint::parse(&note.text).map_err(|error| error.to_string())?;
-        let keys = self.keys_at(checkpoint.size);
+        let keys = self.keys_to(checkpoint.size);
         let verified = note.verify(&keys).map_err(|error| error.to_string())?;
         let signers: Vec<_> = verified
             .iter()

@@ -2,7 +2,8 @@
 //! when it is asked again.
 //!
 //! Those that it did not have are written down, `absent.json` beside the record, so that the record need not stay behind
-//! them. Bounds: `WANTED_MAX` texts of one log at once, `ABSENT_MAX` of those that were not had.
+//! them. Bounds: `WANTED_MAX` texts of one log at once, `ABSENT_MAX` of those that were not had; leaves for whose texts
+//! there was no room are looked through later, `LOOKED_LEAVES` at once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,14 +11,20 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Mirror;
+use lineside_proto::ledger::Leaf;
+
+use super::commit::texts;
 use super::fetch::Question;
+use super::{Mirror, MirrorError};
 use crate::ledger::disk;
 use crate::maps::Maps;
 use crate::tokens::Tokens;
 
-/// Texts that are wanted of one log at most; the rest is found again when these are there.
-const WANTED_MAX: usize = 10_000;
+/// Texts that are wanted of one log at most; the rest is found when these are there.
+pub(in crate::archive) const WANTED_MAX: usize = if cfg!(test) { 20 } else { 10_000 };
+/// Leaves that are looked through for texts at once, and bytes of them: some milliseconds.
+const LOOKED_LEAVES: u64 = 2_048;
+const LOOKED_BYTES: usize = 1 << 20;
 /// Texts that the gateway did not have and that are still asked for: some hundred kilobytes in memory. Beyond them the
 /// gateway has lost what an archive can't do without it.
 const ABSENT_MAX: usize = 1_000;
@@ -51,11 +58,13 @@ pub(super) struct Texts {
     dir: PathBuf,
     file: PathBuf,
     wanted: BTreeMap<Text, Option<Absent>>,
+    /// Leaves below which all that they name is here, wanted, or known to be absent.
+    looked: u64,
 }
 
 impl Texts {
     /// Those of a log that are known to be missing. `dir` is what is kept of the gateway, `kept` what is kept of the log.
-    pub(super) fn open(dir: &Path, kept: &Path) -> Self {
+    pub(super) fn open(dir: &Path, kept: &Path, looked: u64) -> Self {
         let file = kept.join("absent.json");
         let bytes = disk::read(&file, FILE_BYTES_MAX).ok().flatten();
         let known = bytes.and_then(|bytes| serde_json::from_slice::<Vec<Text>>(&bytes).ok());
@@ -64,20 +73,34 @@ impl Texts {
             dir: dir.to_owned(),
             file,
             wanted: known.map(|text| (text, Some(Absent::default()))).collect(),
+            looked,
         }
     }
 
-    fn want(&mut self, text: Text) {
-        if self.wanted.len() >= WANTED_MAX || self.wanted.contains_key(&text) {
-            return;
+    /// Takes in a text that a leaf names. Gives whether there was room for it.
+    fn want(&mut self, text: Text) -> bool {
+        if self.wanted.contains_key(&text) {
+            return true;
         }
         // An agent names its maps at each start.
         let is_here = match &text {
             Text::Map(hash) => Maps::of(&self.dir).has(hash),
             Text::Token(hash) => Tokens::of(&self.dir).has(hash),
         };
-        if !is_here {
+        if is_here {
+            return true;
+        }
+        let has_room = self.wanted.len() < WANTED_MAX;
+        if has_room {
             self.wanted.insert(text, None);
+        }
+        has_room
+    }
+
+    /// Takes in what a leaf names, if it is the next to be looked at and there is room.
+    fn look(&mut self, index: u64, named: Vec<Text>) {
+        if index == self.looked && named.into_iter().all(|text| self.want(text)) {
+            self.looked += 1;
         }
     }
 
@@ -125,9 +148,40 @@ impl Texts {
 }
 
 impl Mirror {
-    /// A leaf names a text.
-    pub(super) fn want(&mut self, text: Text) {
-        self.texts.want(text);
+    /// A leaf that goes into tiles names these texts.
+    pub(super) fn names(&mut self, index: u64, texts: Vec<Text>) {
+        self.texts.look(index, texts);
+    }
+
+    /// Leaves below which the texts need not be looked for again.
+    pub(super) fn texts_to(&self) -> u64 {
+        if self.wants_texts() {
+            self.record.texts
+        } else {
+            self.texts.looked
+        }
+    }
+
+    /// Whether there are leaves whose texts were not looked for, and room for them.
+    pub(in crate::archive) fn is_to_look(&self) -> bool {
+        self.texts.looked < self.size() && !self.wants_texts() && !self.is_stopped()
+    }
+
+    /// Looks for the texts of leaves for which there was no room when they came, or that were not fetched before the last
+    /// end.
+    ///
+    /// # Errors
+    ///
+    /// The leaves can't be read.
+    pub(in crate::archive) fn look(&mut self) -> Result<(), MirrorError> {
+        let end = self.size().min(self.texts.looked + LOOKED_LEAVES);
+        let leaves = self.read(self.texts.looked, LOOKED_BYTES)?;
+        for (index, bytes) in leaves.into_iter().filter(|(index, _)| *index < end) {
+            let leaf = Leaf::from_bytes(&bytes);
+            let named = leaf.map_or_else(|_| Vec::new(), |leaf| texts(&leaf.body));
+            self.texts.look(index, named);
+        }
+        Ok(())
     }
 
     /// Whether there are texts that were not asked for yet.
@@ -166,6 +220,7 @@ impl Mirror {
             Question::Entries { .. }
             | Question::Consistency { .. }
             | Question::Peak { .. }
+            | Question::Last { .. }
             | Question::Prior { .. } => Ok(()),
         }
     }

@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let is = |wanted: &Option<Identifier>, named: &Identifier| {
         wanted.as_ref().is_none_or(|wanted| wanted == named)
     };
-    for place in shelf.logs()? {
+    for place in shelf.recorded()? {
         if !is(&args.site, &place.site) || !is(&args.gateway, &place.gateway) {
             continue;
         }

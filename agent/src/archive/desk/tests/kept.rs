@@ -89,6 +89,39 @@ fn a_text_that_was_not_there_is_asked_for_again() {
 }
 
 #[test]
+fn texts_for_which_there_was_no_room_are_found_later() {
+    for restarts in [false, true] {
+        let mut city = City::new(false);
+        let mut plant = Plant::new("gw-1");
+        city.enrol(&plant);
+        let maps = Maps::open(&plant.state()).unwrap();
+        let texts: Vec<_> = (0..70)
+            .map(|number| format!("{{\"points\":[{number}]}}"))
+            .collect();
+        for text in &texts {
+            let hash = hashed::of(text.as_bytes());
+            maps.keep_text(&hash, text).unwrap();
+            name_map(&plant, &hash);
+        }
+        let mut inputs = plant.leaves();
+        inputs.push(plant.head(&plant.sign()));
+        city.pass(inputs, None);
+        plant.write("a", 1);
+        send(&mut city, &mut plant);
+        if restarts {
+            city.start();
+            send(&mut city, &mut plant);
+        }
+        wait(&mut city, &plant, 120);
+        let here = Maps::of(&city.shelf().gateway_dir(&id("zs"), &plant.name));
+        let missing = texts
+            .iter()
+            .filter(|text| !here.has(&hashed::of(text.as_bytes())));
+        assert_eq!(missing.count(), 0, "{restarts}");
+    }
+}
+
+#[test]
 fn maps_of_one_gateway_have_a_bound() {
     let mut city = City::new(false);
     let mut plant = Plant::new("gw-1");

@@ -210,3 +210,22 @@ fn the_first_head_after_a_power_cut_is_published() {
     assert_eq!(city.cosigned.last().unwrap().1.size, 30);
     assert_eq!(city.questions, 0);
 }
+
+#[test]
+fn wrong_leaves_up_to_a_power_of_two_hold_nothing_up() {
+    let mut city = City::new(false);
+    let plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    let mut twin = plant.clone_disk();
+    twin.write("forged", 4_200);
+    // They come by themselves, and before those that were signed.
+    city.pass(twin.leaves(), None);
+    plant.write("a", 4_500);
+    let note = plant.sign();
+    city.pass(vec![plant.head(&note)], Some(&plant));
+    for _ in 0..4 {
+        city.fetch(&plant);
+    }
+    assert_eq!(city.size(&plant, 1), 4_501);
+    assert_eq!(city.kinds(), []);
+}

@@ -5,7 +5,7 @@ use super::faults::witnessed;
 use crate::archive::alarm::Kind;
 use std::fs;
 
-fn cosigned(city: &City) -> Vec<(u32, u64)> {
+pub(super) fn cosigned(city: &City) -> Vec<(u32, u64)> {
     let of_one = city.cosigned.iter();
     let of_one = of_one.filter(|(place, _)| place.gateway.as_str() == "gw-1");
     of_one
@@ -28,45 +28,6 @@ fn an_epoch_is_compared_with_the_newest_that_is_held() {
     assert_eq!(city.kinds(), [Kind::Prior]);
     assert_eq!(cosigned(&city), [(1, 100)]);
     assert!(city.record(&plant, 3).stopped.is_some());
-}
-
-#[test]
-fn a_cited_head_beyond_what_is_held_must_be_proved() {
-    for proved in [true, false] {
-        let (mut city, mut plant, _other) = witnessed();
-        // Its last leaves did not come here.
-        plant.write("unseen", 10);
-        plant.sign();
-        let before = plant.clone_disk();
-        plant.next_epoch();
-        plant.write("new", 5);
-        let inputs = plant.grown();
-        city.pass(inputs, None);
-        city.later(61);
-        assert_eq!(city.size(&plant, 2), 6);
-        assert_eq!(cosigned(&city), [(1, 100)], "it is not known yet");
-        let why = city.record(&plant, 2).uncosigned.unwrap().why;
-        assert!(why.contains("cites"), "{why}");
-        // Also over a start.
-        city.start();
-        city.pass(vec![super::Input::Connected], None);
-        for _ in 0..40 {
-            city.fetch(if proved { &before } else { &plant });
-        }
-        city.later(61);
-        if proved {
-            assert_eq!(
-                (city.kinds(), cosigned(&city)),
-                (vec![], vec![(1, 100), (2, 6)])
-            );
-            assert_eq!(city.record(&plant, 2).uncosigned, None);
-        } else {
-            assert_eq!(
-                (city.kinds(), cosigned(&city)),
-                (vec![Kind::Prior], vec![(1, 100)])
-            );
-        }
-    }
 }
 
 #[test]

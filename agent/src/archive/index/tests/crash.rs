@@ -53,6 +53,11 @@ impl Sql for Counted<'_> {
         self.inner.insert(table, rows, replaces)
     }
 
+    fn find(&mut self, table: &Table, keys: &[Vec<Value>]) -> Result<Vec<Row>, IndexError> {
+        self.count()?;
+        self.inner.find(table, keys)
+    }
+
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {
         self.count()?;
         self.inner.ask(sql, values)
