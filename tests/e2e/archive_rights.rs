@@ -135,6 +135,20 @@ fn an_archive_works_with_the_rights_that_the_city_gives_it() -> Result<()> {
         let verified = note.verify(std::slice::from_ref(witness))?;
         ensure!(verified.iter().any(|one| one.cosigned.is_some()), "{note}");
     }
+    // And its own checkpoint, without which one that lost its disk would sign another history.
+    let own = Arc::new(Heard::default());
+    let topic = format!("lineside/v1/{GATEWAY}/ledger/checkpoint");
+    let again = {
+        let _entered = runtime.enter();
+        Wire::start(
+            peer(&broker, GATEWAY, &topic),
+            Arc::<Heard>::clone(&own) as Arc<dyn Ear>,
+        )
+    };
+    wait::until_true("its own checkpoint", LIMIT, || {
+        own.all().iter().any(|(name, _)| *name == topic)
+    })?;
+    drop(again);
     ensure!(fleet.refused() == 0, "the gateway was refused something");
     let said = archive.log();
     ensure!(!said.contains("NotAuthorized"), "{said}");

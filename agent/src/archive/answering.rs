@@ -112,6 +112,21 @@ impl Answering {
         });
     }
 
+    /// Whether a request is about a log that is held here and that another epoch of the gateway has followed.
+    pub(super) async fn is_of_before(
+        &self,
+        site: Identifier,
+        gateway: Identifier,
+        payload: &[u8],
+    ) -> bool {
+        let Ok(Question { call, .. }) = read(payload) else {
+            return false;
+        };
+        let library = Arc::clone(&self.library);
+        let told = task::spawn_blocking(move || library.is_of_before(&site, &gateway, &call));
+        told.await.unwrap_or(false)
+    }
+
     async fn answer(
         &self,
         (site, gateway, is_online): (Identifier, Identifier, Option<bool>),

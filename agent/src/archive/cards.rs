@@ -80,6 +80,14 @@ struct Card {
     last_epoch: Option<u32>,
 }
 
+impl Card {
+    /// Whether its origin names its gateway, as an agent makes it.
+    fn is_named(&self) -> bool {
+        let name = format!("/{}/{}", self.site, self.gateway);
+        base_of(&self.origin).ends_with(&name)
+    }
+}
+
 impl Cards {
     /// Reads the cards of a folder, and says which files are none. A folder that is not there holds none.
     ///
@@ -98,13 +106,22 @@ impl Cards {
             Err(error) => return Err(error),
         };
         paths.sort();
-        let mut cards = Self::default();
-        let mut faults = Vec::new();
+        let (mut cards, mut faults) = (Self::default(), Vec::new());
+        let mut found = Vec::new();
         for path in paths {
-            if let Err(fault) = read(&path).and_then(|card| cards.take(card)) {
+            match read(&path) {
+                Ok(card) => found.push((path, card)),
+                Err(fault) => faults.push(CardFault { path, fault }),
+            }
+        }
+        // Of two that name one origin, the one whose gateway the origin names counts: another's is mistyped.
+        found.sort_by_key(|(_, card)| !card.is_named());
+        for (path, card) in found {
+            if let Err(fault) = cards.take(card) {
                 faults.push(CardFault { path, fault });
             }
         }
+        faults.sort_by(|a, b| a.path.cmp(&b.path));
         Ok((cards, faults))
     }
 
@@ -251,7 +268,7 @@ mod tests {
             card("zs", "gw-1", "lineside/zs/gw-1/e2", 2)
         );
         put("b.json", &whole);
-        put("c.json", &card("zs", "gw-2", "lineside/zs/gw-1", 3));
+        put("0.json", &card("zs", "gw-2", "lineside/zs/gw-1", 3));
         put("d.json", "{}");
         put("e.json", &card("zs", "Gw", "x", 3));
         put("f.json", &" ".repeat(70_000));
@@ -261,7 +278,7 @@ mod tests {
             .iter()
             .map(|fault| fault.path.file_name().unwrap().to_str().unwrap().to_owned())
             .collect();
-        assert_eq!(names, ["c.json", "d.json", "e.json", "f.json"]);
+        assert_eq!(names, ["0.json", "d.json", "e.json", "f.json"]);
         let (site, gateway) = ("zs".parse().unwrap(), "gw-1".parse().unwrap());
         assert_eq!(cards.of(&site, &gateway).len(), 2);
         assert_eq!(cards.gateways().count(), 1);

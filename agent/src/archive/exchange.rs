@@ -103,8 +103,14 @@ impl Exchange {
             Sorted::Answer => hearers.asker.take(&message),
             // What this archive lacks itself, another may have.
             Sorted::Request(site, gateway) if self.is_own(&message) => {
-                // A gateway that is there has it, too.
-                if hearers.live.is_online(&site, &gateway) != Some(true) {
+                // A gateway that is there has it, too, but for a log of before.
+                let is_online = hearers.live.is_online(&site, &gateway) == Some(true);
+                let answering = &hearers.answering;
+                if !is_online
+                    || answering
+                        .is_of_before(site, gateway, &message.payload)
+                        .await
+                {
                     hearers.asker.pass_on(&message);
                 }
             }

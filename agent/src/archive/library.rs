@@ -381,6 +381,16 @@ mod tests {
         for origin in ["lineside/zs/gw/e1", "lineside/zs/gw/e3", "x", ""] {
             assert_eq!(of(origin).unwrap_err().code, Code::NotFound, "{origin}");
         }
+        for (origin, is_of_before) in [
+            ("lineside/zs/gw", true),
+            ("lineside/zs/gw/e2", false),
+            ("x", false),
+        ] {
+            let params = json!({"from": 0, "to": 9, "origin": origin});
+            let call = call("ledger.entries", params).unwrap();
+            let told = library.is_of_before(&name("zs"), &name("gw"), &call);
+            assert_eq!(told, is_of_before, "{origin}");
+        }
         let one = ask(&library, "gw", Some(1), ("status", json!(null))).unwrap();
         assert_eq!(one[0]["logs"].as_array().unwrap().len(), 1);
         for (gateway, epoch, words) in [

@@ -48,6 +48,7 @@ impl Readers {
             None => Index::embedded(shelf.dir())?,
         };
         let index = Arc::new(index);
+        claimed(shelf, &index)?;
         let (wakes, woken) = sync_channel(1);
         let (of, to) = (shelf.clone(), Arc::clone(&index));
         let spawned = thread::Builder::new()
@@ -102,6 +103,17 @@ impl Readers {
             self.live
                 .head(place, head.size, head.root.to_string(), true);
         }
+    }
+}
+
+/// Refuses an index that is not this archive's. One that is away now is looked at when it is there.
+fn claimed(shelf: &Shelf, index: &Arc<Index>) -> Result<(), IndexError> {
+    let (shelf, index) = (shelf.clone(), Arc::clone(index));
+    // It waits for a server, which a task may not.
+    let begun = thread::spawn(move || index.begin(&shelf)).join();
+    match begun {
+        Ok(Err(error @ (IndexError::Foreign(_) | IndexError::Later(_)))) => Err(error),
+        Ok(Ok(()) | Err(_)) | Err(_) => Ok(()),
     }
 }
 

@@ -108,7 +108,8 @@ impl Strangers {
         self.hoped.remove(&who);
         match self.met.get(&who) {
             Some((_, at)) if now.boot_ms < at.saturating_add(WRITTEN_MS) => return Ok(false),
-            None if self.met.len() >= STRANGERS_MAX => return Ok(false),
+            // Whoever shows himself again is met again.
+            None if self.met.len() >= STRANGERS_MAX => self.forget_oldest(),
             Some(_) | None => {}
         }
         let signers = signers(note);
@@ -127,12 +128,31 @@ impl Strangers {
             reason: reason.to_owned(),
             note: note.to_owned(),
         };
-        let count =
-            fs::read_dir(&self.dir).map_or(0, |entries| entries.take(STRANGERS_MAX).count());
-        if count < STRANGERS_MAX || path.exists() {
-            disk::put(&path, &serde_json::to_vec_pretty(&stranger)?)?;
+        if !path.exists() {
+            self.make_room()?;
         }
+        disk::put(&path, &serde_json::to_vec_pretty(&stranger)?)?;
         Ok(is_new)
+    }
+
+    /// Of too many, the one that was met longest ago goes: made-up names must not hide whoever comes after them.
+    fn forget_oldest(&mut self) {
+        let oldest = self.met.iter().min_by_key(|(_, (_, at))| *at);
+        if let Some(who) = oldest.map(|(who, _)| who.clone()) {
+            self.met.remove(&who);
+        }
+    }
+
+    /// The same of their files.
+    fn make_room(&self) -> io::Result<()> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let about =
+            |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+        let files: Vec<_> = entries.take(2 * STRANGERS_MAX).filter_map(about).collect();
+        match files.iter().min().filter(|_| files.len() >= STRANGERS_MAX) {
+            Some((_, oldest)) => fs::remove_file(oldest),
+            None => Ok(()),
+        }
     }
 
     /// Those whose notes lie there.

@@ -207,7 +207,7 @@ fn witnessed(witness: &WitnessFigures, now: Time) -> Text {
             "\n    NOT COSIGNED FOR {long}: ask the city whether its archive runs; nothing is lost, all of it stays here"
         );
         said.zh += &format!(
-            "\n    已有 {long} 未获会签：请询问城市平台存档程序是否运行；数据不会丢失，全部保留在本机"
+            "\n    已有 {long} 未获会签：请询问城市平台的存证库是否运行；数据不会丢失，全部保留在本机"
         );
     }
     if let Some(head) = contradicts {
@@ -232,7 +232,7 @@ pub(super) fn suspended(reason: &str) -> Text {
         "已停止签名和发布：磁盘上的台账不能延续已签名的内容（{reason}）\n  \
          发生的一切仍记录在本机。若能找回最新的状态目录，请停止程序并放回；否则请停止程序并建立新台账：\
          `lineside ledger new-epoch --reason …`\n  \
-         （若城市存档有更新的签名存证点，用 `--prior 文件` 引用）"
+         （若城市存证库有更新的签名存证点，用 `--prior 文件` 引用）"
     )
 }
 

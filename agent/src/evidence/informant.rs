@@ -6,8 +6,8 @@ use std::future::Future;
 
 use lineside_proto::{Answer, AnswerError};
 
-/// Parts of one answer at most: four times as many as a gateway makes. Bounds what is collected.
-pub const PARTS_MAX: u32 = 64;
+/// Parts of one answer at most: as many as a gateway makes. Bounds what is collected.
+pub const PARTS_MAX: u32 = 16;
 
 /// One gateway, and a way to ask it. Nothing that it says is verified.
 pub trait Informant: Send + Sync + 'static {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lineside_proto::{Answer, Request, Topics};
+use lineside_proto::{ANSWER_BYTES_MAX, Answer, Request, Topics};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{self, Instant};
@@ -15,6 +15,10 @@ use crate::uplink::mqtt::answers::{Answers, Reply};
 
 /// How often a question is passed on that came back to whoever asked: so many others may answer at most.
 const AGAIN_MAX: u8 = 3;
+
+/// Values of one part of an answer at most, texts with all that is in them as one: leaves and hashes are texts, and some
+/// hundred of them fill a part. Numbers by the ten thousand take twenty times their bytes when they are read.
+const VALUES_MAX: usize = 2_048;
 
 /// How long is waited for whoever is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,9 +165,9 @@ impl Questions {
         }
         let now = Instant::now();
         let missing = waiting.parts.missing();
-        let taken = match serde_json::from_slice::<Answer>(payload) {
+        let taken = match part(payload) {
             Ok(answer) => waiting.parts.take(answer),
-            Err(fault) => Err(Trouble::Nonsense(fault.to_string())),
+            Err(fault) => Err(Trouble::Nonsense(fault)),
         };
         let results = match taken {
             Ok(Some(results)) => results,
@@ -192,6 +196,29 @@ impl Questions {
             drop(waiting.done.send(Err(trouble.clone())));
         }
     }
+}
+
+/// Reads a part of an answer. Anybody whom the broker lets may have sent it.
+fn part(payload: &[u8]) -> Result<Answer, String> {
+    if payload.len() > ANSWER_BYTES_MAX || values(payload) > VALUES_MAX {
+        return Err("a part of an answer that is larger than any".to_owned());
+    }
+    serde_json::from_slice(payload).map_err(|fault| fault.to_string())
+}
+
+/// How many values a document may hold: what stands between its marks, outside of texts.
+fn values(document: &[u8]) -> usize {
+    let (mut count, mut is_text, mut is_escaped) = (1, false, false);
+    for letter in document {
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b',' | b'[' | b'{' if !is_text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 /// A question whose answer is waited for. Forgotten when it is dropped.
@@ -250,8 +277,8 @@ impl Drop for Pending<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AGAIN_MAX, Patience, Questions, Reply, Trouble};
-    use lineside_proto::{Answer, AnswerError, Topics};
+    use super::{AGAIN_MAX, Patience, Questions, Reply, Trouble, VALUES_MAX, part, values};
+    use lineside_proto::{ANSWER_BYTES_MAX, Answer, AnswerError, Topics};
     use serde_json::{Value, json};
     use std::time::Duration;
 
@@ -386,5 +413,26 @@ mod tests {
         for pending in [first, second] {
             assert_eq!(pending.answer().await, Err(Trouble::Lost("cut".to_owned())));
         }
+    }
+
+    #[test]
+    fn a_part_that_would_take_many_times_its_bytes_is_not_read() {
+        for (document, expected) in [
+            ("1", 1),
+            ("[]", 2),
+            ("[1,2,3]", 4),
+            (r#"{"a":[1],"b":"x,[{"}"#, 4),
+            (r#"["\",[",1]"#, 3),
+        ] {
+            assert_eq!(values(document.as_bytes()), expected, "{document}");
+        }
+        let of = |result: Value| {
+            let answer = json!({"id": "0", "part": 1, "parts": 1, "result": result});
+            part(&serde_json::to_vec(&answer).unwrap()).is_ok()
+        };
+        let leaves = |count| of(json!({"first": 0, "leaves": vec!["{\"a\":[1,2]}"; count]}));
+        assert!(leaves(1_000) && leaves(VALUES_MAX - 16));
+        assert!(!leaves(VALUES_MAX));
+        assert!(!of(json!("x".repeat(ANSWER_BYTES_MAX))));
     }
 }

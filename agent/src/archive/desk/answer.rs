@@ -31,8 +31,8 @@ use crate::tokens::Tokens;
 const MAPS_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of a hash in a tile.
 const HASH_BYTES: u64 = 32;
-/// Files of a folder of maps that are looked at: more than a technician makes in a gateway's life.
-const FILES_MAX: usize = 100_000;
+/// Maps of one gateway that are kept: more than technicians make in its life. Each is a file.
+const MAPS_MAX: usize = 4_096;
 
 impl Desk {
     fn copy_of(&mut self, place: &Place) -> Option<&mut Mirror> {
@@ -142,11 +142,15 @@ fn give(
         Question::Prior { .. } | Question::Last { .. } => return Ok(None),
         Question::Map(hash) => {
             let text = text::<MapResult>(results, hash, |part| part.text).map_err(wrong)?;
-            if bytes_in(&texts.join("maps")).saturating_add(text.len() as u64) > MAPS_BYTES_MAX {
+            let (count, bytes) = filled(&texts.join("maps"));
+            if count >= MAPS_MAX || bytes.saturating_add(text.len() as u64) > MAPS_BYTES_MAX {
                 mirror
                     .has_no_text(now_ms)
                     .map_err(|error| error.to_string())?;
-                return Err("it names more text of maps than is kept of a gateway".to_owned());
+                return Err(
+                    "it names more maps, or more text of maps, than is kept of a gateway"
+                        .to_owned(),
+                );
             }
             let kept = Maps::open(texts).and_then(|maps| maps.keep_text(hash, &text));
             kept.map_err(|error| format!("a map can't be kept: {error}"))?;
@@ -169,11 +173,13 @@ fn give(
     Ok(None)
 }
 
-/// Bytes of the files of a folder.
-fn bytes_in(dir: &Path) -> u64 {
-    let entries = fs::read_dir(dir).into_iter().flatten().take(FILES_MAX);
+/// The files of a folder, as many as are kept, and their bytes.
+fn filled(dir: &Path) -> (usize, u64) {
+    let entries = fs::read_dir(dir).into_iter().flatten().take(MAPS_MAX);
     let sizes = entries.flatten().filter_map(|entry| entry.metadata().ok());
-    sizes.map(|about| about.len()).sum()
+    sizes.fold((0, 0), |(count, bytes), about| {
+        (count + 1, bytes + about.len())
+    })
 }
 
 /// The leaves of an answer, with their places.
@@ -182,8 +188,13 @@ fn leaves(results: Vec<Value>) -> Result<Vec<(u64, Vec<u8>)>, String> {
     for result in results {
         let part: EntriesResult =
             serde_json::from_value(result).map_err(|error| error.to_string())?;
-        let placed = (part.first..).zip(part.leaves);
-        leaves.extend(placed.map(|(index, leaf)| (index, leaf.into_bytes())));
+        for (place, leaf) in (0_u64..).zip(part.leaves) {
+            let index = part
+                .first
+                .checked_add(place)
+                .ok_or("a leaf beyond all places")?;
+            leaves.push((index, leaf.into_bytes()));
+        }
     }
     Ok(leaves)
 }

@@ -360,13 +360,16 @@ impl Gateway {
             }
             keys.retain(|key| !over.contains(key));
         }
-        if verify::checkpoint(note, &keys, &origin).is_err() {
+        // One that commits to nothing begins nothing: each costs folders, and a log in every witness's memory.
+        let head = verify::checkpoint(note, &keys, &origin);
+        if !head.is_ok_and(|head| head.size > 0) {
             return Ok(false);
         }
         let mut mirror = Mirror::open(shelf, &place, &origin, &keys)?;
         let before = self.mirror.as_ref();
         // Where nothing was known of an epoch before, this is the first.
-        let is_first = before.is_none_or(|before| before.newest().is_none());
+        let is_first =
+            before.is_none_or(|before| before.newest().is_none()) && !self.later.has_begun();
         let leaves = if is_first {
             self.later.begun(epoch)
         } else {

@@ -10,6 +10,7 @@ use crate::archive::alarm::{ALARMS_OF_ONE_MAX, Alarm, Kind};
 use crate::archive::mirror::{Mirror, NoteTaken};
 use crate::archive::witness::AdoptError;
 use crate::clock::Stamp;
+use lineside_proto::text::plain;
 
 /// For how long an older head may be shown before that is an alarm: a broker that starts again, or a message that
 /// comes twice, is put right by the gateway sooner.
@@ -204,6 +205,11 @@ impl Desk {
 
     /// Keeps the proof of what was refused, says so, and goes on with the other logs.
     pub(super) fn refuse(&mut self, name: &Name, alarm: Alarm, now: Stamp, out: &mut Vec<Output>) {
+        // Its words may be those of a leaf.
+        let alarm = Alarm {
+            text: plain(&alarm.text),
+            ..alarm
+        };
         let alarms = self.shelf.alarms_dir();
         let Some(known) = self.gateways.get_mut(name) else {
             return;

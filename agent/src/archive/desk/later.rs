@@ -51,6 +51,8 @@ pub(super) struct Later {
     following: Option<Following>,
     /// The newest head of a later epoch that may not begin yet.
     next: Option<(u32, Arc<str>)>,
+    /// Whether one was gone over to since the start.
+    has_begun: bool,
     /// When an epoch followed another, on the boot clock.
     went_over_ms: Option<u64>,
 }
@@ -82,6 +84,11 @@ impl Later {
     /// This epoch is opened.
     pub(super) fn opens(&mut self, epoch: u32) {
         self.epoch = epoch;
+    }
+
+    /// Whether an epoch was gone over to since the start.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// How long the copy rests: longer with each time.
@@ -146,6 +153,7 @@ impl Later {
     /// An epoch begins here. Gives its leaves that came before.
     pub(super) fn begun(&mut self, epoch: u32) -> BTreeMap<u64, Vec<u8>> {
         self.epoch = epoch;
+        self.has_begun = true;
         self.next.take_if(|(next, _)| *next <= epoch);
         let following = self.following.take_if(|known| known.epoch <= epoch);
         following

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use lineside_proto::Identifier;
+use lineside_proto::text::plain;
 
 use super::gateway::Gateway;
 use super::heads::Name;
@@ -275,6 +276,7 @@ impl Desk {
     }
 
     pub(super) fn complain(&mut self, name: &Name, what: &str, now_ms: u64) {
+        let what = plain(what);
         if let Some(known) = self.gateways.get_mut(name) {
             if known.is_to_be_told(now_ms) {
                 tracing::warn!(log = %format!("{}/{}", name.0, name.1), "refused: {what}");

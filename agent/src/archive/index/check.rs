@@ -1,6 +1,7 @@
 //! Whether the index says what the tiles say: each log's leaves are taken anew, and all rows compared. And the index
 //! made anew.
 
+use lineside_proto::text::plain;
 use std::sync::Arc;
 
 use super::indexer::{Log, PART_BYTES};
@@ -66,6 +67,7 @@ impl Checked {
 /// The store's, or the archive's directory can't be read. A log that can't be read is a difference.
 pub fn check(shelf: &Shelf, index: &Index) -> Result<Checked, IndexError> {
     let mut checked = Checked::default();
+    index.is_of(shelf)?;
     let mut cursors = index.cursors()?;
     for place in shelf.logs()? {
         let cursor = cursors.remove(&place);
@@ -98,6 +100,7 @@ pub fn check(shelf: &Shelf, index: &Index) -> Result<Checked, IndexError> {
 ///
 /// The store's.
 pub fn rebuild(shelf: &Shelf, index: &Arc<Index>) -> Result<Round, IndexError> {
+    index.is_of(shelf)?;
     index.renew()?;
     Indexer::new(shelf.clone(), Arc::clone(index)).round(&mut || false)
 }
@@ -317,7 +320,7 @@ fn said(values: &[Value]) -> String {
         .map(|value| match value {
             Value::Null => "null".to_owned(),
             Value::Int(value) => value.to_string(),
-            Value::Text(value) => value.clone(),
+            Value::Text(value) => plain(value),
         })
         .collect();
     texts.join(" ")

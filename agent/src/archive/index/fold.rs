@@ -10,10 +10,11 @@ use lineside_proto::ledger::{
     Bind, BookingLeaf, ClockLeaf, ConfigLeaf, Correction, GapLeaf, Leaf, LeafBody, LeafHead,
     SessionEvent, SessionLeaf, StateLeaf, UsageLeaf,
 };
-use lineside_proto::{ClockStatus, Identifier, LocalText, Time};
+use lineside_proto::{ClockStatus, Identifier, Time};
 use sha2::{Digest, Sha256};
 
 use super::IndexError;
+use super::reach::Reach;
 use super::records::{Boot, Counted, Machine, Session, Texts, Used};
 use super::sql::{STATES, Sql, Value, word};
 use super::tables;
@@ -28,11 +29,8 @@ const COUNT_MAX: u64 = 1 << 36;
 /// Bytes of a text that stands as it is: an entry of PostgreSQL's indexes holds 2,700 in all.
 const TEXT_BYTES_MAX: usize = 256;
 
-/// Whose a leaf is, for corrections that refer to it.
-type Whose = (Identifier, Option<String>);
-
-/// What gives a machine's name by its map's hash.
-pub(super) type Names<'a> = &'a dyn Fn(&str) -> Option<LocalText>;
+/// Machines of one log: fifty times as many as a gateway reads. Those beyond them would make everybody's sums slow.
+pub(super) const MACHINES_MAX: u64 = if cfg!(test) { 64 } else { 1_024 };
 
 /// What a batch changes of its log's own row.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -53,10 +51,12 @@ struct Gap {
 /// The rows of a batch.
 pub(super) struct Fold<'a> {
     sql: &'a mut dyn Sql,
-    names: Names<'a>,
+    reach: Reach<'a>,
     log: i64,
     boots: BTreeMap<String, Boot>,
     machines: BTreeMap<Identifier, Machine>,
+    /// Machines for which there is still room.
+    room: u64,
     states: BTreeMap<Identifier, Vec<Value>>,
     sessions: BTreeMap<(Identifier, String), Session>,
     outcomes: Vec<Vec<Value>>,
@@ -64,18 +64,18 @@ pub(super) struct Fold<'a> {
     counted: BTreeMap<(Identifier, String), Counted>,
     gaps: Vec<Gap>,
     corrections: Vec<Vec<Value>>,
-    whose: BTreeMap<u64, Whose>,
     told: Told,
 }
 
 impl<'a> Fold<'a> {
-    pub(super) fn new(sql: &'a mut dyn Sql, log: i64, names: Names<'a>) -> Self {
+    pub(super) fn new(sql: &'a mut dyn Sql, log: i64, reach: Reach<'a>) -> Self {
         Self {
             sql,
-            names,
+            reach,
             log,
             boots: BTreeMap::new(),
             machines: BTreeMap::new(),
+            room: 0,
             states: BTreeMap::new(),
             sessions: BTreeMap::new(),
             outcomes: Vec::new(),
@@ -83,7 +83,6 @@ impl<'a> Fold<'a> {
             counted: BTreeMap::new(),
             gaps: Vec::new(),
             corrections: Vec::new(),
-            whose: BTreeMap::new(),
             told: Told::default(),
         }
     }
@@ -123,6 +122,12 @@ impl<'a> Fold<'a> {
         for mut row in tables::MACHINES.find(self.sql, self.log, &keys)? {
             self.machines.extend([Machine::read(&mut row)?]);
         }
+        if self.machines.len() < machines.len() {
+            let text = "SELECT COUNT(*) FROM machines WHERE log = $1";
+            let count = self.sql.ask(text, &[self.log.into()])?.into_iter().next();
+            let count = count.map(|mut row| row.count()).transpose()?.unwrap_or(0);
+            self.room = MACHINES_MAX.saturating_sub(count);
+        }
         let keys: Vec<_> = (sessions.into_iter())
             .map(|(machine, id)| vec![machine.into(), id.into()])
             .collect();
@@ -142,6 +147,13 @@ impl<'a> Fold<'a> {
         self.told.first.get_or_insert(head.at);
         self.told.newest = Some(head.at);
         if let Some(machine) = body.machine() {
+            if !self.machines.contains_key(machine) {
+                if self.room == 0 {
+                    self.told.odd += 1;
+                    return Ok(());
+                }
+                self.room -= 1;
+            }
             let machine = self.machine(machine, head.at);
             machine.newest = machine.newest.max(head.at);
         }
@@ -256,7 +268,7 @@ impl<'a> Fold<'a> {
     }
 
     fn config(&mut self, head: &LeafHead, said: &ConfigLeaf) {
-        let name = (self.names)(&said.map);
+        let name = (self.reach.names)(&said.map);
         let map = text(&said.map);
         let machine = self.machine(&said.machine, head.at);
         machine.name = name;
@@ -284,7 +296,6 @@ impl<'a> Fold<'a> {
             token: token(said.token.as_deref()),
             person: said.by.as_deref().map(text),
         };
-        self.mark(head, &said.machine, Some(&said.session));
         let session = self.session(&said.machine, &said.session);
         match said.event {
             SessionEvent::Open => session.opens(head, said, texts),
@@ -298,7 +309,6 @@ impl<'a> Fold<'a> {
             token: token(Some(&said.token)),
             person: None,
         };
-        self.mark(head, &said.machine, Some(&said.session));
         self.session(&said.machine, &said.session)
             .binds(head, said, texts);
     }
@@ -344,7 +354,6 @@ impl<'a> Fold<'a> {
         let Some(session) = &said.session else {
             return;
         };
-        self.mark(head, &said.machine, Some(session));
         let used = Used {
             class: said.class,
             overlaps,
@@ -385,7 +394,7 @@ impl<'a> Fold<'a> {
 
     fn correction(&mut self, head: &LeafHead, said: &Correction) -> Result<(), IndexError> {
         let whose = if said.refers < head.index {
-            self.whose(said.refers)?
+            self.reach.whose(said.refers)?
         } else {
             None
         };
@@ -396,31 +405,11 @@ impl<'a> Fold<'a> {
             head.at.into(),
             said.refers.into(),
             machine.as_ref().into(),
-            session.flatten().into(),
+            session.into(),
             plain(&said.reason).into(),
             text(&said.by).into(),
         ]);
         Ok(())
-    }
-
-    fn mark(&mut self, head: &LeafHead, machine: &Identifier, session: Option<&String>) {
-        let session = session.map(|session| text(session));
-        self.whose.insert(head.index, (machine.clone(), session));
-    }
-
-    /// The machine and the session of an earlier leaf; none where it is of no session.
-    fn whose(&mut self, leaf: u64) -> Result<Option<Whose>, IndexError> {
-        if let Some(known) = self.whose.get(&leaf) {
-            return Ok(Some(known.clone()));
-        }
-        let text = "SELECT machine, session FROM usage WHERE log = $1 AND leaf = $2 AND session IS NOT NULL \
-                    UNION ALL SELECT machine, session FROM sessions \
-                    WHERE log = $1 AND (open_leaf = $2 OR close_leaf = $2 OR bind_leaf = $2)";
-        let values = [self.log.into(), leaf.into()];
-        let Some(mut row) = self.sql.ask(text, &values)?.into_iter().next() else {
-            return Ok(None);
-        };
-        Ok(Some((row.name()?, row.text_if()?)))
     }
 }
 
@@ -478,7 +467,7 @@ fn plain(said: &str) -> String {
 }
 
 /// A text that may be part of a key.
-fn text(said: &str) -> String {
+pub(super) fn text(said: &str) -> String {
     if said.len() > TEXT_BYTES_MAX {
         return format!("sha256:{:x}", Sha256::digest(said));
     }

@@ -11,6 +11,7 @@ use lineside_proto::ledger::tile::{Kind, Tile, WIDTH, hashes};
 use lineside_proto::ledger::{Checkpoint, Hash};
 use serde::Deserialize;
 
+use super::reach::Reach;
 use super::write::{Batch, Cursor};
 use super::{Index, IndexError, Place};
 use crate::archive::Shelf;
@@ -145,10 +146,7 @@ impl Indexer {
     pub fn round(&mut self, is_over: &mut dyn FnMut() -> bool) -> Result<Round, IndexError> {
         let mut done = Round::default();
         if !self.is_begun {
-            self.index.begin()?;
-            if let Some(archive) = self.shelf.name()? {
-                self.index.claim(&archive.to_string())?;
-            }
+            self.index.begin(&self.shelf)?;
             self.is_begun = true;
         }
         let mut cursors = match self.index.cursors() {
@@ -325,7 +323,13 @@ impl<'a> Log<'a> {
             before: &before,
             after: &after,
             leaves: &leaves,
-            names: &|map| name(self.shelf, self.place, map),
+            reach: Reach {
+                names: &|map| name(self.shelf, self.place, map),
+                leaf: &|leaf| {
+                    let (leaves, _) = self.read(leaf, (leaf.saturating_add(1), 1))?;
+                    Ok(leaves.into_iter().next().map(|(_, bytes)| bytes))
+                },
+            },
         })?;
         done.leaves += size - before.size;
         Ok(after)

@@ -20,6 +20,7 @@ pub mod model;
 mod page;
 mod postgres;
 mod query;
+mod reach;
 mod records;
 mod schema;
 mod sql;
@@ -29,8 +30,11 @@ mod tests;
 mod write;
 
 use std::fmt;
+use std::fs;
 use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::Place;
 use crate::ledger::LedgerError;
@@ -53,6 +57,8 @@ const FILE: &str = "index.sqlite";
 /// The index of an archive.
 pub struct Index {
     store: Box<dyn Store>,
+    /// The archive that it must be of; whoever's it is, as long as nobody said.
+    owner: OnceLock<String>,
 }
 
 impl fmt::Debug for Index {
@@ -70,6 +76,30 @@ impl Index {
     pub fn embedded(dir: &Path) -> Result<Self, IndexError> {
         let store = Embedded::open(&dir.join(FILE))?;
         Ok(Self::of(store))
+    }
+
+    /// Whether an archive's directory has an index.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(FILE).is_file()
+    }
+
+    /// Gives the index in a directory to the directory's owner: whoever made it may be another, and that one must write it.
+    ///
+    /// # Errors
+    ///
+    /// That is not allowed.
+    pub fn give(dir: &Path) -> io::Result<()> {
+        let owner = fs::metadata(dir)?;
+        for end in ["", "-wal", "-shm"] {
+            let path = dir.join(format!("{FILE}{end}"));
+            match fs::metadata(&path) {
+                Ok(about) if (about.uid(), about.gid()) != (owner.uid(), owner.gid()) => {
+                    chown(&path, Some(owner.uid()), Some(owner.gid()))?;
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The index in a PostgreSQL server: `postgres://user:password@host/database`, or `host=/run/postgresql dbname=city`.
@@ -91,6 +121,7 @@ impl Index {
     fn of(store: impl Store + 'static) -> Self {
         Self {
             store: Box::new(store),
+            owner: OnceLock::new(),
         }
     }
 }
@@ -124,8 +155,8 @@ pub enum IndexError {
     Later(String),
     /// Another archive writes it: give each its own.
     #[error(
-        "the index is that of another archive ({0}): give each a database of its own, or have \
-         `lineside archive index --rebuild` make this one's of it"
+        "the index is that of another archive ({0}): give each a database of its own; where that archive is no more, \
+         remove its index first (`DROP SCHEMA lineside CASCADE`, or the files `index.sqlite*`)"
     )]
     Foreign(String),
     /// A log can't be read.

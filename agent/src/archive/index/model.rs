@@ -21,8 +21,9 @@ pub const LIMIT_USUAL: u32 = 100;
 pub const PERIOD_DAYS_MAX: i64 = 400;
 
 const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
 
-/// Which rows are wanted. What is not said does not narrow them; what a question does not know of is ignored.
+/// Which rows are wanted. What is not said does not narrow them; each question says what it knows of.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Select {
@@ -78,7 +79,7 @@ impl Select {
         Ok(Period { from, to })
     }
 
-    /// The period, which must be said, and not be too long.
+    /// The period, which must be said, be of full UTC hours as usage leaves are, and not be too long.
     ///
     /// # Errors
     ///
@@ -92,6 +93,15 @@ impl Select {
         }
         let period = self.period()?;
         let length_ms = period.to.as_millis() - period.from.as_millis();
+        if [period.from, period.to]
+            .iter()
+            .any(|end| end.as_millis() % HOUR_MS != 0)
+        {
+            return Err(IndexError::Asked(text!(
+                "`from` and `to` are full UTC hours here, such as 2026-11-23T08:00:00Z: hours are counted whole",
+                "此处的 `from` 和 `to` 应为 UTC 整点，如 2026-11-23T08:00:00Z：用时按整小时统计"
+            )));
+        }
         if length_ms > PERIOD_DAYS_MAX * DAY_MS {
             return Err(IndexError::Asked(text!(
                 "a period of 400 days at most: bring `from` and `to` closer",

@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS logs (
   first_ms BIGINT, -- When the first leaf was established; null while there is none.
   newest_ms BIGINT, -- When the newest leaf was established; null while there is none.
   unknown BIGINT NOT NULL, -- Leaves of a kind that the program did not know; they are in no other table.
-  odd BIGINT NOT NULL, -- Leaves with a number beyond all bounds, which stands here as the bound.
+  odd BIGINT NOT NULL, -- Leaves with a number beyond all bounds, which stands here as the bound; and those of machines beyond the first 1,024 of the log, which are in no other table.
   PRIMARY KEY (log),
   UNIQUE (site, gateway, epoch)
 );

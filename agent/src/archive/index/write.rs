@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use lineside_proto::LocalText;
 use lineside_proto::ledger::Hash;
 
-use super::fold::{Fold, Names};
+use super::fold::Fold;
+use super::reach::Reach;
 use super::sql::{Sql, Value};
 use super::tables::{LOGS, OF_LOGS};
 use super::{Index, IndexError, Place};
+use crate::archive::Shelf;
 
 /// How far a log is in the index.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,7 +37,7 @@ pub(super) struct Batch<'a> {
     pub(super) before: &'a Cursor,
     pub(super) after: &'a Cursor,
     pub(super) leaves: &'a [(u64, Vec<u8>)],
-    pub(super) names: Names<'a>,
+    pub(super) reach: Reach<'a>,
 }
 
 /// Rows that are deleted together: a second's work. Few in tests, so that they are deleted in parts there, too.
@@ -53,6 +55,7 @@ impl Index {
     pub fn cursors(&self) -> Result<BTreeMap<Place, Cursor>, IndexError> {
         let mut found = BTreeMap::new();
         self.store.read(&mut |sql| {
+            self.owned(sql)?;
             found.clear();
             let text = "SELECT site, gateway, epoch, size, root FROM logs";
             for mut row in sql.ask(text, &[])? {
@@ -69,29 +72,48 @@ impl Index {
         Ok(found)
     }
 
-    /// Makes the tables where they are not there yet.
-    pub(super) fn begin(&self) -> Result<(), IndexError> {
-        self.store.write(&mut |_| Ok(()))
-    }
-
-    /// Says whose the index is, if it is nobody's yet: what two archives write, each would take for another history.
+    /// Makes the tables where they are not there yet, and says whose the index is, if it is nobody's: what two archives
+    /// write, each would take for another history. From then on it is no other archive's that is read here.
     ///
     /// # Errors
     ///
     /// [`IndexError::Foreign`], or the store's.
-    pub(super) fn claim(&self, archive: &str) -> Result<(), IndexError> {
+    pub fn begin(&self, shelf: &Shelf) -> Result<(), IndexError> {
+        self.is_of(shelf)?;
+        let Some(archive) = self.owner.get() else {
+            return self.store.write(&mut |_| Ok(()));
+        };
         self.store.write(&mut |sql| {
             let text = "INSERT INTO about (name, text) VALUES ('archive', $1) ON CONFLICT (name) DO NOTHING";
-            sql.run(text, &[Value::Text(archive.to_owned())])?;
-            let found = sql.ask("SELECT text FROM about WHERE name = 'archive'", &[])?;
-            for mut row in found {
-                let owner = row.text()?;
-                if owner != archive {
-                    return Err(IndexError::Foreign(owner));
-                }
-            }
-            Ok(())
+            sql.run(text, &[archive.as_str().into()])?;
+            self.owned(sql)
         })
+    }
+
+    /// Takes in which archive's it must be.
+    ///
+    /// # Errors
+    ///
+    /// The archive's directory can't be read.
+    pub(super) fn is_of(&self, shelf: &Shelf) -> Result<(), IndexError> {
+        if let Some(archive) = shelf.name()? {
+            self.owner.get_or_init(|| archive.to_string());
+        }
+        Ok(())
+    }
+
+    /// Refuses one that is another archive's.
+    pub(super) fn owned(&self, sql: &mut dyn Sql) -> Result<(), IndexError> {
+        let Some(archive) = self.owner.get() else {
+            return Ok(());
+        };
+        for mut row in sql.ask("SELECT text FROM about WHERE name = 'archive'", &[])? {
+            let owner = row.text()?;
+            if owner != *archive {
+                return Err(IndexError::Foreign(owner));
+            }
+        }
+        Ok(())
     }
 
     /// Writes a batch; all of it, or nothing.
@@ -126,6 +148,10 @@ impl Index {
 
     /// Makes all tables anew, empty.
     pub(super) fn renew(&self) -> Result<(), IndexError> {
+        // Whatever else is wrong with it goes with it.
+        if let Err(error @ IndexError::Foreign(_)) = self.store.read(&mut |sql| self.owned(sql)) {
+            return Err(error);
+        }
         self.store.renew()
     }
 
@@ -220,7 +246,7 @@ impl Batch<'_> {
         if sql.run(text, &values)? != 1 {
             return Err(IndexError::Moved);
         }
-        let mut fold = Fold::new(sql, log, self.names);
+        let mut fold = Fold::new(sql, log, self.reach);
         fold.take(self.leaves)?;
         let told = fold.finish()?;
         let text = "UPDATE logs SET first_ms = COALESCE(first_ms, CAST($1 AS BIGINT)), \

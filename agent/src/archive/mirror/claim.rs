@@ -71,6 +71,9 @@ impl Mirror {
 
     /// Takes note of a change of the key in a leaf that waits.
     pub(super) fn comes(&mut self, index: u64, leaf: &[u8]) {
+        if self.coming.len() >= COMING_MAX {
+            return;
+        }
         let Some((old, new)) = handed_over(leaf, &self.record.origin) else {
             return;
         };
@@ -79,7 +82,7 @@ impl Mirror {
             old,
             new,
         };
-        if self.coming.len() < COMING_MAX && !self.coming.contains(&coming) {
+        if !self.coming.contains(&coming) {
             self.coming.push(coming);
             self.coming.sort_by_key(|coming| coming.at);
         }

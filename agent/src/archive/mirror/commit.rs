@@ -13,9 +13,9 @@ use lineside_proto::ledger::tile::{Kind as TileKind, Tile, WIDTH, put_entry};
 use lineside_proto::ledger::tree::{Hash, Range};
 use lineside_proto::ledger::{Genesis, Leaf, LeafBody};
 
-use super::{AHEAD_LEAVES_MAX, Head, Mirror, MirrorError, Text, keys_at};
+use super::{AHEAD_LEAVES_MAX, Head, KEYS_MAX, Mirror, MirrorError, Text};
 use crate::archive::alarm::Alarm;
-use crate::archive::record::{Followed, Record};
+use crate::archive::record::Record;
 use crate::archive::writes::Writes;
 
 /// What is about to be committed.
@@ -104,16 +104,13 @@ impl Mirror {
         let mut range = self.range.clone();
         let mut hashes = Vec::new();
         let (mut fit, mut misfit) = (None, None);
-        let (mut keys, mut followed) = (self.keys.clone(), self.record.followed.clone());
+        // Those that sign for the next size, and how many changes there were.
+        let (mut keys, mut signing) = (self.keys.clone(), self.keys_at(size));
+        let mut changes = self.record.followed.len();
         let mut unsigned = Vec::new();
-        let mut look = |range: &Range, keys: &[VerifierKey], followed: &[Followed]| match self
-            .seen
-            .get(&range.size())
-        {
+        let mut look = |range: &Range, signing: &[VerifierKey]| match self.seen.get(&range.size()) {
             // A key that was followed by another signs no longer.
-            Some(head) if !is_signed(head, &keys_at(keys, followed, range.size())) => {
-                unsigned.push(range.size());
-            }
+            Some(head) if !is_signed(head, signing) => unsigned.push(range.size()),
             Some(head) if head.checkpoint.root == range.root() => {
                 let is_reached = range.size() >= self.floor;
                 fit = is_reached
@@ -123,20 +120,23 @@ impl Mirror {
             Some(head) => misfit = misfit.take().or(Some(head.clone())),
             None => {}
         };
-        look(&range, &keys, &followed);
-        for (index, leaf) in self.ahead.range(..to) {
+        look(&range, &signing);
+        for (_, leaf) in self.ahead.range(..to) {
             let hash = Hash::of_leaf(leaf);
             range.push(hash, |_, _, _| {});
             hashes.push(hash);
-            let change = handed_over(leaf, &self.record.origin);
-            // As when it is taken in: only a key that signs can name another.
-            let signs = |key: &VerifierKey| keys_at(&keys, &followed, index + 1).contains(key);
-            if let Some((old, new)) = change.filter(|(old, _)| signs(old)) {
-                let key = old.to_string();
-                followed.push(Followed { key, at: *index });
+            // As when it is taken in: only a key that signs can name another, and only so often.
+            let may_change = changes < KEYS_MAX && keys.len() < KEYS_MAX;
+            let change = may_change
+                .then(|| handed_over(leaf, &self.record.origin))
+                .flatten();
+            if let Some((old, new)) = change.filter(|(old, _)| signing.contains(old)) {
+                signing.retain(|key| *key != old);
+                signing.push(new.clone());
                 keys.push(new);
+                changes += 1;
             }
-            look(&range, &keys, &followed);
+            look(&range, &signing);
         }
         for size in unsigned {
             tracing::warn!(log = %self.place, size, "a head is not taken: the key that signed it was followed by another");
@@ -242,7 +242,7 @@ impl Mirror {
             self.names(index, Vec::new());
             return;
         };
-        self.record.newest = self.record.newest.max(Some(leaf.head.at));
+        self.record.newest = Some(leaf.head.at);
         self.last = Some(leaf.head.at);
         self.names(index, texts(&leaf.body));
         match leaf.body {

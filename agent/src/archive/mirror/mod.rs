@@ -28,7 +28,6 @@ use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody, PriorHead, verify};
 
 pub(super) use commit::{Step, Stepped};
 pub(super) use fetch::Question;
-#[cfg(test)]
 pub(super) use noted::KEYS_MAX;
 pub(super) use noted::keys_at;
 pub(super) use take::{LeafTaken, NoteTaken};

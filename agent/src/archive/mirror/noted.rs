@@ -76,6 +76,10 @@ impl Mirror {
 
     /// Takes in that a leaf hands over from one key to another.
     pub(super) fn follow(&mut self, index: u64, change: &KeyLeaf) {
+        if self.record.followed.len() >= KEYS_MAX || self.keys.len() >= KEYS_MAX {
+            tracing::warn!(log = %self.place, "the log has had {KEYS_MAX} keys, and another does not count");
+            return;
+        }
         let Some((old, new)) = change.verified(&self.record.origin) else {
             return;
         };
@@ -83,11 +87,7 @@ impl Mirror {
         if !self.keys_at(index.saturating_add(1)).contains(&old) {
             return;
         }
-        let is_known = self.keys.contains(&new);
-        if !is_known && self.keys.len() >= KEYS_MAX {
-            // Nobody signs any more.
-            tracing::warn!(log = %self.place, "the log has had {KEYS_MAX} keys, and another does not count");
-        } else if !is_known {
+        if !self.keys.contains(&new) {
             tracing::info!(log = %self.place, key = %new, "the log has a new key, signed by the one before");
             self.keys.push(new);
         }

@@ -16,6 +16,7 @@ use lineside_proto::ledger::Leaf;
 use super::commit::texts;
 use super::fetch::Question;
 use super::{Mirror, MirrorError};
+use crate::hashed;
 use crate::ledger::disk;
 use crate::maps::Maps;
 use crate::tokens::Tokens;
@@ -80,6 +81,11 @@ impl Texts {
     /// Takes in a text that a leaf names. Gives whether there was room for it.
     fn want(&mut self, text: Text) -> bool {
         if self.wanted.contains_key(&text) {
+            return true;
+        }
+        let (Text::Map(hash) | Text::Token(hash)) = &text;
+        if hashed::digits(hash).is_none() {
+            // Nothing has such a hash.
             return true;
         }
         // An agent names its maps at each start.

@@ -1,7 +1,7 @@
 //! What the ledgers say, by the archive's index: machines, sessions, outcomes of bookings, usage.
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Extensions, StatusCode, Uri};
 use axum::response::Response;
 use lineside_proto::{Identifier, Period, State as MachineState, Time};
 use schemars::JsonSchema;
@@ -9,15 +9,18 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Desk, query};
-use crate::archive::index::model::{ClassUsage, LIMIT_MAX, Page, Select, UsageRow};
+use super::{Desk, Wanted, query};
+use crate::archive::index::model::{ClassUsage, Page, Select, UsageRow};
 use crate::archive::index::{Index, IndexError};
 use crate::logs::chain;
+use crate::serve::Sender;
 use crate::serve::problem::{Problem, json};
 use crate::text;
 
-/// Pages that are added up at most: 64,000 machines.
-const PAGES_MAX: usize = 64;
+/// Machines that are added up at once; between them it is looked whether somebody still waits.
+const SUMMED_AT_ONCE: u32 = 250;
+/// Pages of them at most: 64,000 machines.
+const PAGES_MAX: usize = 256;
 /// Days that are told one by one at most: two months.
 const DAYS_MAX: usize = 62;
 
@@ -163,43 +166,47 @@ fn plus(place: &mut BTreeMap<MachineState, u64>, more: &BTreeMap<MachineState, u
     }
 }
 
-pub(super) async fn machines(desk: Shared, uri: Uri) -> Result<Response, Problem> {
-    page(desk, uri, Index::machines).await
+pub(super) async fn machines(desk: Shared, of: Extensions, uri: Uri) -> Result<Response, Problem> {
+    page(desk, of, uri, Index::machines).await
 }
 
-pub(super) async fn sessions(desk: Shared, uri: Uri) -> Result<Response, Problem> {
-    page(desk, uri, Index::sessions).await
+pub(super) async fn sessions(desk: Shared, of: Extensions, uri: Uri) -> Result<Response, Problem> {
+    page(desk, of, uri, Index::sessions).await
 }
 
-pub(super) async fn outcomes(desk: Shared, uri: Uri) -> Result<Response, Problem> {
-    page(desk, uri, Index::outcomes).await
+pub(super) async fn outcomes(desk: Shared, of: Extensions, uri: Uri) -> Result<Response, Problem> {
+    page(desk, of, uri, Index::outcomes).await
 }
 
-pub(super) async fn spans(desk: Shared, uri: Uri) -> Result<Response, Problem> {
-    page(desk, uri, Index::spans).await
+pub(super) async fn spans(desk: Shared, of: Extensions, uri: Uri) -> Result<Response, Problem> {
+    page(desk, of, uri, Index::spans).await
 }
 
-pub(super) async fn gaps(desk: Shared, uri: Uri) -> Result<Response, Problem> {
-    page(desk, uri, Index::gaps).await
+pub(super) async fn gaps(desk: Shared, of: Extensions, uri: Uri) -> Result<Response, Problem> {
+    page(desk, of, uri, Index::gaps).await
 }
 
-pub(super) async fn corrections(desk: Shared, uri: Uri) -> Result<Response, Problem> {
-    page(desk, uri, Index::corrections).await
+pub(super) async fn corrections(
+    desk: Shared,
+    of: Extensions,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    page(desk, of, uri, Index::corrections).await
 }
 
-pub(super) async fn usage(desk: Shared, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn usage(desk: Shared, of: Extensions, uri: Uri) -> Result<Response, Problem> {
     let select: Select = query::read(&uri)?;
     let ByWanted { by } = query::read(&uri)?;
     let by = by.unwrap_or_default();
-    let usage = ask(desk, move |index| {
+    let usage = ask(desk, &of, move |index, wanted| {
         let period = select.period_said()?;
         let (rows, next) = match by {
             By::Machine => {
                 let page = index.usage(&select)?;
                 (page.rows.into_iter().map(UsageSum::of).collect(), page.next)
             }
-            By::Day => (by_day(index, &select, period)?, None),
-            By::Gateway | By::Site | By::All => (summed(index, &select, by)?, None),
+            By::Day => (by_day(index, &select, (period, wanted))?, None),
+            By::Gateway | By::Site | By::All => (summed(index, &select, (by, wanted))?, None),
         };
         let Period { from, to } = period;
         Ok(Usage {
@@ -214,14 +221,21 @@ pub(super) async fn usage(desk: Shared, uri: Uri) -> Result<Response, Problem> {
 }
 
 /// The machines of all pages, added up by what they have in common. They come in the order of their names.
-fn summed(index: &Index, select: &Select, by: By) -> Result<Vec<UsageSum>, IndexError> {
+fn summed(
+    index: &Index,
+    select: &Select,
+    (by, wanted): (By, &Wanted),
+) -> Result<Vec<UsageSum>, IndexError> {
     let mut sums: Vec<UsageSum> = Vec::new();
     let mut select = Select {
-        limit: Some(LIMIT_MAX),
+        limit: Some(SUMMED_AT_ONCE),
         after: None,
         ..select.clone()
     };
     for _ in 0..PAGES_MAX {
+        if wanted.is_over() {
+            break;
+        }
         let page = index.usage(&select)?;
         for row in page.rows {
             let row = UsageSum::of(row);
@@ -246,7 +260,11 @@ fn summed(index: &Index, select: &Select, by: By) -> Result<Vec<UsageSum>, Index
     Err(IndexError::Slow)
 }
 
-fn by_day(index: &Index, select: &Select, period: Period) -> Result<Vec<UsageSum>, IndexError> {
+fn by_day(
+    index: &Index,
+    select: &Select,
+    (period, wanted): (Period, &Wanted),
+) -> Result<Vec<UsageSum>, IndexError> {
     let days = days(period)?;
     let mut rows = Vec::new();
     for Period { from, to } in days {
@@ -255,7 +273,7 @@ fn by_day(index: &Index, select: &Select, period: Period) -> Result<Vec<UsageSum
             to: Some(to),
             ..select.clone()
         };
-        let sums = summed(index, &select, By::All)?;
+        let sums = summed(index, &select, (By::All, wanted))?;
         let day = Some(from);
         rows.extend(sums.into_iter().map(|sum| UsageSum { day, ..sum }));
     }
@@ -288,20 +306,25 @@ fn days(period: Period) -> Result<Vec<Period>, IndexError> {
 /// A page of rows.
 async fn page<T: Serialize + Send + 'static>(
     desk: Shared,
+    of: Extensions,
     uri: Uri,
     rows: fn(&Index, &Select) -> Result<Page<T>, IndexError>,
 ) -> Result<Response, Problem> {
     let select: Select = query::read(&uri)?;
-    let page = ask(desk, move |index| rows(index, &select));
+    let page = ask(desk, &of, move |index, _| rows(index, &select));
     Ok(json(&page.await?))
 }
 
 async fn ask<T: Send + 'static>(
     State(desk): Shared,
-    ask: impl FnOnce(&Index) -> Result<T, IndexError> + Send + 'static,
+    of: &Extensions,
+    ask: impl FnOnce(&Index, &Wanted) -> Result<T, IndexError> + Send + 'static,
 ) -> Result<T, Problem> {
     let index = desk.index.clone().ok_or_else(no_index)?;
-    desk.read(move |_| ask(&index).map_err(problem)).await
+    let reckoned = desk.reckon(of.get::<Sender>(), move |wanted| {
+        ask(&index, wanted).map_err(problem)
+    });
+    reckoned.await
 }
 
 fn no_index() -> Problem {

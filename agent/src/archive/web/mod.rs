@@ -5,7 +5,8 @@
 //! loopback unless it is told otherwise; TLS is for a reverse proxy before it.
 //!
 //! Bounds: `CONNECTIONS_MAX` connections, of which `LISTENERS_MAX` may listen to events, and of both an address's share; `PATIENCE` with slow peers;
-//! `READS_AT_ONCE` readers of the disk or the index; those of `serve`.
+//! `READS_AT_ONCE` readers of the disk; `FIGURES_AT_ONCE` of the index, of which an address has its share, each for
+//! `FIGURES_TIME_MAX` and as long as somebody waits; those of `serve`.
 
 mod alarms;
 mod events;
@@ -23,9 +24,11 @@ pub mod witness;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -41,7 +44,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::serve::problem::{Problem, nothing};
 use crate::serve::requests::Requests;
 use crate::serve::share::{Most, Shares};
-use crate::serve::{self, Bounds, Patience};
+use crate::serve::{self, Bounds, Patience, Sender};
+use crate::text;
 use lineside_proto::Time;
 
 /// Connections served at once; more wait.
@@ -63,8 +67,20 @@ const LISTENERS_EACH: Most = Most {
     near: LISTENERS_MAX / 4 * 3,
 };
 
-/// Who may read the disk or the index at once, beside requests.
+/// Who may read the disk at once, beside requests.
 const READS_AT_ONCE: usize = 8;
+
+/// Who may have the index reckon at once.
+const FIGURES_AT_ONCE: usize = 8;
+
+/// Of these, one address's.
+const FIGURES_EACH: Most = Most {
+    far: FIGURES_AT_ONCE / 2,
+    near: FIGURES_AT_ONCE / 4 * 3,
+};
+
+/// How long the index may reckon for one answer: less than our patience.
+const FIGURES_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Requests answered at once.
 const REQUESTS_AT_ONCE: usize = 8;
@@ -88,6 +104,8 @@ pub struct Desk {
     live: Arc<Live>,
     requests: Requests,
     reads: Arc<Semaphore>,
+    figures: Arc<Semaphore>,
+    reckoning: Arc<Shares>,
     listeners: Arc<Semaphore>,
     listening: Arc<Shares>,
     started: Time,
@@ -103,6 +121,8 @@ impl Desk {
             live,
             requests: Requests::new(REQUESTS_AT_ONCE, REQUEST_TIME_MAX),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
+            figures: Arc::new(Semaphore::new(FIGURES_AT_ONCE)),
+            reckoning: Shares::new(FIGURES_EACH),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
             listening: Shares::new(LISTENERS_EACH),
             started: SystemClock.now().wall,
@@ -125,6 +145,27 @@ impl Desk {
         Self { witness, ..self }
     }
 
+    /// Has something reckoned by the index, on a thread that may wait; for whoever is at this address.
+    async fn reckon<T: Send + 'static>(
+        self: &Arc<Self>,
+        sender: Option<&Sender>,
+        reckon: impl FnOnce(&Wanted) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let share = sender.map(|sender| self.reckoning.take(sender.0).ok_or_else(crowded));
+        let share = share.transpose()?;
+        let place = Arc::clone(&self.figures).acquire_owned().await;
+        let place = place.map_err(|_| Problem::stopping())?;
+        let (wanted, waits) = Wanted::new(FIGURES_TIME_MAX);
+        let reckoning = spawn_blocking(move || {
+            let found = reckon(&wanted);
+            drop((place, share));
+            found
+        });
+        let found = reckoning.await.map_err(|_| Problem::stopping());
+        drop(waits);
+        found?
+    }
+
     /// Reads on a thread that may wait for the disk.
     async fn read<T: Send + 'static>(
         self: &Arc<Self>,
@@ -140,6 +181,43 @@ impl Desk {
             found
         });
         reading.await.map_err(|_| Problem::stopping())?
+    }
+}
+
+fn crowded() -> Problem {
+    let text = text!(
+        "so many answers for this address are being reckoned: wait for them",
+        "正在为该地址计算的应答过多：请等待其完成"
+    );
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text)
+}
+
+/// Whether an answer is still waited for.
+#[derive(Clone, Debug)]
+struct Wanted {
+    gone: Arc<AtomicBool>,
+    until: Instant,
+}
+
+/// Somebody waits for an answer, as long as this is there.
+struct Waits(Arc<AtomicBool>);
+
+impl Wanted {
+    fn new(most: Duration) -> (Self, Waits) {
+        let gone = Arc::new(AtomicBool::new(false));
+        let waits = Waits(Arc::clone(&gone));
+        let until = Instant::now() + most;
+        (Self { gone, until }, waits)
+    }
+
+    fn is_over(&self) -> bool {
+        self.gone.load(Ordering::Relaxed) || Instant::now() >= self.until
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

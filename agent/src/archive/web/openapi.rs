@@ -60,6 +60,16 @@ const TO: Query = optional(
     "The period's end, not in it",
     SchemaGenerator::subschema_for::<Time>,
 );
+const FROM_HOUR: Query = optional(
+    "from",
+    "The period's begin, a full UTC hour",
+    SchemaGenerator::subschema_for::<Time>,
+);
+const TO_HOUR: Query = optional(
+    "to",
+    "The period's end, not in it, a full UTC hour",
+    SchemaGenerator::subschema_for::<Time>,
+);
 const LIMIT: Query = optional("limit", "Rows at most; 100 where it is not said", limit);
 const AFTER: Query = optional(
     "after",
@@ -86,6 +96,8 @@ const fn said(query: Query) -> Query {
 
 const WHOSE: &[Query] = &[SITE, GATEWAY];
 const SPANS: &[Query] = &[said(SITE), said(GATEWAY), FROM, TO, MACHINE, LIMIT, AFTER];
+const NAMED: &[Query] = &[SITE, GATEWAY, MACHINE, LIMIT, AFTER];
+const SAID: &[Query] = &[SITE, GATEWAY, MACHINE, FROM, TO, LIMIT, AFTER];
 const ROWS: &[Query] = &[
     SITE, GATEWAY, MACHINE, CLASS, BOOKING, FROM, TO, LIMIT, AFTER,
 ];
@@ -198,7 +210,7 @@ pub(super) const ENDPOINTS: [Endpoint; 24] = [
         "/api/v1/machines",
         "Machines, as the ledgers tell them",
         "台账所记的设备",
-        ROWS,
+        NAMED,
         Content::Json(SchemaGenerator::subschema_for::<Page<MachineRow>>),
     ),
     get(
@@ -220,14 +232,12 @@ pub(super) const ENDPOINTS: [Endpoint; 24] = [
         "What machines did in a period, by state and class",
         "时段内设备的使用情况，按状态和类别",
         &[
-            said(FROM),
-            said(TO),
+            said(FROM_HOUR),
+            said(TO_HOUR),
             BY,
             SITE,
             GATEWAY,
             MACHINE,
-            CLASS,
-            BOOKING,
             LIMIT,
             AFTER,
         ],
@@ -251,7 +261,7 @@ pub(super) const ENDPOINTS: [Endpoint; 24] = [
         "/api/v1/corrections",
         "What somebody said was wrong",
         "更正声明",
-        ROWS,
+        SAID,
         Content::Json(SchemaGenerator::subschema_for::<Page<CorrectionRow>>),
     ),
     get(
@@ -283,7 +293,7 @@ pub(super) const ENDPOINTS: [Endpoint; 24] = [
         method: "post",
         path: "/add-checkpoint",
         summary: "Asks the witness to cosign a checkpoint (C2SP tlog-witness); only where there is one",
-        summary_zh: "请见证人共同签名存证点（C2SP tlog-witness）；仅在设有见证人时",
+        summary_zh: "请见证方会签存证点（C2SP tlog-witness）；仅在设有见证方时",
         query: &[],
         takes: Some(Body::Other("text/plain")),
         gives: TEXT,
@@ -292,7 +302,7 @@ pub(super) const ENDPOINTS: [Endpoint; 24] = [
     file(
         "/{log}/checkpoint",
         "What the witness cosigned last of a log, by the SHA-256 of its origin; only where there is one",
-        "见证人最近一次共同签名的存证点，按日志 origin 的 SHA-256；仅在设有见证人时",
+        "见证方最近一次会签的存证点，按日志 origin 的 SHA-256；仅在设有见证方时",
         TEXT,
     ),
     get(

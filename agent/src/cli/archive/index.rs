@@ -83,6 +83,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
             "没有目录 {dir}"
         )));
     }
+    if args.postgres.is_none() && !args.rebuild && !Index::is_in(dir) {
+        let dir = dir.display();
+        return Err(Failure::Negative(text!(
+            "there is no index in {dir} yet: the archive makes it when it runs, or `lineside archive index --rebuild --dir {dir}`",
+            "{dir} 中尚无索引：存证库运行时会建立，也可执行 `lineside archive index --rebuild --dir {dir}`"
+        )));
+    }
     let index = Arc::new(open(dir, args.postgres.as_deref()).map_err(failure)?);
     let shelf = Shelf::of(dir);
     if args.rebuild {
@@ -107,6 +114,15 @@ fn rebuilt(
 ) -> Result<Outcome, Failure> {
     let begun = Instant::now();
     let Round { leaves, faults, .. } = rebuild(shelf, index).map_err(failure)?;
+    if args.postgres.is_none() {
+        Index::give(shelf.dir()).map_err(|error| {
+            let dir = shelf.dir().display();
+            Failure::Correct(text!(
+                "the index can't be given to the owner of {dir}: {error}; run this as the archive's own account",
+                "无法将索引交给 {dir} 的所有者：{error}；请以存证库自己的账户执行"
+            ))
+        })?;
+    }
     let mut out = io::stdout().lock();
     if args.json {
         write_json(&mut out, &SaidRebuilt { leaves, faults })?;
@@ -230,9 +246,12 @@ pub(super) fn failure(error: IndexError) -> Failure {
             "the index can't be used: {said}",
             "索引无法使用：{said}"
         )),
-        IndexError::Log { .. } | IndexError::Leaf { .. } | IndexError::Shelf(_) => Failure::Store(
-            text!("the archive can't be read: {said}", "归档无法读取：{said}"),
-        ),
+        IndexError::Log { .. } | IndexError::Leaf { .. } | IndexError::Shelf(_) => {
+            Failure::Store(text!(
+                "the archive can't be read: {said}",
+                "存证库无法读取：{said}"
+            ))
+        }
     }
 }
 

@@ -87,20 +87,7 @@ pub(super) fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
             "存证库需要 --broker URL 和 --dir 目录，或其子命令：`lineside archive --help`"
         )));
     };
-    let is_plain = |group: &String| !group.is_empty() && !group.contains(['/', '+', '#']);
-    if args.share.as_ref().is_some_and(|group| !is_plain(group)) {
-        return Err(Failure::Usage(text!(
-            "--share is a name without / + #",
-            "--share 的名称不能含 / + #"
-        )));
-    }
-    if args.share.is_some() && args.postgres.is_none() && is_remote(dir) {
-        let dir = dir.display();
-        return Err(Failure::Correct(text!(
-            "{dir} lies on a network file system, where the index of several processes can't: give --postgres, or leave --share out",
-            "{dir} 位于网络文件系统上，多个进程不能在其中共用索引：请指定 --postgres，或去掉 --share"
-        )));
-    }
+    fits(args, dir)?;
     let peer = sources::broker(broker, args.user.as_deref(), args.password_file.as_ref())?;
     let witness = args.witness_key.as_deref().map(Witness::open).transpose();
     let witness = witness.map_err(|error| witness_failure(&error))?;
@@ -203,6 +190,25 @@ fn failure(error: ArchiveError) -> Failure {
             Failure::Store(text!("{why}", "存证程序意外结束：原因见日志"))
         }
     }
+}
+
+/// Whether the arguments can be meant together.
+fn fits(args: &Args, dir: &Path) -> Result<(), Failure> {
+    let is_plain = |group: &String| !group.is_empty() && !group.contains(['/', '+', '#']);
+    if args.share.as_ref().is_some_and(|group| !is_plain(group)) {
+        return Err(Failure::Usage(text!(
+            "--share is a name without / + #",
+            "--share 的名称不能含 / + #"
+        )));
+    }
+    if args.share.is_some() && args.postgres.is_none() && is_remote(dir) {
+        let dir = dir.display();
+        return Err(Failure::Correct(text!(
+            "{dir} lies on a network file system, where the index of several processes can't: give --postgres, or leave --share out",
+            "{dir} 位于网络文件系统上，多个进程不能在其中共用索引：请指定 --postgres，或去掉 --share"
+        )));
+    }
+    sources::prefix(&args.prefix)
 }
 
 #[cfg(test)]

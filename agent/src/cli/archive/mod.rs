@@ -8,6 +8,8 @@ mod status;
 mod verify;
 mod witness_key;
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::{Context, Failure, Outcome};
@@ -58,9 +60,25 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     }
 }
 
+/// There is no such folder of enrolment cards.
+fn no_cards(dir: &Path) -> Failure {
+    let dir = dir.display();
+    Failure::Usage(text!(
+        "there is no folder {dir}: say where the enrolment cards are",
+        "没有目录 {dir}：请指明登记卡所在目录"
+    ))
+}
+
 /// A directory that holds no archive.
 fn none_there(dir: &Path) -> Failure {
+    let about = fs::metadata(dir.join("logs"));
     let dir = dir.display();
+    if about.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        return Failure::Correct(text!(
+            "{dir} may not be entered: do this as the archive's own account, as `sudo -u ACCOUNT lineside archive …`",
+            "无权进入 {dir}：请以存证库自己的账户执行，如 `sudo -u 账户 lineside archive …`"
+        ));
+    }
     Failure::Negative(text!(
         "{dir} holds no archive: say the folder that holds `logs`",
         "{dir} 中没有存证库：请指定包含 `logs` 的文件夹"

@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) logs: Vec<Standing>,
     waiting: Vec<Waiting>,
     unreadable: Vec<Unreadable>,
+    cards: Vec<Card>,
+    uncarded: Vec<Uncarded>,
     pub(super) strangers: Vec<Stranger>,
 }
 
@@ -39,12 +41,28 @@ struct Unreadable {
     error: String,
 }
 
+/// A file among the cards that does not count.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Card {
+    path: String,
+    error: String,
+}
+
+/// A gateway that has logs and no card: nothing more of it is taken.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Uncarded {
+    site: Identifier,
+    gateway: Identifier,
+}
+
 /// A line of JSON that is of no log.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Line<'a> {
     Waiting(&'a Waiting),
     Unreadable(&'a Unreadable),
+    Card(&'a Card),
+    Uncarded(&'a Uncarded),
     Stranger(Apart<'a>),
 }
 
@@ -60,37 +78,63 @@ impl Found {
     /// Reads an archive's directory; `cards` is the folder of cards, else that in the directory.
     pub(super) fn of(shelf: &Shelf, cards: Option<&Path>) -> Result<Self, Failure> {
         let (mut logs, mut unreadable) = (Vec::new(), Vec::new());
-        let places = shelf.logs()?;
+        let places = shelf.recorded()?;
         for place in &places {
-            match Standing::of(shelf, place) {
-                Ok(found) => logs.extend(found),
-                Err(error) => unreadable.push(Unreadable {
-                    log: place.to_string(),
-                    error: error.to_string(),
-                }),
-            }
+            let error = match Standing::of(shelf, place) {
+                Ok(Some(found)) => {
+                    logs.push(found);
+                    continue;
+                }
+                Ok(None) => "its `checkpoint` is missing".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let log = place.to_string();
+            unreadable.push(Unreadable { log, error });
         }
         let strangers = Stranger::list(shelf.dir())?;
         let beside = shelf.dir().join("gateways");
-        let (cards, _) = Cards::load(cards.unwrap_or(&beside))?;
+        if let Some(folder) = cards.filter(|folder| !folder.is_dir()) {
+            return Err(super::no_cards(folder));
+        }
+        let folder = cards.unwrap_or(&beside);
+        let (cards, faults) = cards_in(folder)?;
         let has_log = |place: Place| (place.site, place.gateway);
         let known: BTreeSet<_> = places.into_iter().map(has_log).collect();
+        let is_gone =
+            |(site, gateway): &&(Identifier, Identifier)| cards.of(site, gateway).is_empty();
+        let uncarded = known.iter().filter(is_gone).filter(|_| folder.is_dir());
+        let uncarded = uncarded.map(|(site, gateway)| Uncarded {
+            site: site.clone(),
+            gateway: gateway.clone(),
+        });
         let waiting = cards
             .gateways()
             .filter(|(site, gateway)| !known.contains(&((*site).clone(), (*gateway).clone())))
             .map(|(site, gateway)| Waiting::of(site, gateway, &strangers));
         Ok(Self {
             waiting: waiting.collect(),
+            uncarded: uncarded.collect(),
+            cards: faults,
             logs,
             unreadable,
             strangers,
         })
     }
 
-    /// Negative where something stands still or can't be read. Who only waits is no fault of the archive.
+    /// Negative where something stands still, can't be read, or is not taken since its card does not count. Who only waits is
+    /// no fault of the archive; a log that another epoch has followed is settled.
     pub(super) fn outcome(&self) -> Outcome {
-        let stands = self.logs.iter().any(|log| log.stopped.is_some());
-        if stands || !self.unreadable.is_empty() {
+        let is_followed = |log: &Standing| {
+            let mut others = self.logs.iter();
+            others.any(|other| {
+                let same = (&other.site, &other.gateway) == (&log.site, &log.gateway);
+                same && other.epoch > log.epoch
+            })
+        };
+        let mut stopped = self.logs.iter().filter(|log| log.stopped.is_some());
+        let stands = stopped.any(|log| !is_followed(log));
+        let faults = self.unreadable.len() + self.cards.len() + self.uncarded.len();
+        if stands || faults > 0 {
             Outcome::Negative
         } else {
             Outcome::Done
@@ -107,6 +151,12 @@ impl Found {
         }
         for unreadable in &self.unreadable {
             write_json(out, &Line::Unreadable(unreadable))?;
+        }
+        for card in &self.cards {
+            write_json(out, &Line::Card(card))?;
+        }
+        for uncarded in &self.uncarded {
+            write_json(out, &Line::Uncarded(uncarded))?;
         }
         for stranger in &self.strangers {
             let size = stranger.size();
@@ -140,8 +190,40 @@ impl Found {
                 zh += &format!("\n{log}  {error}");
             }
         }
+        if !self.uncarded.is_empty() {
+            en += "\nwithout a card, so that nothing more is taken:";
+            zh += "\n没有登记卡，不再收录：";
+            for Uncarded { site, gateway } in &self.uncarded {
+                en += &format!("\n{site}/{gateway}");
+                zh += &format!("\n{site}/{gateway}");
+            }
+        }
+        if !self.cards.is_empty() {
+            en += "\ncards that do not count:";
+            zh += "\n无效的登记卡：";
+            for Card { path, error } in &self.cards {
+                en += &format!("\n{path}  {error}");
+                zh += &format!("\n{path}  {error}");
+            }
+        }
         (!en.is_empty()).then(|| Text::new(en, zh))
     }
+}
+
+/// The cards of a folder, and those that do not count.
+fn cards_in(folder: &Path) -> Result<(Cards, Vec<Card>), Failure> {
+    let (cards, faults) = Cards::load(folder).map_err(|error| {
+        let folder = folder.display();
+        Failure::Store(text!(
+            "the cards in {folder} can't be read: {error}",
+            "无法读取 {folder} 中的登记卡：{error}"
+        ))
+    })?;
+    let faults = faults.into_iter().map(|fault| Card {
+        path: fault.path.display().to_string(),
+        error: fault.fault.to_string(),
+    });
+    Ok((cards, faults.collect()))
 }
 
 impl Waiting {

@@ -1,6 +1,7 @@
 //! `lineside archive status`: how every log stands, read from the archive's directory.
 
 use lineside_proto::Time;
+use lineside_proto::text::plain;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -15,6 +16,8 @@ use crate::text::{Language, Text};
 
 /// A log that was not heard of for so long is told of.
 const SILENT_MS: i64 = 24 * 3_600_000;
+/// Clocks are so far off at most that nobody is told.
+const AHEAD_MS: i64 = 120_000;
 /// Alarms that are listed.
 const ALARMS_MAX: usize = 5;
 
@@ -29,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     gateways: Option<PathBuf>,
     /// Print one JSON object a line for each log, then for each `waiting` gateway without one, each log that is
-    /// `unreadable`, and each `stranger`
+    /// `unreadable`, each `card` that does not count, each `uncarded` gateway, and each `stranger`
     #[arg(long)]
     json: bool,
 }
@@ -74,7 +77,7 @@ fn table(logs: &[&Standing], now: Time, language: Language) -> Vec<String> {
         text!("epoch", "期"),
         text!("leaves", "记录"),
         text!("head", "存证点"),
-        text!("cosigned", "已见证"),
+        text!("cosigned", "已会签"),
         text!("alarms", "告警"),
         text!("what is missing", "缺少"),
     ];
@@ -107,7 +110,7 @@ fn table(logs: &[&Standing], now: Time, language: Language) -> Vec<String> {
 fn missing(log: &Standing, now: Time) -> Vec<Text> {
     let mut all = Vec::new();
     if let Some(stopped) = &log.stopped {
-        let (kind, text, proof) = (&stopped.kind, &stopped.text, &stopped.proof);
+        let (kind, text, proof) = (&stopped.kind, plain(&stopped.text), &stopped.proof);
         all.push(text!(
             "STOPPED ({kind}): {text}; proof: alarms/{proof}",
             "已停止（{kind}）：{text}；凭证：alarms/{proof}"
@@ -132,10 +135,10 @@ fn missing(log: &Standing, now: Time) -> Vec<Text> {
         ));
     }
     if let Some(uncosigned) = &log.uncosigned {
-        let (why, since) = (&uncosigned.why, uncosigned.since);
+        let (why, since) = (plain(&uncosigned.why), uncosigned.since);
         all.push(text!(
             "not cosigned since {since}, because {why}",
-            "自 {since} 起未见证，原因：{why}"
+            "自 {since} 起未会签，原因：{why}"
         ));
     }
     if let Some(cosigned) = &log.cosigned {
@@ -143,15 +146,20 @@ fn missing(log: &Standing, now: Time) -> Vec<Text> {
         if behind > 0 {
             all.push(text!(
                 "{behind} leaves not cosigned",
-                "{behind} 条记录尚未见证"
+                "{behind} 条记录尚未会签"
             ));
         }
     }
     all
 }
 
-/// How long ago something was, in one unit.
+/// How long ago something was, in one unit; by a clock that is ahead of this one's, how far.
 fn age(at: Time, now: Time) -> Text {
+    let ahead = at.as_millis().saturating_sub(now.as_millis());
+    if ahead > AHEAD_MS {
+        let Text { en, zh } = age(now, at);
+        return Text::new(format!("{en} ahead"), format!("超前 {zh}"));
+    }
     let seconds = now.as_millis().saturating_sub(at.as_millis()).max(0) / 1000;
     let (count, en, zh) = match seconds {
         0..=119 => (seconds, "s", "秒"),
@@ -171,7 +179,12 @@ fn told(refused: &[Refused]) -> Option<Text> {
     for Refused { proof, alarm } in refused {
         let line = format!(
             "\n{}  {}/{}/e{}  {}  {}\n    alarms/{proof}",
-            alarm.at, alarm.site, alarm.gateway, alarm.epoch, alarm.kind, alarm.text
+            alarm.at,
+            alarm.site,
+            alarm.gateway,
+            alarm.epoch,
+            alarm.kind,
+            plain(&alarm.text)
         );
         said.en += &line;
         said.zh += &line;
@@ -196,7 +209,7 @@ fn apart(strangers: &[Stranger]) -> Option<Text> {
         ..
     } in strangers
     {
-        let line = format!("\n{at}  {site}/{gateway}  {reason}");
+        let line = format!("\n{at}  {site}/{gateway}  {}", plain(reason));
         said.en += &line;
         said.zh += &line;
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::none_there;
+use super::{no_cards, none_there};
 use crate::archive::inspection::{Inspected, LogFault, Trust, inspect};
 use crate::archive::{Cards, Place, Shelf};
 use crate::cli::{Context, Failure, Outcome, write_json};
@@ -47,7 +47,7 @@ fn witness(text: &str) -> Result<VerifierKey, Text> {
     key.ok_or_else(|| {
         text!(
             "`{text}` is no verifier key of a witness: `lineside archive witness-key` shows it",
-            "`{text}` 不是见证人的验证公钥：可用 `lineside archive witness-key` 查看"
+            "`{text}` 不是见证方的验证公钥：可用 `lineside archive witness-key` 查看"
         )
     })
 }
@@ -126,6 +126,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
 fn cards(args: &Args, context: &Context) -> Result<Option<Cards>, Failure> {
     let beside = args.dir.join("gateways");
     let dir = match &args.gateways {
+        Some(dir) if !dir.is_dir() => return Err(no_cards(dir)),
         Some(dir) => dir,
         None if beside.is_dir() => &beside,
         None => return Ok(None),
@@ -192,10 +193,10 @@ fn in_words(place: &Place, found: &Result<Inspected, LogFault>, is_asked: bool) 
     );
     if let Some(cosigned) = sound.cosigned {
         said.en += &format!(", cosigned to {cosigned}");
-        said.zh += &format!("，已见证至 {cosigned}");
+        said.zh += &format!("，已会签至 {cosigned}");
     } else if is_asked {
         said.en += ", cosigned by none of the named witnesses";
-        said.zh += "，所指定的见证人均未共同签名";
+        said.zh += "，所指定的见证方均未会签";
     }
     if sound.trust == Trust::Itself {
         said.en += "; by its own word only: name --gateways";

@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         let made = text!(
             "made {file}, and {file}.cosigned for what it cosigns: both belong together, and neither may be put back from \
              an older copy while a newer one exists",
-            "已生成 {file}，以及记录其联署内容的 {file}.cosigned：两者须一并保存，存有较新副本时不得恢复较旧的副本"
+            "已生成 {file}，以及记录其会签内容的 {file}.cosigned：两者须一并保存，存有较新副本时不得恢复较旧的副本"
         );
         writeln!(out, "{}\n", made.say(context.language))?;
     }
@@ -115,6 +115,12 @@ pub(super) fn witness_failure(error: &WitnessError) -> Failure {
         }
         WitnessError::Key(KeyError::Disk { path, source }) => {
             let (path, why) = (path.display(), source.to_string());
+            if source.kind() == io::ErrorKind::PermissionDenied {
+                return Failure::Correct(text!(
+                    "the key {path} can't be used: {why}; it, its directory and what is beside it must belong to the archive's account: `chown -R ACCOUNT DIR`",
+                    "无法使用密钥 {path}（系统报告：{why}）；密钥、其目录及同目录文件须属于存证库账户：`chown -R 账户 目录`"
+                ));
+            }
             return Failure::Store(text!(
                 "the key {path} can't be used: {why}",
                 "无法使用密钥 {path}（系统报告：{why}）"
@@ -146,11 +152,11 @@ pub(super) fn witness_failure(error: &WitnessError) -> Failure {
             text!(
                 "{dir} is missing: nobody knows what was cosigned with this key. Put it back, or make a new key; where this \
                  one never cosigned anything, `mkdir -m 700 {dir}`",
-                "缺少 {dir}：无从知晓此密钥联署过什么。请将其恢复，或生成新密钥；若此密钥从未联署，请执行 `mkdir -m 700 {dir}`"
+                "缺少 {dir}：无从知晓此密钥会签过什么。请将其恢复，或生成新密钥；若此密钥从未会签，请执行 `mkdir -m 700 {dir}`"
             )
         }
         WitnessError::Memory(_) => {
-            let why = text!("{said}", "无法读取联署记录（{said}）");
+            let why = text!("{said}", "无法读取会签记录（{said}）");
             return Failure::Store(why);
         }
     };

@@ -7,7 +7,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive",
         ITSELF,
-        "城市的存证库：核验每个网关的台账，存为静态文件并联署",
+        "城市的存证库：核验每个网关的台账，存为静态文件并会签",
     ),
     ("archive", "broker", "城市的消息服务器，mqtt://主机:端口"),
     ("archive", "dir", "存证库的目录"),
@@ -19,7 +19,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive",
         "witness_key",
-        "以 lineside archive witness-key 生成的密钥联署已核验的内容",
+        "以 lineside archive witness-key 生成的密钥会签已核验的内容",
     ),
     ("archive", "share", "与指定相同名称的其他进程共用此目录"),
     ("archive", "user", "消息服务器的用户名"),
@@ -29,7 +29,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive status",
         ITSELF,
-        "各日志的状况：记录数、存证点新旧、见证进度、告警；有日志停止或无法读取时退出码为 1",
+        "各日志的状况：记录数、存证点新旧、会签进度、告警；有日志停止或无法读取时退出码为 1",
     ),
     ("archive status", "dir", "存证库的目录"),
     (
@@ -40,7 +40,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive status",
         "json",
-        "每份日志输出一行 JSON，随后各列 waiting、unreadable、stranger",
+        "每份日志一行 JSON，其后为无日志、不可读、登记卡有误及来源不明者",
     ),
     ("archive verify", ITSELF, "依文件重新核验每一份日志"),
     ("archive verify", "dir", "存证库的目录"),
@@ -52,7 +52,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive verify",
         "witnesses",
-        "见证人的验证公钥：同时核验其共同签名；可多次给出",
+        "见证方的验证公钥：同时核验其会签；可多次给出",
     ),
     ("archive verify", "site", "仅该平台"),
     ("archive verify", "gateway", "仅该网关"),
@@ -116,11 +116,11 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive",
         "witness_logs",
-        "见证方也可联署的他人日志：每行一个验证公钥",
+        "见证方也可会签的他人日志：每行一个验证公钥",
     ),
     (
         "archive",
         "submit",
-        "请其联署本库日志的他人见证方：每行一个地址和验证公钥",
+        "请其会签本库日志的他人见证方：每行一个地址和验证公钥",
     ),
 ];

@@ -63,7 +63,7 @@ pub(super) const TEXTS: [(&str, &str, &str); 48] = [
     (
         "usage verify",
         "trust",
-        "信任文件：网关、见证人、签发者的公钥及认可的点表",
+        "信任文件：网关、见证方、签发者的公钥及认可的点表",
     ),
     ("usage verify", "json", "每个文件输出一行 JSON"),
     (

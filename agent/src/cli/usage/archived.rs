@@ -114,8 +114,10 @@ impl Source {
 
 /// The logs of a gateway that tell of a period; where none does, the one that may: its newest that had begun.
 fn chosen(logs: &[Standing], period: Period) -> Vec<Place> {
-    let has_begun = |log: &&Standing| log.first.is_none_or(|first| first < period.to);
-    let goes_on = |log: &&Standing| log.newest.is_none_or(|newest| newest >= period.from);
+    // A clock may have been wrong at either end, and set back between them.
+    let ends = |log: &Standing| [log.first, log.newest].into_iter().flatten();
+    let has_begun = |log: &&Standing| ends(log).min().is_none_or(|first| first < period.to);
+    let goes_on = |log: &&Standing| ends(log).max().is_none_or(|newest| newest >= period.from);
     let inside: Vec<Place> = logs
         .iter()
         .filter(has_begun)
@@ -246,5 +248,12 @@ mod tests {
             let epochs: Vec<u32> = chosen.iter().map(|place| place.epoch).collect();
             assert_eq!(epochs, expected, "{from} to {to}");
         }
+        // Its clock was ahead when it began, and was set back.
+        let logs = [log(1, 100, 200), log(2, 900, 400)];
+        let period = Period {
+            from: Time::from_millis(150),
+            to: Time::from_millis(450),
+        };
+        assert_eq!(chosen(&logs, period).len(), 2);
     }
 }

@@ -186,13 +186,7 @@ impl Job<'_> {
         let args = self.args;
         let peer = sources::broker(url, args.user.as_deref(), args.password_file.as_ref())?;
         self.whose()?;
-        if args.prefix.is_empty() || args.prefix.contains(['+', '#', '\0']) {
-            let prefix = &args.prefix;
-            return Err(Failure::Usage(text!(
-                "`{prefix}` is no topic prefix: it may not be empty or contain + or #",
-                "`{prefix}` 不是有效的主题前缀：不能为空，也不能含有 + 或 #"
-            )));
-        }
+        sources::prefix(&args.prefix)?;
         let scope = Scope {
             prefix: args.prefix.clone(),
             site: args.site.clone(),

@@ -193,9 +193,9 @@ fn words(file: &Path, pulled: &Pulled) -> Text {
     let witness = match cosigned(pulled) {
         Some(size) => {
             let size = HumanCount(size);
-            text!("cosigned up to {size} leaves", "已见证至第 {size} 条记录")
+            text!("cosigned up to {size} leaves", "已会签至第 {size} 条记录")
         }
-        None => text!("nobody has cosigned it", "尚无见证人共同签名"),
+        None => text!("nobody has cosigned it", "尚无见证方会签"),
     };
     let file = file.display();
     let (en, zh) = (&witness.en, &witness.zh);
@@ -216,7 +216,7 @@ fn words(file: &Path, pulled: &Pulled) -> Text {
              时段    {from} 至 {to}（{ZONE}）\n\
              记录    {count} 条：第 {first} 至 {last} 条，共 {size} 条；{first_at} 至 {last_at}\n\
              根哈希  {root}\n\
-             见证    {zh}"
+             会签    {zh}"
         ),
     };
     for more in warnings(pulled) {

@@ -23,6 +23,12 @@ pub(in crate::cli) fn broker(
     user: Option<&str>,
     password_file: Option<&PathBuf>,
 ) -> Result<Peer, Failure> {
+    if url.starts_with("mqtts://") {
+        return Err(Failure::Usage(text!(
+            "`{url}`: there is no TLS here; run this beside the broker, or on a network of its own, and write mqtt://HOST",
+            "`{url}`：此处不支持 TLS；请在消息服务器旁或专用网络内运行，并写作 mqtt://主机"
+        )));
+    }
     let (host, port) = address(url, "mqtt://", MQTT_PORT).ok_or_else(|| {
         Failure::Usage(text!(
             "`{url}` is no broker address: write mqtt://HOST or mqtt://HOST:PORT",
@@ -38,6 +44,17 @@ pub(in crate::cli) fn broker(
         credentials: user.map(|user| (user.to_owned(), password.unwrap_or_default())),
         keep_alive: KEEP_ALIVE,
     })
+}
+
+/// Checks a topic prefix.
+pub(in crate::cli) fn prefix(prefix: &str) -> Result<(), Failure> {
+    if prefix.is_empty() || prefix.contains(['+', '#', '\0']) {
+        return Err(Failure::Usage(text!(
+            "`{prefix}` is no topic prefix: it may not be empty or contain + or #",
+            "`{prefix}` 不是有效的主题前缀：不能为空，也不能含有 + 或 #"
+        )));
+    }
+    Ok(())
 }
 
 /// A gateway's local API by its address.

@@ -79,7 +79,7 @@ fn witnesses(section: &Section<'_>) -> Witnesses {
         );
         section.add(Fault::error("too-many", said.at, message).hint(text!(
             "name the city's own archives, which are two or three",
-            "只写城市的存档见证方，通常为两三个"
+            "只写城市存证库的见证方，通常为两三个"
         )));
     }
     let mut keys: Vec<VerifierKey> = Vec::new();

@@ -2,8 +2,11 @@
 
 use super::faults::witnessed;
 use super::turns::cosigned;
-use super::{City, Input, Plant};
+use super::{City, Input, Plant, stamp};
 use crate::archive::alarm::Kind;
+use crate::archive::cards::origin;
+use lineside_proto::ledger::note::{KeyKind, SignerKey};
+use lineside_proto::ledger::{Hash, verify};
 use std::fs;
 
 /// What was put aside is lost.
@@ -236,4 +239,23 @@ fn a_key_in_other_hands_begins_no_epoch_once_its_card_says_so() {
     let inputs = plant.grown();
     city.pass(inputs, Some(&plant));
     assert_eq!(city.size(&plant, 2), 1);
+}
+
+#[test]
+fn a_head_of_no_leaves_begins_no_epoch() {
+    let (mut city, plant, _other) = witnessed();
+    let (seed, _) = crate::ledger::keys::open(&plant.key()).unwrap();
+    for epoch in 2..5 {
+        let origin = origin(&plant.base(), epoch);
+        let signer = SignerKey::new(&origin, KeyKind::Ed25519, &seed).unwrap();
+        let text = format!("{origin}\n0\n{}\n", Hash::of_nothing());
+        let line = signer.sign(&text, stamp(0).wall);
+        let note = format!("{text}\n{line}\n");
+        assert!(verify::checkpoint(&note, &[signer.public().clone()], &origin).is_ok());
+        city.pass(vec![plant.head(&note)], Some(&plant));
+        assert!(
+            !city.shelf().log_dir(&plant.place(epoch)).exists(),
+            "{epoch}"
+        );
+    }
 }

@@ -95,6 +95,7 @@ impl Index {
     ) -> Result<T, IndexError> {
         let mut found = None;
         self.store.read(&mut |sql| {
+            self.owned(sql)?;
             found = Some(look(sql)?);
             Ok(())
         })?;

@@ -1,6 +1,7 @@
 //! The index of logs that the real ledger wrote, laid out as an archive has them.
 
 mod crash;
+mod hostile;
 mod laid;
 mod odd;
 mod queries;

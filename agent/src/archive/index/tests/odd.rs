@@ -10,6 +10,7 @@ use std::fs;
 use std::sync::Arc;
 
 use super::super::model::Select;
+use super::super::reach::Reach;
 use super::super::sql::Value;
 use super::super::write::Batch;
 use super::super::{Cursor, FILE, Index, IndexError, Indexer, check, rebuild};
@@ -50,7 +51,7 @@ pub(super) fn usage(session: Option<&str>, class: Option<Class>, ms: u64) -> Usa
     }
 }
 
-fn session(id: &str, event: SessionEvent, class: Class) -> SessionLeaf {
+pub(super) fn session(id: &str, event: SessionEvent, class: Class) -> SessionLeaf {
     let is_over = event == SessionEvent::Close;
     SessionLeaf {
         machine: machine("press-01"),
@@ -287,7 +288,10 @@ fn leaves_of_a_kind_that_nobody_knows_are_counted() {
         before: &Cursor::default(),
         after: &after,
         leaves: &leaves,
-        names: &|_| None,
+        reach: Reach {
+            names: &|_| None,
+            leaf: &|_| Ok(None),
+        },
     };
     index.write(&batch).unwrap();
     assert!(matches!(index.write(&batch), Err(IndexError::Moved)));
@@ -402,7 +406,7 @@ fn a_damaged_or_older_file_is_made_anew_and_a_later_one_is_left() {
 }
 
 #[test]
-fn an_index_is_of_one_archive_until_it_is_made_anew() {
+fn an_index_is_of_one_archive() {
     let (laid, year) = Laid::year(2);
     let named = |name: Ulid| fs::write(laid.dir().join("name"), name.to_string()).unwrap();
     let shelf = Shelf::of(laid.dir());
@@ -417,14 +421,16 @@ fn an_index_is_of_one_archive_until_it_is_made_anew() {
         panic!("{refused:?}");
     };
     assert_eq!(owner, first.to_string());
-    let round = rebuild(&shelf, &index).unwrap();
-    assert_eq!(round.leaves, year.leaves);
+    // It is neither read nor made anew by another.
+    let is_foreign = |error: IndexError| matches!(error, IndexError::Foreign(_));
+    assert!(is_foreign(rebuild(&shelf, &index).unwrap_err()));
+    assert!(is_foreign(check(&shelf, &index).unwrap_err()));
+    assert!(is_foreign(index.machines(&Select::default()).unwrap_err()));
+    drop(index);
     named(first);
-    let refused = Indexer::new(shelf, index).round(&mut || false);
-    assert!(
-        matches!(refused, Err(IndexError::Foreign(_))),
-        "{refused:?}"
-    );
+    let index = embedded(&laid);
+    assert_eq!(check(&shelf, &index).unwrap().count, 0);
+    assert_eq!(rebuild(&shelf, &index).unwrap().leaves, year.leaves);
 }
 
 #[test]
