@@ -56,6 +56,7 @@ pub(super) const ENDPOINTS: [Endpoint; 13] = [
         takes: Some(Body::Json(SchemaGenerator::subschema_for::<Request>)),
         gives: Content::Many(LINES, SchemaGenerator::subschema_for::<Answer>),
         refuses: &["403", "413", "415", "503"],
+        plainly: &[],
     },
     get(
         "/api/v1/openapi.json",
@@ -105,6 +106,7 @@ const fn post(
         takes: Some(Body::Json(takes)),
         gives: Content::Json(SchemaGenerator::subschema_for::<LiveSession>),
         refuses: &["400", "403", "404", "409", "413", "415", "503"],
+        plainly: &[],
     }
 }
 

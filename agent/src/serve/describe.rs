@@ -66,6 +66,8 @@ pub struct Endpoint {
     pub gives: Content,
     /// Statuses of refusals besides those that every endpoint has.
     pub refuses: &'static [&'static str],
+    /// Of refusals, those that are said in plain text, as a foreign protocol has it.
+    pub plainly: &'static [&'static str],
 }
 
 /// An endpoint that only reads.
@@ -84,6 +86,7 @@ pub const fn get(
         takes: None,
         gives,
         refuses: &["404", "503"],
+        plainly: &[],
     }
 }
 
@@ -175,6 +178,10 @@ fn operation(
     for status in api.refuses.iter().chain(endpoint.refuses) {
         let problem = json!({"$ref": "#/components/responses/problem"});
         responses.insert((*status).into(), problem);
+    }
+    for status in endpoint.plainly {
+        let text = json!({"description": "Why it was not done", "content": {"text/plain": {}}});
+        responses.insert((*status).into(), text);
     }
     let in_path = endpoint
         .path

@@ -1,7 +1,8 @@
 //! What there is: sites, gateways and their logs; what may be believed of machines; how the archive is.
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::header::ACCEPT_LANGUAGE;
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{Html, Response};
 use lineside_proto::{Identifier, Time};
 use schemars::JsonSchema;
@@ -197,10 +198,22 @@ pub(super) async fn described() -> Response {
     json(&document())
 }
 
-pub(super) async fn page() -> Html<String> {
+pub(super) async fn page(headers: HeaderMap) -> Html<String> {
     let intro = "The city's copy of every gateway's ledger: static logs, requests, figures. It only reads.<br>\
                  城市存证库：各网关台账的副本，含静态日志、查询与统计。仅供读取。";
-    page::page("archive 存证库", intro, &ENDPOINTS, Language::En)
+    let wanted = headers.get(ACCEPT_LANGUAGE);
+    let wanted = wanted.and_then(|wanted| wanted.to_str().ok());
+    page::page("archive 存证库", intro, &ENDPOINTS, first_of(wanted.unwrap_or("")))
+}
+
+/// The language that a browser wants first, of those that there are.
+fn first_of(wanted: &str) -> Language {
+    let mut tags = wanted.split(',').map(|tag| tag.trim().to_ascii_lowercase());
+    let known = tags.find(|tag| tag.starts_with("zh") || tag.starts_with("en"));
+    match known {
+        Some(tag) if tag.starts_with("zh") => Language::ZhCn,
+        Some(_) | None => Language::En,
+    }
 }
 
 async fn held(desk: &Arc<Desk>, wanted: Wanted) -> Result<Vec<Held>, Problem> {
@@ -220,4 +233,23 @@ pub(super) fn unreadable(error: &io::Error) -> Problem {
         "暂时无法读取存证库目录"
     );
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unreadable", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_of;
+    use crate::text::Language;
+
+    #[test]
+    fn a_page_is_in_the_language_that_is_wanted_first() {
+        for (wanted, expected) in [
+            ("", Language::En),
+            ("zh-CN,zh;q=0.9,en;q=0.8", Language::ZhCn),
+            ("en-US,zh;q=0.5", Language::En),
+            ("de, ZH", Language::ZhCn),
+            ("fr", Language::En),
+        ] {
+            assert_eq!(first_of(wanted), expected, "{wanted}");
+        }
+    }
 }

@@ -139,6 +139,7 @@ const fn request(path: &'static str, summary: &'static str, summary_zh: &'static
         takes: Some(Body::Json(SchemaGenerator::subschema_for::<Request>)),
         gives: Content::Many(LINES, SchemaGenerator::subschema_for::<Answer>),
         refuses: &["404", "413"],
+        plainly: &[],
     }
 }
 
@@ -297,14 +298,19 @@ pub(super) const ENDPOINTS: [Endpoint; 24] = [
         query: &[],
         takes: Some(Body::Other("text/plain")),
         gives: TEXT,
-        refuses: &["400", "403", "404", "409", "413", "422", "503"],
+        refuses: &[],
+        plainly: &["400", "403", "404", "409", "413", "422", "503"],
     },
-    file(
-        "/{log}/checkpoint",
-        "What the witness cosigned last of a log, by the SHA-256 of its origin; only where there is one",
-        "见证方最近一次会签的存证点，按日志 origin 的 SHA-256；仅在设有见证方时",
-        TEXT,
-    ),
+    Endpoint {
+        refuses: &[],
+        plainly: &["404", "503"],
+        ..describe::get(
+            "/{log}/checkpoint",
+            "What the witness cosigned last of a log, by the SHA-256 of its origin; only where there is one",
+            "见证方最近一次会签的存证点，按日志 origin 的 SHA-256；仅在设有见证方时",
+            TEXT,
+        )
+    },
     get(
         "/healthz",
         "Whether the archive lives",
