@@ -237,14 +237,14 @@ fn warnings(pulled: &Pulled) -> Vec<Text> {
     let (maps, tokens) = (pulled.maps_missing.len(), pulled.tokens_missing.len());
     if maps > 0 {
         all.push(text!(
-            "the gateway does not have {maps} of the machine maps that leaves name: verification will fail",
-            "记录所引用的设备点表中有 {maps} 个网关已不存有：核验将不通过"
+            "{maps} of the machine maps that leaves name are not there: verification will fail; an archive that has just caught up fetches them still",
+            "记录所引用的设备点表中有 {maps} 个缺失：核验将不通过；刚追上进度的存证库可能仍在收集"
         ));
     }
     if tokens > 0 {
         all.push(text!(
-            "the gateway does not have {tokens} of the booking tokens that leaves name: their sessions are not proven to be external",
-            "记录所引用的预约令牌中有 {tokens} 个网关已不存有：相应的上机记录无法证明为对外服务"
+            "{tokens} of the booking tokens that leaves name are not there: their sessions are not proven to be external; an archive that has just caught up fetches them still",
+            "记录所引用的预约令牌中有 {tokens} 个缺失：相应的上机记录无法证明为对外服务；刚追上进度的存证库可能仍在收集"
         ));
     }
     all.extend(pulled.found.iter().map(|found| text!("{found}", "{found}")));
