@@ -96,7 +96,7 @@ impl Desk {
             Ok(Some(alarm)) => self.refuse(&name, alarm, now, out),
             Err(reason) => {
                 if let Some(mirror) = self.copy_of(&place) {
-                    mirror.unanswered(now.boot_ms);
+                    mirror.unanswered(&question, now.boot_ms);
                     let noted = if question.is_text() {
                         Ok(())
                     } else {

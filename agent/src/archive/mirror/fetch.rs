@@ -228,9 +228,14 @@ impl Mirror {
     }
 
     /// There was no answer, or none that helps.
-    pub(in crate::archive) fn unanswered(&mut self, now_ms: u64) {
-        if let Some(Question::Peak { .. }) = self.fetch.asked.take() {
+    pub(in crate::archive) fn unanswered(&mut self, question: &Question, now_ms: u64) {
+        self.fetch.asked = None;
+        if matches!(question, Question::Peak { .. }) {
+            // The head that it was about has had its turn with the question before: of two gateways that write one log, each
+            // proves only its own, and their heads come by turns.
             self.fetch.refuting = None;
+            self.fetch.not_before_ms = now_ms.saturating_add(millis(self.fetch.wait));
+            return;
         }
         if self.claim.answered() {
             // What nobody has signed must not hold up what is asked for heads that are trusted.

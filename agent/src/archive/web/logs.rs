@@ -203,7 +203,12 @@ pub(super) async fn page(headers: HeaderMap) -> Html<String> {
                  城市存证库：各网关台账的副本，含静态日志、查询与统计。仅供读取。";
     let wanted = headers.get(ACCEPT_LANGUAGE);
     let wanted = wanted.and_then(|wanted| wanted.to_str().ok());
-    page::page("archive 存证库", intro, &ENDPOINTS, first_of(wanted.unwrap_or("")))
+    page::page(
+        "archive 存证库",
+        intro,
+        &ENDPOINTS,
+        first_of(wanted.unwrap_or("")),
+    )
 }
 
 /// The language that a browser wants first, of those that there are.

@@ -229,3 +229,33 @@ fn wrong_leaves_up_to_a_power_of_two_hold_nothing_up() {
     assert_eq!(city.size(&plant, 1), 4_501);
     assert_eq!(city.kinds(), []);
 }
+
+#[test]
+fn of_two_that_write_one_log_the_one_that_answers_is_asked_about_its_own_heads() {
+    let mut city = City::new(false);
+    let mut plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    plant.write("a", 59);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    let mut twin = plant.clone_disk();
+    // A size at which a proof leaves out what it leads from.
+    twin.write("of its own", 4);
+    let inputs = twin.grown();
+    city.pass(inputs, None);
+    assert_eq!(city.size(&twin, 1), 64);
+    plant.write("b", 2);
+    for turn in 0..3 {
+        for one in [&plant, &twin] {
+            one.write("on", 5 + turn);
+            city.pass(vec![one.head(&one.sign())], None);
+        }
+    }
+    // It can prove something about any of these sizes.
+    plant.write("more", 10);
+    for _ in 0..8 {
+        city.seconds += 60;
+        city.fetch(&plant);
+    }
+    assert_eq!(city.kinds(), [Kind::Fork]);
+}
