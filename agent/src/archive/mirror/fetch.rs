@@ -146,7 +146,9 @@ impl Mirror {
 
     /// What is to be asked now, if anything; it counts as asked from then on.
     pub(in crate::archive) fn question(&mut self, now_ms: u64) -> Option<Question> {
-        if self.is_stopped() || self.is_asking() || now_ms < self.fetch.not_before_ms {
+        // What a proof leads from is asked for at once, while whoever gave the proof answers.
+        let rests = now_ms < self.fetch.not_before_ms && self.fetch.refuting.is_none();
+        if self.is_stopped() || self.is_asking() || rests {
             return None;
         }
         let question = self
@@ -234,7 +236,6 @@ impl Mirror {
             // The head that it was about has had its turn with the question before: of two gateways that write one log, each
             // proves only its own, and their heads come by turns.
             self.fetch.refuting = None;
-            self.fetch.not_before_ms = now_ms.saturating_add(millis(self.fetch.wait));
             return;
         }
         if self.claim.answered() {
