@@ -93,7 +93,7 @@ impl Desk {
         };
         match taken {
             Ok(None) => {}
-            Ok(Some(alarm)) => self.refuse(&name, alarm, now, out),
+            Ok(Some(alarm)) => self.refuse_of((&name, place.epoch), alarm, now, out),
             Err(reason) => {
                 if let Some(mirror) = self.copy_of(&place) {
                     mirror.unanswered(&question, now.boot_ms);

@@ -70,13 +70,13 @@ impl Desk {
                 if let Some(Ok(note)) = tried {
                     known.cosigned_ms = Some(now.boot_ms);
                     let place = left.place.clone();
-                    known.leave(Some(*left).filter(Mirror::is_behind));
+                    known.leave(Some(*left).filter(Mirror::is_wanting));
                     let key = witness.key().hash();
                     out.push(Output::Cosigned { place, note, key });
                     continue;
                 }
                 // One that is too early is tried again; for one that was refused nobody waits.
-                if tried.is_none() && is_early(&left, every_ms, now) || left.is_behind() {
+                if tried.is_none() && is_early(&left, every_ms, now) || left.is_wanting() {
                     known.leaving = Some(left);
                 }
             }

@@ -211,15 +211,19 @@ impl Gateway {
         let Some(epoch) = self.mirror.as_ref().map(|mirror| mirror.place.epoch) else {
             return;
         };
-        // The last head of the epoch before may not have been cosigned before the end.
+        // The last head of the epoch before may not have been cosigned before the end, nor all its texts been fetched.
         let epochs = shelf.epochs(&self.site, &self.gateway).unwrap_or_default();
-        let before = epochs.into_iter().rfind(|before| *before < epoch);
-        let record = before.and_then(|before| shelf.record(&self.place(before)).ok().flatten());
-        let cosigned = record.as_ref().map(|record| {
-            let cosigned = record.cosigned.as_ref().map_or(0, |cosigned| cosigned.size);
-            cosigned >= record.size || record.stopped.is_some()
-        });
-        if let Some(before) = before.filter(|_| self.witness.is_some() && cosigned == Some(false)) {
+        let Some(before) = epochs.into_iter().rfind(|before| *before < epoch) else {
+            return;
+        };
+        let record = shelf.record(&self.place(before)).ok().flatten();
+        let waits = record
+            .filter(|record| record.stopped.is_none())
+            .is_some_and(|record| {
+                let cosigned = record.cosigned.as_ref().map_or(0, |cosigned| cosigned.size);
+                record.texts < record.size || self.signs() && cosigned < record.size
+            });
+        if waits {
             let left = self.open_epoch(shelf, cards, before).ok().flatten();
             self.leaving = left.map(Box::new);
         }

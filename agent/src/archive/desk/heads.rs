@@ -97,6 +97,11 @@ impl Desk {
         let Some(known) = self.gateways.get_mut(&name) else {
             return;
         };
+        if known.mirror().is_none() {
+            // The disk refuses it. It is shown again when there is a copy again.
+            known.later.keep_head(note.into());
+            return;
+        }
         match known.go_over(&self.shelf, &self.cards, (epoch, note), now.boot_ms) {
             Ok(true) => {
                 tracing::info!(log = %format!("{}/{}", name.0, name.1), epoch, "a new epoch begins");
@@ -203,8 +208,25 @@ impl Desk {
         self.show_again(name, payload, now, out);
     }
 
-    /// Keeps the proof of what was refused, says so, and goes on with the other logs.
+    /// Refuses something of the log of now. Without a copy it waits for one.
     pub(super) fn refuse(&mut self, name: &Name, alarm: Alarm, now: Stamp, out: &mut Vec<Output>) {
+        let Some(known) = self.gateways.get_mut(name) else {
+            return;
+        };
+        match known.mirror().map(|mirror| mirror.place.epoch) {
+            Some(epoch) => self.refuse_of((name, epoch), alarm, now, out),
+            None => known.is_to_refuse(alarm),
+        }
+    }
+
+    /// Keeps the proof of what was refused of a log that is at work, says so, and goes on with the other logs.
+    pub(super) fn refuse_of(
+        &mut self,
+        (name, epoch): (&Name, u32),
+        alarm: Alarm,
+        now: Stamp,
+        out: &mut Vec<Output>,
+    ) {
         // Its words may be those of a leaf.
         let alarm = Alarm {
             text: plain(&alarm.text),
@@ -215,14 +237,11 @@ impl Desk {
             return;
         };
         let told = Some((alarm.kind, alarm.shown.clone()));
-        if known.refused == told {
+        if known.refused == told || !known.raises(alarm.kind, now.boot_ms) {
             return;
         }
-        if !known.raises(alarm.kind, now.boot_ms) {
-            return;
-        }
-        let Some(mirror) = known.mirror_mut() else {
-            known.is_to_refuse(alarm);
+        let is_left = known.is_left(epoch);
+        let Some(mirror) = known.copy_of(epoch) else {
             return;
         };
         let place = mirror.place.clone();
@@ -243,12 +262,13 @@ impl Desk {
             proof = proof.as_deref().unwrap_or("not kept"),
             "ALARM: {}", alarm.text
         );
-        if alarm.kind.stops() {
+        if alarm.kind.stops() && !is_left {
             // Nothing more is expected of it.
             known.older = None;
         }
         match refused {
             Ok(()) => known.refused = told,
+            Err(error) if is_left => known.lose_left(&error.into()),
             Err(error) => {
                 // What is not written down does not stop the log when it is opened again.
                 known.failed(&error.into(), now.boot_ms);
@@ -265,7 +285,7 @@ impl Desk {
         }
         self.unwritten_ms = now.boot_ms.saturating_add(UNWRITTEN_MS);
         let alarms = self.shelf.alarms_dir();
-        let mirrors = self.gateways.values_mut().filter_map(Gateway::mirror_mut);
+        let mirrors = self.gateways.values_mut().flat_map(Gateway::copies);
         for mirror in mirrors.filter(|mirror| !mirror.record.unwritten.is_empty()) {
             if let Err(error) = mirror.write_alarms(&alarms) {
                 tracing::warn!(%error, log = %mirror.place, "the proof of an alarm can't be written yet");

@@ -78,12 +78,19 @@ impl Desk {
 
     /// Looks through leaves for texts that are missing, of some logs at once.
     pub(super) fn look_through(&mut self, now_ms: u64) {
-        let known = self.gateways.values_mut();
-        let is_to_look = |known: &&mut Gateway| known.mirror().is_some_and(Mirror::is_to_look);
-        for known in known.filter(is_to_look).take(LOOKED_LOGS) {
-            let looked = known.mirror_mut().map(Mirror::look);
-            if let Some(Err(error)) = looked {
-                known.failed(&error, now_ms);
+        let mut left = LOOKED_LOGS;
+        for known in self.gateways.values_mut() {
+            let mut copies = known.copies().filter(|copy| copy.is_to_look());
+            let Some(copy) = copies.next().filter(|_| left > 0) else {
+                continue;
+            };
+            left -= 1;
+            let (epoch, looked) = (copy.place.epoch, copy.look());
+            drop(copies);
+            match looked {
+                Ok(()) => {}
+                Err(error) if known.is_left(epoch) => known.lose_left(&error),
+                Err(error) => known.failed(&error, now_ms),
             }
         }
     }

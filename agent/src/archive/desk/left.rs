@@ -19,11 +19,34 @@ impl Gateway {
         self.copies().find(|copy| copy.place.epoch == epoch)
     }
 
+    /// Whether an epoch is one that another has followed.
+    pub(super) fn is_left(&self, epoch: u32) -> bool {
+        let present = self.mirror().map(|mirror| mirror.place.epoch);
+        present.is_none_or(|present| present != epoch)
+    }
+
     /// Keeps a log that another epoch has followed, as long as something of it is still to come or to be cosigned.
     pub(super) fn leave(&mut self, left: Option<Mirror>) {
         let signs = self.signs();
-        let left = left.filter(|left| left.is_behind() || signs && left.head.is_some());
+        let left = left.filter(|left| left.is_wanting() || signs && left.head.is_some());
         self.leaving = left.map(Box::new);
+    }
+
+    /// Lets the log of the epoch before go once all of it is here, and nobody here is to cosign it.
+    fn let_go(&mut self) {
+        let signs = self.signs();
+        let waits = |left: &Mirror| left.is_wanting() || signs && !left.is_cosigned();
+        if self.leaving.as_deref().is_some_and(|left| !waits(left)) {
+            self.leaving = None;
+        }
+    }
+
+    /// The disk refuses the log of the epoch before: what is still to come of it is asked for after the next start.
+    pub(super) fn lose_left(&mut self, error: &MirrorError) {
+        if let Some(left) = self.leaving.take() {
+            let error = chain(error);
+            tracing::warn!(log = %left.place, "what came late of it can't be kept: {error}");
+        }
     }
 
     /// Takes in a head of the epoch before that came late.
@@ -74,7 +97,7 @@ impl Desk {
             return;
         }
         match known.late(&self.shelf, &self.cards, epoch, note) {
-            Ok(NoteTaken::Refused(_)) => self.goes_on(name, epoch, note, now, out),
+            Ok(NoteTaken::Refused(alarm)) => self.refuse_of((name, epoch), alarm, now, out),
             Ok(
                 NoteTaken::Newer
                 | NoteTaken::Known
@@ -109,38 +132,23 @@ impl Desk {
     pub(super) fn commit_left(&mut self, now: Stamp, out: &mut Vec<Output>) {
         let (mut told, mut grown) = (Vec::new(), Vec::new());
         for (name, known) in &mut self.gateways {
+            known.let_go();
             let Some(left) = known.leaving.as_deref_mut().filter(|left| left.is_behind()) else {
                 continue;
             };
             let before = left.committed();
             match step(left, &mut self.writes, now, out) {
                 Ok(Some(alarm)) => told.push((name.clone(), left.place.epoch, alarm)),
+                Ok(None) if left.committed() > before => grown.push(name.clone()),
                 Ok(None) => {}
-                Err(error) => {
-                    let error = chain(&error);
-                    tracing::warn!(log = %left.place, "what came late of it can't be kept: {error}");
-                    known.leaving = None;
-                    continue;
-                }
-            }
-            if left.committed() > before {
-                grown.push(name.clone());
-            }
-            if !left.is_behind() {
-                let size = left.size();
-                tracing::info!(log = %left.place, size, "what was still to come of the epoch before is here");
-                if !known.signs() {
-                    known.leaving = None;
-                }
+                Err(error) => known.lose_left(&error),
             }
         }
         for name in grown {
             self.prior_held(&name, now, out);
         }
         for (name, epoch, alarm) in told {
-            if let Some(note) = alarm.shown {
-                self.goes_on(&name, epoch, &note, now, out);
-            }
+            self.refuse_of((&name, epoch), alarm, now, out);
         }
     }
 }

@@ -432,7 +432,7 @@ impl Gap {
 }
 
 /// The machine and the session that a leaf is of, or tells the outcome of.
-fn session_of(body: &LeafBody) -> Option<(&Identifier, &str)> {
+pub(super) fn session_of(body: &LeafBody) -> Option<(&Identifier, &str)> {
     match body {
         LeafBody::Session(said) => Some((&said.machine, &said.session)),
         LeafBody::Bind(said) => Some((&said.machine, &said.session)),

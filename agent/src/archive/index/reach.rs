@@ -4,7 +4,7 @@ use lineside_proto::ledger::{Leaf, LeafBody};
 use lineside_proto::{Identifier, LocalText};
 
 use super::IndexError;
-use super::fold::text;
+use super::fold::{session_of, text};
 
 /// What is not in the leaves of a batch.
 #[derive(Clone, Copy)]
@@ -20,23 +20,9 @@ impl Reach<'_> {
     pub(super) fn whose(&self, leaf: u64) -> Result<Option<(Identifier, String)>, IndexError> {
         let bytes = (self.leaf)(leaf)?;
         let leaf = bytes.and_then(|bytes| Leaf::from_bytes(&bytes).ok());
-        let told = leaf.and_then(|leaf| match leaf.body {
-            LeafBody::Session(said) => Some((said.machine, said.session)),
-            LeafBody::Bind(said) => Some((said.machine, said.session)),
-            LeafBody::Usage(said) => Some((said.machine, said.session?)),
-            LeafBody::Booking(_)
-            | LeafBody::Genesis(_)
-            | LeafBody::Boot(_)
-            | LeafBody::Config(_)
-            | LeafBody::Key(_)
-            | LeafBody::Audit(_)
-            | LeafBody::Clock(_)
-            | LeafBody::State(_)
-            | LeafBody::Gap(_)
-            | LeafBody::Anchor(_)
-            | LeafBody::Correction(_)
-            | LeafBody::Summary(_) => None,
-        });
-        Ok(told.map(|(machine, session)| (machine, text(&session))))
+        // The outcome of a booking names a session, and is no leaf of it.
+        let leaf = leaf.filter(|leaf| !matches!(leaf.body, LeafBody::Booking(_)));
+        let told = leaf.as_ref().and_then(|leaf| session_of(&leaf.body));
+        Ok(told.map(|(machine, session)| (machine.clone(), text(session))))
     }
 }

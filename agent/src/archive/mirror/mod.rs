@@ -270,6 +270,21 @@ impl Mirror {
                 .is_some_and(|newest| newest.checkpoint.size > self.committed())
     }
 
+    /// Whether anything of it is still to come: leaves under a head that was shown, or texts that leaves name.
+    pub(super) fn is_wanting(&self) -> bool {
+        self.is_behind() || !self.is_stopped() && (self.wants_texts() || self.is_to_look())
+    }
+
+    /// Whether all that is here was cosigned, or nothing of it is any more.
+    pub(super) fn is_cosigned(&self) -> bool {
+        let last = self
+            .record
+            .cosigned
+            .as_ref()
+            .map_or(0, |cosigned| cosigned.size);
+        self.is_stopped() || last >= self.committed()
+    }
+
     /// The head of the epoch before that this one's first leaf cites, if it cites one; none while that leaf is not in
     /// tiles.
     pub(super) fn cites(&self) -> Option<Option<PriorHead>> {

@@ -1,6 +1,7 @@
 //! What `lineside archive status` tells: every log, who is enrolled and has none, who is kept apart.
 
 use lineside_proto::Identifier;
+use lineside_proto::text::plain;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -167,47 +168,57 @@ impl Found {
 
     /// What is in no row of the table, for people.
     pub(super) fn told(&self) -> Option<Text> {
-        let (mut en, mut zh) = (String::new(), String::new());
-        if !self.waiting.is_empty() {
-            en += "\nenrolled, and without a log:";
-            zh += "\n已登记、尚无日志：";
-            for Waiting {
-                site,
-                gateway,
-                words,
-                ..
-            } in &self.waiting
-            {
-                en += &format!("\n{site}/{gateway}  {}", words.en);
-                zh += &format!("\n{site}/{gateway}  {}", words.zh);
-            }
-        }
-        if !self.unreadable.is_empty() {
-            en += "\ncan't be read:";
-            zh += "\n无法读取：";
-            for Unreadable { log, error } in &self.unreadable {
-                en += &format!("\n{log}  {error}");
-                zh += &format!("\n{log}  {error}");
-            }
-        }
-        if !self.uncarded.is_empty() {
-            en += "\nwithout a card, so that nothing more is taken:";
-            zh += "\n没有登记卡，不再收录：";
-            for Uncarded { site, gateway } in &self.uncarded {
-                en += &format!("\n{site}/{gateway}");
-                zh += &format!("\n{site}/{gateway}");
-            }
-        }
-        if !self.cards.is_empty() {
-            en += "\ncards that do not count:";
-            zh += "\n无效的登记卡：";
-            for Card { path, error } in &self.cards {
-                en += &format!("\n{path}  {error}");
-                zh += &format!("\n{path}  {error}");
-            }
-        }
-        (!en.is_empty()).then(|| Text::new(en, zh))
+        let same = |line: String| Text::new(line.clone(), line);
+        let named = |site: &Identifier, gateway: &Identifier| format!("{site}/{gateway}");
+        let waiting = self.waiting.iter().map(|one| {
+            let (name, words) = (named(&one.site, &one.gateway), &one.words);
+            Text::new(
+                format!("{name}  {}", words.en),
+                format!("{name}  {}", words.zh),
+            )
+        });
+        let unreadable = self
+            .unreadable
+            .iter()
+            .map(|one| same(format!("{}  {}", one.log, one.error)));
+        let uncarded = self
+            .uncarded
+            .iter()
+            .map(|one| same(named(&one.site, &one.gateway)));
+        let cards = self
+            .cards
+            .iter()
+            .map(|one| same(format!("{}  {}", one.path, one.error)));
+        let lists = [
+            list(
+                text!("enrolled, and without a log:", "已登记、尚无日志："),
+                waiting,
+            ),
+            list(text!("can't be read:", "无法读取："), unreadable),
+            list(
+                text!(
+                    "without a card, so that nothing more is taken:",
+                    "没有登记卡，不再收录："
+                ),
+                uncarded,
+            ),
+            list(text!("cards that do not count:", "无效的登记卡："), cards),
+        ];
+        let told = lists.into_iter().flatten();
+        told.reduce(|all, more| Text::new(all.en + &more.en, all.zh + &more.zh))
     }
+}
+
+/// Lines below a heading; none where there are none. What others said stays on its line.
+fn list(heading: Text, lines: impl Iterator<Item = Text>) -> Option<Text> {
+    let mut lines = lines.peekable();
+    lines.peek()?;
+    let begun = Text::new(format!("\n{}", heading.en), format!("\n{}", heading.zh));
+    Some(lines.fold(begun, |mut all, line| {
+        all.en += &format!("\n{}", plain(&line.en));
+        all.zh += &format!("\n{}", plain(&line.zh));
+        all
+    }))
 }
 
 /// The cards of a folder, and those that do not count.

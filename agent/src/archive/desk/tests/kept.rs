@@ -14,7 +14,7 @@ use serde_json::json;
 use std::fs::{self, File};
 
 /// A leaf that names a map.
-fn name_map(plant: &Plant, hash: &str) {
+pub(super) fn name_map(plant: &Plant, hash: &str) {
     let entry = Entry {
         at: stamp(0),
         body: LeafBody::Config(ConfigLeaf {

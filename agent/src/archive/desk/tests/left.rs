@@ -1,10 +1,13 @@
 //! The end of an epoch that was followed before all of it was here.
 
 use super::faults::witnessed;
+use super::kept::name_map;
 use super::turns::cosigned;
-use super::{City, Input, Plant, stamp};
+use super::{City, Input, Plant, id, stamp};
 use crate::archive::alarm::Kind;
 use crate::archive::cards::origin;
+use crate::hashed;
+use crate::maps::Maps;
 use lineside_proto::ledger::note::{KeyKind, SignerKey};
 use lineside_proto::ledger::{Hash, verify};
 use std::fs;
@@ -141,23 +144,69 @@ fn a_late_head_of_the_epoch_before_is_no_fault_within_what_is_cited() {
 }
 
 #[test]
-fn a_late_head_that_contradicts_the_epoch_before_is_an_alarm() {
+fn a_fork_of_the_epoch_before_stops_that_one_only() {
     let (mut city, mut plant, _other) = witnessed();
     let twin = plant.clone_disk();
     plant.write("unseen", 10);
-    plant.sign();
+    let last = plant.sign();
     plant.next_epoch();
+    plant.write("new", 5);
     let inputs = plant.grown();
-    city.pass(inputs, Some(&plant));
-    // Of a size that is cited, and with other leaves: nobody gives those that would lead to it.
+    city.pass(inputs, None);
+    // Of a size that is cited, and with other leaves, which its writer gives.
     twin.write("forged", 5);
-    let forged = twin.sign();
-    city.pass(vec![plant.head(&forged)], Some(&plant));
+    city.pass(vec![plant.head(&twin.sign())], Some(&twin));
+    city.fetch(&twin);
+    assert_eq!((city.size(&plant, 1), city.kinds()), (105, vec![]));
+    // The gateway proves another history of that epoch.
+    city.pass(vec![plant.head(&last)], Some(&plant));
+    city.seconds += 60;
     city.fetch(&plant);
-    assert_eq!(city.size(&plant, 1), 100);
-    assert!(city.kinds().iter().all(|kind| *kind == Kind::OldEpoch));
+    let [(place, kind)] = &city.alarms[..] else {
+        panic!("{:?}", city.kinds());
+    };
+    assert_eq!((place.epoch, *kind), (1, Kind::Fork));
+    assert_eq!(city.proofs().len(), 1);
+    assert!(city.record(&plant, 1).stopped.is_some());
+    assert_eq!(city.record(&plant, 2).stopped, None);
     city.later(61);
-    assert_eq!(cosigned(&city).last(), Some(&(2, 1)), "{:?}", city.kinds());
+    city.later(61);
+    assert_eq!(cosigned(&city).last(), Some(&(2, 6)));
+}
+
+#[test]
+fn texts_of_the_epoch_before_are_fetched_after_the_next_began() {
+    for restarts in [false, true] {
+        let mut city = City::new(false);
+        let mut plant = Plant::new("gw-1");
+        city.enrol(&plant);
+        let text = "{\"points\":[]}";
+        let hash = hashed::of(text.as_bytes());
+        Maps::open(&plant.state())
+            .unwrap()
+            .keep_text(&hash, text)
+            .unwrap();
+        name_map(&plant, &hash);
+        let inputs = plant.grown();
+        city.pass(inputs, None);
+        plant.next_epoch();
+        let inputs = plant.grown();
+        city.pass(inputs, None);
+        if restarts {
+            city.start();
+            city.pass(vec![plant.head(&plant.note())], None);
+        }
+        for _ in 0..5 {
+            city.seconds += 60;
+            city.fetch(&plant);
+        }
+        let texts = city.shelf().gateway_dir(&id("zs"), &plant.name);
+        assert_eq!(
+            Maps::of(&texts).text(&hash).as_deref(),
+            Some(text),
+            "{restarts}"
+        );
+    }
 }
 
 /// A gateway whose key changed while the archive did not hear it; its last head is by the new key alone.
