@@ -3,18 +3,22 @@
 //! that cites the last cosigned head.
 
 use anyhow::{Context, Result, ensure};
+use lineside_proto::Link;
 use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody};
 use lineside_tests::archive::{Archive, Place};
 use lineside_tests::broker::Persistence;
 use lineside_tests::device::{Cell, Device, Transport};
+use lineside_tests::requester::Requester;
 use lineside_tests::said::Said;
 use lineside_tests::site::Site;
 use lineside_tests::stand::{LIMIT, QUICK, Stand, status};
+use lineside_tests::subscriber::Message;
 use lineside_tests::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::archive_read::{MAP, pulled, ran, said, trust};
 
@@ -64,6 +68,41 @@ fn verified(file: &Path, trust: &Path) -> Result<Value> {
     let (code, text) = said(&["usage", "verify", &file, "--trust", &trust, "--json"])?;
     ensure!(code == Some(0), "{code:?} {text}");
     Ok(serde_json::from_str(&text)?)
+}
+
+/// The gateway is there again, and has lost the log of before: the archive answers for that one, and for no other.
+fn of_before(stand: &mut Stand, last: &Checkpoint) -> Result<()> {
+    let mark = stand.archive.mark()?;
+    stand.start()?;
+    let online = |message: &Message| (status(message)?.link == Link::Online).then_some(());
+    let topic = Site::topic("status");
+    stand.archive.wait_on(mark, &topic, LIMIT, online)?;
+    // The archive hears that at the same time.
+    wait::throughout(Duration::from_secs(1), || Ok(()))?;
+    let mut evaluator =
+        Requester::start(stand.broker.port(), Site::topic("").trim_end_matches('/'))?;
+    evaluator.say(&json!({
+        "id": "before", "method": "ledger.checkpoint", "params": {"origin": last.origin},
+    }))?;
+    let mut said = vec![evaluator.hear()?.answer, evaluator.hear()?.answer];
+    said.sort_by_key(|answer| answer.get("error").is_none());
+    let [gateway, archive] = &said[..] else {
+        anyhow::bail!("{said:?}");
+    };
+    ensure!(gateway["error"]["code"] == "not-found", "{gateway}");
+    let note = archive
+        .pointer("/result/checkpoint")
+        .and_then(Value::as_str);
+    let note = Note::parse(note.context("no note")?)?;
+    ensure!(Checkpoint::parse(&note.text)? == *last, "{}", note.text);
+    // Of what the gateway has, it alone speaks: a second answer would come where the next question's is expected.
+    for _ in 0..3 {
+        let params = json!({"origin": format!("{}/e2", last.origin)});
+        let answer = evaluator.ask("ledger.checkpoint", &params)?;
+        ensure!(answer.is_ok(), "{answer:?}");
+        wait::throughout(Duration::from_millis(500), || Ok(()))?;
+    }
+    stand.stop()
 }
 
 #[test]
@@ -123,6 +162,7 @@ fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> 
     );
     let alarms = place.alarms()?;
     ensure!(alarms.is_empty(), "{alarms:?}");
+    of_before(&mut stand, &last).with_context(|| archive.log())?;
     archive.stop()?;
     place.verify()?;
 

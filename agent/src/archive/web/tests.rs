@@ -1,6 +1,7 @@
 //! The routes, without a socket; and events over a real one.
 
 mod asked;
+mod crowd;
 mod events;
 
 use super::openapi::{ENDPOINTS, document};
