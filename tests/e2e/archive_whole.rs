@@ -89,7 +89,8 @@ fn of_before(stand: &mut Stand, last: &Checkpoint) -> Result<()> {
     let [gateway, archive] = &said[..] else {
         anyhow::bail!("{said:?}");
     };
-    ensure!(gateway["error"]["code"] == "not-found", "{gateway}");
+    let code = gateway.pointer("/error/code").and_then(Value::as_str);
+    ensure!(code == Some("not-found"), "{gateway}");
     let note = archive
         .pointer("/result/checkpoint")
         .and_then(Value::as_str);

@@ -1,6 +1,7 @@
 //! Heads of gateways whose key nobody has enrolled: kept apart, to be looked at, and never mixed in.
 //!
-//! Bound: `STRANGERS_MAX` files, one a gateway, each written once a minute at most.
+//! Bounds: `STRANGERS_MAX` files, one a gateway, each written once a minute at most; where there are so many, another takes
+//! the place of the oldest once in `ROOM_MS`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,6 +23,9 @@ const FOLDER: &str = "strangers";
 const STRANGERS_MAX: usize = 256;
 /// How long one note of a stranger stands before another takes its place.
 const WRITTEN_MS: u64 = 60_000;
+
+/// How often one takes the place of another at most, where there are so many.
+const ROOM_MS: u64 = 1_000;
 
 /// What a stranger showed, `strangers/{site}.{gateway}.json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +81,8 @@ pub(super) struct Strangers {
     dir: PathBuf,
     /// The keys that each named last, and when that was written, on the boot clock.
     met: BTreeMap<Who, (Vec<String>, u64)>,
+    /// Where so many were met, nobody takes another's place before this moment.
+    room_from_ms: u64,
     /// Those who have a card now, and whose note is not taken yet.
     hoped: BTreeSet<Who>,
 }
@@ -89,6 +95,7 @@ impl Strangers {
         Self {
             dir: archive.join(FOLDER),
             met: BTreeMap::new(),
+            room_from_ms: 0,
             hoped: BTreeSet::new(),
         }
     }
@@ -108,8 +115,14 @@ impl Strangers {
         self.hoped.remove(&who);
         match self.met.get(&who) {
             Some((_, at)) if now.boot_ms < at.saturating_add(WRITTEN_MS) => return Ok(false),
-            // Whoever shows himself again is met again.
-            None if self.met.len() >= STRANGERS_MAX => self.forget_oldest(),
+            None if self.met.len() >= STRANGERS_MAX => {
+                // Whoever shows himself again is met again. Names by the thousand must not keep the disk busy.
+                if now.boot_ms < self.room_from_ms {
+                    return Ok(false);
+                }
+                self.room_from_ms = now.boot_ms.saturating_add(ROOM_MS);
+                self.forget_oldest();
+            }
             Some(_) | None => {}
         }
         let signers = signers(note);
@@ -192,4 +205,42 @@ fn signers(note: &str) -> Vec<String> {
     names
         .map(|signature| format!("{}+{:02x?}", signature.name, signature.hash))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ROOM_MS, STRANGERS_MAX, Stranger, Strangers};
+    use crate::clock::Stamp;
+    use lineside_proto::Time;
+
+    #[test]
+    fn of_many_strangers_the_oldest_give_way_slowly() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut strangers = Strangers::of(dir.path());
+        let mut meet = |name: &str, boot_ms: u64| {
+            let (site, gateway) = ("s".parse().unwrap(), name.parse().unwrap());
+            let wall = Time::default();
+            let said = ("no note", "no card");
+            let met = strangers.meet((&site, &gateway), said, Stamp { boot_ms, wall });
+            met.unwrap()
+        };
+        let listed = || {
+            let all = Stranger::list(dir.path()).unwrap();
+            let names = all.iter().map(|one| one.gateway.to_string());
+            names.collect::<Vec<_>>()
+        };
+        for number in 0..STRANGERS_MAX as u64 {
+            assert!(meet(&format!("made-up-{number}"), 1_000 + number));
+        }
+        // The first of those who come then has its place at once, the next after a while; each has a file.
+        for (name, at, is_met) in [
+            ("honest", 5_000, true),
+            ("other", 5_000 + ROOM_MS - 1, false),
+            ("other", 5_000 + ROOM_MS, true),
+        ] {
+            assert_eq!(meet(name, at), is_met, "{name}");
+            assert_eq!(listed().iter().any(|known| known == name), is_met, "{name}");
+            assert_eq!(listed().len(), STRANGERS_MAX);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::Stand;
 use crate::serve::Sender;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -27,14 +27,14 @@ async fn an_address_has_its_share_and_whoever_goes_away_is_not_reckoned_for() {
     let stand = Stand::new();
     let desk = Arc::new(stand.desk());
     let of = |last| Sender(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)));
-    let (begun, begins) = channel();
+    let (begun, begins) = sync_channel(2 * FIGURES_AT_ONCE);
     // Reckons until nobody waits any more.
     let reckon = |sender: Sender| -> JoinHandle<()> {
         let (desk, begun) = (Arc::clone(&desk), begun.clone());
         tokio::spawn(async move {
             let reckoned = desk.reckon(Some(&sender), move |wanted| {
                 begun.send(true).unwrap();
-                let (_kept, never) = channel::<()>();
+                let (_kept, never) = sync_channel::<()>(1);
                 let pause = || never.recv_timeout(Duration::from_millis(5)).is_err();
                 while !wanted.is_over() && pause() {}
                 begun.send(false).unwrap();
