@@ -1,9 +1,12 @@
-//! New epochs, copies that are damaged, and proofs that the disk refuses.
+//! New epochs, copies that are damaged, proofs that the disk refuses, and processes that take over.
 
-use super::City;
 use super::faults::witnessed;
+use super::{City, Input, Plant};
 use crate::archive::alarm::Kind;
+use crate::ledger::disk;
+use crate::slots::{self, Slots};
 use std::fs;
+use std::os::unix::fs::symlink;
 
 pub(super) fn cosigned(city: &City) -> Vec<(u32, u64)> {
     let of_one = city.cosigned.iter();
@@ -43,7 +46,7 @@ fn the_last_head_of_an_epoch_is_cosigned_after_the_next_began() {
         assert_eq!(cosigned(&city), [(1, 100)]);
         if restart {
             city.start();
-            city.pass(vec![super::Input::Connected], None);
+            city.pass(vec![Input::Connected], None);
             plant.write("new", 3);
             let inputs = plant.grown();
             city.pass(inputs, None);
@@ -66,7 +69,7 @@ fn a_damaged_copy_is_told_and_fetched_anew() {
     bytes[place] ^= 1;
     fs::write(&file, bytes).unwrap();
     city.start();
-    city.pass(vec![super::Input::Connected], None);
+    city.pass(vec![Input::Connected], None);
     plant.write("b", 20);
     let inputs = plant.grown();
     city.pass(inputs, Some(&plant));
@@ -99,7 +102,7 @@ fn a_damaged_copy_gives_way_to_no_other_history() {
     // Nor what waited before.
     fs::remove_dir_all(city.archive().join("pending")).unwrap();
     city.start();
-    city.pass(vec![super::Input::Connected], None);
+    city.pass(vec![Input::Connected], None);
     twin.write("forged", 60);
     city.pass(vec![twin.head(&twin.sign())], Some(&twin));
     for _ in 0..5 {
@@ -130,7 +133,7 @@ fn a_proof_that_the_disk_refuses_is_written_later() {
         (1, "")
     );
     city.start();
-    city.pass(vec![super::Input::Connected], None);
+    city.pass(vec![Input::Connected], None);
     fs::remove_file(&alarms).unwrap();
     // Whoever opens the log finds it.
     city.pass(vec![plant.head(&plant.note())], None);
@@ -145,4 +148,69 @@ fn a_proof_that_the_disk_refuses_is_written_later() {
             .join("shown.note")
             .exists()
     );
+}
+
+#[test]
+fn a_stop_that_the_disk_refuses_is_made_when_it_can_be_written_down() {
+    let (mut city, mut plant, _other) = witnessed();
+    let twin = plant.clone_disk();
+    plant.write("b", 10);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    city.desk = None;
+    // The record stands in the one file; there is no room for the next in the other.
+    let record = city.shelf().kept_dir(&plant.place(1)).join("record");
+    let held = slots::look(&record).unwrap().unwrap();
+    let [first, second] = ["record.0", "record.1"].map(|file| record.with_file_name(file));
+    fs::remove_file(&first).unwrap();
+    fs::remove_file(&second).unwrap();
+    Slots::open(&record).unwrap().write(&held).unwrap();
+    fs::remove_file(&second).unwrap();
+    symlink("/dev/full", &second).unwrap();
+    city.start();
+    city.pass(vec![Input::Connected], None);
+    twin.write("other", 10);
+    city.pass(vec![twin.head(&twin.sign())], None);
+    assert_eq!(city.kinds(), [Kind::TwoHeads]);
+    assert!(city.record(&plant, 1).stopped.is_none());
+    // Nothing counts until it is written down, though the other does not show itself again.
+    plant.write("c", 10);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    (0..40).for_each(|_| city.later(3));
+    assert_eq!((city.size(&plant, 1), city.cosigned.len()), (110, 1));
+    fs::remove_file(&second).unwrap();
+    (0..40).for_each(|_| city.later(3));
+    let stopped = city.record(&plant, 1).stopped.unwrap();
+    assert_eq!(stopped.kind, Kind::TwoHeads.word());
+    assert_eq!((city.size(&plant, 1), city.cosigned.len()), (110, 1));
+    let told = city.kinds();
+    assert!(told.len() < 8, "{told:?}");
+    assert!(told.iter().all(|kind| *kind == Kind::TwoHeads), "{told:?}");
+    assert!(city.proofs().len() <= told.len());
+}
+
+#[test]
+fn of_what_was_shown_to_another_process_the_last_is_not_all_that_counts() {
+    let mut city = City::new(false);
+    let mut plant = Plant::new("gw-1");
+    // The log is another's to write.
+    let dir = city.shelf().gateway_dir(&plant.place(1).site, &plant.name);
+    fs::create_dir_all(&dir).unwrap();
+    let held = disk::lock(&dir.join("lock")).unwrap().unwrap();
+    city.enrol(&plant);
+    plant.write("a", 9);
+    let mut inputs = plant.grown();
+    // Whoever may write there, and has no key of the gateway, comes last.
+    let other = Plant::new("gw-1");
+    for _ in 0..3 {
+        other.write("x", 20);
+        inputs.push(plant.head(&other.sign()));
+    }
+    city.pass(inputs, None);
+    city.later(30);
+    assert_eq!(city.size(&plant, 1), 0);
+    drop(held);
+    (0..5).for_each(|_| city.later(11));
+    assert_eq!(city.size(&plant, 1), 10);
 }

@@ -7,6 +7,8 @@ use lineside_proto::ledger::{
 use lineside_proto::{CheckIn, Class, ClockStatus, State};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::super::model::Select;
@@ -403,6 +405,22 @@ fn a_damaged_or_older_file_is_made_anew_and_a_later_one_is_left() {
         Index::embedded(laid.dir()),
         Err(IndexError::Later(_))
     ));
+}
+
+#[test]
+fn an_index_that_another_user_made_is_its_directorys_owners() {
+    let laid = Laid::new();
+    // Only root may give a file away; whoever else runs this owns all of it already.
+    let other = 65_534;
+    let given = chown(laid.dir(), Some(other), Some(other)).is_ok();
+    let index = embedded(&laid);
+    Index::give(laid.dir()).unwrap();
+    let of = |path: &Path| fs::metadata(path).unwrap().uid();
+    for file in [FILE, "index.sqlite-wal", "index.sqlite-shm"] {
+        let owner = of(&laid.dir().join(file));
+        assert_eq!((owner, owner == other), (of(laid.dir()), given), "{file}");
+    }
+    drop(index);
 }
 
 #[test]
