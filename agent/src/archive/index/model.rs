@@ -336,6 +336,9 @@ pub struct UsageRow {
     /// Usage leaves that begin in the period and count nowhere: they overlap others on their boot's clock, or hold more
     /// time than they are long. No honest ledger has any.
     pub overlaps: u64,
+    /// Of the watched time, told by more than one leaf, by the wall clock: of two boots or epochs, since within a boot none
+    /// counts twice. Where a clock was set, these are seconds; of hours only one can be true, and all are in the sums.
+    pub repeated_ms: u64,
     /// The same by class; zeros are left out.
     pub classes: Vec<ClassUsage>,
 }

@@ -100,6 +100,9 @@ pub(super) struct UsageSum {
     pub(super) bad: u64,
     /// Usage leaves that count nowhere: they overlap others on their boot's clock, or hold more time than they are long.
     pub(super) overlaps: u64,
+    /// Of the watched time, told by more than one leaf, by the wall clock: of two boots or epochs. Where a clock was set,
+    /// these are seconds; of hours only one can be true, and all are in the sums.
+    pub(super) repeated_ms: u64,
     /// The same by class; zeros are left out.
     pub(super) classes: Vec<ClassUsage>,
 }
@@ -123,6 +126,7 @@ impl UsageSum {
             good: row.good,
             bad: row.bad,
             overlaps: row.overlaps,
+            repeated_ms: row.repeated_ms,
             classes: row.classes,
         }
     }
@@ -138,6 +142,7 @@ impl UsageSum {
             (&mut self.good, more.good),
             (&mut self.bad, more.bad),
             (&mut self.overlaps, more.overlaps),
+            (&mut self.repeated_ms, more.repeated_ms),
         ] {
             *place = place.saturating_add(more);
         }

@@ -20,6 +20,22 @@ const CLASS: &str = "CASE WHEN u.session IS NULL THEN NULL ELSE COALESCE(s.class
 const USAGE: &str = "usage u JOIN logs l ON l.log = u.log LEFT JOIN sessions s \
                      ON s.log = u.log AND s.machine = u.machine AND s.session = u.session";
 
+/// What gaps and a machine's period have in common, by the wall clock.
+const GAPS: &str = "SELECT CAST(COALESCE(SUM(\
+    CASE WHEN g.to_ms < $5 THEN g.to_ms ELSE $5 END - CASE WHEN g.from_ms > $4 THEN g.from_ms ELSE $4 END\
+    ), 0) AS BIGINT) FROM gaps g JOIN logs l ON l.log = g.log \
+    WHERE l.site = $1 AND l.gateway = $2 AND g.machine = $3 AND g.to_ms > $4 AND g.from_ms < $5 \
+    AND g.to_ms > g.from_ms";
+
+/// What a machine's counted usage leaves have in common with those that begin before them, by the wall clock.
+const REPEATED: &str = "SELECT CAST(COALESCE(SUM(\
+    CASE WHEN r.reached < r.to_ms THEN r.reached ELSE r.to_ms END - r.from_ms\
+    ), 0) AS BIGINT) FROM (SELECT u.from_ms, CASE WHEN u.to_ms < $5 THEN u.to_ms ELSE $5 END AS to_ms, \
+    MAX(u.to_ms) OVER (ORDER BY u.from_ms, u.log, u.leaf ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached \
+    FROM usage u JOIN logs l ON l.log = u.log \
+    WHERE l.site = $1 AND l.gateway = $2 AND u.machine = $3 AND u.from_ms >= $4 AND u.from_ms < $5 \
+    AND u.uncounted = 0) r WHERE r.reached > r.from_ms AND r.to_ms > r.from_ms";
+
 impl Index {
     /// What each machine did in a period of 400 days at most: the usage leaves that begin in it, as `usage report`
     /// counts them, by the class that their sessions have now. Machines of which nothing is known before the period's
@@ -206,7 +222,8 @@ fn usage(
     let thousandths = u128::from(known_ms) * 1000 / u128::from(period_ms.max(1));
     let outside = classes.iter().filter(|usage| usage.class.is_none());
     Ok(UsageRow {
-        gap_ms: gap_ms(sql, &values)?,
+        gap_ms: sum(sql, GAPS, &values)?,
+        repeated_ms: sum(sql, REPEATED, &values)?,
         site,
         gateway,
         machine,
@@ -236,13 +253,7 @@ fn active_ms<'a>(classes: impl Iterator<Item = &'a ClassUsage>) -> u64 {
     classes.fold(0, |sum, usage| sum.saturating_add(usage.active_ms))
 }
 
-/// What gaps and a machine's period have in common, by the wall clock.
-fn gap_ms(sql: &mut dyn Sql, values: &[Value]) -> Result<u64, IndexError> {
-    let text = "SELECT CAST(COALESCE(SUM(\
-                CASE WHEN g.to_ms < $5 THEN g.to_ms ELSE $5 END - CASE WHEN g.from_ms > $4 THEN g.from_ms ELSE $4 END\
-                ), 0) AS BIGINT) FROM gaps g JOIN logs l ON l.log = g.log \
-                WHERE l.site = $1 AND l.gateway = $2 AND g.machine = $3 AND g.to_ms > $4 AND g.from_ms < $5 \
-                AND g.to_ms > g.from_ms";
+fn sum(sql: &mut dyn Sql, text: &str, values: &[Value]) -> Result<u64, IndexError> {
     let mut found = sql.ask(text, values)?.into_iter();
     let mut row = found.next().ok_or(IndexError::Odd("no sum"))?;
     row.count()

@@ -72,3 +72,58 @@ fn an_hour_counts_once_however_often_it_is_signed() {
         (0, 1),
     );
 }
+
+/// Of two boots or epochs nobody can tell here which hour is true: the row says how much of the time that is.
+#[test]
+fn time_that_two_boots_or_epochs_tell_is_said() {
+    const MINUTE: u64 = 60_000;
+    type Told = (u32, &'static str, u64, u64);
+    let check = |what: &str, told: &[Told], expected: (u64, u64)| {
+        let laid = Laid::new();
+        let index = embedded(&laid);
+        for epoch in [1, 2] {
+            let grown = laid.grown(place("gw-a", epoch), &format!("k{epoch}"));
+            let of_it = told.iter().filter(|told| told.0 == epoch);
+            for (mono_ms, (_, boot, from, to)) in (1..).zip(of_it) {
+                let (from, to) = (from * MINUTE, to * MINUTE);
+                let leaf = LeafBody::Usage(UsageLeaf {
+                    from: at(from),
+                    to: at(to),
+                    mono_from_ms: from,
+                    mono_to_ms: to,
+                    ..usage(None, None, to - from)
+                });
+                grown.grow(boot, mono_ms, vec![leaf]);
+            }
+            if told.iter().any(|told| told.0 == epoch) {
+                laid.publish(&grown);
+            }
+        }
+        indexed(&laid, &index);
+        equals(&laid, &index);
+        let select = Select {
+            from: Some(at(0)),
+            to: Some(at(120 * MINUTE)),
+            ..Select::default()
+        };
+        let row = index.usage(&select).unwrap().rows.remove(0);
+        let sums = (row.active_ms / MINUTE, row.repeated_ms / MINUTE);
+        assert_eq!((sums, row.overlaps), (expected, 0), "{what}");
+    };
+    let whole: Told = (1, "b", 0, 60);
+    check("one", &[whole, (1, "b", 60, 120)], (120, 0));
+    check("another boot later", &[whole, (1, "c", 61, 100)], (99, 0));
+    check("a clock set back", &[whole, (1, "c", 58, 100)], (102, 2));
+    check("the hour again", &[whole, (1, "c", 0, 60)], (120, 60));
+    check("another epoch", &[whole, (2, "c", 20, 50)], (90, 30));
+    check(
+        "within a longer one",
+        &[(1, "b", 0, 90), (2, "c", 10, 20), (2, "d", 30, 40)],
+        (110, 20),
+    );
+    check(
+        "beyond the period",
+        &[(1, "b", 60, 180), (2, "c", 60, 180)],
+        (240, 60),
+    );
+}
