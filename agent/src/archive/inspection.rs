@@ -13,6 +13,7 @@ use lineside_proto::ledger::{
     Checkpoint, Genesis, Hash, KeyLeaf, Leaf, LeafBody, LeafError, verify,
 };
 
+use super::succession::Heirs;
 use super::{Cards, Place, Shelf};
 use crate::ledger::{LedgerError, View, verify_files};
 use crate::maps::Maps;
@@ -128,8 +129,8 @@ pub fn inspect(
     }
     let (origin, keys, trust) = match cards {
         Some(cards) => {
-            let (origin, keys) = cards.log(place).ok_or(LogFault::NoCard)?;
-            (origin, keys, Trust::Card)
+            let heirs = Heirs::of_leaves(shelf, cards, place).ok_or(LogFault::NoCard)?;
+            (heirs.origin, heirs.keys, Trust::Card)
         }
         None => {
             let key = genesis.key.parse().map_err(|_| LogFault::Leaf(0))?;

@@ -33,6 +33,7 @@ mod sorted;
 pub mod standing;
 pub mod strangers;
 mod submitting;
+mod succession;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod web;

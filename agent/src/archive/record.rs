@@ -46,6 +46,10 @@ pub struct Record {
     /// The proof that what a new epoch cites continues what is held of the one before; none where nothing is wanted.
     #[serde(default)]
     pub prior: Option<PriorWanted>,
+    /// Whether what its first leaf cites was found to continue what is held of the epochs before, and was cosigned of them.
+    /// It stays so.
+    #[serde(default)]
+    pub compared: bool,
     /// Alarms whose folder could not be written yet, and when they were raised.
     #[serde(default)]
     pub unwritten: Vec<(Time, Alarm)>,

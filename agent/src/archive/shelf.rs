@@ -138,6 +138,19 @@ impl Shelf {
         epochs(&dir, &|epoch| epoch.join("checkpoint").is_file())
     }
 
+    /// The epochs of a gateway of which anything was ever kept, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// A folder can't be listed.
+    pub fn known_epochs(&self, site: &Identifier, gateway: &Identifier) -> io::Result<Vec<u32>> {
+        let mut known = epochs(&self.gateway_dir(site, gateway), &|_| true)?;
+        known.extend(self.epochs(site, gateway)?);
+        known.sort_unstable();
+        known.dedup();
+        Ok(known)
+    }
+
     /// Whether a log has a signed head.
     pub fn has_head(&self, place: &Place) -> bool {
         self.log_dir(place).join("checkpoint").is_file()

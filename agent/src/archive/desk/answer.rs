@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::heads::Name;
+use super::prior::prior_answered;
 use super::{Asked, Desk, Output};
 use crate::archive::alarm::Alarm;
 use crate::archive::mirror::{Mirror, Question};
@@ -73,11 +74,11 @@ impl Desk {
         if matches!(question, Question::Prior { .. }) {
             let proof = result.map_err(|trouble| trouble.to_string());
             let proof = proof.and_then(|results| proof_in(&results));
-            self.prior_answered(&name, proof, now);
+            prior_answered(mirror, proof, now);
             return;
         }
         if matches!(question, Question::Last { .. }) {
-            mirror.prior_answered(0, now.boot_ms);
+            mirror.head_answered(now.boot_ms);
             if let Some(note) = result.ok().as_deref().and_then(note_in) {
                 self.last_answered(&name, &note, now, out);
             }
@@ -85,7 +86,8 @@ impl Desk {
         }
         let taken = match result {
             Ok(results) => give(mirror, &texts, &question, results, now.boot_ms),
-            Err(Trouble::No(error)) if error.code == "not-found" && question.is_text() => {
+            // Whatever it says instead of the text: others must not wait for this one.
+            Err(Trouble::No(_) | Trouble::Nonsense(_)) if question.is_text() => {
                 self.lacks(&place, now.boot_ms);
                 return;
             }
@@ -141,27 +143,22 @@ fn give(
         }
         Question::Prior { .. } | Question::Last { .. } => return Ok(None),
         Question::Map(hash) => {
-            let text = text::<MapResult>(results, hash, |part| part.text).map_err(wrong)?;
+            let text = text::<MapResult>(results, hash, |part| part.text);
+            let text = text.or_else(|reason| Err(wrong(none_of(mirror, reason, now_ms)?)))?;
             let (count, bytes) = filled(&texts.join("maps"));
             if count >= MAPS_MAX || bytes.saturating_add(text.len() as u64) > MAPS_BYTES_MAX {
-                mirror
-                    .has_no_text(now_ms)
-                    .map_err(|error| error.to_string())?;
-                return Err(
-                    "it names more maps, or more text of maps, than is kept of a gateway"
-                        .to_owned(),
-                );
+                let reason = "it names more maps, or more text of maps, than is kept of a gateway";
+                return Err(none_of(mirror, reason.to_owned(), now_ms)?);
             }
             let kept = Maps::open(texts).and_then(|maps| maps.keep_text(hash, &text));
             kept.map_err(|error| format!("a map can't be kept: {error}"))?;
         }
         Question::Token(hash) => {
-            let text = text::<TokenResult>(results, hash, |part| part.text).map_err(wrong)?;
+            let text = text::<TokenResult>(results, hash, |part| part.text);
+            let text = text.or_else(|reason| Err(wrong(none_of(mirror, reason, now_ms)?)))?;
             if text.len() > TOKEN_BYTES_MAX {
-                mirror
-                    .has_no_text(now_ms)
-                    .map_err(|error| error.to_string())?;
-                return Err("what it gives as a token is longer than one can be".to_owned());
+                let reason = "what it gives as a token is longer than one can be";
+                return Err(none_of(mirror, reason.to_owned(), now_ms)?);
             }
             let tokens = Tokens::open(texts).map(Tokens::of_city);
             let kept = tokens.and_then(|mut tokens| tokens.keep(&[(hash.clone(), text)]));
@@ -171,6 +168,12 @@ fn give(
     let known = mirror.has_text(question);
     known.map_err(|error| format!("what is still missing can't be written down: {error}"))?;
     Ok(None)
+}
+
+/// What was given for a text is none, for this reason: others must not wait for it.
+fn none_of(mirror: &mut Mirror, reason: String, now_ms: u64) -> Result<String, String> {
+    let noted = mirror.has_no_text(now_ms);
+    noted.map(|()| reason).map_err(|error| error.to_string())
 }
 
 /// The files of a folder, as many as are kept, and their bytes.

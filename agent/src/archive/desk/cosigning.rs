@@ -59,50 +59,59 @@ impl Desk {
             };
             let is_first = known.cosigned_ms.is_none();
             // The last head of an epoch that was followed comes before those of the next.
-            if let Some(mut left) = known.leaving.take() {
-                let tried = cosign_due(
-                    (&witness, &self.shelf),
-                    &mut left,
-                    (every_ms, is_first),
-                    ahead,
-                    now,
-                );
-                if let Some(Ok(note)) = tried {
-                    known.cosigned_ms = Some(now.boot_ms);
-                    let place = left.place.clone();
-                    known.leave(Some(*left).filter(Mirror::is_wanting));
-                    let key = witness.key().hash();
-                    out.push(Output::Cosigned { place, note, key });
+            let left = known.leaving.as_deref_mut();
+            let tried = left.and_then(|left| {
+                let place = left.place.clone();
+                // What was said of it before a start is not said again: gateways keep the newest only.
+                let terms = (every_ms, false);
+                let tried = cosign_due((&witness, &self.shelf), left, terms, ahead, now)?;
+                Some((place, tried))
+            });
+            if let Some((place, tried)) = tried {
+                known.cosigned_ms = Some(now.boot_ms);
+                // For one that can't be cosigned now the next does not wait.
+                let is_over = !matches!(tried, Err(Reason::Words(_)));
+                self.tried((&name, place), tried, now, out);
+                if is_over {
                     continue;
                 }
-                // One that is too early is tried again; for one that was refused nobody waits.
-                if tried.is_none() && is_early(&left, every_ms, now) || left.is_wanting() {
-                    known.leaving = Some(left);
-                }
             }
+            let Some(known) = self.gateways.get_mut(&name) else {
+                continue;
+            };
             let Some(mirror) = known.mirror_mut().filter(|mirror| !mirror.is_stopped()) else {
                 continue;
             };
             let place = mirror.place.clone();
-            let tried = cosign_due(
-                (&witness, &self.shelf),
-                mirror,
-                (every_ms, is_first),
-                ahead,
-                now,
-            );
+            let terms = (every_ms, is_first);
+            let tried = cosign_due((&witness, &self.shelf), mirror, terms, ahead, now);
             let Some(tried) = tried else { continue };
             known.cosigned_ms = Some(now.boot_ms);
-            match tried {
-                Ok(note) => {
-                    let key = witness.key().hash();
-                    out.push(Output::Cosigned { place, note, key });
-                }
-                Err(Reason::Alarm(alarm)) => self.refuse(&name, *alarm, now, out),
-                Err(Reason::Words(reason)) => {
-                    if known.is_to_be_told(now.boot_ms) {
-                        tracing::error!(log = %place, "a head is not cosigned: {reason}");
-                    }
+            self.tried((&name, place), tried, now, out);
+        }
+    }
+
+    /// What came of a try to cosign a head.
+    fn tried(
+        &mut self,
+        (name, place): (&Name, Place),
+        tried: Result<Arc<str>, Reason>,
+        now: Stamp,
+        out: &mut Vec<Output>,
+    ) {
+        match tried {
+            Ok(note) => {
+                let witness = self.terms.witness.as_ref();
+                let Some(key) = witness.map(|witness| witness.key().hash()) else {
+                    return;
+                };
+                out.push(Output::Cosigned { place, note, key });
+            }
+            Err(Reason::Alarm(alarm)) => self.refuse_of((name, place.epoch), *alarm, now, out),
+            Err(Reason::Words(reason)) => {
+                let known = self.gateways.get_mut(name);
+                if known.is_some_and(|known| known.is_to_be_told(now.boot_ms)) {
+                    tracing::error!(log = %place, "a head is not cosigned: {reason}");
                 }
             }
         }
@@ -111,8 +120,12 @@ impl Desk {
     /// Whether this host's clock is further ahead of all leaves than can be believed of a clock that nobody sets.
     /// `newest` is the newest of them.
     fn is_ahead(&mut self, name: &Name, newest: Option<Time>, now: Stamp) -> bool {
-        let own = self.gateways.get(name).and_then(Gateway::mirror);
-        let has_leaves = own.is_some_and(|mirror| mirror.record.newest.is_some());
+        let own = self.gateways.get(name);
+        let has_leaves = own.is_some_and(|own| {
+            let left = own.leaving.as_deref().into_iter();
+            let mut all = own.mirror().into_iter().chain(left);
+            all.any(|copy| copy.record.newest.is_some())
+        });
         // A log may be old. That all are, is not to be believed.
         let Some(newest) = newest.filter(|_| has_leaves) else {
             return false;
@@ -208,6 +221,11 @@ fn may(mirror: &Mirror, is_ahead: bool, now: Time) -> Result<(), Reason> {
     if mirror.record.prior.is_some() {
         return words(
             "the head of the epoch before that it cites is not proved to continue what is held",
+        );
+    }
+    if mirror.is_uncompared() {
+        return words(
+            "it is not found yet whether it continues the epoch before: that can't be read now, or is not here",
         );
     }
     Ok(())

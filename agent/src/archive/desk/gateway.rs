@@ -6,17 +6,18 @@ use std::io;
 use std::sync::Arc;
 
 use lineside_proto::Identifier;
-use lineside_proto::ledger::note::{Note, VerifierKey};
+use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::{Checkpoint, verify};
 
 use super::asking::Manners;
 use super::later::Later;
 use super::quota::Quota;
 use crate::archive::alarm::{Alarm, Kind};
-use crate::archive::cards::{Cards, epoch_of, named};
+use crate::archive::cards::{Cards, epoch_of};
 use crate::archive::mirror::{Mirror, MirrorError, NoteTaken, Step, keys_at};
 use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
+use crate::archive::succession::{Heirs, parsed};
 use crate::archive::witness::Witness;
 use crate::archive::writes::Writes;
 use crate::ledger::disk;
@@ -35,7 +36,7 @@ pub(super) struct Gateway {
     gateway: Identifier,
     /// The origin of its first epoch.
     base: String,
-    mirror: Option<Mirror>,
+    pub(super) mirror: Option<Mirror>,
     /// Not tried again before this moment.
     rest_until_ms: u64,
     /// Whether its copy changed since the last pass.
@@ -43,18 +44,22 @@ pub(super) struct Gateway {
     /// An older head that was shown, and when; until a newer one comes.
     pub(super) older: Option<(u64, Arc<str>)>,
     /// What was refused last: it is not written again.
-    pub(super) refused: Option<(Kind, Option<String>)>,
+    pub(super) refused: Option<(u32, Kind, Option<String>)>,
     /// Who cosigns; nobody if none.
-    witness: Option<Arc<Witness>>,
+    pub(super) witness: Option<Arc<Witness>>,
     /// What the witness cosigned last, as it was taken in: size and root.
     recalled: Option<(u64, String)>,
-    /// What is to be refused once there is a copy to record it in: what was found wrong when it was opened, or put beside
-    /// what the witness cosigned, and what could not be recorded.
-    alarms: Vec<Alarm>,
+    /// What is to be refused once there is a copy to record it in, by epoch: what was found wrong when it was opened, or put
+    /// beside what the witness cosigned, and what could not be recorded.
+    pub(super) alarms: Vec<(u32, Alarm)>,
     /// That what was read of the copy did not fit together: it is set aside before it is opened again.
     damage: Option<String>,
-    /// The log of the epoch before, until its last head is cosigned.
+    /// The log of the epoch before, as long as something of it is to be done.
     pub(super) leaving: Option<Box<Mirror>>,
+    /// When that is looked for again, on the boot clock; none while nothing went wrong.
+    pub(super) left_from_ms: Option<u64>,
+    /// That what was read of that epoch's copy did not fit together.
+    pub(super) left_damage: Option<(u32, String)>,
     /// When it was cosigned last, on the boot clock.
     pub(super) cosigned_ms: Option<u64>,
     told_ms: Option<u64>,
@@ -64,8 +69,8 @@ pub(super) struct Gateway {
     pub(super) manners: Manners,
     /// Heads that it showed within this second.
     pub(super) quota: Quota,
-    /// When an alarm of each kind was raised last, on the boot clock.
-    pub(super) raised: BTreeMap<Kind, u64>,
+    /// When an alarm of each kind was raised last of each epoch, on the boot clock.
+    pub(super) raised: BTreeMap<(u32, Kind), u64>,
     /// Nobody else keeps its log.
     _lock: File,
 }
@@ -95,6 +100,8 @@ impl Gateway {
             alarms: Vec::new(),
             damage: None,
             leaving: None,
+            left_from_ms: None,
+            left_damage: None,
             cosigned_ms: None,
             told_ms: None,
             later: Later::default(),
@@ -150,7 +157,9 @@ impl Gateway {
             match opened {
                 Ok(mirror) => {
                     self.mirror = mirror;
-                    self.opened(shelf, cards);
+                    self.recalled = None;
+                    self.recall();
+                    self.open_left(shelf, cards, now_ms);
                 }
                 Err(error) => self.failed(&error, now_ms),
             }
@@ -158,7 +167,12 @@ impl Gateway {
         self.mirror.as_mut()
     }
 
-    fn place(&self, epoch: u32) -> Place {
+    /// The origin of its first epoch.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(super) fn place(&self, epoch: u32) -> Place {
         Place {
             site: self.site.clone(),
             gateway: self.gateway.clone(),
@@ -173,14 +187,22 @@ impl Gateway {
         epoch: u32,
     ) -> Result<Option<Mirror>, MirrorError> {
         let place = self.place(epoch);
-        let Some((origin, keys)) = cards.log(&place) else {
+        let record = shelf.record(&place)?;
+        let is_known = record.is_some_and(|record| !record.keys.is_empty());
+        let heirs = if is_known {
+            // Whatever followed which key stands in the record.
+            Heirs::after(cards, &place, &[], &[])
+        } else {
+            Heirs::recorded(shelf, cards, &place)
+        };
+        let Some(heirs) = heirs else {
             return Ok(None);
         };
-        Mirror::open(shelf, &place, &origin, &keys).map(Some)
+        begin(shelf, &place, &heirs).map(Some)
     }
 
     /// Sets a copy aside whose files do not fit together, and begins it anew.
-    fn open_anew(
+    pub(super) fn open_anew(
         &mut self,
         shelf: &Shelf,
         cards: &Cards,
@@ -188,11 +210,11 @@ impl Gateway {
         what: String,
     ) -> Result<Option<Mirror>, MirrorError> {
         let place = self.place(epoch);
-        let Some((origin, keys)) = cards.log(&place) else {
+        let Some(heirs) = Heirs::recorded(shelf, cards, &place) else {
             return Ok(None);
         };
-        let known = Mirror::set_aside(shelf, &place, &origin, &keys)?;
-        self.alarms.push(Alarm {
+        let known = Mirror::set_aside(shelf, &place, &heirs.origin, &heirs.keys)?;
+        let alarm = Alarm {
             kind: Kind::Damaged,
             text: format!(
                 "the copy did not fit together ({what}): it is set aside in damaged/, and fetched anew"
@@ -200,33 +222,9 @@ impl Gateway {
             known,
             shown: None,
             proof: None,
-        });
+        };
+        self.alarms.push((epoch, alarm));
         self.open_epoch(shelf, cards, epoch)
-    }
-
-    /// What is to be known of a log that was opened.
-    fn opened(&mut self, shelf: &Shelf, cards: &Cards) {
-        self.recalled = None;
-        self.recall();
-        let Some(epoch) = self.mirror.as_ref().map(|mirror| mirror.place.epoch) else {
-            return;
-        };
-        // The last head of the epoch before may not have been cosigned before the end, nor all its texts been fetched.
-        let epochs = shelf.epochs(&self.site, &self.gateway).unwrap_or_default();
-        let Some(before) = epochs.into_iter().rfind(|before| *before < epoch) else {
-            return;
-        };
-        let record = shelf.record(&self.place(before)).ok().flatten();
-        let waits = record
-            .filter(|record| record.stopped.is_none())
-            .is_some_and(|record| {
-                let cosigned = record.cosigned.as_ref().map_or(0, |cosigned| cosigned.size);
-                record.texts < record.size || self.signs() && cosigned < record.size
-            });
-        if waits {
-            let left = self.open_epoch(shelf, cards, before).ok().flatten();
-            self.leaving = left.map(Box::new);
-        }
     }
 
     /// Puts what the witness cosigned last beside what was shown, if that is not done. Gives whether there was any.
@@ -247,7 +245,7 @@ impl Gateway {
         match recalled {
             Some(Ok(NoteTaken::Refused(mut alarm))) => {
                 std::mem::swap(&mut alarm.known, &mut alarm.shown);
-                self.alarms.push(alarm);
+                self.alarms.push((mirror.place.epoch, alarm));
             }
             Some(Err(error)) => {
                 let error = crate::logs::chain(&error);
@@ -296,18 +294,21 @@ impl Gateway {
     }
 
     /// An alarm that could not be recorded: it is raised again once there is a copy to record it in.
-    pub(super) fn is_to_refuse(&mut self, alarm: Alarm) {
-        self.raised.remove(&alarm.kind);
-        self.alarms.push(alarm);
+    pub(super) fn is_to_refuse(&mut self, epoch: u32, alarm: Alarm) {
+        self.raised.remove(&(epoch, alarm.kind));
+        self.alarms.push((epoch, alarm));
+        // What stops a log before what does not.
+        self.alarms.sort_by_key(|(_, alarm)| !alarm.kind.stops());
+        self.alarms.truncate(ALARMS_WAITING_MAX);
     }
 
-    /// What is to be refused.
-    pub(super) fn alarms(&mut self) -> Vec<Alarm> {
-        let mut alarms = std::mem::take(&mut self.alarms);
-        // What stops the log before what does not.
-        alarms.sort_by_key(|alarm| !alarm.kind.stops());
-        alarms.truncate(ALARMS_WAITING_MAX);
-        alarms
+    /// What is to be refused now: of logs whose copies are there.
+    pub(super) fn alarms(&mut self) -> Vec<(u32, Alarm)> {
+        let epochs: Vec<u32> = self.copies().map(|copy| copy.place.epoch).collect();
+        let all = std::mem::take(&mut self.alarms).into_iter();
+        let (due, rest) = all.partition(|(epoch, _)| epochs.contains(epoch));
+        self.alarms = rest;
+        due
     }
 
     /// Whether something that is wrong is to be told, or was told not long ago.
@@ -350,26 +351,13 @@ impl Gateway {
             return Ok(false);
         }
         let place = self.place(epoch);
-        let Some((origin, mut keys)) = cards.log(&place) else {
+        let Some(heirs) = self.heirs(cards, &place) else {
             return Ok(false);
         };
-        // A key that a change has brought signs the next epoch, too, and one that was followed does not.
-        let mut over = Vec::new();
-        if let Some(mirror) = &self.mirror {
-            let (signers, followed) = mirror.signers();
-            let parsed = followed.iter().filter_map(|one| one.key.parse().ok());
-            over.extend(parsed.filter_map(|key: VerifierKey| named(&key, &origin)));
-            if !cards.is_ended(&place) {
-                keys.extend(signers.iter().filter_map(|key| named(key, &origin)));
-            }
-            keys.retain(|key| !over.contains(key));
-        }
-        // One that commits to nothing begins nothing: each costs folders, and a log in every witness's memory.
-        let head = verify::checkpoint(note, &keys, &origin);
-        if !head.is_ok_and(|head| head.size > 0) {
+        if !begins(&heirs, note) {
             return Ok(false);
         }
-        let mut mirror = Mirror::open(shelf, &place, &origin, &keys)?;
+        let mut mirror = begin(shelf, &place, &heirs)?;
         let before = self.mirror.as_ref();
         // Where nothing was known of an epoch before, this is the first.
         let is_first =
@@ -382,15 +370,31 @@ impl Gateway {
         for (index, leaf) in leaves {
             mirror.take_leaf(index, leaf);
         }
-        mirror.follow_before(over.into_iter());
         // The pause between cosignatures is the gateway's, whatever its epochs.
-        let left = self.mirror.replace(mirror);
-        self.leave(left);
+        if let Some(left) = self.mirror.replace(mirror) {
+            self.leaving = Some(Box::new(left));
+        }
         self.recalled = None;
         self.recall();
         self.older = None;
         self.touched = true;
         Ok(true)
+    }
+
+    /// Whether a key of the gateway has signed the head of a later epoch.
+    pub(super) fn has_begun(&self, cards: &Cards, (epoch, note): (u32, &str)) -> bool {
+        let heirs = self.heirs(cards, &self.place(epoch));
+        heirs.is_some_and(|heirs| begins(&heirs, note))
+    }
+
+    /// Who may begin a later epoch: a key that a change has brought, too, and none that was followed.
+    fn heirs(&self, cards: &Cards, place: &Place) -> Option<Heirs> {
+        let Some(mirror) = &self.mirror else {
+            return Heirs::after(cards, place, &[], &[]);
+        };
+        let (signers, followed) = mirror.signers();
+        let followed: Vec<String> = followed.iter().map(|one| one.key.clone()).collect();
+        Heirs::after(cards, place, &signers, &parsed(&followed))
     }
 
     /// What a head of an epoch that was given up commits to, if it goes beyond what is held of that.
@@ -402,15 +406,37 @@ impl Gateway {
         note: &str,
     ) -> Option<Checkpoint> {
         let place = self.place(epoch);
+        let heirs = Heirs::recorded(shelf, cards, &place)?;
         let (origin, mut keys) = cards.log(&place)?;
+        keys.extend(heirs.keys);
         // A key that a change has brought signed that epoch, too.
         let record = shelf.record(&place).ok().flatten().unwrap_or_default();
-        keys.extend(record.keys.iter().filter_map(|key| key.parse().ok()));
+        keys.extend(parsed(&record.keys));
         let size = crate::archive::shelf::head(note).map_or(0, |head| head.size);
         let keys = keys_at(&keys, &record.followed, size);
         let head = verify::checkpoint(note, &keys, &origin).ok()?;
-        // An epoch that was never seen here, or can't be read, tells nothing.
-        let (_, held) = shelf.head(&place).ok().flatten()?;
-        (head.size > held.size).then_some(head)
+        let held = match shelf.head(&place).ok()? {
+            Some((_, held)) => held.size,
+            // An epoch that was never seen here tells nothing, but where this one follows it.
+            None => {
+                let cited = self.mirror().and_then(|mirror| mirror.cites().flatten());
+                cited.filter(|cited| cited.origin == origin).map(|_| 0)?
+            }
+        };
+        (head.size > held).then_some(head)
     }
+}
+
+/// Whether one of the heirs has signed a head of an epoch. One that commits to nothing begins nothing: each costs folders,
+/// and a log in every witness's memory.
+fn begins(heirs: &Heirs, note: &str) -> bool {
+    let head = verify::checkpoint(note, &heirs.keys, &heirs.origin);
+    head.is_ok_and(|head| head.size > 0)
+}
+
+/// Opens a log's copy, or begins one, which the heirs sign.
+fn begin(shelf: &Shelf, place: &Place, heirs: &Heirs) -> Result<Mirror, MirrorError> {
+    let mut mirror = Mirror::open(shelf, place, &heirs.origin, &heirs.keys)?;
+    mirror.follow_before(&heirs.over)?;
+    Ok(mirror)
 }

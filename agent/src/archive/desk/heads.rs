@@ -88,7 +88,9 @@ impl Desk {
         }
         if epoch > present {
             if !known.later.may_go_over(now.boot_ms) || self.unread || self.again.includes(&name) {
-                known.later.keep_next(epoch, note);
+                if known.has_begun(&self.cards, (epoch, note)) {
+                    known.later.keep_next(epoch, note);
+                }
                 return;
             }
             // What is here of the epoch before counts first.
@@ -202,24 +204,25 @@ impl Desk {
             // What was cosigned last may be another now: the copy must fit that.
             if let Some(known) = self.gateways.get_mut(&name) {
                 known.recall();
+                known.recall_left();
             }
         }
         // It is a signed head besides; an old one is no fault of the gateway's here, since witnesses have their own pace.
         self.show_again(name, payload, now, out);
     }
 
-    /// Refuses something of the log of now. Without a copy it waits for one.
+    /// Refuses something of the log of now.
     pub(super) fn refuse(&mut self, name: &Name, alarm: Alarm, now: Stamp, out: &mut Vec<Output>) {
-        let Some(known) = self.gateways.get_mut(name) else {
+        let Some(known) = self.gateways.get(name) else {
             return;
         };
-        match known.mirror().map(|mirror| mirror.place.epoch) {
-            Some(epoch) => self.refuse_of((name, epoch), alarm, now, out),
-            None => known.is_to_refuse(alarm),
-        }
+        let present = known.mirror().map(|mirror| mirror.place.epoch);
+        let epoch = present.unwrap_or_else(|| known.later.epoch().max(1));
+        self.refuse_of((name, epoch), alarm, now, out);
     }
 
-    /// Keeps the proof of what was refused of a log that is at work, says so, and goes on with the other logs.
+    /// Keeps the proof of what was refused of a log, says so, and goes on with the other logs. Without a copy it waits for
+    /// one.
     pub(super) fn refuse_of(
         &mut self,
         (name, epoch): (&Name, u32),
@@ -236,8 +239,12 @@ impl Desk {
         let Some(known) = self.gateways.get_mut(name) else {
             return;
         };
-        let told = Some((alarm.kind, alarm.shown.clone()));
-        if known.refused == told || !known.raises(alarm.kind, now.boot_ms) {
+        if known.copy_of(epoch).is_none() {
+            known.is_to_refuse(epoch, alarm);
+            return;
+        }
+        let told = Some((epoch, alarm.kind, alarm.shown.clone()));
+        if known.refused == told || !known.raises((epoch, alarm.kind), now.boot_ms) {
             return;
         }
         let is_left = known.is_left(epoch);
@@ -268,11 +275,14 @@ impl Desk {
         }
         match refused {
             Ok(()) => known.refused = told,
-            Err(error) if is_left => known.lose_left(&error.into()),
+            // What is not written down does not stop the log when it is opened again.
             Err(error) => {
-                // What is not written down does not stop the log when it is opened again.
-                known.failed(&error.into(), now.boot_ms);
-                known.is_to_refuse(alarm.clone());
+                if is_left {
+                    known.lose_left(&error.into(), now.boot_ms);
+                } else {
+                    known.failed(&error.into(), now.boot_ms);
+                }
+                known.is_to_refuse(epoch, alarm.clone());
             }
         }
         out.push(Output::Alarm { place, alarm });

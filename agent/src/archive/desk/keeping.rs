@@ -17,19 +17,20 @@ impl Desk {
             let (mut alarms, mut again) = (Vec::new(), false);
             for (name, known) in &mut self.gateways {
                 let waiting = known.alarms().into_iter();
-                alarms.extend(waiting.map(|alarm| (name.clone(), alarm)));
+                alarms.extend(waiting.map(|(epoch, alarm)| (name.clone(), epoch, alarm)));
             }
             for (name, known) in self.gateways.iter_mut().filter(|(_, known)| known.touched) {
                 let Some(mirror) = known.mirror_mut() else {
                     known.touched = false;
                     continue;
                 };
+                let epoch = mirror.place.epoch;
                 match mirror.step(now.boot_ms) {
                     // What the witness cosigned must fit as well, and is put beside what was shown.
                     Ok(Stepped::Ready(step)) if step.reaches_head() && known.recall() => {
                         drop(step);
                         let waiting = known.alarms().into_iter();
-                        alarms.extend(waiting.map(|alarm| (name.clone(), alarm)));
+                        alarms.extend(waiting.map(|(epoch, alarm)| (name.clone(), epoch, alarm)));
                         again = true;
                     }
                     Ok(Stepped::Ready(mut step)) => {
@@ -41,13 +42,13 @@ impl Desk {
                     Ok(Stepped::Nothing) => known.touched = false,
                     Ok(Stepped::Refused(alarm)) => {
                         known.touched = false;
-                        alarms.push((name.clone(), alarm));
+                        alarms.push((name.clone(), epoch, alarm));
                     }
                     Err(error) => known.failed(&error, now.boot_ms),
                 }
             }
-            for (name, alarm) in alarms {
-                self.refuse(&name, alarm, now, out);
+            for (name, epoch, alarm) in alarms {
+                self.refuse_of((&name, epoch), alarm, now, out);
             }
             if steps.is_empty() && !again {
                 break;
@@ -89,7 +90,7 @@ impl Desk {
             drop(copies);
             match looked {
                 Ok(()) => {}
-                Err(error) if known.is_left(epoch) => known.lose_left(&error),
+                Err(error) if known.is_left(epoch) => known.lose_left(&error, now_ms),
                 Err(error) => known.failed(&error, now_ms),
             }
         }
@@ -99,7 +100,6 @@ impl Desk {
         let Some(known) = self.gateways.get_mut(name) else {
             return;
         };
-        let genesis = step.genesis.clone();
         let reaches_head = step.reaches_head();
         let Some(mirror) = known.mirror_mut() else {
             return;
@@ -120,9 +120,6 @@ impl Desk {
                 size,
                 root: mirror_root,
             });
-        }
-        if let Some(genesis) = genesis {
-            self.check_prior(name, &place, &genesis, now, out);
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::clock::Stamp;
 const HEADS_MAX: usize = 256;
 /// Bytes of a head at most that is remembered for later: a note has some hundred.
 pub(super) const HEAD_BYTES_MAX: usize = 8 << 10;
+/// Later epochs whose heads wait; those after them are shown again.
+const NEXT_MAX: usize = 4;
 /// Bytes of leaves of the epoch that follows: hundreds of leaves, of which its first head follows within five minutes.
 /// What is more is asked for.
 const FOLLOWING_BYTES_MAX: usize = 1 << 20;
@@ -49,8 +51,8 @@ pub(super) struct Later {
     resting_bytes: usize,
     /// Leaves of the epoch that follows.
     following: Option<Following>,
-    /// The newest head of a later epoch that may not begin yet.
-    next: Option<(u32, Arc<str>)>,
+    /// The newest heads of later epochs that may not begin yet.
+    next: BTreeMap<u32, Arc<str>>,
     /// Whether one was gone over to since the start.
     has_begun: bool,
     /// When an epoch followed another, on the boot clock.
@@ -136,11 +138,14 @@ impl Later {
             .is_none_or(|went| now_ms >= went.saturating_add(EPOCH_MS))
     }
 
-    /// Keeps the head of a later epoch until it may begin.
+    /// Keeps the head of a later epoch until it may begin. None is passed over, since each cites the one before.
     pub(super) fn keep_next(&mut self, epoch: u32, note: &str) {
-        let is_newer = self.next.as_ref().is_none_or(|(known, _)| *known <= epoch);
-        if is_newer && note.len() <= HEAD_BYTES_MAX {
-            self.next = Some((epoch, note.into()));
+        if note.len() > HEAD_BYTES_MAX {
+            return;
+        }
+        self.next.insert(epoch, note.into());
+        if self.next.len() > NEXT_MAX {
+            self.next.pop_last();
         }
     }
 
@@ -154,7 +159,7 @@ impl Later {
     pub(super) fn begun(&mut self, epoch: u32) -> BTreeMap<u64, Vec<u8>> {
         self.epoch = epoch;
         self.has_begun = true;
-        self.next.take_if(|(next, _)| *next <= epoch);
+        self.next.retain(|next, _| *next > epoch);
         let following = self.following.take_if(|known| known.epoch <= epoch);
         following
             .filter(|known| known.epoch == epoch)
@@ -275,7 +280,7 @@ impl Desk {
             }
             let is_whole = !self.unread && !self.again.includes(name);
             if is_whole && known.later.may_go_over(now.boot_ms) {
-                let next = known.later.next.take();
+                let next = known.later.next.pop_first();
                 shown.extend(next.map(|(_, note)| (name.clone(), note)));
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! The gateway may still have it, put aside; another archive may hold more of it than this one.
 
+use lineside_proto::ledger::Hash;
+
 use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Desk, Output};
@@ -13,8 +15,11 @@ use crate::archive::writes::Writes;
 use crate::clock::Stamp;
 use crate::logs::chain;
 
+/// How long a log that can't be read or written rests.
+const LEFT_REST_MS: u64 = 60_000;
+
 impl Gateway {
-    /// The copy of a log of this gateway that is at work: of now, or of the epoch before.
+    /// The copy of a log of this gateway that is at work: of now, or of an epoch before.
     pub(super) fn copy_of(&mut self, epoch: u32) -> Option<&mut Mirror> {
         self.copies().find(|copy| copy.place.epoch == epoch)
     }
@@ -25,31 +30,141 @@ impl Gateway {
         present.is_none_or(|present| present != epoch)
     }
 
-    /// Keeps a log that another epoch has followed, as long as something of it is still to come or to be cosigned.
-    pub(super) fn leave(&mut self, left: Option<Mirror>) {
-        let signs = self.signs();
-        let left = left.filter(|left| left.is_wanting() || signs && left.head.is_some());
-        self.leaving = left.map(Box::new);
+    /// Whether something of the log of an epoch before is still to come, to be cosigned, or to be written down.
+    fn waits_for(&self, left: &Mirror) -> bool {
+        let has_followed = self.mirror().is_some_and(|present| present.size() > 0);
+        left.is_wanting()
+            || left.is_short()
+            || self.signs() && !left.is_cosigned()
+            || left.is_uncompared() && left.size() > 0
+            || !left.record.unwritten.is_empty()
+            || self
+                .alarms
+                .iter()
+                .any(|(epoch, _)| *epoch == left.place.epoch)
+            || !has_followed && !left.is_stopped()
     }
 
-    /// Lets the log of the epoch before go once all of it is here, and nobody here is to cosign it.
+    /// Lets the log of the epoch before go once nothing more is to be done for it.
     fn let_go(&mut self) {
-        let signs = self.signs();
-        let waits = |left: &Mirror| left.is_wanting() || signs && !left.is_cosigned();
-        if self.leaving.as_deref().is_some_and(|left| !waits(left)) {
-            self.leaving = None;
-        }
+        let left = self.leaving.take();
+        self.leaving = left.filter(|left| self.waits_for(left));
     }
 
-    /// The disk refuses the log of the epoch before: what is still to come of it is asked for after the next start.
-    pub(super) fn lose_left(&mut self, error: &MirrorError) {
+    /// The disk refuses the log of an epoch before: it is opened again after a while.
+    pub(super) fn lose_left(&mut self, error: &MirrorError, now_ms: u64) {
         if let Some(left) = self.leaving.take() {
+            if let MirrorError::Damaged(what) = error {
+                self.left_damage = Some((left.place.epoch, what.clone()));
+            }
             let error = chain(error);
-            tracing::warn!(log = %left.place, "what came late of it can't be kept: {error}");
+            tracing::warn!(log = %left.place, "what came late of it can't be kept for now: {error}");
+        }
+        self.left_from_ms = Some(now_ms.saturating_add(LEFT_REST_MS));
+    }
+
+    /// Opens the newest epoch before that of now, where something of it is still to be done.
+    pub(super) fn open_left(&mut self, shelf: &Shelf, cards: &Cards, now_ms: u64) {
+        self.left_from_ms = None;
+        let Some(epoch) = self.mirror().map(|mirror| mirror.place.epoch) else {
+            return;
+        };
+        let epochs = shelf
+            .epochs(self.name().0, self.name().1)
+            .unwrap_or_default();
+        let Some(before) = epochs.into_iter().rfind(|before| *before < epoch) else {
+            return;
+        };
+        if self.leaving.is_none() && self.is_due_left(shelf, before) {
+            if let Err(error) = self.take_left(shelf, cards, before) {
+                self.lose_left(&error, now_ms);
+            }
+            self.let_go();
         }
     }
 
-    /// Takes in a head of the epoch before that came late.
+    /// Whether an epoch before may have something to be done, by what is written down.
+    fn is_due_left(&self, shelf: &Shelf, before: u32) -> bool {
+        let place = self.place(before);
+        let Some(record) = shelf.record(&place).ok().flatten() else {
+            return true;
+        };
+        let cosigned = record.cosigned.as_ref().map_or(0, |cosigned| cosigned.size);
+        let cited = self.mirror().and_then(|mirror| mirror.cites().flatten());
+        let is_short = cited.is_some_and(|cited| {
+            self.epoch_named(&cited.origin) == Some(before) && cited.size > record.size
+        });
+        let is_open = record.texts < record.size
+            || record.reaching.is_some()
+            || self.signs() && cosigned < record.size
+            || before > 1 && !record.compared
+            || is_short;
+        !record.unwritten.is_empty()
+            || self.alarms.iter().any(|(epoch, _)| *epoch == before)
+            || record.stopped.is_none() && is_open
+    }
+
+    /// Puts the log of an epoch before to work.
+    fn take_left(&mut self, shelf: &Shelf, cards: &Cards, epoch: u32) -> Result<(), MirrorError> {
+        let damage = self.left_damage.take_if(|(known, _)| *known == epoch);
+        let opened = match damage {
+            Some((_, what)) => Err(MirrorError::Damaged(what)),
+            None => self.open_epoch(shelf, cards, epoch),
+        };
+        let opened = match opened {
+            Err(MirrorError::Damaged(what)) => self.open_anew(shelf, cards, epoch, what),
+            other => other,
+        };
+        self.leaving = opened?.map(Box::new);
+        self.ends_left();
+        self.recall_left();
+        Ok(())
+    }
+
+    /// Tells the log of the epoch before what the one of now cites of it.
+    fn ends_left(&mut self) {
+        let cited = self
+            .mirror
+            .as_ref()
+            .and_then(|mirror| mirror.cites().flatten());
+        let Some((left, cited)) = self.leaving.as_deref_mut().zip(cited) else {
+            return;
+        };
+        let root = Hash::from_base64(&cited.root);
+        if let Some(root) = root.filter(|_| !left.has_end() && *left.origin() == cited.origin) {
+            left.ends_at(cited.size, root);
+        }
+    }
+
+    /// Puts what the witness cosigned last of the epoch before beside what is here of it.
+    pub(super) fn recall_left(&mut self) {
+        let Some((witness, left)) = self.witness.as_ref().zip(self.leaving.as_deref_mut()) else {
+            return;
+        };
+        // What can't be read now refuses when it is to cosign.
+        let last = witness.last(left.origin()).ok().flatten();
+        let last = last.filter(|last| !left.is_stopped() && last.size > left.committed());
+        let note = last.and_then(|last| Some((last.note?, last.size)));
+        let Some((note, size)) = note else { return };
+        match left.recall(&note, size) {
+            Ok(NoteTaken::Refused(mut alarm)) => {
+                std::mem::swap(&mut alarm.known, &mut alarm.shown);
+                self.alarms.push((left.place.epoch, alarm));
+            }
+            Ok(
+                NoteTaken::Newer
+                | NoteTaken::Known
+                | NoteTaken::Older
+                | NoteTaken::Full
+                | NoteTaken::Stranger(_),
+            ) => {}
+            Err(error) => {
+                tracing::warn!(log = %left.place, "what was cosigned can't be compared: {}", chain(&error));
+            }
+        }
+    }
+
+    /// Takes in a head of an epoch before that came late.
     fn late(
         &mut self,
         shelf: &Shelf,
@@ -58,8 +173,7 @@ impl Gateway {
         note: &str,
     ) -> Result<NoteTaken, MirrorError> {
         if self.copy_of(epoch).is_none() {
-            let left = self.open_epoch(shelf, cards, epoch)?;
-            self.leaving = left.map(Box::new);
+            self.take_left(shelf, cards, epoch)?;
         }
         match self.copy_of(epoch) {
             Some(left) => left.take_note(note),
@@ -69,8 +183,8 @@ impl Gateway {
 }
 
 impl Desk {
-    /// Takes in a head of an epoch that was followed. Within what the next epoch cites it came late; beyond that, two
-    /// gateways write.
+    /// Takes in a head of an epoch that was followed. Within what the next epoch cites it came late; beyond that, or beside
+    /// it, two gateways write.
     pub(super) fn of_before(
         &mut self,
         name: &Name,
@@ -89,7 +203,11 @@ impl Desk {
         let is_late = match cited {
             // Its first leaf is still to come.
             Some(None) => return,
-            Some(Some(Some(cited))) => cited.origin == beyond.origin && beyond.size <= cited.size,
+            Some(Some(Some(cited))) => {
+                let is_end = Hash::from_base64(&cited.root) == Some(beyond.root);
+                cited.origin == beyond.origin
+                    && (beyond.size < cited.size || beyond.size == cited.size && is_end)
+            }
             Some(Some(None)) | None => false,
         };
         if !is_late {
@@ -106,7 +224,7 @@ impl Desk {
                 | NoteTaken::Full,
             ) => {}
             Err(error) => {
-                tracing::warn!(log = %format!("{}/{}", name.0, name.1), epoch, "a late head can't be taken: {}", chain(&error));
+                known.lose_left(&error, now.boot_ms);
             }
         }
     }
@@ -132,8 +250,19 @@ impl Desk {
     pub(super) fn commit_left(&mut self, now: Stamp, out: &mut Vec<Output>) {
         let (mut told, mut grown) = (Vec::new(), Vec::new());
         for (name, known) in &mut self.gateways {
+            if known.left_from_ms.is_some_and(|from| now.boot_ms >= from) {
+                known.open_left(&self.shelf, &self.cards, now.boot_ms);
+            }
+            if known.leaving.is_none() {
+                continue;
+            }
+            known.ends_left();
             known.let_go();
-            let Some(left) = known.leaving.as_deref_mut().filter(|left| left.is_behind()) else {
+            if !known.leaving.as_deref().is_some_and(Mirror::is_behind) {
+                continue;
+            }
+            known.recall_left();
+            let Some(left) = known.leaving.as_deref_mut() else {
                 continue;
             };
             let before = left.committed();
@@ -141,11 +270,11 @@ impl Desk {
                 Ok(Some(alarm)) => told.push((name.clone(), left.place.epoch, alarm)),
                 Ok(None) if left.committed() > before => grown.push(name.clone()),
                 Ok(None) => {}
-                Err(error) => known.lose_left(&error),
+                Err(error) => known.lose_left(&error, now.boot_ms),
             }
         }
         for name in grown {
-            self.prior_held(&name, now, out);
+            self.compare_again(&name);
         }
         for (name, epoch, alarm) in told {
             self.refuse_of((&name, epoch), alarm, now, out);

@@ -36,7 +36,7 @@ use self::later::Again;
 use super::alarm::{Alarm, Kind};
 use super::cards::Cards;
 use super::members::Members;
-use super::mirror::{Mirror, Question};
+use super::mirror::Question;
 use super::pending::{Pending, Reading};
 use super::place::Place;
 use super::roll::Roll;

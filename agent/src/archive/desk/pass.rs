@@ -49,6 +49,7 @@ impl Desk {
         }
         self.commit(now, &mut out);
         self.commit_left(now, &mut out);
+        self.compare_epochs(now, &mut out);
         self.look_through(now.boot_ms);
         self.shorter(now, &mut out);
         self.unwritten(now);

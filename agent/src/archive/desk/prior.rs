@@ -1,153 +1,263 @@
-//! Whether a new epoch cites the last head of the one before: what lies between is given up.
+//! Whether a new epoch continues the one before: what its first leaf cites, beside what is held of that and what this
+//! archive's witness cosigned of it. What lies between is given up.
+//!
+//! Nothing of an epoch is cosigned before that is found, and it is written down with the log. Only what two signed
+//! documents tell stops a log; what can't be read or proved now is looked at again.
 
 use lineside_proto::ledger::tree::check_consistency;
-use lineside_proto::ledger::{Genesis, Hash, PriorHead};
+use lineside_proto::ledger::{Hash, PriorHead};
 
 use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Desk, Output};
 use crate::archive::alarm::{Alarm, Kind};
+use crate::archive::cards::origin as origin_of;
+use crate::archive::mirror::Mirror;
 use crate::archive::place::Place;
 use crate::archive::record::PriorWanted;
+use crate::archive::shelf::Shelf;
+use crate::archive::witness::Witness;
 use crate::clock::Stamp;
+use crate::logs::chain;
 
 /// After so many questions without a proof that a cited head continues what is held, somebody is told: over half a minute,
 /// with growing pauses. It is asked for on and on.
 const PRIOR_TRIES: u32 = 5;
 
-impl Desk {
-    /// Compares what a new epoch cites with the newest epoch before it that is held.
-    pub(super) fn check_prior(
-        &mut self,
-        name: &Name,
+/// What is known of the newest epoch before.
+#[derive(Debug)]
+struct Before {
+    place: Place,
+    origin: String,
+    /// The furthest head that is held, or was cosigned.
+    size: u64,
+    root: Hash,
+    /// Its note, as far as there is one.
+    note: String,
+    /// Leaves that a new epoch cites at least: those that were cosigned, or are held where nothing was.
+    least: u64,
+}
+
+/// What comes of the comparison.
+#[derive(Debug)]
+enum Found {
+    /// It continues what is known, or nothing is.
+    Continues,
+    /// It gives up leaves that are known, for this reason; the note of what is known.
+    Contradicts(String, String),
+    /// It may: whoever has the leaves can prove it.
+    Unproved(PriorWanted),
+    /// It cites an epoch of which nothing is here.
+    Unheard(String),
+}
+
+impl Before {
+    /// The newest epoch before a log's of which anything is known; none if there is none.
+    ///
+    /// # Errors
+    ///
+    /// What lies there can't be read now.
+    fn of(
+        shelf: &Shelf,
+        witness: Option<&Witness>,
+        base: &str,
         place: &Place,
-        genesis: &Genesis,
-        now: Stamp,
-        out: &mut Vec<Output>,
-    ) {
-        let epochs = self.shelf.epochs(&place.site, &place.gateway);
-        let epochs = epochs.unwrap_or_default();
-        let before = epochs.into_iter().rfind(|epoch| *epoch < place.epoch);
-        let Some(before) = before else { return };
-        let old = Place {
-            epoch: before,
-            ..place.clone()
+    ) -> Result<Option<Self>, String> {
+        let known = shelf.known_epochs(&place.site, &place.gateway);
+        let mut epochs = known.map_err(|error| error.to_string())?;
+        epochs.retain(|epoch| *epoch < place.epoch);
+        // Of a directory that was lost the witness's memory tells all the same.
+        epochs.push(place.epoch.saturating_sub(1).max(1));
+        epochs.sort_unstable();
+        epochs.dedup();
+        for epoch in epochs.into_iter().rev() {
+            let place = Place {
+                epoch,
+                ..place.clone()
+            };
+            if let Some(before) = Self::at(shelf, witness, base, place)? {
+                return Ok(Some(before));
+            }
+        }
+        Ok(None)
+    }
+
+    fn at(
+        shelf: &Shelf,
+        witness: Option<&Witness>,
+        base: &str,
+        place: Place,
+    ) -> Result<Option<Self>, String> {
+        let origin = origin_of(base, place.epoch);
+        let held = shelf.head(&place).map_err(|error| error.to_string())?;
+        let record = shelf.record(&place).map_err(|error| error.to_string())?;
+        let last = witness.map_or(Ok(None), |witness| witness.last(&origin));
+        let last = last.map_err(|error| chain(&error))?;
+        let recorded = record.as_ref().and_then(|record| record.cosigned.as_ref());
+        let cosigned = [
+            last.map(|last| (last.size, last.root, last.note.unwrap_or_default())),
+            recorded.map(|known| (known.size, known.root.clone(), String::new())),
+        ];
+        let cosigned = cosigned
+            .into_iter()
+            .flatten()
+            .max_by_key(|(size, ..)| *size);
+        let least = cosigned.as_ref().map(|(size, ..)| *size);
+        let held = held.map(|(note, head)| (head.size, head.root.to_string(), note.to_string()));
+        let furthest = [cosigned, held].into_iter().flatten();
+        // Of two of one size the held one, whose note is there.
+        let Some((size, root, note)) = furthest.max_by_key(|(size, ..)| *size) else {
+            return match record {
+                Some(record) if record.size > 0 => Err("its files are not there".to_owned()),
+                Some(_) | None => Ok(None),
+            };
         };
-        let Ok(Some((note, head))) = self.shelf.head(&old) else {
+        let root = Hash::from_base64(&root).ok_or("what was cosigned of it can't be read")?;
+        let least = least.unwrap_or(size);
+        Ok(Some(Self {
+            place,
+            origin,
+            size,
+            root,
+            note,
+            least,
+        }))
+    }
+
+    /// Compares a citation with it. `epoch` is the one that is cited, if it is one of this gateway's.
+    ///
+    /// # Errors
+    ///
+    /// What is held can't be read now.
+    fn compare(
+        self,
+        shelf: &Shelf,
+        cited: Option<&PriorHead>,
+        (epoch, next): (Option<u32>, u32),
+    ) -> Result<Found, String> {
+        let (before, size) = (self.place.epoch, self.size);
+        let contradicts = |fault: String| Ok(Found::Contradicts(fault, self.note.clone()));
+        let Some(cited) = cited else {
+            return contradicts(format!(
+                "it cites no head of epoch {before}, of which {size} leaves are known"
+            ));
+        };
+        match epoch {
+            Some(epoch) if epoch == before => {}
+            Some(epoch) if epoch > before && epoch < next => {
+                return Ok(Found::Unheard(cited.origin.clone()));
+            }
+            Some(_) | None => {
+                return contradicts(format!(
+                    "it cites a head of {}, and not of epoch {before}, of which {size} leaves are known",
+                    cited.origin
+                ));
+            }
+        }
+        if cited.size < self.least {
+            return contradicts(format!(
+                "it cites a head of {} leaves of epoch {before}, of which {} are known: the leaves between are in this archive alone",
+                cited.size, self.least
+            ));
+        }
+        let root = match cited.size {
+            same if same == size => self.root,
+            more if more > size => return Ok(Found::Unproved(self.wanted(cited))),
+            fewer => {
+                let view = shelf.view(&self.place);
+                let root = view.and_then(|view| view.root_at(fewer));
+                root.map_err(|error| chain(&error))?
+            }
+        };
+        if Hash::from_base64(&cited.root) == Some(root) {
+            return Ok(Found::Continues);
+        }
+        contradicts(format!(
+            "the head of {} leaves of epoch {before} that it cites is not the one that is known",
+            cited.size
+        ))
+    }
+
+    /// It may be right: the last leaves did not come here before the epoch ended.
+    fn wanted(&self, cited: &PriorHead) -> PriorWanted {
+        PriorWanted {
+            origin: self.origin.clone(),
+            size: self.size,
+            root: self.root.to_string(),
+            to: cited.size,
+            to_root: cited.root.clone(),
+            known: self.note.clone(),
+            tries: 0,
+        }
+    }
+}
+
+impl Desk {
+    /// Compares what new epochs cite with what is known of those before, where that is not found yet.
+    pub(super) fn compare_epochs(&mut self, now: Stamp, out: &mut Vec<Output>) {
+        let mut due: Vec<(Name, u32)> = Vec::new();
+        for (name, known) in &mut self.gateways {
+            let copies = known
+                .copies()
+                .filter(|copy| copy.is_to_compare(now.boot_ms));
+            due.extend(copies.map(|copy| (name.clone(), copy.place.epoch)));
+        }
+        for (name, epoch) in due {
+            self.compare_epoch((&name, epoch), now, out);
+        }
+    }
+
+    fn compare_epoch(&mut self, (name, epoch): (&Name, u32), now: Stamp, out: &mut Vec<Output>) {
+        let witness = self.terms.witness.clone();
+        let Some(known) = self.gateways.get_mut(name) else {
             return;
         };
-        let record = self.shelf.record(&old).ok().flatten();
-        let cosigned = record.and_then(|record| record.cosigned);
-        let least = cosigned.map_or(head.size, |cosigned| cosigned.size);
-        let root = |size: u64| self.shelf.view(&old).ok()?.root_at(size).ok();
-        let fault = match &genesis.prior {
-            None => format!(
-                "it cites no head of epoch {before}, of which {} leaves are known",
-                head.size
-            ),
-            Some(prior) if prior.origin != head.origin => format!(
-                "it cites a head of {}, and not of epoch {before}, of which {} leaves are known",
-                prior.origin, head.size
-            ),
-            Some(prior) if prior.size < least => format!(
-                "it cites a head of {} leaves of epoch {before}, of which {least} are known: the leaves between are in this archive alone",
-                prior.size
-            ),
-            Some(prior) if prior.size > head.size && self.has_cosigned(&head.origin, prior) => {
+        let base = known.base().to_owned();
+        let Some(copy) = known.copy_of(epoch) else {
+            return;
+        };
+        copy.compare_later(now.boot_ms);
+        let Some(cited) = copy.cites().map(Option::<&PriorHead>::cloned) else {
+            return;
+        };
+        let place = copy.place.clone();
+        let before = Before::of(&self.shelf, witness.as_deref(), &base, &place);
+        let found = before.and_then(|before| match before {
+            None => Ok(Found::Continues),
+            Some(before) => {
+                let named = cited
+                    .as_ref()
+                    .and_then(|cited| known.epoch_named(&cited.origin));
+                before.compare(&self.shelf, cited.as_ref(), (named, epoch))
+            }
+        });
+        let Some(copy) = known.copy_of(epoch) else {
+            return;
+        };
+        let noted = match found {
+            Ok(Found::Continues) => copy.continues(),
+            Ok(Found::Unproved(wanted)) => copy.want_prior(wanted),
+            Ok(Found::Unheard(origin)) => {
+                copy.want_unheard(&origin);
+                Ok(())
+            }
+            Ok(Found::Contradicts(fault, before)) => {
+                let alarm = contradiction(copy, &fault, before);
+                self.refuse_of((name, epoch), alarm, now, out);
                 return;
             }
-            Some(prior) if prior.size > head.size => {
-                // It may be right: the last leaves did not come here before the epoch ended.
-                let wanted = PriorWanted {
-                    origin: head.origin,
-                    size: head.size,
-                    root: head.root.to_string(),
-                    to: prior.size,
-                    to_root: prior.root.clone(),
-                    known: note.to_string(),
-                    tries: 0,
-                };
-                let known = self.gateways.get_mut(name);
-                if let Some(mirror) = known.and_then(Gateway::mirror_mut) {
-                    if let Err(error) = mirror.want_prior(Some(wanted)) {
-                        tracing::warn!(%error, log = %place, "that a proof is wanted can't be noted");
-                    }
-                }
+            Err(fault) => {
+                let why = format!("the epoch before {place} can't be read: {fault}");
+                self.complain(name, &why, now.boot_ms);
                 return;
             }
-            Some(prior) if root(prior.size) != Hash::from_base64(&prior.root) => format!(
-                "the head of {} leaves of epoch {before} that it cites is not the one that is known",
-                prior.size
-            ),
-            Some(_) => return,
         };
-        self.refuse_prior(name, place.epoch, &fault, note.to_string(), now, out);
-    }
-
-    fn refuse_prior(
-        &mut self,
-        name: &Name,
-        epoch: u32,
-        fault: &str,
-        known: String,
-        now: Stamp,
-        out: &mut Vec<Output>,
-    ) {
-        let mirror = self.gateways.get(name).and_then(Gateway::mirror);
-        let alarm = Alarm {
-            kind: Kind::Prior,
-            text: format!("epoch {epoch} begins, and {fault}"),
-            known: Some(known),
-            shown: mirror.and_then(|mirror| Some(mirror.newest()?.note.to_string())),
-            proof: None,
-        };
-        self.refuse(name, alarm, now, out);
-    }
-
-    /// Takes in the proof that a cited head continues what is held, or that there is none.
-    pub(super) fn prior_answered(
-        &mut self,
-        name: &Name,
-        proof: Result<Vec<Hash>, String>,
-        now: Stamp,
-    ) {
-        let known = self.gateways.get_mut(name);
-        let Some(mirror) = known.and_then(Gateway::mirror_mut) else {
-            return;
-        };
-        let Some(wanted) = mirror.record.prior.clone() else {
-            mirror.prior_answered(0, now.boot_ms);
-            return;
-        };
-        let joined = proof.ok().and_then(|proof| {
-            let root = Hash::from_base64(&wanted.root)?;
-            let to = Hash::from_base64(&wanted.to_root)?;
-            check_consistency(wanted.size, wanted.to, &proof, root, to).ok()
-        });
-        let tries = wanted.tries.saturating_add(1);
-        mirror.prior_answered(tries, now.boot_ms);
-        if joined.is_some() {
-            mirror.want_last(&wanted.origin);
-        }
-        let next = joined.is_none().then(|| PriorWanted {
-            tries,
-            ..wanted.clone()
-        });
-        if let Err(error) = mirror.want_prior(next) {
-            tracing::warn!(%error, log = %mirror.place, "that a proof is wanted can't be noted");
-        }
-        if joined.is_none() && tries == PRIOR_TRIES {
-            // Nobody may be left who could prove it, and nothing contradicts it: its leaves are kept, and not cosigned.
-            tracing::error!(
-                log = %mirror.place,
-                cited = wanted.to,
-                held = wanted.size,
-                "its heads are not cosigned: nobody proves that the head of the epoch before that it cites continues what is held of that"
-            );
+        if let Err(error) = noted {
+            tracing::warn!(%error, log = %place, "how it continues the epoch before can't be written down");
         }
     }
 
-    /// Takes in the newest head of the epoch before: what it commits to is fetched as well.
+    /// Takes in the newest head of an epoch before: what it commits to is fetched as well.
     pub(super) fn last_answered(
         &mut self,
         name: &Name,
@@ -161,48 +271,56 @@ impl Desk {
         let cited = known.mirror().and_then(|mirror| mirror.cites().flatten());
         let head = crate::archive::shelf::head(note).filter(|head| {
             // What was signed beyond that is given up by the new epoch.
-            cited.is_some_and(|cited| head.size <= cited.size)
+            cited.is_some_and(|cited| head.size <= cited.size && head.origin == cited.origin)
         });
         if let Some(epoch) = head.and_then(|head| known.epoch_named(&head.origin)) {
             self.of_before(name, epoch, note, now, out);
         }
     }
 
-    /// The epoch before is further now: compares what the present one cites with it, if that was still to be proved.
-    pub(super) fn prior_held(&mut self, name: &Name, now: Stamp, out: &mut Vec<Output>) {
-        let Some(known) = self.gateways.get_mut(name) else {
-            return;
-        };
-        let Some(wanted) = known
-            .mirror()
-            .and_then(|mirror| mirror.record.prior.clone())
-        else {
-            return;
-        };
-        let mut copies = known.copies();
-        let left = copies.find(|copy| copy.origin() == wanted.origin);
-        let held = left.and_then(|left| left.root_at(wanted.to).ok());
-        let Some(held) = held else { return };
-        drop(copies);
-        let Some(mirror) = known.mirror_mut() else {
-            return;
-        };
-        let epoch = mirror.place.epoch;
-        if Hash::from_base64(&wanted.to_root) != Some(held) {
-            let fault = format!(
-                "the head of {} leaves that it cites is not the one that is known",
-                wanted.to
-            );
-            self.refuse_prior(name, epoch, &fault, wanted.known, now, out);
-        } else if let Err(error) = mirror.want_prior(None) {
-            tracing::warn!(%error, log = %mirror.place, "that no proof is wanted any more can't be noted");
+    /// An epoch before is further now: what the one after it cites may be found.
+    pub(super) fn compare_again(&mut self, name: &Name) {
+        if let Some(mirror) = self.gateways.get_mut(name).and_then(Gateway::mirror_mut) {
+            mirror.compare_again();
         }
     }
+}
 
-    /// Whether this archive's own witness has cosigned a head that is cited, whatever the copy holds.
-    fn has_cosigned(&self, origin: &str, cited: &PriorHead) -> bool {
-        let witness = self.terms.witness.as_ref();
-        let last = witness.and_then(|witness| witness.last(origin).ok().flatten());
-        last.is_some_and(|last| (last.size, &last.root) == (cited.size, &cited.root))
+/// The alarm for an epoch that gives up leaves that are known.
+fn contradiction(copy: &Mirror, fault: &str, before: String) -> Alarm {
+    Alarm {
+        kind: Kind::Prior,
+        text: format!("epoch {} begins, and {fault}", copy.place.epoch),
+        known: Some(before).filter(|note| !note.is_empty()),
+        shown: copy.newest().map(|newest| newest.note.to_string()),
+        proof: None,
+    }
+}
+
+/// Takes in the proof that a cited head continues what is held, or that there is none.
+pub(super) fn prior_answered(copy: &mut Mirror, proof: Result<Vec<Hash>, String>, now: Stamp) {
+    let Some(wanted) = copy.record.prior.clone() else {
+        copy.prior_answered(0, now.boot_ms);
+        return;
+    };
+    let joined = proof.ok().and_then(|proof| {
+        let root = Hash::from_base64(&wanted.root)?;
+        let to = Hash::from_base64(&wanted.to_root)?;
+        check_consistency(wanted.size, wanted.to, &proof, root, to).ok()
+    });
+    let tries = wanted.tries.saturating_add(1);
+    copy.prior_answered(tries, now.boot_ms);
+    if joined.is_some() {
+        if let Err(error) = copy.continues() {
+            tracing::warn!(%error, log = %copy.place, "how it continues the epoch before can't be written down");
+        }
+    } else if tries == PRIOR_TRIES {
+        // Nobody may be left who could prove it, and nothing contradicts it: its leaves are kept, and not cosigned.
+        tracing::error!(
+            log = %copy.place,
+            cited = wanted.to,
+            held = wanted.size,
+            "its heads are not cosigned: nobody proves that the head of the epoch before that it cites continues what is held of that"
+        );
     }
 }

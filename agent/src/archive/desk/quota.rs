@@ -64,14 +64,18 @@ impl Quota {
 impl Gateway {
     /// Whether an alarm of this kind is raised now, or one was not long ago. What stops a log is never held back: it comes
     /// once.
-    pub(super) fn raises(&mut self, kind: super::Kind, now_ms: u64) -> bool {
-        let is_standing = self.mirror().is_some_and(super::Mirror::is_stopped);
-        let last = self.raised.get(&kind).copied();
+    pub(super) fn raises(&mut self, (epoch, kind): (u32, super::Kind), now_ms: u64) -> bool {
+        let copy = self.copy_of(epoch);
+        let is_standing = copy.is_some_and(|copy| copy.is_stopped());
+        let last = self.raised.get(&(epoch, kind)).copied();
         let is_quiet = last.is_some_and(|last| now_ms < last.saturating_add(ALARM_MS));
         if is_quiet && (!kind.stops() || is_standing) {
             return false;
         }
-        self.raised.insert(kind, now_ms);
+        // Those of epochs that nothing is heard of any more.
+        self.raised
+            .retain(|_, last| now_ms < last.saturating_add(ALARM_MS));
+        self.raised.insert((epoch, kind), now_ms);
         true
     }
 }

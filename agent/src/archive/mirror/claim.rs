@@ -71,20 +71,34 @@ impl Mirror {
 
     /// Takes note of a change of the key in a leaf that waits.
     pub(super) fn comes(&mut self, index: u64, leaf: &[u8]) {
+        // It takes the place of whatever waited there.
+        self.coming.retain(|coming| coming.at != index);
         if self.coming.len() >= COMING_MAX {
             return;
         }
         let Some((old, new)) = handed_over(leaf, &self.record.origin) else {
             return;
         };
-        let coming = Coming {
+        // Anybody can make up two keys that hand over to one another.
+        if !self.keys_to(index.saturating_add(1)).contains(&old) {
+            return;
+        }
+        self.coming.push(Coming {
             at: index,
             old,
             new,
-        };
-        if !self.coming.contains(&coming) {
-            self.coming.push(coming);
-            self.coming.sort_by_key(|coming| coming.at);
+        });
+        self.coming.sort_by_key(|coming| coming.at);
+        // One that came before may go on from this.
+        let next = index.saturating_add(1);
+        let later = self.ahead.range(next..).find_map(|(index, leaf)| {
+            let (old, _) = handed_over(leaf, &self.record.origin)?;
+            let is_known = self.coming.iter().any(|coming| coming.at == *index);
+            let goes_on = !is_known && self.keys_to(index.saturating_add(1)).contains(&old);
+            goes_on.then(|| (*index, leaf.clone()))
+        });
+        if let Some((index, leaf)) = later {
+            self.comes(index, &leaf);
         }
     }
 

@@ -16,6 +16,7 @@ use lineside_proto::ledger::{Genesis, Leaf, LeafBody};
 use super::{AHEAD_LEAVES_MAX, Head, KEYS_MAX, Mirror, MirrorError, Text};
 use crate::archive::alarm::Alarm;
 use crate::archive::record::Record;
+use crate::archive::succession::change_in;
 use crate::archive::writes::Writes;
 
 /// What is about to be committed.
@@ -344,15 +345,7 @@ fn signed_by(head: Head, keys: &[VerifierKey]) -> Head {
 
 /// The key that a leaf hands over from, and to, if it does.
 pub(super) fn handed_over(leaf: &[u8], origin: &str) -> Option<(VerifierKey, VerifierKey)> {
-    // Few leaves are of that kind, and to read all twice would take as long again.
-    const KIND: &[u8] = br#""type":"key""#;
-    if !leaf.windows(KIND.len()).any(|part| part == KIND) {
-        return None;
-    }
-    let LeafBody::Key(change) = Leaf::from_bytes(leaf).ok()?.body else {
-        return None;
-    };
-    change.verified(origin)
+    change_in(leaf)?.verified(origin)
 }
 
 /// The texts that a leaf names.

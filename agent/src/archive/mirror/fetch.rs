@@ -23,9 +23,6 @@ const WAIT_FIRST: Duration = Duration::from_secs(1);
 /// The longest.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// Doublings of the first that lead beyond it.
-const PRIOR_DOUBLED_MAX: u32 = 9;
-
 /// What a gateway is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::archive) enum Question {
@@ -89,10 +86,6 @@ pub(super) struct Fetch {
     proved: Option<u64>,
     /// A proof that does not lead from what is held to the head of so many leaves: what it leads from is asked for.
     refuting: Option<(u64, Vec<Hash>)>,
-    /// The origin of the epoch before, whose newest head is asked for.
-    last: Option<String>,
-    /// When the proof of what a new epoch cites is asked for again. Leaves do not wait for that.
-    prior_from_ms: u64,
     /// Up to where leaves are proved to be under the newest head.
     part: Option<u64>,
 }
@@ -127,7 +120,7 @@ impl Fetch {
     }
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -140,7 +133,7 @@ impl Mirror {
     /// The gateway is there again: what is missing is asked for at once.
     pub(in crate::archive) fn hurry(&mut self) {
         self.fetch.not_before_ms = 0;
-        self.fetch.prior_from_ms = 0;
+        self.beside.hurry();
         self.fetch.wait = Duration::ZERO;
     }
 
@@ -152,37 +145,11 @@ impl Mirror {
             return None;
         }
         let question = self
-            .prior_wanted(now_ms)
+            .beside_wanted(now_ms)
             .or_else(|| self.leaves_wanted(now_ms));
         let question = question.or_else(|| self.text_wanted(now_ms))?;
         self.fetch.asked = Some(question.clone());
         Some(question)
-    }
-
-    fn prior_wanted(&self, now_ms: u64) -> Option<Question> {
-        if let Some(origin) = self.fetch.last.clone() {
-            return Some(Question::Last { origin });
-        }
-        let wanted = self.record.prior.as_ref();
-        let wanted = wanted.filter(|_| now_ms >= self.fetch.prior_from_ms)?;
-        Some(Question::Prior {
-            origin: wanted.origin.clone(),
-            from: wanted.size,
-            to: wanted.to,
-        })
-    }
-
-    /// What the epoch before committed to last is proved, and not all of it is here.
-    pub(in crate::archive) fn want_last(&mut self, origin: &str) {
-        self.fetch.last = Some(origin.to_owned());
-    }
-
-    /// The question about the epoch before has come to its end; `tries` is how often it did.
-    pub(in crate::archive) fn prior_answered(&mut self, tries: u32, now_ms: u64) {
-        self.fetch.asked = None;
-        self.fetch.last = None;
-        let doubled = WAIT_FIRST * 2_u32.saturating_pow(tries.min(PRIOR_DOUBLED_MAX));
-        self.fetch.prior_from_ms = now_ms.saturating_add(millis(doubled.min(WAIT_MAX)));
     }
 
     fn leaves_wanted(&mut self, now_ms: u64) -> Option<Question> {
@@ -244,6 +211,11 @@ impl Mirror {
             return;
         }
         self.fetch.failed(now_ms);
+    }
+
+    /// What was asked has an answer, whatever that was.
+    pub(super) fn answered(&mut self) {
+        self.fetch.asked = None;
     }
 
     /// What was asked has an answer. Gives it if it was a text.

@@ -6,6 +6,7 @@
 //!
 //! Bounds: `AHEAD_LEAVES_MAX` leaves and `AHEAD_BYTES_MAX` bytes ahead of the tiles, `SEEN_MAX` heads.
 
+mod beside;
 mod claim;
 mod commit;
 mod fetch;
@@ -24,7 +25,7 @@ use lineside_proto::Time;
 use lineside_proto::ledger::note::{NOTE_BYTES_MAX, VerifierKey};
 use lineside_proto::ledger::tile::{Kind as TileKind, Tile, WIDTH};
 use lineside_proto::ledger::tree::{Hash, Range};
-use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody, PriorHead, verify};
+use lineside_proto::ledger::{Checkpoint, Leaf, verify};
 
 pub(super) use commit::{Step, Stepped};
 pub(super) use fetch::Question;
@@ -32,6 +33,7 @@ pub(super) use noted::KEYS_MAX;
 pub(super) use noted::keys_at;
 pub(super) use take::{LeafTaken, NoteTaken};
 
+use self::beside::Beside;
 use self::claim::{Claim, Coming};
 use self::fetch::Fetch;
 use self::texts::{Text, Texts};
@@ -39,6 +41,7 @@ use super::alarm::Alarm;
 use super::place::Place;
 use super::record::{Record, Stopped};
 use super::shelf::Shelf;
+use super::succession::{change_in, changes_in, parsed};
 use crate::ledger::notes::Notes;
 use crate::ledger::tiles::{Taken, Tiles, bundle, leaves_of, take_bundles, take_tail};
 use crate::ledger::{LedgerError, disk};
@@ -51,9 +54,7 @@ pub(super) const AHEAD_BYTES_MAX: usize = 8 << 20;
 /// Heads beyond the checkpoint that are remembered; each must fit when the tiles reach it, so that none is forgotten: where
 /// so many wait, no other is taken. A gateway signs one in five minutes, and they wait only while it does not answer.
 const SEEN_MAX: usize = 256;
-/// Leaves that are looked through for changes of keys when a log is opened.
-const RECALLED_MAX: u64 = 200_000;
-/// Bytes of them at once.
+/// Bytes of leaves that are looked through for changes of keys at once.
 const RECALLED_BYTES: usize = 1 << 20;
 
 /// A head that a trusted key has signed.
@@ -128,6 +129,8 @@ pub(super) struct Mirror {
     coming: Vec<Coming>,
     /// A head that only a key can have signed of which nothing is known yet.
     claim: Claim,
+    /// How it stands to the epochs beside it.
+    beside: Beside,
 }
 
 impl Mirror {
@@ -145,12 +148,18 @@ impl Mirror {
         let slots = Slots::open(&kept.join("record"))?;
         let mut record = record_of(&slots, origin)?;
         let mut all = keys.to_vec();
-        for key in record.keys.iter().filter_map(|key| key.parse().ok()) {
+        for key in parsed(&record.keys) {
             if !all.contains(&key) {
                 all.push(key);
             }
         }
-        let head = head_on_disk(&dir, &all, origin)?;
+        let head = match head_on_disk(&dir, &all, origin) {
+            Err(MirrorError::Damaged(_)) => {
+                add_brought(&mut all, shelf, place, (origin, record.size));
+                head_on_disk(&dir, &all, origin)?
+            }
+            other => other?,
+        };
         let (size, root) = match &head {
             Some(head) if head.checkpoint.size >= record.size => {
                 (head.checkpoint.size, Some(head.checkpoint.root))
@@ -194,6 +203,7 @@ impl Mirror {
             ),
             coming: Vec::new(),
             claim: Claim::default(),
+            beside: Beside::default(),
         };
         // What lies beyond the checkpoint is under this head.
         let reaching = reaching.and_then(|note| mirror.trusted(&note).ok());
@@ -209,16 +219,14 @@ impl Mirror {
     /// Finds changes of keys beyond what was recorded: the checkpoint may have become durable before its record.
     fn recall_keys(&mut self, recorded: u64) -> Result<(), MirrorError> {
         let mut next = recorded;
-        let end = self.size().min(next.saturating_add(RECALLED_MAX));
-        while next < end {
+        while next < self.size() {
             let leaves = self.read(next, RECALLED_BYTES)?;
             let Some((last, _)) = leaves.last() else {
                 break;
             };
             next = last + 1;
             for (index, bytes) in &leaves {
-                let leaf = Leaf::from_bytes(bytes).ok();
-                if let Some(LeafBody::Key(change)) = leaf.map(|leaf| leaf.body) {
+                if let Some(change) = change_in(bytes) {
                     self.follow(*index, &change);
                 }
             }
@@ -283,16 +291,6 @@ impl Mirror {
             .as_ref()
             .map_or(0, |cosigned| cosigned.size);
         self.is_stopped() || last >= self.committed()
-    }
-
-    /// The head of the epoch before that this one's first leaf cites, if it cites one; none while that leaf is not in
-    /// tiles.
-    pub(super) fn cites(&self) -> Option<Option<PriorHead>> {
-        let (_, first) = self.read(0, 1).ok()?.into_iter().next()?;
-        if let LeafBody::Genesis(genesis) = Leaf::from_bytes(&first).ok()?.body {
-            return Some(genesis.prior);
-        }
-        None
     }
 
     /// The newest head that was shown, committed or not.
@@ -372,6 +370,25 @@ impl Mirror {
     fn write_record(&mut self) -> io::Result<()> {
         self.record.keys = self.keys.iter().map(ToString::to_string).collect();
         self.slots.write(&serde_json::to_vec(&self.record)?)
+    }
+}
+
+/// Adds the keys that leaves have brought which are not recorded: the checkpoint may have become durable before its record,
+/// or the record may be lost.
+fn add_brought(
+    keys: &mut Vec<VerifierKey>,
+    shelf: &Shelf,
+    place: &Place,
+    (origin, recorded): (&str, u64),
+) {
+    let view = shelf.view(place);
+    let changes = view.and_then(|view| changes_in(&view, recorded));
+    for (_, change) in changes.unwrap_or_default() {
+        let brought = change.verified(origin);
+        let brought = brought.filter(|(old, new)| keys.contains(old) && !keys.contains(new));
+        if let Some((_, new)) = brought.filter(|_| keys.len() < KEYS_MAX) {
+            keys.push(new);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use lineside_proto::ledger::note::VerifierKey;
 use super::{Mirror, head_on_disk};
 use crate::archive::alarm::Alarm;
 use crate::archive::place::Place;
-use crate::archive::record::{Followed, PriorWanted, Record, Uncosigned, Unproved};
+use crate::archive::record::{Followed, Record, Uncosigned, Unproved};
 use crate::archive::shelf::Shelf;
 use crate::ledger::disk;
 use crate::slots::Slots;
@@ -95,13 +95,22 @@ impl Mirror {
         self.record.followed.push(Followed { key, at: index });
     }
 
-    /// Notes that a key was followed before this log began.
-    pub(in crate::archive) fn follow_before(&mut self, keys: impl Iterator<Item = VerifierKey>) {
-        for key in keys.map(|key| key.to_string()) {
+    /// Notes that keys were followed before this log began, and writes that down before anything of it counts.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub(in crate::archive) fn follow_before(&mut self, keys: &[VerifierKey]) -> io::Result<()> {
+        let before = self.record.followed.len();
+        for key in keys.iter().map(ToString::to_string) {
             if !self.record.followed.iter().any(|known| known.key == key) {
                 self.record.followed.push(Followed { key, at: 0 });
             }
         }
+        if self.record.followed.len() == before {
+            return Ok(());
+        }
+        self.write_record()
     }
 
     /// Notes why the newest head is not cosigned; none where it is.
@@ -116,12 +125,6 @@ impl Mirror {
         }
         let since = before.map_or(now, |before| before.since);
         self.record.uncosigned = why.map(|why| Uncosigned { why, since });
-        self.write_record()
-    }
-
-    /// Notes which proof of the epoch before is wanted.
-    pub(in crate::archive) fn want_prior(&mut self, wanted: Option<PriorWanted>) -> io::Result<()> {
-        self.record.prior = wanted;
         self.write_record()
     }
 

@@ -153,11 +153,13 @@ fn a_fork_of_the_epoch_before_stops_that_one_only() {
     plant.write("new", 5);
     let inputs = plant.grown();
     city.pass(inputs, None);
-    // Of a size that is cited, and with other leaves, which its writer gives.
+    // Within what is cited, and with other leaves, which its writer gives: they count only below the head that is cited.
     twin.write("forged", 5);
     city.pass(vec![plant.head(&twin.sign())], Some(&twin));
     city.fetch(&twin);
-    assert_eq!((city.size(&plant, 1), city.kinds()), (105, vec![]));
+    city.later(61);
+    assert_eq!((city.size(&plant, 1), city.kinds()), (100, vec![]));
+    assert_eq!(cosigned(&city), [(1, 100)]);
     // The gateway proves another history of that epoch.
     city.pass(vec![plant.head(&last)], Some(&plant));
     city.seconds += 60;

@@ -17,20 +17,46 @@ pub(super) fn cosigned(city: &City) -> Vec<(u32, u64)> {
 }
 
 #[test]
-fn an_epoch_is_compared_with_the_newest_that_is_held() {
-    let (mut city, mut plant, _other) = witnessed();
-    // The second never came here: what the third cites says nothing of the first.
-    plant.next_epoch();
-    plant.sign();
-    plant.next_epoch();
-    plant.write("new past", 5);
-    let inputs = plant.grown();
-    city.pass(inputs, Some(&plant));
-    city.fetch(&plant);
-    city.later(61);
-    assert_eq!(city.kinds(), [Kind::Prior]);
-    assert_eq!(cosigned(&city), [(1, 100)]);
-    assert!(city.record(&plant, 3).stopped.is_some());
+fn an_epoch_that_was_not_heard_of_is_asked_for_and_stops_nothing() {
+    for lost in [false, true] {
+        let (mut city, mut plant, _other) = witnessed();
+        // The second never came here, as where a directory of before it was put back.
+        plant.next_epoch();
+        plant.write("second", 5);
+        plant.sign();
+        plant.next_epoch();
+        plant.write("third", 5);
+        if lost {
+            fs::remove_dir_all(plant.state().join("ledger.e2")).unwrap();
+        }
+        let inputs = plant.grown();
+        city.pass(inputs, Some(&plant));
+        for _ in 0..30 {
+            city.fetch(&plant);
+        }
+        city.later(61);
+        city.later(61);
+        assert_eq!((city.size(&plant, 3), city.kinds()), (6, vec![]), "{lost}");
+        let expected: &[_] = if lost {
+            &[(1, 100)]
+        } else {
+            &[(1, 100), (2, 6), (3, 6)]
+        };
+        assert_eq!(cosigned(&city), expected);
+        if lost {
+            let why = city.record(&plant, 3).uncosigned.unwrap().why;
+            assert!(why.contains("not found yet"), "{why}");
+            // One more epoch cites what is here.
+            plant.next_epoch();
+            city.seconds += 3_600;
+            let inputs = plant.grown();
+            city.pass(inputs, Some(&plant));
+            city.fetch(&plant);
+            city.later(61);
+            city.later(61);
+            assert_eq!(cosigned(&city).last(), Some(&(4, 1)));
+        }
+    }
 }
 
 #[test]

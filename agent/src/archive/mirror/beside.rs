@@ -1,0 +1,198 @@
+//! What of a log hangs on the epochs beside it: what its first leaf cites of the one before, and what the next one cites
+//! of it.
+//!
+//! Whether it continues the one before is written down once it is found, and looked for again until then. Bounds: two
+//! questions, each with pauses that grow to `PAUSE_MAX`.
+
+use std::cell::OnceCell;
+use std::io;
+use std::time::Duration;
+
+use lineside_proto::ledger::{Hash, Leaf, LeafBody, PriorHead};
+
+use super::Mirror;
+use super::fetch::{Question, millis};
+use crate::archive::record::PriorWanted;
+
+/// How often it is looked again whether a log continues the one before, where nothing is known to have changed.
+const LOOK_MS: u64 = 10_000;
+/// The first pause after a question about another epoch; it doubles.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// The longest.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+/// Doublings of the first that lead beyond it.
+const DOUBLED_MAX: u32 = 9;
+
+/// How a log stands to the epochs beside it. Times are on the boot clock.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// What the first leaf cites; not known while that is not in tiles.
+    cited: OnceCell<Option<PriorHead>>,
+    /// It is not looked before whether the log continues the one before.
+    compare_from_ms: u64,
+    /// The origin of an epoch that it follows and of which nothing was heard: its newest head is asked for.
+    unheard: Option<String>,
+    /// The last head of this log, as the next one cites it.
+    end: Option<(u64, Hash)>,
+    /// The proof of what is cited is not asked for before.
+    proof_from_ms: u64,
+    /// A head is not asked for before, and how often it was.
+    head_from_ms: u64,
+    heads: u32,
+}
+
+impl Beside {
+    /// Whoever answers is there again.
+    pub(super) fn hurry(&mut self) {
+        self.proof_from_ms = 0;
+        self.head_from_ms = 0;
+    }
+}
+
+fn pause(tries: u32) -> u64 {
+    let doubled = PAUSE_FIRST * 2_u32.saturating_pow(tries.min(DOUBLED_MAX));
+    millis(doubled.min(PAUSE_MAX))
+}
+
+impl Mirror {
+    /// The head of the epoch before that this one's first leaf cites, if it cites one; none while that leaf is not in
+    /// tiles.
+    pub(in crate::archive) fn cites(&self) -> Option<Option<&PriorHead>> {
+        if let Some(cited) = self.beside.cited.get() {
+            return Some(cited.as_ref());
+        }
+        let (_, first) = self.read(0, 1).ok()?.into_iter().next()?;
+        let LeafBody::Genesis(genesis) = Leaf::from_bytes(&first).ok()?.body else {
+            return None;
+        };
+        Some(self.beside.cited.get_or_init(|| genesis.prior).as_ref())
+    }
+
+    /// Whether it is to be looked now whether the log continues the one before.
+    pub(in crate::archive) fn is_to_compare(&self, now_ms: u64) -> bool {
+        self.is_uncompared() && self.size() > 0 && now_ms >= self.beside.compare_from_ms
+    }
+
+    /// Whether it is not known yet that the log continues the one before, if one is before it.
+    pub(in crate::archive) fn is_uncompared(&self) -> bool {
+        self.place.epoch > 1 && !self.record.compared && !self.is_stopped()
+    }
+
+    /// Something changed that may tell.
+    pub(in crate::archive) fn compare_again(&mut self) {
+        self.beside.compare_from_ms = 0;
+    }
+
+    /// It does not show now.
+    pub(in crate::archive) fn compare_later(&mut self, now_ms: u64) {
+        self.beside.compare_from_ms = now_ms.saturating_add(LOOK_MS);
+    }
+
+    /// The log continues the one before.
+    ///
+    /// # Errors
+    ///
+    /// That can't be written down.
+    pub(in crate::archive) fn continues(&mut self) -> io::Result<()> {
+        let wanted = self.record.prior.take();
+        self.record.compared = true;
+        self.beside.unheard = None;
+        let written = self.write_record();
+        if written.is_err() {
+            self.record.compared = false;
+            self.record.prior = wanted;
+        }
+        written
+    }
+
+    /// The proof that what is cited continues what is held is to be asked for.
+    ///
+    /// # Errors
+    ///
+    /// That can't be written down.
+    pub(in crate::archive) fn want_prior(&mut self, wanted: PriorWanted) -> io::Result<()> {
+        self.beside.unheard = None;
+        let before = self.record.prior.as_ref();
+        let is_same = before.is_some_and(|before| {
+            let tries = wanted.tries;
+            PriorWanted {
+                tries,
+                ..before.clone()
+            } == wanted
+        });
+        if is_same {
+            return Ok(());
+        }
+        self.record.prior = Some(wanted);
+        self.write_record()
+    }
+
+    /// The log follows an epoch of which nothing was heard.
+    pub(in crate::archive) fn want_unheard(&mut self, origin: &str) {
+        self.beside.unheard = Some(origin.to_owned());
+    }
+
+    /// The next epoch cites this head of it: nothing below that counts without it.
+    pub(in crate::archive) fn ends_at(&mut self, size: u64, root: Hash) {
+        if self.beside.end.is_none() {
+            self.beside.end = Some((size, root));
+            self.floor = self.floor.max(size);
+        }
+    }
+
+    /// Whether it is known what the next epoch cites of it.
+    pub(in crate::archive) fn has_end(&self) -> bool {
+        self.beside.end.is_some()
+    }
+
+    /// Whether the next epoch cites more of it than is here.
+    pub(in crate::archive) fn is_short(&self) -> bool {
+        let end = self.beside.end.filter(|_| !self.is_stopped());
+        end.is_some_and(|(size, _)| size > self.committed())
+    }
+
+    /// The question about an epoch beside this one that is due.
+    pub(super) fn beside_wanted(&self, now_ms: u64) -> Option<Question> {
+        let head = self
+            .head_wanted()
+            .filter(|_| now_ms >= self.beside.head_from_ms);
+        if let Some(origin) = head {
+            let origin = origin.to_owned();
+            return Some(Question::Last { origin });
+        }
+        let wanted = self.record.prior.as_ref();
+        let wanted = wanted.filter(|_| now_ms >= self.beside.proof_from_ms)?;
+        Some(Question::Prior {
+            origin: wanted.origin.clone(),
+            from: wanted.size,
+            to: wanted.to,
+        })
+    }
+
+    /// The origin of the log whose newest head is wanted.
+    fn head_wanted(&self) -> Option<&str> {
+        let (shown, end) = (self.newest(), self.beside.end);
+        let has_end =
+            end.is_none_or(|(size, _)| shown.is_some_and(|shown| shown.checkpoint.size >= size));
+        if self.is_short() && !has_end {
+            return Some(self.origin());
+        }
+        self.beside.unheard.as_deref()
+    }
+
+    /// The proof was given, or was not; `tries` is how often it was asked for.
+    pub(in crate::archive) fn prior_answered(&mut self, tries: u32, now_ms: u64) {
+        self.answered();
+        self.beside.proof_from_ms = now_ms.saturating_add(pause(tries));
+        if let Some(wanted) = &mut self.record.prior {
+            wanted.tries = tries;
+        }
+    }
+
+    /// A head was given, or was not.
+    pub(in crate::archive) fn head_answered(&mut self, now_ms: u64) {
+        self.answered();
+        self.beside.head_from_ms = now_ms.saturating_add(pause(self.beside.heads));
+        self.beside.heads = self.beside.heads.saturating_add(1);
+    }
+}
