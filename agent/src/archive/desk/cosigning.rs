@@ -57,7 +57,7 @@ impl Desk {
             let Some(known) = self.gateways.get_mut(&name) else {
                 continue;
             };
-            let is_first = known.cosigned_ms.is_none();
+            let is_first = known.is_to_say_again();
             // The last head of an epoch that was followed comes before those of the next.
             let left = known.leaving.as_deref_mut();
             let tried = left.and_then(|left| {
@@ -71,6 +71,7 @@ impl Desk {
                 known.cosigned_ms = Some(now.boot_ms);
                 // For one that can't be cosigned now the next does not wait.
                 let is_over = !matches!(tried, Err(Reason::Words(_)));
+                known.is_overtaken |= tried.is_ok();
                 self.tried((&name, place), tried, now, out);
                 if is_over {
                     continue;
@@ -87,6 +88,7 @@ impl Desk {
             let tried = cosign_due((&witness, &self.shelf), mirror, terms, ahead, now);
             let Some(tried) = tried else { continue };
             known.cosigned_ms = Some(now.boot_ms);
+            known.is_overtaken = false;
             self.tried((&name, place), tried, now, out);
         }
     }
@@ -143,12 +145,20 @@ impl Desk {
     }
 }
 
+impl Gateway {
+    /// Whether what was cosigned of the present epoch is to be said again: after a start the last word of before may not
+    /// have come out.
+    fn is_to_say_again(&self) -> bool {
+        self.cosigned_ms.is_none() || self.is_overtaken
+    }
+}
+
 /// Whether a head of a gateway may be due, be it of the epoch before; what stands against it is looked at then.
 fn is_due(known: &Gateway, every_ms: i64, now: Stamp) -> bool {
     let rests = known
         .cosigned_ms
         .is_some_and(|last| now.boot_ms < last.saturating_add(every_ms.unsigned_abs()));
-    let is_first = known.cosigned_ms.is_none();
+    let is_first = known.is_to_say_again();
     let waits = |mirror: &Mirror| {
         let is_news = !is_said(mirror, is_first) || mirror.record.uncosigned.is_some();
         mirror.head.is_some() && !mirror.is_stopped() && is_news && !is_early(mirror, every_ms, now)

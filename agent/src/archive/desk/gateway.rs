@@ -62,6 +62,8 @@ pub(super) struct Gateway {
     pub(super) left_damage: Option<(u32, String)>,
     /// When it was cosigned last, on the boot clock.
     pub(super) cosigned_ms: Option<u64>,
+    /// Whether a head of the epoch before was published since the present one's was: gateways find the last word only.
+    pub(super) is_overtaken: bool,
     told_ms: Option<u64>,
     /// What counts later.
     pub(super) later: Later,
@@ -103,6 +105,7 @@ impl Gateway {
             left_from_ms: None,
             left_damage: None,
             cosigned_ms: None,
+            is_overtaken: false,
             told_ms: None,
             later: Later::default(),
             manners: Manners::default(),

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 mod bounds;
+mod epochs;
 mod faults;
 mod kept;
 mod left;
