@@ -148,11 +148,8 @@ impl Mirror {
         let slots = Slots::open(&kept.join("record"))?;
         let mut record = record_of(&slots, origin)?;
         let mut all = keys.to_vec();
-        for key in parsed(&record.keys) {
-            if !all.contains(&key) {
-                all.push(key);
-            }
-        }
+        let more = parsed(&record.keys).into_iter();
+        all.extend(more.filter(|key| !keys.contains(key)));
         let head = match head_on_disk(&dir, &all, origin) {
             Err(MirrorError::Damaged(_)) => {
                 add_brought(&mut all, shelf, place, (origin, record.size));
