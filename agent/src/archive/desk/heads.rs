@@ -241,6 +241,7 @@ impl Desk {
         };
         if known.copy_of(epoch).is_none() {
             known.is_to_refuse(epoch, alarm);
+            known.left_from_ms.get_or_insert(now.boot_ms);
             return;
         }
         let told = Some((epoch, alarm.kind, alarm.shown.clone()));

@@ -95,7 +95,8 @@ impl Mirror {
         self.record.followed.push(Followed { key, at: index });
     }
 
-    /// Notes that keys were followed before this log began, and writes that down before anything of it counts.
+    /// Notes that keys were followed before this log began, and writes that down before anything of it counts. So is what
+    /// was found anew where there was no record.
     ///
     /// # Errors
     ///
@@ -107,10 +108,12 @@ impl Mirror {
                 self.record.followed.push(Followed { key, at: 0 });
             }
         }
-        if self.record.followed.len() == before {
-            return Ok(());
+        let is_first = self.place.epoch == 1 && self.size() == 0;
+        let is_new = self.record.keys.is_empty() && !is_first;
+        if is_new || self.record.followed.len() > before {
+            self.write_record()?;
         }
-        self.write_record()
+        Ok(())
     }
 
     /// Notes why the newest head is not cosigned; none where it is.
