@@ -3,9 +3,10 @@
 use super::super::{Desk, PATIENCE, QUEUE, SHARE, router};
 use super::{Stand, request};
 use crate::archive::index::{Index, Indexer};
-use crate::serve::Sender;
+use crate::serve::{self, Bounds, Sender};
 use axum::body::{Body, to_bytes};
 use axum::response::IntoResponse;
+use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -13,7 +14,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, yield_now};
 use tower::ServiceExt as _;
 
 /// Longer than any test.
@@ -166,6 +169,41 @@ async fn every_route_knows_whose_share_it_takes() {
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         let body = String::from_utf8_lossy(&body);
         assert!(body.contains("\"busy\""), "{path}: {body}");
+    }
+    drop((begins, asked));
+}
+
+/// Whether one more would be told at once that too many wait.
+async fn is_full(one: &mut Asked) -> bool {
+    poll_fn(|cx| Poll::Ready(one.as_mut().poll(cx).is_ready())).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_closed_leaves_the_queue() {
+    let desk = Arc::new(Stand::new().desk());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let bounds = Bounds {
+        connections_max: 1,
+        each: SHARE,
+        patience: PATIENCE,
+    };
+    let service = TowerToHyperService::new(router(Arc::clone(&desk), PATIENCE));
+    tokio::spawn(serve::serve(listener, "archive", service, bounds));
+    let (begun, begins) = sync_channel(EVERY);
+    let ask = || ask(&desk, Work::Reads, "127.0.0.1", &begun);
+    let mut asked: Vec<Asked> = (1..SHARE.near + QUEUE.near).map(|_| ask()).collect();
+    all_wait(&mut asked).await;
+    // The last one that may wait comes over a connection.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    while !is_full(&mut ask()).await {
+        yield_now().await;
+    }
+    drop(stream);
+    while is_full(&mut ask()).await {
+        yield_now().await;
     }
     drop((begins, asked));
 }
