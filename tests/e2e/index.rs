@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use jiff::civil::date;
 use lineside::archive::index::model::{Page, Select};
-use lineside::archive::index::{Index, IndexError, Indexer, check, rebuild};
+use lineside::archive::index::{Index, IndexError, Indexer, Wanted, check, rebuild};
 use lineside::archive::{Place, Shelf};
 use lineside::clock::Stamp;
 use lineside::ledger::Ledger;
@@ -24,7 +24,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio_postgres::{Client, NoTls};
 
 /// How long the index may take to reach the heads of a test's logs.
 const REACH_MAX: Duration = Duration::from_secs(120);
@@ -200,7 +202,8 @@ fn what_the_page_of_the_tables_asks_is_answered() -> Result<()> {
     follow(&shelf, &Arc::new(Index::embedded(shelf.dir())?))?;
     follow(&shelf, &Arc::new(Index::postgres(&server.url())?))?;
     let file = rusqlite::Connection::open(shelf.dir().join("index.sqlite"))?;
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = Runtime::new()?;
+    let client = client(&runtime, &server)?;
     let examples = examples()?;
     ensure!(examples.len() >= 2);
     for example in examples {
@@ -213,9 +216,6 @@ fn what_the_page_of_the_tables_asks_is_answered() -> Result<()> {
             count += 1;
         }
         let found = runtime.block_on(async {
-            let (client, connection) =
-                tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await?;
-            tokio::spawn(connection);
             client.batch_execute("SET search_path TO lineside").await?;
             client.query(&example, &[]).await
         })?;
@@ -269,6 +269,65 @@ fn a_server_that_is_killed_and_comes_back_misses_nothing() -> Result<()> {
     drop(wake);
     thread.join().ok().context("the indexer's thread")?;
     equal(&shelf, &index)?;
+    Ok(())
+}
+
+/// A client that is not ours.
+fn client(runtime: &Runtime, server: &Postgres) -> Result<Client> {
+    let url = server.url();
+    let connected = tokio_postgres::connect(&url, NoTls);
+    let (client, connection) = runtime.block_on(connected)?;
+    runtime.spawn(connection);
+    Ok(client)
+}
+
+/// Waits until so many of our statements wait for a lock.
+fn locked(runtime: &Runtime, watcher: &Client, count: i64) -> Result<()> {
+    let text = "SELECT COUNT(*) FROM pg_stat_activity \
+                WHERE application_name = 'lineside archive' AND wait_event_type = 'Lock'";
+    wait::until("statements to wait", Duration::from_secs(20), || {
+        let row = runtime.block_on(watcher.query_one(text, &[]))?;
+        Ok((row.try_get::<_, i64>(0)? == count).then_some(()))
+    })
+}
+
+#[test]
+fn a_server_goes_on_for_nobody_who_does_not_wait() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (shelf, year) = archive(dir.path(), 3)?;
+    let server = Postgres::start()?;
+    let index = Arc::new(Index::postgres(&server.url())?);
+    follow(&shelf, &index)?;
+    let select = Select {
+        from: Some(year.from),
+        to: Some(year.to),
+        ..Select::default()
+    };
+    let runtime = Runtime::new()?;
+    let (holder, watcher) = (client(&runtime, &server)?, client(&runtime, &server)?);
+    let lock = "BEGIN; LOCK TABLE lineside.usage IN ACCESS EXCLUSIVE MODE";
+    runtime.block_on(holder.batch_execute(lock))?;
+    for is_gone in [true, false] {
+        let since = Instant::now();
+        let time = Duration::from_secs(if is_gone { 600 } else { 2 });
+        let (wanted, waits) = Wanted::until(since + time);
+        let (asked, select) = (index.wanted(&wanted), select.clone());
+        let reading = thread::spawn(move || asked.usage(&select).map(drop));
+        let mut waits = Some(waits);
+        if is_gone {
+            locked(&runtime, &watcher, 1)?;
+            waits = None;
+        }
+        let result = reading.join().ok().context("whoever reads")?;
+        drop(waits);
+        ensure!(matches!(result, Err(IndexError::Slow)), "{result:?}");
+        // The server has stopped, too, and long before its own time is over.
+        locked(&runtime, &watcher, 0)?;
+        let took = since.elapsed();
+        ensure!(took < Duration::from_secs(25), "{took:?}");
+    }
+    runtime.block_on(holder.batch_execute("ROLLBACK"))?;
+    ensure!(!index.usage(&select)?.rows.is_empty());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The endpoints that speak JSON.
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lineside_proto::{Class, Identifier};
@@ -16,6 +16,7 @@ use super::openapi;
 use crate::live::{Live, LiveMachine, LiveSession};
 use crate::run::{Arrival, Ask, Departure, PastSession, put};
 use crate::serve::BODY_BYTES_MAX;
+use crate::serve::named::Named;
 use crate::serve::problem::{Problem, json};
 use crate::text;
 
@@ -76,14 +77,14 @@ pub(super) async fn machines(State(desk): Shared) -> Result<Response, Problem> {
 
 pub(super) async fn machine(
     State(desk): Shared,
-    Path(machine): Path<String>,
+    Named(machine): Named<String>,
 ) -> Result<Response, Problem> {
     Ok(json(&found(&desk, &machine).await?))
 }
 
 pub(super) async fn sessions(
     State(desk): Shared,
-    Path(machine): Path<String>,
+    Named(machine): Named<String>,
 ) -> Result<Response, Problem> {
     let LiveMachine {
         machine, session, ..
@@ -98,7 +99,7 @@ pub(super) async fn sessions(
 
 pub(super) async fn start(
     State(desk): Shared,
-    Path(machine): Path<String>,
+    Named(machine): Named<String>,
     body: Body,
 ) -> Result<Response, Problem> {
     let machine = identifier(&machine)?;
@@ -116,7 +117,7 @@ pub(super) async fn start(
 
 pub(super) async fn stop(
     State(desk): Shared,
-    Path(machine): Path<String>,
+    Named(machine): Named<String>,
     body: Body,
 ) -> Result<Response, Problem> {
     let machine = identifier(&machine)?;

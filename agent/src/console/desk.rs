@@ -13,6 +13,7 @@ use crate::config::model::{self, Gateway};
 use crate::pseudonym::Pseudonyms;
 use crate::run::Ask;
 use crate::serve::requests::Requests;
+use crate::serve::share::Places;
 use crate::text::Language;
 
 /// What the console works with: where questions go, and what is served.
@@ -51,7 +52,7 @@ impl Desk {
         known: Arc<Answers>,
     ) -> Self {
         Self {
-            requests: Requests::new(AT_ONCE, TIME_MAX),
+            requests: Requests::new(Places::new(AT_ONCE), TIME_MAX),
             known,
             asks,
             pseudonyms: Pseudonyms::new(state_dir),

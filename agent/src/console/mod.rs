@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 pub use desk::Desk;
 pub use openapi::document as openapi;
 
-use crate::serve::problem::nothing;
+use crate::serve::problem::{method_not_allowed, nothing};
 use crate::serve::share::Most;
 use crate::serve::{self, Bounds, Patience};
 
@@ -88,6 +88,7 @@ fn router(desk: Arc<Desk>, patience: Patience) -> Router {
         .route("/api/v1/request", post(requests::request))
         .route("/api/v1/openapi.json", get(api::described))
         .route("/ledger/*path", get(ledger::file))
+        .method_not_allowed_fallback(method_not_allowed)
         .fallback(nothing)
         .with_state(desk)
         .layer(axum::middleware::from_fn_with_state(door, guard::guard))

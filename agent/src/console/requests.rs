@@ -21,8 +21,11 @@ pub(super) async fn request(
     body: Body,
 ) -> Result<Response, Problem> {
     let known = Arc::clone(&desk.known);
-    let answer = desk.requests.answer(body, move |call, room, deadline| {
-        known.answer(call, room, deadline)
-    });
+    // Whoever may ask at all may have all places: it is the gateway's own people.
+    let answer = desk
+        .requests
+        .answer(None, body, move |call, room, deadline| {
+            known.answer(call, room, deadline)
+        });
     answer.await
 }

@@ -1,4 +1,5 @@
 mod hostile;
+mod refused;
 mod requests;
 
 use super::desk::Desk;

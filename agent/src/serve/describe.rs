@@ -90,6 +90,10 @@ pub const fn get(
     }
 }
 
+/// What holds beside every operation.
+const ELSE: &str = "What is asked for at another path is refused by 404, and by another method at one of these by 405; \
+                    both with the document of every refusal, `ProblemDocument`.";
+
 /// An API.
 #[derive(Clone, Copy, Debug)]
 pub struct Api {
@@ -140,6 +144,7 @@ pub fn document(api: &Api) -> Value {
             "title": "Lineside",
             "version": "1",
             "summary": api.summary,
+            "description": ELSE,
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "paths": paths,

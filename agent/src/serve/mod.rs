@@ -1,10 +1,11 @@
 //! HTTP/1.1 on a port of ours, with bounds: so many connections, so long a head, so much time. What is answered is the
-//! console's or the archive's; what both answer alike is here: what each answer carries ([`head`]), why not ([`problem`]), a log's static files ([`files`]),
+//! console's or the archive's; what both answer alike is here: what each answer carries ([`head`]), what a path names ([`named`]), why not ([`problem`]), a log's static files ([`files`]),
 //! requests ([`requests`]), and the description of an API ([`describe`]).
 
 pub mod describe;
 pub mod files;
 pub mod head;
+pub mod named;
 pub mod page;
 pub mod problem;
 pub mod requests;

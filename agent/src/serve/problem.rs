@@ -47,6 +47,15 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "nothing", text)
     }
 
+    /// What is there is not asked for by this method.
+    pub fn method() -> Self {
+        let text = text!(
+            "there is something here, and not by this method: `Allow` says by which",
+            "此处不支持该方法：支持的方法见 `Allow` 标头"
+        );
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", text)
+    }
+
     /// Nobody answers any more.
     pub fn stopping() -> Self {
         let text = text!("the program is stopping", "程序正在停止");
@@ -100,4 +109,9 @@ pub fn json(document: &impl Serialize) -> Response {
 /// Answers what nothing else does.
 pub async fn nothing() -> Problem {
     Problem::nothing()
+}
+
+/// Answers a method that a path does not have.
+pub async fn method_not_allowed() -> Problem {
+    Problem::method()
 }

@@ -1,20 +1,18 @@
 //! Requests over HTTP: the same as over MQTT, with the same answers. A document a line, one for each part.
 //!
-//! So many are answered at once; others wait their turn. What is answered is a document, also why there is none; only
+//! So many are answered at once, and of one address its share; others wait their turn. What is answered is a document, also why there is none; only
 //! what can't be a request at all is refused by status.
 
 use axum::body::{Body, to_bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout_at;
 
-use super::BODY_BYTES_MAX;
 use super::problem::Problem;
+use super::share::Places;
+use super::{BODY_BYTES_MAX, Sender};
 use crate::answers::{Call, Code, Failure, Question, Room, documents, read};
 
 /// What a document a line is called.
@@ -23,25 +21,27 @@ pub const LINES: &str = "application/x-ndjson";
 /// The places in which requests are answered.
 #[derive(Debug)]
 pub struct Requests {
-    places: Arc<Semaphore>,
+    places: Places,
     time_max: Duration,
 }
 
 impl Requests {
-    /// So many at once, each within so much time from its receipt to its answer.
-    pub fn new(at_once: usize, time_max: Duration) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(at_once)),
-            time_max,
-        }
+    /// In these places, each within so much time from its receipt to its answer.
+    pub fn new(places: Places, time_max: Duration) -> Self {
+        Self { places, time_max }
     }
 
-    /// Answers a request's body by what `known` says, which may block.
+    /// Answers a request's body by what `known` says, which may block; to whoever is at this address.
     ///
     /// # Errors
     ///
     /// A body that is too long or broke off; nothing but documents otherwise.
-    pub async fn answer<K>(&self, body: Body, known: K) -> Result<Response, Problem>
+    pub async fn answer<K>(
+        &self,
+        sender: Option<&Sender>,
+        body: Body,
+        known: K,
+    ) -> Result<Response, Problem>
     where
         K: FnOnce(&Call, Room, Instant) -> Result<Vec<Value>, Failure> + Send + 'static,
     {
@@ -49,7 +49,7 @@ impl Requests {
         let payload = to_bytes(body, BODY_BYTES_MAX)
             .await
             .map_err(|_| Problem::too_long())?;
-        let documents = self.documents(&payload, deadline, known).await;
+        let documents = self.documents(sender, &payload, deadline, known).await;
         if documents.is_empty() {
             return Err(Problem::stopping());
         }
@@ -59,7 +59,13 @@ impl Requests {
     }
 
     /// The documents of the answer.
-    async fn documents<K>(&self, payload: &[u8], deadline: Instant, known: K) -> Vec<Vec<u8>>
+    async fn documents<K>(
+        &self,
+        sender: Option<&Sender>,
+        payload: &[u8],
+        deadline: Instant,
+        known: K,
+    ) -> Vec<Vec<u8>>
     where
         K: FnOnce(&Call, Room, Instant) -> Result<Vec<Value>, Failure> + Send + 'static,
     {
@@ -67,8 +73,7 @@ impl Requests {
             Ok(question) => question,
             Err((id, failure)) => return documents(&id, Err(failure)),
         };
-        let place = timeout_at(deadline.into(), Arc::clone(&self.places).acquire_owned());
-        let Ok(Ok(place)) = place.await else {
+        let Some(place) = self.places.take(sender, deadline).await else {
             let busy = "many requests are waiting: ask again in some seconds";
             return documents(&id, Err(Failure::new(Code::Busy, busy)));
         };

@@ -169,7 +169,7 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn of(index: &'a Index, place: &Place) -> Result<Self, IndexError> {
         let mut log = None;
-        index.store.read(&mut |sql| {
+        index.store.read(None, &mut |sql| {
             log = number(sql, place)?;
             Ok(())
         })?;
@@ -206,7 +206,7 @@ impl<'a> Rows<'a> {
             format!("SELECT {columns} FROM {name} WHERE log = $1{beyond}{order} LIMIT {ROWS_MAX}");
         let values = [&[log.into()], after].concat();
         let mut found = Vec::new();
-        self.index.store.read(&mut |sql| {
+        self.index.store.read(None, &mut |sql| {
             found = sql.ask(&text, &values)?;
             Ok(())
         })?;

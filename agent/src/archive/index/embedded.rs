@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::IndexError;
 use super::schema;
 use super::sql::{Act, Row, Sql, Store, Table, Value};
+use super::{IndexError, Wanted};
 
 /// How long one waits for another process that writes.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
-/// How long an answer may take.
+/// How long an answer may take, where nobody says who wants it.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Steps of SQLite's machine between two looks at the clock: a fraction of a millisecond.
@@ -59,7 +59,12 @@ impl Embedded {
     /// One that goes with its connection.
     pub(super) fn temporary() -> Result<Self, IndexError> {
         let mut writer = connect(Path::new(""), OpenFlags::default())?;
-        within(&mut writer, TransactionBehavior::Immediate, &mut begin)?;
+        within(
+            &mut writer,
+            TransactionBehavior::Immediate,
+            None,
+            &mut begin,
+        )?;
         Ok(Self {
             writer: Mutex::new(writer),
             readers: None,
@@ -79,17 +84,19 @@ impl Embedded {
 }
 
 impl Store for Embedded {
-    fn read(&self, act: Act<'_>) -> Result<(), IndexError> {
+    fn read(&self, wanted: Option<&Wanted>, act: Act<'_>) -> Result<(), IndexError> {
+        let deferred = TransactionBehavior::Deferred;
         let Some(mut reader) = self.reader()? else {
             let mut writer = lock(&self.writer);
-            return Ok(within(&mut writer, TransactionBehavior::Deferred, act)?);
+            return Ok(within(&mut writer, deferred, wanted, act)?);
         };
-        let end = Instant::now() + ANSWER_MAX;
-        let is_over = move || Instant::now() > end;
+        let (usual, _waits) = Wanted::until(Instant::now() + ANSWER_MAX);
+        let wanted = wanted.unwrap_or(&usual);
+        let looked = wanted.clone();
         reader
-            .progress_handler(STEPS, Some(is_over))
+            .progress_handler(STEPS, Some(move || looked.is_over()))
             .map_err(Fault::from)?;
-        let result = within(&mut reader, TransactionBehavior::Deferred, act);
+        let result = within(&mut reader, deferred, Some(wanted), act);
         if let (Ok(()), Some((_, idle))) = (&result, &self.readers) {
             let mut idle = lock(idle);
             if idle.len() < IDLE_MAX {
@@ -101,14 +108,22 @@ impl Store for Embedded {
 
     fn write(&self, act: Act<'_>) -> Result<(), IndexError> {
         let mut writer = lock(&self.writer);
-        Ok(within(&mut writer, TransactionBehavior::Immediate, act)?)
+        Ok(within(
+            &mut writer,
+            TransactionBehavior::Immediate,
+            None,
+            act,
+        )?)
     }
 
     fn renew(&self) -> Result<(), IndexError> {
         let mut held = lock(&self.writer);
-        let renewed = within(&mut held, TransactionBehavior::Immediate, &mut |sql| {
-            schema::renew(sql, &str::to_owned)
-        });
+        let renewed = within(
+            &mut held,
+            TransactionBehavior::Immediate,
+            None,
+            &mut |sql| schema::renew(sql, &str::to_owned),
+        );
         match (renewed, &self.readers) {
             (Err(Fault::Damaged), Some((path, idle))) => {
                 lock(idle).clear();
@@ -128,7 +143,12 @@ fn writer(path: &Path) -> Result<Connection, Fault> {
     // What is written is derived: consistent after a power cut, be it a little older.
     writer.pragma_update(None, "journal_mode", "WAL")?;
     writer.pragma_update(None, "synchronous", "NORMAL")?;
-    within(&mut writer, TransactionBehavior::Immediate, &mut begin)?;
+    within(
+        &mut writer,
+        TransactionBehavior::Immediate,
+        None,
+        &mut begin,
+    )?;
     Ok(writer)
 }
 
@@ -151,10 +171,11 @@ fn remove(path: &Path) -> Result<(), IndexError> {
 fn within(
     connection: &mut Connection,
     behaviour: TransactionBehavior,
+    wanted: Option<&Wanted>,
     act: Act<'_>,
 ) -> Result<(), Fault> {
     let transaction = connection.transaction_with_behavior(behaviour)?;
-    let mut session = Session::of(&transaction);
+    let mut session = Session::of(&transaction, wanted);
     let done = act(&mut session);
     let is_damaged = session.is_damaged;
     match done {
@@ -215,16 +236,26 @@ impl From<Fault> for IndexError {
 
 struct Session<'a> {
     transaction: &'a Transaction<'a>,
+    wanted: Option<&'a Wanted>,
     /// That the file is damaged, for whoever opens it.
     is_damaged: bool,
 }
 
 impl<'a> Session<'a> {
-    fn of(transaction: &'a Transaction<'a>) -> Self {
+    fn of(transaction: &'a Transaction<'a>, wanted: Option<&'a Wanted>) -> Self {
         Self {
             transaction,
+            wanted,
             is_damaged: false,
         }
+    }
+
+    /// Before a statement: SQLite itself looks only within a long one.
+    fn look(&self) -> Result<(), IndexError> {
+        if self.wanted.is_some_and(Wanted::is_over) {
+            return Err(IndexError::Slow);
+        }
+        Ok(())
     }
 
     fn told(&mut self, error: rusqlite::Error) -> IndexError {
@@ -300,6 +331,7 @@ impl Sql for Session<'_> {
     }
 
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {
+        self.look()?;
         let ask = || {
             let mut statement = self.transaction.prepare_cached(&numbered(sql))?;
             rows(&mut statement, values)

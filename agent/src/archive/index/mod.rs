@@ -27,6 +27,7 @@ mod sql;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod write;
 
 use std::fmt;
@@ -34,7 +35,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::Place;
 use crate::ledger::LedgerError;
@@ -46,6 +47,7 @@ use sql::Store;
 pub use check::{Checked, Difference, check, rebuild};
 pub use indexer::{Indexer, Round};
 pub use schema::{SCHEMA, documentation};
+pub use wanted::{Waits, Wanted};
 pub use write::Cursor;
 
 /// The file in an archive's directory that the process holds which writes the index.
@@ -56,9 +58,11 @@ const FILE: &str = "index.sqlite";
 
 /// The index of an archive.
 pub struct Index {
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
     /// The archive that it must be of; whoever's it is, as long as nobody said.
-    owner: OnceLock<String>,
+    owner: Arc<OnceLock<String>>,
+    /// Who waits for what is read, where somebody said.
+    wanted: Option<Wanted>,
 }
 
 impl fmt::Debug for Index {
@@ -120,8 +124,20 @@ impl Index {
 
     fn of(store: impl Store + 'static) -> Self {
         Self {
-            store: Box::new(store),
-            owner: OnceLock::new(),
+            store: Arc::new(store),
+            owner: Arc::default(),
+            wanted: None,
+        }
+    }
+
+    /// The same, asked by somebody who waits so long: what is asked of this one is [`IndexError::Slow`] as soon as
+    /// nobody waits for it any more, or its time is over.
+    #[must_use]
+    pub fn wanted(&self, wanted: &Wanted) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            owner: Arc::clone(&self.owner),
+            wanted: Some(wanted.clone()),
         }
     }
 }
@@ -138,7 +154,7 @@ pub enum IndexError {
     /// The store can't be reached now: try again later.
     #[error("the index is away: {0}")]
     Away(String),
-    /// An answer would have taken too long: ask for less.
+    /// An answer would have taken too long: ask for less. Or nobody waits for it any more.
     #[error("the answer takes too long: ask for a shorter period, or for fewer machines")]
     Slow,
     /// Somebody else has written the log: read its cursor again.

@@ -1,12 +1,13 @@
 //! The index in a PostgreSQL server.
 //!
 //! A connection is made when one is needed, and given up with the first error that is not a statement's own; what was
-//! being written then is not written. Nobody here waits for ever: each statement has its time.
+//! being written then is not written. Nobody here waits for ever: each statement has its time. One that nobody wants any
+//! more is cancelled, and its connection given up with it, since a cancellation that comes late would hit the next one.
 
 use std::collections::HashMap;
 use std::env;
 use std::error::Error as _;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, NoTls, Statement};
 
-use super::IndexError;
 use super::schema;
 use super::sql::{Act, Row, Sql, Store, Table, Value};
+use super::{IndexError, Wanted};
 use crate::text;
 
 /// Where PostgreSQL's own programs look for the password, too.
@@ -29,7 +30,7 @@ const PASSWORD: &str = "PGPASSWORD";
 /// How long making a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// How long an answer may take, by the server's clock.
+/// How long a statement of an answer may take, by the server's clock, whoever wants it.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// How long a statement that writes may take: it has some thousand rows.
@@ -95,12 +96,16 @@ impl Postgres {
         })
     }
 
-    fn connect(&self, statement_max: Duration) -> Result<Session, IndexError> {
+    fn connect(
+        &self,
+        statement_max: Duration,
+        wanted: Option<&Wanted>,
+    ) -> Result<Session, IndexError> {
         let runtime = self.runtime.as_ref();
         let runtime = runtime.ok_or(IndexError::Away("it is being closed".to_owned()))?;
-        let (client, connection) = wait(runtime, CONNECT_MAX + GRACE, async {
-            self.config.connect(NoTls).await
-        })?;
+        let connected = self.config.connect(NoTls);
+        let connected = runtime.block_on(awaited(CONNECT_MAX + GRACE, wanted, connected))?;
+        let (client, connection) = connected.map_err(|error| told(&error))?;
         // It ends with its client.
         runtime.spawn(async move {
             if let Err(error) = connection.await {
@@ -112,6 +117,7 @@ impl Postgres {
             handle: runtime.handle().clone(),
             statement_max: statement_max + GRACE,
             statements: HashMap::new(),
+            wanted: wanted.cloned(),
             is_over: false,
         };
         let max = statement_max.as_millis();
@@ -120,7 +126,7 @@ impl Postgres {
     }
 
     fn connect_writer(&self) -> Result<Session, IndexError> {
-        let mut session = self.connect(WRITE_MAX)?;
+        let mut session = self.connect(WRITE_MAX, None)?;
         // Whoever writes looks for keys only, in tables that grow faster than the server's statistics of them.
         session.simple("SET enable_seqscan TO off")?;
         session.within("BEGIN", &mut |sql| {
@@ -136,16 +142,25 @@ impl Postgres {
     }
 }
 
-/// What the caller waits for; never a task of a runtime.
-fn wait<T>(
-    runtime: &Runtime,
+/// What the server says, where it does in time and while somebody wants to know.
+async fn awaited<T>(
     at_most: Duration,
+    wanted: Option<&Wanted>,
     what: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, IndexError> {
-    let done = runtime.block_on(async { timeout(at_most, what).await });
-    match done {
-        Ok(done) => done.map_err(|error| told(&error)),
-        Err(_) => Err(IndexError::Away("it does not answer".to_owned())),
+) -> Result<Result<T, tokio_postgres::Error>, IndexError> {
+    let over = async {
+        match wanted {
+            Some(wanted) => wanted.over().await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        // Nothing begins that nobody wants.
+        biased;
+        () = over => Err(IndexError::Slow),
+        done = timeout(at_most, what) => {
+            done.map_err(|_| IndexError::Away("it does not answer".to_owned()))
+        }
     }
 }
 
@@ -168,16 +183,17 @@ impl Drop for Postgres {
 }
 
 impl Store for Postgres {
-    fn read(&self, act: Act<'_>) -> Result<(), IndexError> {
+    fn read(&self, wanted: Option<&Wanted>, act: Act<'_>) -> Result<(), IndexError> {
         let idle = lock(&self.readers).pop();
         let is_new = idle.is_none();
-        let mut session = idle.map_or_else(|| self.connect(ANSWER_MAX), Ok)?;
+        let mut session = idle.map_or_else(|| self.connect(ANSWER_MAX, wanted), Ok)?;
+        session.wanted = wanted.cloned();
         let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let mut result = session.within(begin, act);
-        if session.is_over && !is_new {
+        if session.is_over && !is_new && !wanted.is_some_and(Wanted::is_over) {
             // The server went away while the connection waited: a new one tells whether it is back.
             lock(&self.readers).clear();
-            session = self.connect(ANSWER_MAX)?;
+            session = self.connect(ANSWER_MAX, wanted)?;
             result = session.within(begin, act);
         }
         let mut idle = lock(&self.readers);
@@ -209,6 +225,8 @@ struct Session {
     handle: tokio::runtime::Handle,
     statement_max: Duration,
     statements: HashMap<String, Statement>,
+    /// Who wants what is asked now, where somebody said.
+    wanted: Option<Wanted>,
     /// Nothing more is said on it.
     is_over: bool,
 }
@@ -227,15 +245,22 @@ impl Session {
     }
 
     fn simple(&mut self, sql: &str) -> Result<(), IndexError> {
-        let done = self
-            .handle
-            .block_on(async { timeout(self.statement_max, self.client.batch_execute(sql)).await });
+        let done = self.awaited(self.client.batch_execute(sql));
         self.judged(done)
+    }
+
+    /// What the caller waits for; never a task of a runtime.
+    fn awaited<T>(
+        &self,
+        what: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<Result<T, tokio_postgres::Error>, IndexError> {
+        let what = awaited(self.statement_max, self.wanted.as_ref(), what);
+        self.handle.block_on(what)
     }
 
     fn judged<T>(
         &mut self,
-        done: Result<Result<T, tokio_postgres::Error>, tokio::time::error::Elapsed>,
+        done: Result<Result<T, tokio_postgres::Error>, IndexError>,
     ) -> Result<T, IndexError> {
         match done {
             Ok(Ok(done)) => Ok(done),
@@ -245,20 +270,33 @@ impl Session {
                 self.is_over |= !matches!(told, IndexError::Slow | IndexError::Moved);
                 Err(told)
             }
-            Err(_) => {
+            Err(error) => {
                 self.is_over = true;
-                Err(IndexError::Away("it does not answer".to_owned()))
+                if matches!(error, IndexError::Slow) {
+                    self.cancel();
+                }
+                Err(error)
             }
         }
+    }
+
+    /// Has the server stop what it does for this connection. Nobody waits for that: if the word does not reach it, it
+    /// stops at its own time.
+    fn cancel(&self) {
+        let token = self.client.cancel_token();
+        self.handle.spawn(async move {
+            let told = timeout(CONNECT_MAX, token.cancel_query(NoTls)).await;
+            if !matches!(told, Ok(Ok(()))) {
+                tracing::debug!("PostgreSQL could not be told that a statement is not wanted");
+            }
+        });
     }
 
     fn prepared(&mut self, sql: &str) -> Result<Statement, IndexError> {
         if let Some(known) = self.statements.get(sql) {
             return Ok(known.clone());
         }
-        let done = self
-            .handle
-            .block_on(async { timeout(self.statement_max, self.client.prepare(sql)).await });
+        let done = self.awaited(self.client.prepare(sql));
         let statement = self.judged(done)?;
         if self.statements.len() >= STATEMENTS_MAX {
             self.statements.clear();
@@ -271,13 +309,7 @@ impl Session {
 impl Sql for Session {
     fn run(&mut self, sql: &str, values: &[Value]) -> Result<u64, IndexError> {
         let statement = self.prepared(sql)?;
-        let done = self.handle.block_on(async {
-            timeout(
-                self.statement_max,
-                self.client.execute_raw(&statement, values),
-            )
-            .await
-        });
+        let done = self.awaited(self.client.execute_raw(&statement, values));
         self.judged(done)
     }
 
@@ -292,9 +324,7 @@ impl Sql for Session {
         let text = format!("{begin} SELECT * FROM {}{end}", rows.unnest());
         let statement = self.prepared(&text)?;
         let values = rows.values();
-        let done = self.handle.block_on(async {
-            timeout(self.statement_max, self.client.execute(&statement, &values)).await
-        });
+        let done = self.awaited(self.client.execute(&statement, &values));
         self.judged(done).map(drop)
     }
 
@@ -316,18 +346,14 @@ impl Sql for Session {
         );
         let statement = self.prepared(&text)?;
         let values = keys.values();
-        let done = self.handle.block_on(async {
-            timeout(self.statement_max, self.client.query(&statement, &values)).await
-        });
+        let done = self.awaited(self.client.query(&statement, &values));
         self.judged(done)?.iter().map(row).collect()
     }
 
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, IndexError> {
         let statement = self.prepared(sql)?;
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-        let done = self.handle.block_on(async {
-            timeout(self.statement_max, self.client.query(&statement, &values)).await
-        });
+        let done = self.awaited(self.client.query(&statement, &values));
         self.judged(done)?.iter().map(row).collect()
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
-use super::IndexError;
+use super::{IndexError, Wanted};
 
 /// A value of a column.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -103,8 +103,9 @@ pub(super) type Act<'a> = &'a mut dyn FnMut(&mut dyn Sql) -> Result<(), IndexErr
 
 /// Where the tables are. Both ends of it wait: it is asked from threads that may.
 pub(super) trait Store: Send + Sync {
-    /// Reads, all from one state of the tables.
-    fn read(&self, act: Act<'_>) -> Result<(), IndexError>;
+    /// Reads, all from one state of the tables. Where it is said who wants it, a statement ends early, and no other
+    /// begins, once that is over.
+    fn read(&self, wanted: Option<&Wanted>, act: Act<'_>) -> Result<(), IndexError>;
 
     /// Writes all of it, or nothing.
     fn write(&self, act: Act<'_>) -> Result<(), IndexError>;

@@ -54,7 +54,7 @@ impl Index {
     /// The store's.
     pub fn cursors(&self) -> Result<BTreeMap<Place, Cursor>, IndexError> {
         let mut found = BTreeMap::new();
-        self.store.read(&mut |sql| {
+        self.store.read(None, &mut |sql| {
             self.owned(sql)?;
             found.clear();
             let text = "SELECT site, gateway, epoch, size, root FROM logs";
@@ -149,7 +149,9 @@ impl Index {
     /// Makes all tables anew, empty.
     pub(super) fn renew(&self) -> Result<(), IndexError> {
         // Whatever else is wrong with it goes with it.
-        if let Err(error @ IndexError::Foreign(_)) = self.store.read(&mut |sql| self.owned(sql)) {
+        if let Err(error @ IndexError::Foreign(_)) =
+            self.store.read(None, &mut |sql| self.owned(sql))
+        {
             return Err(error);
         }
         self.store.renew()
@@ -185,7 +187,7 @@ impl Index {
         name: &dyn Fn(&Place, &str) -> Option<LocalText>,
     ) -> Result<(Option<(i64, String)>, Vec<(LocalText, Vec<Value>)>), IndexError> {
         let (mut next, mut found) = (None, Vec::new());
-        self.store.read(&mut |sql| {
+        self.store.read(None, &mut |sql| {
             (next, found) = (None, Vec::new());
             let text = "SELECT m.log, m.machine, m.map, l.site, l.gateway, l.epoch \
                         FROM machines m JOIN logs l ON l.log = m.log \

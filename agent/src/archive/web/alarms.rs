@@ -1,7 +1,7 @@
 //! `/api/v1/alarms`: what was refused, and where its proof lies.
 
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{Extensions, Uri};
 use axum::response::Response;
 use lineside_proto::Identifier;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::logs::unreadable;
 use super::{Desk, query};
 use crate::archive::Refused;
+use crate::serve::Sender;
 use crate::serve::problem::{Problem, json};
 use crate::text;
 
@@ -27,7 +28,11 @@ struct Wanted {
 }
 
 /// The newest first.
-pub(super) async fn alarms(State(desk): State<Arc<Desk>>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn alarms(
+    State(desk): State<Arc<Desk>>,
+    of: Extensions,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let wanted: Wanted = query::read(&uri)?;
     let limit = wanted.limit.unwrap_or(LIMIT_USUAL);
     if !(1..=LIMIT_MAX).contains(&limit) {
@@ -36,7 +41,7 @@ pub(super) async fn alarms(State(desk): State<Arc<Desk>>, uri: Uri) -> Result<Re
             "`limit` 应为 1 至 1000 的整数"
         )));
     }
-    let found = desk.read(move |desk| {
+    let found = desk.read(of.get::<Sender>(), move |desk| {
         let dir = desk.library.shelf().alarms_dir();
         let (site, gateway) = (wanted.site.as_ref(), wanted.gateway.as_ref());
         let found = Refused::list(&dir, site, gateway, limit.into());

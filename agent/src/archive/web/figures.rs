@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Desk, Wanted, query};
+use super::{Desk, query};
 use crate::archive::index::model::{ClassUsage, Page, Select, UsageRow};
 use crate::archive::index::{Index, IndexError};
 use crate::logs::chain;
@@ -17,7 +17,7 @@ use crate::serve::Sender;
 use crate::serve::problem::{Problem, json};
 use crate::text;
 
-/// Machines that are added up at once; between them it is looked whether somebody still waits.
+/// Machines that are added up at once.
 const SUMMED_AT_ONCE: u32 = 250;
 /// Pages of them at most: 64,000 machines.
 const PAGES_MAX: usize = 256;
@@ -203,15 +203,15 @@ pub(super) async fn usage(desk: Shared, of: Extensions, uri: Uri) -> Result<Resp
     let select: Select = query::read(&uri)?;
     let ByWanted { by } = query::read(&uri)?;
     let by = by.unwrap_or_default();
-    let usage = ask(desk, &of, move |index, wanted| {
+    let usage = ask(desk, &of, move |index| {
         let period = select.period_said()?;
         let (rows, next) = match by {
             By::Machine => {
                 let page = index.usage(&select)?;
                 (page.rows.into_iter().map(UsageSum::of).collect(), page.next)
             }
-            By::Day => (by_day(index, &select, (period, wanted))?, None),
-            By::Gateway | By::Site | By::All => (summed(index, &select, (by, wanted))?, None),
+            By::Day => (by_day(index, &select, period)?, None),
+            By::Gateway | By::Site | By::All => (summed(index, &select, by)?, None),
         };
         let Period { from, to } = period;
         Ok(Usage {
@@ -226,11 +226,7 @@ pub(super) async fn usage(desk: Shared, of: Extensions, uri: Uri) -> Result<Resp
 }
 
 /// The machines of all pages, added up by what they have in common. They come in the order of their names.
-fn summed(
-    index: &Index,
-    select: &Select,
-    (by, wanted): (By, &Wanted),
-) -> Result<Vec<UsageSum>, IndexError> {
+fn summed(index: &Index, select: &Select, by: By) -> Result<Vec<UsageSum>, IndexError> {
     let mut sums: Vec<UsageSum> = Vec::new();
     let mut select = Select {
         limit: Some(SUMMED_AT_ONCE),
@@ -238,9 +234,6 @@ fn summed(
         ..select.clone()
     };
     for _ in 0..PAGES_MAX {
-        if wanted.is_over() {
-            break;
-        }
         let page = index.usage(&select)?;
         for row in page.rows {
             let row = UsageSum::of(row);
@@ -265,11 +258,7 @@ fn summed(
     Err(IndexError::Slow)
 }
 
-fn by_day(
-    index: &Index,
-    select: &Select,
-    (period, wanted): (Period, &Wanted),
-) -> Result<Vec<UsageSum>, IndexError> {
+fn by_day(index: &Index, select: &Select, period: Period) -> Result<Vec<UsageSum>, IndexError> {
     let days = days(period)?;
     let mut rows = Vec::new();
     for Period { from, to } in days {
@@ -278,7 +267,7 @@ fn by_day(
             to: Some(to),
             ..select.clone()
         };
-        let sums = summed(index, &select, (By::All, wanted))?;
+        let sums = summed(index, &select, By::All)?;
         let day = Some(from);
         rows.extend(sums.into_iter().map(|sum| UsageSum { day, ..sum }));
     }
@@ -316,18 +305,19 @@ async fn page<T: Serialize + Send + 'static>(
     rows: fn(&Index, &Select) -> Result<Page<T>, IndexError>,
 ) -> Result<Response, Problem> {
     let select: Select = query::read(&uri)?;
-    let page = ask(desk, &of, move |index, _| rows(index, &select));
+    let page = ask(desk, &of, move |index| rows(index, &select));
     Ok(json(&page.await?))
 }
 
+/// Asks the index, for as long as somebody waits.
 async fn ask<T: Send + 'static>(
     State(desk): Shared,
     of: &Extensions,
-    ask: impl FnOnce(&Index, &Wanted) -> Result<T, IndexError> + Send + 'static,
+    ask: impl FnOnce(&Index) -> Result<T, IndexError> + Send + 'static,
 ) -> Result<T, Problem> {
     let index = desk.index.clone().ok_or_else(no_index)?;
     let reckoned = desk.reckon(of.get::<Sender>(), move |wanted| {
-        ask(&index, wanted).map_err(problem)
+        ask(&index.wanted(wanted)).map_err(problem)
     });
     reckoned.await
 }

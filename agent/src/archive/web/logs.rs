@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::header::ACCEPT_LANGUAGE;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{Extensions, HeaderMap, StatusCode, Uri};
 use axum::response::{Html, Response};
 use lineside_proto::{Identifier, Time};
 use schemars::JsonSchema;
@@ -16,6 +16,7 @@ use super::{Desk, LISTENERS_MAX, query};
 use crate::archive::live::LiveFigures;
 use crate::archive::{Held, Standing, Stranger};
 use crate::clock::{Clock, SystemClock};
+use crate::serve::Sender;
 use crate::serve::page;
 use crate::serve::problem::{Problem, json};
 use crate::text;
@@ -116,18 +117,22 @@ pub(super) async fn alive() -> &'static str {
 }
 
 /// Ready: its directory can be read.
-pub(super) async fn ready(State(desk): Shared) -> Result<&'static str, Problem> {
-    let listed = desk.read(|desk| {
+pub(super) async fn ready(State(desk): Shared, of: Extensions) -> Result<&'static str, Problem> {
+    let listed = desk.read(of.get::<Sender>(), |desk| {
         let logs = desk.library.shelf().logs();
         logs.map(drop).map_err(|error| unreadable(&error))
     });
     listed.await.map(|()| "ready\n")
 }
 
-pub(super) async fn status(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn status(
+    State(desk): Shared,
+    of: Extensions,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let Wanted { .. } = query::read(&uri)?;
     let mut logs = Sum::default();
-    for held in held(&desk, Wanted::default()).await? {
+    for held in held(&desk, &of, Wanted::default()).await? {
         logs.add(&held);
     }
     let listeners = LISTENERS_MAX.saturating_sub(desk.listeners.available_permits());
@@ -142,19 +147,27 @@ pub(super) async fn status(State(desk): Shared, uri: Uri) -> Result<Response, Pr
     }))
 }
 
-pub(super) async fn sites(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn sites(
+    State(desk): Shared,
+    of: Extensions,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let wanted = query::read(&uri)?;
     let mut sites: BTreeMap<Identifier, Sum> = BTreeMap::new();
-    for held in held(&desk, wanted).await? {
+    for held in held(&desk, &of, wanted).await? {
         sites.entry(held.site.clone()).or_default().add(&held);
     }
     let sites = sites.into_iter().map(|(site, sum)| SiteNow { site, sum });
     Ok(json(&sites.collect::<Vec<_>>()))
 }
 
-pub(super) async fn gateways(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn gateways(
+    State(desk): Shared,
+    of: Extensions,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let wanted: Wanted = query::read(&uri)?;
-    let held = held(&desk, wanted.clone()).await?;
+    let held = held(&desk, &of, wanted.clone()).await?;
     let mut gateways: BTreeMap<(Identifier, Identifier), Vec<Standing>> = BTreeMap::new();
     let held = held
         .into_iter()
@@ -176,9 +189,13 @@ pub(super) async fn gateways(State(desk): Shared, uri: Uri) -> Result<Response, 
 }
 
 /// What nobody has enrolled, and was shown.
-pub(super) async fn strangers(State(desk): Shared, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn strangers(
+    State(desk): Shared,
+    of: Extensions,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let wanted: Wanted = query::read(&uri)?;
-    let found = desk.read(move |desk| {
+    let found = desk.read(of.get::<Sender>(), move |desk| {
         let found = Stranger::list(desk.library.shelf().dir());
         let mut found = found.map_err(|error| unreadable(&error))?;
         found.retain(|stranger| wanted.is(&stranger.site, &stranger.gateway));
@@ -221,8 +238,8 @@ fn first_of(wanted: &str) -> Language {
     }
 }
 
-async fn held(desk: &Arc<Desk>, wanted: Wanted) -> Result<Vec<Held>, Problem> {
-    let reading = desk.read(move |desk| {
+async fn held(desk: &Arc<Desk>, of: &Extensions, wanted: Wanted) -> Result<Vec<Held>, Problem> {
+    let reading = desk.read(of.get::<Sender>(), move |desk| {
         let shelf = desk.library.shelf();
         let held = Held::all(shelf, |site, gateway| wanted.is(site, gateway));
         held.map_err(|error| unreadable(&error))

@@ -5,8 +5,11 @@
 //! loopback unless it is told otherwise; TLS is for a reverse proxy before it.
 //!
 //! Bounds: `CONNECTIONS_MAX` connections, of which `LISTENERS_MAX` may listen to events, and of both an address's share; `PATIENCE` with slow peers;
-//! `READS_AT_ONCE` readers of the disk; `FIGURES_AT_ONCE` of the index, of which an address has its share, each for
-//! `FIGURES_TIME_MAX` and as long as somebody waits; those of `serve`.
+//! `READS_AT_ONCE` readers of the directory, `REQUESTS_AT_ONCE` requests and `FIGURES_AT_ONCE` answers of the index: of each
+//! an address has `SHARE`, and waits in a queue of `QUEUE` for it and for a place, until `REQUEST_TIME_MAX` after it asked;
+//! those of `serve`. A request knows its time and ends by itself, a reader of the directory goes to its end, and the
+//! index reckons for `FIGURES_TIME_MAX`, to the end of the request's time and as long as somebody waits: SQLite is
+//! interrupted within a statement, and a statement of PostgreSQL is no longer waited for and cancelled.
 
 mod alarms;
 mod events;
@@ -24,7 +27,6 @@ pub mod witness;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -38,12 +40,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 pub use openapi::document as openapi;
 
-use super::index::Index;
+use super::index::{Index, Wanted};
 use super::{Library, Live};
 use crate::clock::{Clock, SystemClock};
-use crate::serve::problem::{Problem, nothing};
+use crate::serve::problem::{Problem, method_not_allowed, nothing};
 use crate::serve::requests::Requests;
-use crate::serve::share::{Most, Shares};
+use crate::serve::share::{Most, Places, Shares};
 use crate::serve::{self, Bounds, Patience, Sender};
 use crate::text;
 use lineside_proto::Time;
@@ -67,17 +69,11 @@ const LISTENERS_EACH: Most = Most {
     near: LISTENERS_MAX / 4 * 3,
 };
 
-/// Who may read the disk at once, beside requests.
+/// Who may read the directory at once, beside requests.
 const READS_AT_ONCE: usize = 8;
 
 /// Who may have the index reckon at once.
 const FIGURES_AT_ONCE: usize = 8;
-
-/// Of these, one address's.
-const FIGURES_EACH: Most = Most {
-    far: FIGURES_AT_ONCE / 2,
-    near: FIGURES_AT_ONCE / 4 * 3,
-};
 
 /// How long the index may reckon for one answer: less than our patience.
 const FIGURES_TIME_MAX: Duration = Duration::from_secs(20);
@@ -87,6 +83,12 @@ const REQUESTS_AT_ONCE: usize = 8;
 
 /// From a request's receipt to its answer: less than our patience, so that an answer says why there is none.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(25);
+
+/// Of eight places for reading, for requests and for the index, one address's.
+const SHARE: Most = Most { far: 4, near: 6 };
+
+/// Who of one address may wait for them: a browser has six connections, and a reverse proxy many browsers.
+const QUEUE: Most = Most { far: 32, near: 64 };
 
 const PATIENCE: Patience = Patience {
     head: Duration::from_secs(10),
@@ -103,9 +105,9 @@ pub struct Desk {
     library: Arc<Library>,
     live: Arc<Live>,
     requests: Requests,
-    reads: Arc<Semaphore>,
-    figures: Arc<Semaphore>,
-    reckoning: Arc<Shares>,
+    reads: Places,
+    figures: Places,
+    figures_max: Duration,
     listeners: Arc<Semaphore>,
     listening: Arc<Shares>,
     started: Time,
@@ -119,10 +121,10 @@ impl Desk {
         Self {
             library,
             live,
-            requests: Requests::new(REQUESTS_AT_ONCE, REQUEST_TIME_MAX),
-            reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
-            figures: Arc::new(Semaphore::new(FIGURES_AT_ONCE)),
-            reckoning: Shares::new(FIGURES_EACH),
+            requests: Requests::new(places(REQUESTS_AT_ONCE), REQUEST_TIME_MAX),
+            reads: places(READS_AT_ONCE),
+            figures: places(FIGURES_AT_ONCE),
+            figures_max: FIGURES_TIME_MAX,
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
             listening: Shares::new(LISTENERS_EACH),
             started: SystemClock.now().wall,
@@ -151,14 +153,13 @@ impl Desk {
         sender: Option<&Sender>,
         reckon: impl FnOnce(&Wanted) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let share = sender.map(|sender| self.reckoning.take(sender.0).ok_or_else(crowded));
-        let share = share.transpose()?;
-        let place = Arc::clone(&self.figures).acquire_owned().await;
-        let place = place.map_err(|_| Problem::stopping())?;
-        let (wanted, waits) = Wanted::new(FIGURES_TIME_MAX);
+        let until = Instant::now() + REQUEST_TIME_MAX;
+        let place = self.figures.take(sender, until).await.ok_or_else(busy)?;
+        let until = until.min(Instant::now() + self.figures_max);
+        let (wanted, waits) = Wanted::until(until);
         let reckoning = spawn_blocking(move || {
             let found = reckon(&wanted);
-            drop((place, share));
+            drop(place);
             found
         });
         let found = reckoning.await.map_err(|_| Problem::stopping());
@@ -166,13 +167,14 @@ impl Desk {
         found?
     }
 
-    /// Reads on a thread that may wait for the disk.
+    /// Reads on a thread that may wait for the disk; for whoever is at this address.
     async fn read<T: Send + 'static>(
         self: &Arc<Self>,
+        sender: Option<&Sender>,
         read: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let place = Arc::clone(&self.reads).acquire_owned().await;
-        let place = place.map_err(|_| Problem::stopping())?;
+        let until = Instant::now() + REQUEST_TIME_MAX;
+        let place = self.reads.take(sender, until).await.ok_or_else(busy)?;
         let desk = Arc::clone(self);
         let reading = spawn_blocking(move || {
             let found = read(&desk);
@@ -184,41 +186,17 @@ impl Desk {
     }
 }
 
-fn crowded() -> Problem {
+/// So many places, of which each address has its share.
+fn places(at_once: usize) -> Places {
+    Places::shared(at_once, Shares::queued(SHARE, QUEUE))
+}
+
+fn busy() -> Problem {
     let text = text!(
-        "so many answers for this address are being reckoned: wait for them",
-        "正在为该地址计算的应答过多：请等待其完成"
+        "so many are asking, or so many from this address, that this found no place in time: ask again in some seconds",
+        "请求过多，或来自此地址的请求过多，未能及时处理：请稍后再试"
     );
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text)
-}
-
-/// Whether an answer is still waited for.
-#[derive(Clone, Debug)]
-struct Wanted {
-    gone: Arc<AtomicBool>,
-    until: Instant,
-}
-
-/// Somebody waits for an answer, as long as this is there.
-struct Waits(Arc<AtomicBool>);
-
-impl Wanted {
-    fn new(most: Duration) -> (Self, Waits) {
-        let gone = Arc::new(AtomicBool::new(false));
-        let waits = Waits(Arc::clone(&gone));
-        let until = Instant::now() + most;
-        (Self { gone, until }, waits)
-    }
-
-    fn is_over(&self) -> bool {
-        self.gone.load(Ordering::Relaxed) || Instant::now() >= self.until
-    }
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Serves in the background until the runtime ends; gives the address that it listens on.
@@ -247,7 +225,7 @@ async fn serve_with(listen: SocketAddr, desk: Desk, patience: Patience) -> io::R
         each: CONNECTIONS_EACH,
         patience,
     };
-    let service = TowerToHyperService::new(router(desk, patience));
+    let service = TowerToHyperService::new(router(Arc::new(desk), patience));
     tokio::spawn(serve::serve(listener, "archive", service, bounds));
     Ok(address)
 }
@@ -284,15 +262,16 @@ const ROUTES: [Route; 21] = [
     ("/", || get(logs::page)),
 ];
 
-fn router(desk: Desk, patience: Patience) -> Router {
+fn router(desk: Arc<Desk>, patience: Patience) -> Router {
     let witness = desk.witness.clone().unwrap_or_default();
     let mut routes = Router::new();
     for (path, answers) in ROUTES {
         routes = routes.route(path, answers());
     }
     routes
-        .with_state(Arc::new(desk))
+        .with_state(desk)
         .merge(witness)
+        .method_not_allowed_fallback(method_not_allowed)
         .fallback(nothing)
         .layer(axum::middleware::from_fn_with_state(
             patience.request,

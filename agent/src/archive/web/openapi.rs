@@ -145,13 +145,17 @@ const fn request(path: &'static str, summary: &'static str, summary_zh: &'static
 
 /// All endpoints, in the order of the page.
 pub(super) const ENDPOINTS: [Endpoint; 24] = [
-    get(
-        "/api/v1/status",
-        "How the archive is, and what its logs add up to",
-        "存证库的状况及其日志合计",
-        &[],
-        Content::Json(SchemaGenerator::subschema_for::<ArchiveStatus>),
-    ),
+    Endpoint {
+        // Nothing may be asked for, and what is asked for is refused.
+        refuses: &["400"],
+        ..get(
+            "/api/v1/status",
+            "How the archive is, and what its logs add up to",
+            "存证库的状况及其日志合计",
+            &[],
+            Content::Json(SchemaGenerator::subschema_for::<ArchiveStatus>),
+        )
+    },
     get(
         "/api/v1/sites",
         "Every pilot platform",

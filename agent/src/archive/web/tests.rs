@@ -3,6 +3,7 @@
 mod asked;
 mod crowd;
 mod events;
+mod refused;
 
 use super::openapi::{ENDPOINTS, document};
 use super::{Desk, PATIENCE, ROUTES, router};
@@ -55,7 +56,7 @@ impl Stand {
     }
 
     async fn ask(&self, request: Request<Body>) -> (u16, HeaderMap, Vec<u8>) {
-        let response = router(self.desk(), PATIENCE)
+        let response = router(Arc::new(self.desk()), PATIENCE)
             .oneshot(request)
             .await
             .unwrap();
@@ -299,7 +300,7 @@ async fn the_index_is_asked_where_there_is_one() {
     let index = Arc::new(Index::embedded(&stand.city.dir()).unwrap());
     let mut indexer = Indexer::new(stand.city.shelf(), Arc::clone(&index));
     indexer.round(&mut || false).unwrap();
-    let router = router(stand.desk().with_index(index), PATIENCE);
+    let router = router(Arc::new(stand.desk().with_index(index)), PATIENCE);
     let (from, to) = (at(0), at(24));
     let usage = format!("/api/v1/usage?from={from}&to={to}");
     for (path, expected) in [

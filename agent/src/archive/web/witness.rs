@@ -65,14 +65,19 @@ async fn add_checkpoint(State(desk): State<Desk>, body: Body) -> Response {
     .await
 }
 
-async fn checkpoint(State(desk): State<Desk>, Path(log): Path<String>) -> Response {
+async fn checkpoint(State(desk): State<Desk>, log: Option<Path<String>>) -> Response {
+    let nothing = || Answer::text(404, "nothing of this log was cosigned here");
+    let Some(Path(log)) = log else {
+        // What is no text names no log.
+        return said(nothing());
+    };
     work(desk, move |desk| match latest(&desk.witness, &log) {
         Ok(Some(body)) => Answer {
             status: 200,
             content_type: "text/plain; charset=utf-8",
             body,
         },
-        Ok(None) => Answer::text(404, "nothing of this log was cosigned here"),
+        Ok(None) => nothing(),
         Err(error) => {
             tracing::error!(error = %chain(&error), "a record can't be read");
             Answer::text(503, "what was cosigned can't be read at this time")

@@ -88,13 +88,13 @@ impl<'a> Question<'a> {
 }
 
 impl Index {
-    /// Reads something, from one state of the tables.
+    /// Reads something, from one state of the tables, for whoever wants it.
     fn look<T>(
         &self,
         look: impl Fn(&mut dyn Sql) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
         let mut found = None;
-        self.store.read(&mut |sql| {
+        self.store.read(self.wanted.as_ref(), &mut |sql| {
             self.owned(sql)?;
             found = Some(look(sql)?);
             Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::embedded::Embedded;
 use super::super::sql::{Act, Row, Sql, Store, Table, Value};
-use super::super::{FILE, Index, IndexError, Indexer};
+use super::super::{FILE, Index, IndexError, Indexer, Wanted};
 use super::laid::{Laid, place};
 use super::{PART_BYTES, embedded, equals, indexed};
 
@@ -65,8 +65,8 @@ impl Sql for Counted<'_> {
 }
 
 impl Store for Failing {
-    fn read(&self, act: Act<'_>) -> Result<(), IndexError> {
-        self.inner.read(act)
+    fn read(&self, wanted: Option<&Wanted>, act: Act<'_>) -> Result<(), IndexError> {
+        self.inner.read(wanted, act)
     }
 
     fn write(&self, act: Act<'_>) -> Result<(), IndexError> {

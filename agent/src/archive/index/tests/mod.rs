@@ -6,6 +6,7 @@ mod laid;
 mod odd;
 mod queries;
 mod twice;
+mod wanted;
 mod year;
 
 use std::sync::Arc;

@@ -463,7 +463,7 @@ fn values_stay_what_they_are() {
         let mut found = Vec::new();
         index
             .store
-            .read(&mut |sql| {
+            .read(None, &mut |sql| {
                 found = sql.ask("SELECT $1", std::slice::from_ref(&value))?;
                 Ok(())
             })
