@@ -9,6 +9,8 @@ use lineside_proto::Time;
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey, VerifierKey};
 use lineside_proto::ledger::{Checkpoint, Hash};
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 fn at() -> Time {
     Time::from_millis(1_795_420_800_000)
@@ -255,6 +257,41 @@ fn what_one_witness_contradicts_is_not_cited_unasked() {
     let refused = next(&place, None).unwrap_err();
     assert!(refused.contains("w1.example alone"), "{refused}");
     assert_eq!(next(&place, Some(&own)), Ok((2, Some(3))));
+}
+
+/// One says what contradicts the ledger again and again, while another comes round: neither is lost over the other.
+#[test]
+fn what_a_witness_says_is_not_lost_while_another_comes_round() {
+    let witnesses = Witnesses {
+        keys: keys(),
+        quorum: 3,
+    };
+    for _ in 0..5 {
+        let place = Place::new();
+        let opened = Ledger::open_witnessed(&place.state(), &place.key(), ORIGIN, &witnesses);
+        let ledger = opened.unwrap().0;
+        grow(&ledger, 3);
+        ledger.sign().unwrap();
+        ledger.cosign(&shown(1, 9, &[3])).unwrap();
+        let honest = cosigned(&note(&ledger), &[3]);
+        let is_done = AtomicBool::new(false);
+        let last = thread::scope(|scope| {
+            let lies = scope.spawn(|| {
+                let is_wanted = |size: &u64| *size == 10 || !is_done.load(Ordering::Acquire);
+                let sizes = (10..10_000).take_while(is_wanted);
+                sizes
+                    .inspect(|size| {
+                        ledger.cosign(&shown(1, *size, &[1])).unwrap();
+                    })
+                    .last()
+            });
+            assert_eq!(ledger.cosign(&honest).unwrap(), Witnessed::More);
+            is_done.store(true, Ordering::Release);
+            lies.join().unwrap()
+        });
+        let said = format!("{} leaves of {ORIGIN}", last.unwrap());
+        assert_eq!(contradictions(&ledger), [Some(said), None, None]);
+    }
 }
 
 #[test]
