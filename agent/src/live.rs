@@ -81,8 +81,8 @@ pub struct WitnessFigures {
     pub owed_since: Option<Time>,
     /// Whether that is longer than it may be: 15 minutes.
     pub silent: bool,
-    /// What it has cosigned that this ledger does not continue, though fewer witnesses than are wanted say so; left out
-    /// where there is none. It stops nothing.
+    /// What it has cosigned by itself that this ledger does not continue; left out where there is none. As long as fewer
+    /// witnesses than are wanted say so it stops nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contradicts: Option<String>,
 }

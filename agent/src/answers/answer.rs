@@ -13,11 +13,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::copied::Copied;
+use super::copied::{Before, Copied};
 use super::part::{Entries, Noted, Room, map_parts, token_parts, value};
 use super::periods::{Periods, is_in};
 use super::question::{Call, Code, Failure, call};
@@ -35,6 +35,8 @@ pub struct Answers {
     source: Box<dyn Source>,
     /// The times of the leaves. Made when a period is first asked for, kept from then on.
     periods: Arc<Mutex<Periods>>,
+    /// The ledger of an epoch before that was asked for last: opened once, and read by one at a time like this one.
+    before: Mutex<Option<(Before, Arc<Self>)>>,
     /// Whether nobody waits for answers any more.
     closed: CancellationToken,
 }
@@ -51,6 +53,7 @@ impl Answers {
         Self {
             source: Box::new(source),
             periods: Arc::default(),
+            before: Mutex::default(),
             closed,
         }
     }
@@ -61,6 +64,7 @@ impl Answers {
         Self {
             source: Box::new(source),
             periods: Arc::clone(&self.periods),
+            before: Mutex::default(),
             closed: self.closed.clone(),
         }
     }
@@ -130,8 +134,7 @@ impl Answers {
                 if here.as_ref() == Some(origin) {
                     return self.answer(call, room, deadline);
                 }
-                if let Some(before) = self.source.before(origin) {
-                    let before = Self::new(before, self.closed.clone());
+                if let Some(before) = self.before(origin) {
                     return before.answer(call, room, deadline);
                 }
                 Err(Failure::new(
@@ -146,6 +149,19 @@ impl Answers {
                 ))
             }
         }
+    }
+
+    /// The answers of an epoch before, if its ledger is still here. One that took another's place is opened anew.
+    fn before(&self, origin: &str) -> Option<Arc<Self>> {
+        let found = self.source.before(origin)?;
+        // What it holds is replaced as a whole. One opens at a time: the others get what that opened.
+        let mut kept = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = kept.as_ref().filter(|(of, _)| *of == found) {
+            return Some(Arc::clone(known));
+        }
+        let opened = Arc::new(Self::new(found.open()?, self.closed.clone()));
+        *kept = Some((found, Arc::clone(&opened)));
+        Some(opened)
     }
 
     fn checkpoint(&self) -> Result<Arc<str>, Failure> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::question::{Code, Failure};
 use super::source::Source;
-use crate::ledger::{LedgerError, View};
+use crate::ledger::{LedgerError, PutAside, View};
 use crate::maps::Maps;
 use crate::tokens::Tokens;
 
@@ -25,6 +25,28 @@ pub struct Copied {
     keys: Vec<String>,
 }
 
+/// The ledger of an epoch before, which was put aside in a state directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Before {
+    state_dir: PathBuf,
+    ledger: PutAside,
+}
+
+impl Before {
+    /// Looks for the one with this origin, if it was put aside and is still there.
+    pub fn find(state_dir: &Path, origin: &str) -> Option<Self> {
+        Some(Self {
+            ledger: PutAside::find(state_dir, origin)?,
+            state_dir: state_dir.to_owned(),
+        })
+    }
+
+    /// Looks at it; nothing where it does not fit together.
+    pub fn open(&self) -> Option<Copied> {
+        Some(Copied::of(self.ledger.open().ok()?, &self.state_dir))
+    }
+}
+
 impl Copied {
     /// Looks at a state directory: `ledger/`, `maps/` and `tokens/` in it.
     ///
@@ -33,11 +55,6 @@ impl Copied {
     /// There is no ledger in it, or none that fits together.
     pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
         Ok(Self::of(View::open(state_dir)?, state_dir))
-    }
-
-    /// The same of the ledger of an epoch before, if it was put aside and is still there.
-    pub fn before(state_dir: &Path, origin: &str) -> Option<Self> {
-        Some(Self::of(View::before(state_dir, origin)?, state_dir))
     }
 
     /// A log's files, and a directory with the `maps/` and `tokens/` that they name.
@@ -67,8 +84,8 @@ impl Source for Copied {
         self.view.checkpoint()
     }
 
-    fn before(&self, origin: &str) -> Option<Self> {
-        Self::before(&self.dir, origin)
+    fn before(&self, origin: &str) -> Option<Before> {
+        Before::find(&self.dir, origin)
     }
 
     fn keys(&self) -> Vec<String> {

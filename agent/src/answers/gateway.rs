@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::copied::Copied;
+use super::copied::Before;
 use super::question::{Code, Failure};
 use super::source::{Source, unreadable};
 use crate::ledger::{Ledger, LedgerError};
@@ -40,8 +40,8 @@ impl Source for Gateway {
         Some(self.ledger.origin())
     }
 
-    fn before(&self, origin: &str) -> Option<Copied> {
-        Copied::before(self.ledger.state_dir(), origin)
+    fn before(&self, origin: &str) -> Option<Before> {
+        Before::find(self.ledger.state_dir(), origin)
     }
 
     fn keys(&self) -> Vec<String> {

@@ -18,7 +18,7 @@ mod source;
 mod tests;
 
 pub use answer::Answers;
-pub use copied::Copied;
+pub use copied::{Before, Copied};
 pub use gateway::{Gateway, Texts};
 pub use part::{Room, documents};
 pub use question::{Call, Code, Failure, METHODS, Question, call, read};

@@ -7,6 +7,11 @@ use serde_json::Value;
 
 use super::question::{Code, Failure};
 
+/// Bytes of one part's payload at most, whoever answers: of a log of before both the gateway and an archive may, and
+/// whoever asked takes the parts that come first, so that both must cut alike. With what surrounds it, it fits packets
+/// of 128 KiB, the most that some brokers take.
+const PART_BYTES_MAX: usize = 120 << 10;
+const _: () = assert!(PART_BYTES_MAX <= ANSWER_BYTES_MAX);
 /// Parts of one answer at most: 2 MiB. Four answers are made at once, so that this bounds memory, too.
 pub(super) const PARTS_MAX: usize = 16;
 /// What the fields beside the leaves or the text take at most: numbers of up to 20 digits, a hash.
@@ -31,7 +36,7 @@ impl Room {
         let envelope = bytes(&bare);
         Self(
             payload_bytes_max
-                .min(ANSWER_BYTES_MAX)
+                .min(PART_BYTES_MAX)
                 .saturating_sub(envelope),
         )
     }
@@ -310,7 +315,7 @@ pub fn documents(id: &str, result: Result<Vec<Value>, Failure>) -> Vec<Vec<u8>> 
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, Entries, PARTS_MAX, Room, documents, map_parts};
+    use super::{Code, Entries, PART_BYTES_MAX, PARTS_MAX, Room, documents, map_parts};
     use lineside_proto::{ANSWER_BYTES_MAX, Answer, EntriesResult, MapResult};
     use proptest::prelude::*;
     use serde_json::Value;
@@ -336,14 +341,23 @@ mod tests {
         }
         let documents = documents("id", Ok(entries.finish()));
         assert_eq!(documents.len(), PARTS_MAX);
-        assert!(documents.iter().all(|part| part.len() <= ANSWER_BYTES_MAX));
+        assert!(documents.iter().all(|part| part.len() <= PART_BYTES_MAX));
         assert!(
             documents
                 .iter()
-                .all(|part| part.len() > ANSWER_BYTES_MAX * 9 / 10)
+                .all(|part| part.len() > PART_BYTES_MAX * 9 / 10)
         );
         let parts: Vec<EntriesResult> = read(&documents);
         assert_eq!(parts[PARTS_MAX - 1].next, 1000 + taken);
+    }
+
+    /// Who answers for a gateway may reach the broker by another way: the parts are the same.
+    #[test]
+    fn parts_are_cut_alike_wherever_the_broker_takes_128_kib() {
+        let surroundings = 1 << 10;
+        let gateway = Room::of("id", (128 << 10) - surroundings);
+        assert_eq!(gateway, Room::of("id", usize::MAX));
+        assert_ne!(gateway, Room::of("id", 100 << 10));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::copied::Copied;
+use super::copied::Before;
 use super::question::{Code, Failure};
 
 /// Where answers come from: a running gateway, a copy of its state directory, or somebody who keeps its leaves. Every
@@ -27,7 +27,7 @@ pub trait Source: Send + Sync {
     }
 
     /// The log of an epoch before this one that has this origin, if it is still here.
-    fn before(&self, _origin: &str) -> Option<Copied> {
+    fn before(&self, _origin: &str) -> Option<Before> {
         None
     }
 

@@ -1,3 +1,5 @@
+mod before;
+
 use super::{Answers, Code, Failure, Gateway, Room, call};
 use crate::clock::Stamp;
 use crate::ledger::Ledger;

@@ -23,8 +23,6 @@ const AT_ONCE: usize = 4;
 const TIME_MAX: Duration = Duration::from_secs(30);
 /// For how long the parts of an answer may wait for the line.
 const SEND_MAX: Duration = Duration::from_secs(60);
-/// Bytes of one part's payload at most, so that it fits the packets that any broker takes.
-const PAYLOAD_BYTES_MAX: usize = 120 << 10;
 
 /// Who answers.
 #[derive(Clone, Debug)]
@@ -134,7 +132,8 @@ impl Answering {
         received: Instant,
     ) -> Vec<Vec<u8>> {
         let Question { id, call } = question;
-        let room = Room::of(&id, PAYLOAD_BYTES_MAX);
+        // As the gateway cuts it, which may answer the same.
+        let room = Room::of(&id, usize::MAX);
         let library = Arc::clone(&self.library);
         let answered = task::spawn_blocking(move || {
             let speaks = match is_online {

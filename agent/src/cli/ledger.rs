@@ -51,7 +51,7 @@ struct NewEpoch {
     /// Why the ledger can't be continued; becomes part of the new one
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
-    /// The last head that the city has, as a signed note from its archive: where nothing here remembers it
+    /// The last head that the city has, as a signed note from its archive: where nothing here remembers it, or a single witness has more
     #[arg(long, value_name = "FILE")]
     prior: Option<PathBuf>,
     /// Do it without asking

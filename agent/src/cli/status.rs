@@ -1,13 +1,15 @@
 //! `lineside status`: the health of the running agent.
 
-use lineside_proto::{ReasonCode, Time};
+mod witness;
+
+use lineside_proto::ReasonCode;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
 
+use self::witness::witnessed;
 use super::{Context, Failure, Outcome, words, write_json};
 use crate::control::{self, Answer, AskError, Request};
-use crate::live::{LedgerFigures, LinkFigures, Live, LiveMachine, LiveSession, WitnessFigures};
+use crate::live::{LedgerFigures, LinkFigures, Live, LiveMachine, LiveSession};
 use crate::text;
 use crate::text::{Language, Text};
 
@@ -146,7 +148,8 @@ fn show(out: &mut impl Write, live: &Live, language: Language) -> io::Result<()>
     if let Some(ledger) = ledger {
         writeln!(out, "{}", in_figures(ledger).say(language))?;
         for witness in &ledger.witnesses {
-            writeln!(out, "  {}", witnessed(witness, *at).say(language))?;
+            let said = witnessed(witness, ledger, uplink.connected, *at);
+            writeln!(out, "  {}", said.say(language))?;
         }
         if let Some(reason) = &ledger.suspended {
             writeln!(out, "  {}", suspended(reason).say(language))?;
@@ -174,50 +177,6 @@ fn in_figures(ledger: &LedgerFigures) -> Text {
         let (quorum, of) = (ledger.quorum, ledger.witnesses.len());
         said.en += &format!(", {cosigned} cosigned ({quorum} of {of} wanted)");
         said.zh += &format!("，已会签 {cosigned} 条（{of} 个见证方，至少 {quorum} 个）");
-    }
-    said
-}
-
-/// What a witness has cosigned, and that it has fallen silent.
-fn witnessed(witness: &WitnessFigures, now: Time) -> Text {
-    let WitnessFigures {
-        name,
-        size,
-        at,
-        owed_since,
-        silent,
-        contradicts,
-        ..
-    } = witness;
-    let mut said = match at {
-        Some(at) => text!(
-            "witness {name}: {size} leaves, last at {at}",
-            "见证方 {name}：{size} 条，最近一次 {at}"
-        ),
-        None => text!(
-            "witness {name}: has cosigned nothing yet",
-            "见证方 {name}：尚未会签"
-        ),
-    };
-    if let (true, Some(since)) = (silent, owed_since) {
-        let seconds = now.as_millis().saturating_sub(since.as_millis()) / 1000;
-        let minutes = u64::try_from(seconds).unwrap_or(0) / 60;
-        let long = humantime::format_duration(Duration::from_secs(minutes * 60));
-        said.en += &format!(
-            "\n    NOT COSIGNED FOR {long}: ask the city whether its archive runs; nothing is lost, all of it stays here"
-        );
-        said.zh += &format!(
-            "\n    已有 {long} 未获会签：请询问城市平台的存证库是否运行；数据不会丢失，全部保留在本机"
-        );
-    }
-    if let Some(head) = contradicts {
-        said.en += &format!(
-            "\n    CONTRADICTS THIS LEDGER: it has cosigned {head}, which this ledger never was; ask who runs that witness. \
-             Too few witnesses say so to stop anything"
-        );
-        said.zh += &format!(
-            "\n    与本台账矛盾：它会签了并非本台账的内容（{head}）；请询问该见证方的运行者。持此说法的见证方不足，不影响签名和发布"
-        );
     }
     said
 }
@@ -339,8 +298,8 @@ fn show_link(out: &mut impl Write, link: &LinkFigures, language: Language) -> io
 
 #[cfg(test)]
 mod tests {
-    use super::{in_figures, in_short, show, witnessed};
-    use crate::live::{LedgerFigures, Live, LiveSession, UplinkFigures, WitnessFigures};
+    use super::{in_short, show};
+    use crate::live::{LedgerFigures, Live, LiveSession, UplinkFigures};
     use crate::text::Language;
     use lineside_proto::{CheckIn, Class, Clock, ClockStatus, OutboxFigures, Time};
 
@@ -377,53 +336,6 @@ mod tests {
             let all = [word, "it was cut off", "lineside ledger new-epoch"];
             assert!(all.iter().all(|word| said.contains(word)), "{said}");
         }
-    }
-
-    #[test]
-    fn a_witness_that_fell_silent_is_named() {
-        let mut ledger = LedgerFigures {
-            origin: "lineside/s/g".to_owned(),
-            size: 12,
-            signed: 12,
-            acknowledged: 11,
-            ..LedgerFigures::default()
-        };
-        let plain = in_figures(&ledger);
-        assert!(plain.en.ends_with("11 acknowledged"), "{plain}");
-        ledger.cosigned = Some(9);
-        ledger.quorum = 1;
-        let mut witness = WitnessFigures {
-            name: "archive.example".to_owned(),
-            ..WitnessFigures::default()
-        };
-        ledger.witnesses = vec![witness.clone(); 2];
-        let said = in_figures(&ledger);
-        assert!(said.en.ends_with(", 9 cosigned (1 of 2 wanted)"), "{said}");
-        assert!(
-            said.zh.ends_with("，已会签 9 条（2 个见证方，至少 1 个）"),
-            "{}",
-            said.zh
-        );
-        let now = Time::from_millis(1_795_420_800_000);
-        let said = witnessed(&witness, now);
-        assert_eq!(said.en, "witness archive.example: has cosigned nothing yet");
-        (witness.size, witness.at) = (9, Some(now.plus_millis(-7_300_000)));
-        let said = witnessed(&witness, now);
-        assert_eq!(
-            said.zh,
-            "见证方 archive.example：9 条，最近一次 2026-11-23T05:58:20.000Z"
-        );
-        witness.owed_since = Some(now.plus_millis(-7_290_000));
-        assert!(!witnessed(&witness, now).en.contains("NOT"));
-        witness.silent = true;
-        let said = witnessed(&witness, now);
-        assert!(said.en.contains("NOT COSIGNED FOR 2h 1m:"), "{said}");
-        assert!(said.zh.contains("已有 2h 1m 未获会签"), "{}", said.zh);
-        witness.contradicts = Some("7 leaves of x".to_owned());
-        let said = witnessed(&witness, now);
-        let told = "CONTRADICTS THIS LEDGER: it has cosigned 7 leaves of x,";
-        assert!(said.en.contains(told), "{said}");
-        assert!(said.zh.contains("与本台账矛盾"), "{}", said.zh);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Judges<'_> {
 pub(super) struct Elsewhere {
     /// The furthest note that counts and that this ledger does not continue.
     pub(super) note: Option<String>,
-    /// What single witnesses have cosigned that it does not continue, the first of each: a note with its line alone.
+    /// What single witnesses have cosigned that it does not continue, the furthest of each: a note with its line alone.
     #[serde(default)]
     alone: Vec<String>,
 }
@@ -163,12 +163,16 @@ impl Elsewhere {
         self.write(dir);
     }
 
-    /// Remembers what each of these witnesses says for itself, if nothing is known of it yet. Gives whether anything is new.
+    /// Remembers what each of these witnesses says for itself, if it goes beyond what is known of it. Gives whether one
+    /// says such a thing for the first time.
     fn accuse(&mut self, note: &Note, vouched: &Vouched, judges: &Judges<'_>, dir: &Path) -> bool {
         let known = self.alone(judges);
-        let is_known = |key: &VerifierKey| known.iter().any(|one| one.witnesses.contains(key));
-        let mut is_new = false;
-        for key in vouched.witnesses.iter().filter(|key| !is_known(key)) {
+        let (mut is_changed, mut is_first) = (false, false);
+        for key in &vouched.witnesses {
+            let before = known.iter().find(|one| one.witnesses.contains(key));
+            if before.is_some_and(|before| before.rank() >= vouched.rank()) {
+                continue;
+            }
             let mut lines = note.signatures.iter().map(|signature| Note {
                 text: note.text.clone(),
                 signatures: vec![signature.clone()],
@@ -176,11 +180,13 @@ impl Elsewhere {
             let alone = lines.find(|note| note.verify(std::slice::from_ref(key)).is_ok());
             let alone = alone.map(|note| note.to_string());
             if let Some(alone) = alone.filter(|text| text.len() * 2 <= ALONE_BYTES_MAX) {
+                self.forget(&[key], judges);
                 self.alone.push(alone);
-                is_new = true;
+                is_changed = true;
+                is_first |= before.is_none();
             }
         }
-        if is_new {
+        if is_changed {
             // Of witnesses that are configured no more nothing is kept: one each, and no more than there may be.
             let is_read = |note: &String| {
                 let note = Note::parse(note).ok();
@@ -189,19 +195,24 @@ impl Elsewhere {
             self.alone.retain(is_read);
             self.write(dir);
         }
-        is_new
+        is_first
     }
 
-    /// A witness cosigns this ledger's own heads: what it said before is no accusation any more.
-    pub(super) fn reconcile(&mut self, keys: &[&VerifierKey], judges: &Judges<'_>, dir: &Path) {
+    /// What these witnesses said for themselves is left out.
+    fn forget(&mut self, keys: &[&VerifierKey], judges: &Judges<'_>) {
         let is_of = |note: &String| {
             let said = Note::parse(note)
                 .ok()
                 .and_then(|note| judges.vouched(&note));
             said.is_some_and(|said| said.witnesses.iter().any(|key| keys.contains(&key)))
         };
-        let before = self.alone.len();
         self.alone.retain(|note| !is_of(note));
+    }
+
+    /// A witness cosigns this ledger's own heads: what it said before is no accusation any more.
+    pub(super) fn reconcile(&mut self, keys: &[&VerifierKey], judges: &Judges<'_>, dir: &Path) {
+        let before = self.alone.len();
+        self.forget(keys, judges);
         if self.alone.len() < before {
             self.write(dir);
         }

@@ -26,14 +26,16 @@ pub struct Testimony<'a> {
 
 /// Gives up the ledger of a state directory for a new epoch: the old one is moved aside and kept, and the
 /// next start begins an empty one whose first leaf cites the last head that was signed: the one that is named, else the
-/// one that others hold and the ledger does not continue, else the newest that anything here remembers. Gives the
-/// folder that holds the old one now.
+/// one that others hold and the ledger does not continue, else the newest that anything here remembers. Where a single
+/// witness holds more than that, the head has to be named: archives stop an epoch that gives up what they hold. Gives
+/// the folder that holds the old one now.
 ///
 /// # Errors
 ///
 /// An agent runs on it ([`LedgerError::Held`], [`LedgerError::KeyHeld`]), there is no key, the head that is named can't
-/// be the last one ([`LedgerError::Prior`]), or the disk refuses; then
-/// it can be asked for again, and until that was done nothing is signed.
+/// be the last one ([`LedgerError::Prior`]), none is named and a single witness holds more than what counts
+/// ([`LedgerError::Alone`]), or the disk refuses; then it can be asked for again, and until that was done nothing is
+/// signed.
 pub fn new_epoch(
     state_dir: &Path,
     key: &Path,
@@ -59,7 +61,8 @@ pub fn new_epoch(
         witnesses: testimony.witnesses,
         quorum: testimony.quorum,
     };
-    let shown = Elsewhere::open(&dir).vouched(&judges);
+    let elsewhere = Elsewhere::open(&dir);
+    let shown = elsewhere.vouched(&judges);
     let shown = shown.filter(|shown| shown.is_near(epoch));
     let named = testimony.prior.map(|note| named(note, &judges));
     let named = named.transpose()?;
@@ -75,6 +78,15 @@ pub fn new_epoch(
     let lock = log::lock(&dir)?;
     let free = free_name(state_dir, epoch)?;
     let last = last_head(&dir, key, base, remembered);
+    let cited = match named {
+        Some(named) => Some(named.head),
+        None => {
+            let cited = last_of(shown.clone(), (last.clone(), held_size(&dir)), epoch);
+            let counts = shown.filter(|shown| cited.as_ref() == Some(&shown.head));
+            undisputed(&elsewhere.alone(&judges), counts.as_ref(), epoch)?;
+            cited
+        }
+    };
     if let (None, Some(last)) = (remembered, &last) {
         // The note goes aside with the folder: without a record a crash would leave no trace of it.
         let known = Signed {
@@ -85,9 +97,6 @@ pub fn new_epoch(
         };
         memory.write(&known).map_err(LedgerError::disk(key))?;
     }
-    let cited = named.map(|named| named.head);
-    let held = held_size(&dir);
-    let cited = cited.or_else(|| last_of(shown, (last, held), epoch));
     let prior = cited.map(|head| PriorHead {
         origin: head.origin,
         size: head.size,
@@ -139,6 +148,28 @@ fn outdated(named: &Vouched, shown: Option<&Vouched>, epoch: u32) -> Result<(), 
         return Err(LedgerError::Prior(why));
     }
     Ok(())
+}
+
+/// Refuses where single witnesses say that there is more than the head that counts, in its epoch or a later one: the one
+/// that is furthest may be the only one that was there, or lie. `counts` is none where only what is remembered here is
+/// cited: whatever contradicts it then is as good.
+fn undisputed(alone: &[Vouched], counts: Option<&Vouched>, epoch: u32) -> Result<(), LedgerError> {
+    let place = |vouched: &Vouched| (vouched.epoch, vouched.head.size);
+    let is_more = |one: &&Vouched| counts.is_none_or(|counts| place(one) > place(counts));
+    let mut near = alone
+        .iter()
+        .filter(|one| one.epoch >= epoch && one.is_near(epoch));
+    let Some((one, key)) = near
+        .find(is_more)
+        .and_then(|one| Some((one, one.witnesses.first()?)))
+    else {
+        return Ok(());
+    };
+    Err(LedgerError::Alone {
+        witness: key.name().to_owned(),
+        size: one.head.size,
+        origin: one.head.origin.clone(),
+    })
 }
 
 /// Of what others hold and what is remembered here, the head to cite: what a witness cosigned goes before what only

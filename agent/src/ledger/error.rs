@@ -51,6 +51,19 @@ pub enum LedgerError {
     /// The note that is to be cited as the last head can't be it. Nothing was changed.
     #[error("the note can't be cited as the last head: {0}")]
     Prior(String),
+    /// A single witness has cosigned what goes beyond the head that would be cited: which of them it is only a person can
+    /// tell, and names it. Nothing was changed.
+    #[error(
+        "the witness {witness} alone has cosigned {size} leaves of {origin}, which goes beyond what else is known: name the head to cite"
+    )]
+    Alone {
+        /// The witness.
+        witness: String,
+        /// Leaves that it has cosigned.
+        size: u64,
+        /// Of which log.
+        origin: String,
+    },
     /// A leaf or a size beyond the ledger's end was asked for.
     #[error("there is no leaf or size {place} in a ledger of {size} leaves")]
     Beyond {

@@ -17,6 +17,9 @@ use lineside_proto::ledger::LEAF_BYTES_MAX;
 use super::LedgerError;
 use super::disk;
 
+/// The file below the ledger's directory.
+pub(super) const FILE: &str = "journal";
+
 const MAGIC: [u8; 4] = *b"LSJ1";
 const HEAD_BYTES: usize = 16;
 const FRAME_HEAD_BYTES: usize = 8;
@@ -51,7 +54,7 @@ impl Journal {
     /// Opens the journal and gives the index of its first leaf and its leaves; a torn end is cut off, and kept
     /// aside as `journal.torn`, or as [`LOST`] if it is more than that. A new one begins with leaf 0.
     pub(super) fn open(dir: &Path) -> Result<(Self, u64, Vec<Vec<u8>>), LedgerError> {
-        let path = dir.join("journal");
+        let path = dir.join(FILE);
         if !path.exists() {
             // It is made before anything else and replaced in one step: without it this is no new ledger.
             if dir.join("tile").exists() || dir.join("checkpoint").exists() {
@@ -80,7 +83,7 @@ impl Journal {
 
     /// Replaces the journal by one that begins at `first` with these leaves; durable on return.
     pub(super) fn create(dir: &Path, first: u64, leaves: &[Vec<u8>]) -> Result<Self, LedgerError> {
-        let path = dir.join("journal");
+        let path = dir.join(FILE);
         let mut whole = head(first).to_vec();
         for (index, leaf) in (first..).zip(leaves) {
             // Each is settled: they come to be there together.
@@ -120,7 +123,7 @@ impl Journal {
 
 /// The index of the first leaf of a journal and its whole leaves, read and left as it is.
 pub(super) fn look(dir: &Path) -> Result<(u64, Vec<Vec<u8>>), LedgerError> {
-    let path = dir.join("journal");
+    let path = dir.join(FILE);
     let bytes = match disk::read(&path, JOURNAL_BYTES_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, Vec::new())),
         other => other.map_err(LedgerError::disk(&path))?,

@@ -52,7 +52,7 @@ pub use error::LedgerError;
 pub use files::verify_files;
 pub use keys::{KeyError, Keys};
 pub use lineside_proto::ledger::note::change_text;
-pub use view::View;
+pub use view::{PutAside, View};
 pub use witnessed::Witnessed;
 
 use self::cosigned::Cosigned;

@@ -1,10 +1,13 @@
 //! A ledger's directory as it lies there: a copy, or one that an agent works on. Nothing is locked or written, no key
 //! is wanted, and nothing that the files say is trusted: whoever reads them checks what they get.
 
+use std::fs;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::tile::{Kind, Tile, WIDTH};
@@ -33,6 +36,40 @@ pub struct View {
     notes: Notes,
 }
 
+/// A ledger of an epoch before that was put aside, as it lies there: it differs from another that took its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PutAside {
+    dir: PathBuf,
+    /// Its newest signed note.
+    note: Option<String>,
+    /// Its journal: which file, how long, and when it was written.
+    journal: Option<(u64, u64, SystemTime)>,
+}
+
+impl PutAside {
+    /// Looks for the ledger with this origin.
+    pub fn find(state_dir: &Path, origin: &str) -> Option<Self> {
+        let dir = epoch::put_aside(state_dir, origin)?;
+        let journal = fs::metadata(dir.join(journal::FILE)).ok();
+        let journal =
+            journal.and_then(|file| Some((file.ino(), file.len(), file.modified().ok()?)));
+        Some(Self {
+            note: kept_note(&dir),
+            journal,
+            dir,
+        })
+    }
+
+    /// Looks at it.
+    ///
+    /// # Errors
+    ///
+    /// What lies there does not fit together.
+    pub fn open(&self) -> Result<View, LedgerError> {
+        View::of_log(&self.dir, &self.dir)
+    }
+}
+
 impl View {
     /// Looks at the ledger of a state directory. It has the leaves of the journal, or those of the newest signed note
     /// where that is further or there is no journal.
@@ -43,12 +80,6 @@ impl View {
     pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
         let dir = state_dir.join(FOLDER);
         Self::of_log(&dir, &dir)
-    }
-
-    /// Looks at the ledger of an epoch before, which has this origin, if it was put aside and is still there.
-    pub fn before(state_dir: &Path, origin: &str) -> Option<Self> {
-        let dir = epoch::put_aside(state_dir, origin)?;
-        Self::of_log(&dir, &dir).ok()
     }
 
     /// The same of a log's files in one directory, and the folder of its kept notes, `notes/`, in another.

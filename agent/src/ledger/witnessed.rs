@@ -94,6 +94,8 @@ impl Ledger {
         if !self.shared.cosigned.take(heads.collect())? {
             return Ok(Witnessed::Known);
         }
+        // As `confront` does: neither may write back what the other has just changed.
+        let _state = self.state();
         Elsewhere::open(&self.shared.dir).reconcile(&keys, &judges, &self.shared.dir);
         Ok(Witnessed::More)
     }

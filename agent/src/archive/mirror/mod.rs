@@ -91,6 +91,7 @@ impl From<LedgerError> for MirrorError {
             | LedgerError::Key(_)
             | LedgerError::Leaf(_)
             | LedgerError::Prior(_)
+            | LedgerError::Alone { .. }
             | LedgerError::Beyond { .. }
             | LedgerError::Broken) => Self::Other(crate::logs::chain(&other)),
         }
