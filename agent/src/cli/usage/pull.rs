@@ -344,12 +344,17 @@ fn in_name(time: Time) -> String {
     }
 }
 
-/// What the first of several failures was, for the exit code.
-pub(super) fn summed(failure: Failure) -> Failure {
-    let words = text!(
+/// Something is missing, which was said before.
+pub(super) fn not_all() -> Text {
+    text!(
         "not every gateway's evidence was got: see above; the same command goes on with what is missing",
         "并非所有网关的证据都已取得：见上文；再次运行同一命令即可继续"
-    );
+    )
+}
+
+/// What the first of several failures was, for the exit code.
+pub(super) fn summed(failure: Failure) -> Failure {
+    let words = not_all();
     match failure {
         Failure::Unreachable(_) => Failure::Unreachable(words),
         Failure::Correct(_) => Failure::Correct(words),
