@@ -106,6 +106,36 @@ fn of_before(stand: &mut Stand, last: &Checkpoint) -> Result<()> {
     stand.stop()
 }
 
+/// Two gateways are off, and of one of them nobody has anything: that of the other comes over the broker, from the archive.
+fn over_the_broker(stand: &mut Stand, (from, to): (&str, &str), out: &Path) -> Result<()> {
+    let topic = Site::topic("status");
+    let mut told = stand.archive.messages()?.into_iter().rev();
+    let told = told.find(|message| message.topic == topic);
+    let mut told: Value = serde_json::from_str(&told.context("no status")?.payload)?;
+    let fields = told.as_object_mut().context("a status")?;
+    fields.insert("gateway".to_owned(), json!("aside"));
+    fields.insert("link".to_owned(), json!("OFFLINE"));
+    let root = topic.replace("/gw/status", "/aside");
+    let mut other = Requester::start(stand.broker.port(), &root)?;
+    let mark = stand.archive.mark()?;
+    other.send("status", &told.to_string())?;
+    let aside = format!("{root}/status");
+    let kept = |_: &Message| Some(());
+    stand.archive.wait_on(mark, &aside, LIMIT, kept)?;
+    let broker = format!("mqtt://127.0.0.1:{}", stand.broker.port());
+    let folder = format!("{}/", out.display());
+    let pull = ["usage", "pull", "--broker", &broker, "--all", "-o", &folder];
+    let (code, text) = said(&[&pull[..], &["--from", from, "--to", to]].concat())?;
+    let is_named = text.contains("site/aside: it is offline, and nobody answers for it");
+    ensure!(code == Some(5) && is_named, "{code:?} {text}");
+    let listed = fs::read_dir(out)?.count();
+    ensure!(
+        listed == 1 && text.contains("gateway  site/gw"),
+        "{listed} {text}"
+    );
+    Ok(())
+}
+
 #[test]
 fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> {
     let (mut stand, mut press, place) = city()?;
@@ -119,6 +149,8 @@ fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> 
     // The gateway burns down: its disk is gone, and pulling goes on.
     fs::remove_dir_all(stand.site.state_dir())?;
     let out = tempfile::tempdir()?;
+    over_the_broker(&mut stand, (&from, &to), &out.path().join("off"))
+        .with_context(|| archive.log())?;
     let trust = trust(&stand)?;
     let witnessed = format!("\n[[witness]]\nkey = \"{}\"\n", place.witness());
     fs::write(&trust, fs::read_to_string(&trust)? + &witnessed)?;

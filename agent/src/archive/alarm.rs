@@ -47,6 +47,35 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::TwoHeads,
+        Self::Fork,
+        Self::Shorter,
+        Self::Leaves,
+        Self::Prior,
+        Self::OldEpoch,
+        Self::Damaged,
+    ];
+
+    /// The one that has this word; none of this version's.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
+    /// As people call it in Chinese.
+    pub fn chinese(self) -> &'static str {
+        match self {
+            Self::TwoHeads => "同一长度两个根",
+            Self::Fork => "分叉",
+            Self::Shorter => "回退",
+            Self::Leaves => "记录不符",
+            Self::Prior => "未衔接上一期",
+            Self::OldEpoch => "旧期仍在续写",
+            Self::Damaged => "存证库文件损坏",
+        }
+    }
+
     /// As the files say it.
     pub fn word(self) -> &'static str {
         match self {

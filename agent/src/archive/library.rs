@@ -161,6 +161,7 @@ impl Library {
         let mut held = held.ok_or_else(|| absent(&[]))?;
         if only {
             held.logs.retain(|log| log.epoch == place.epoch);
+            held.unreadable.retain(|epoch| *epoch == place.epoch);
         }
         Ok(held)
     }

@@ -88,7 +88,8 @@ impl Shelf {
         Self::found(&dir, &|site, gateway| self.epochs(site, gateway))
     }
 
-    /// All logs that ever had one, in order: those, too, of which no more than the record is left.
+    /// All logs that ever had one, in order: those, too, of which no more than the record is left, or whose files were set
+    /// aside as damaged.
     ///
     /// # Errors
     ///
@@ -98,17 +99,49 @@ impl Shelf {
         let mut places = Self::found(&dir, &|site, gateway| {
             epochs(&self.gateway_dir(site, gateway), &|_| true)
         })?;
-        // A record is of no head yet while the leaves below the first one are being fetched.
-        places.retain(|place| {
-            let record = self.record(place).ok().flatten();
-            record.is_some_and(|record| {
-                record.cosigned.is_some() || record.size > 0 && record.reaching.is_none()
-            })
-        });
+        places.retain(|place| self.had_head(place));
         places.extend(self.logs()?);
         places.sort();
         places.dedup();
         Ok(places)
+    }
+
+    /// The epochs of a gateway that ever had a signed head, oldest first: as [`Shelf::recorded`].
+    ///
+    /// # Errors
+    ///
+    /// A folder can't be listed.
+    pub fn recorded_epochs(&self, site: &Identifier, gateway: &Identifier) -> io::Result<Vec<u32>> {
+        let mut found = epochs(&self.gateway_dir(site, gateway), &|_| true)?;
+        found.retain(|epoch| {
+            self.had_head(&Place {
+                site: site.clone(),
+                gateway: gateway.clone(),
+                epoch: *epoch,
+            })
+        });
+        found.extend(self.epochs(site, gateway)?);
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Whether a log has a signed head, or once had one.
+    fn had_head(&self, place: &Place) -> bool {
+        if self.has_head(place) {
+            return true;
+        }
+        let record = self.record(place).ok().flatten();
+        // A record is of no head yet while the leaves below the first one are being fetched.
+        let had = record.is_some_and(|record| {
+            record.cosigned.is_some() || record.size > 0 && record.reaching.is_none()
+        });
+        had || self.aside_dir(place).is_dir()
+    }
+
+    /// Where copies of a log lie whose parts did not fit together.
+    pub fn aside_dir(&self, place: &Place) -> PathBuf {
+        self.dir.join("damaged").join(place.to_string())
     }
 
     fn found(

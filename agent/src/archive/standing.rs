@@ -62,6 +62,9 @@ pub struct Held {
     pub gateway: Identifier,
     /// Its logs, oldest epoch first.
     pub logs: Vec<Standing>,
+    /// Epochs of which there was a log, and whose head can't be read now: damaged, or to be fetched anew.
+    #[serde(default)]
+    pub unreadable: Vec<u32>,
 }
 
 impl Standing {
@@ -111,29 +114,19 @@ impl Standing {
 }
 
 impl Held {
-    /// What there is of a gateway; none where it has no log with a signed head.
+    /// What there is of a gateway; none where it never had a log with a signed head.
     ///
     /// # Errors
     ///
-    /// A folder, or a head, can't be read.
+    /// A folder can't be listed.
     pub fn of(shelf: &Shelf, site: &Identifier, gateway: &Identifier) -> io::Result<Option<Self>> {
-        let mut logs = Vec::new();
-        for epoch in shelf.epochs(site, gateway)? {
-            let place = Place {
-                site: site.clone(),
-                gateway: gateway.clone(),
-                epoch,
-            };
-            logs.extend(Standing::of(shelf, &place)?);
-        }
-        let (site, gateway) = (site.clone(), gateway.clone());
-        let held = Self {
-            v: 1,
-            site,
-            gateway,
-            logs,
-        };
-        Ok((!held.logs.is_empty()).then_some(held))
+        let epochs = shelf.recorded_epochs(site, gateway)?.into_iter();
+        let places = epochs.map(|epoch| Place {
+            site: site.clone(),
+            gateway: gateway.clone(),
+            epoch,
+        });
+        Ok(Self::gathered(shelf, places).pop())
     }
 
     /// All gateways that `wanted` picks. What can't be read of one hides no other.
@@ -145,27 +138,41 @@ impl Held {
         shelf: &Shelf,
         wanted: impl Fn(&Identifier, &Identifier) -> bool,
     ) -> io::Result<Vec<Self>> {
+        let places = shelf.recorded()?.into_iter();
+        let places = places.filter(|place| wanted(&place.site, &place.gateway));
+        Ok(Self::gathered(shelf, places))
+    }
+
+    /// The logs at these places, which come in order, by gateway.
+    fn gathered(shelf: &Shelf, places: impl Iterator<Item = Place>) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
-        let places = shelf.logs()?.into_iter();
-        for place in places.filter(|place| wanted(&place.site, &place.gateway)) {
+        for place in places {
             let standing = Standing::of(shelf, &place).unwrap_or_else(|error| {
                 tracing::warn!(%place, %error, "a log of the archive can't be read");
                 None
             });
-            let Some(standing) = standing else { continue };
-            match all.last_mut() {
-                Some(last) if last.site == place.site && last.gateway == place.gateway => {
-                    last.logs.push(standing);
-                }
-                Some(_) | None => all.push(Self {
+            let Place {
+                site,
+                gateway,
+                epoch,
+            } = place;
+            let is_last = |last: &Self| (&last.site, &last.gateway) == (&site, &gateway);
+            if !all.last().is_some_and(is_last) {
+                all.push(Self {
                     v: 1,
-                    site: place.site,
-                    gateway: place.gateway,
-                    logs: vec![standing],
-                }),
+                    site,
+                    gateway,
+                    logs: Vec::new(),
+                    unreadable: Vec::new(),
+                });
+            }
+            let Some(held) = all.last_mut() else { continue };
+            match standing {
+                Some(standing) => held.logs.push(standing),
+                None => held.unreadable.push(epoch),
             }
         }
-        Ok(all)
+        all
     }
 }
 

@@ -17,6 +17,8 @@ use crate::archive::{Held, Place, Standing};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Bytes of an answer at most.
 const BODY_BYTES_MAX: usize = ANSWER_BYTES_MAX * (PARTS_MAX as usize + 1);
+/// Bytes of the list of all gateways at most: some 400 for each log of each, of more than a city has.
+const LISTING_BYTES_MAX: usize = 64 << 20;
 
 /// Who is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +56,9 @@ struct Listed {
     site: Identifier,
     gateway: Identifier,
     logs: Vec<Standing>,
+    /// Archives of earlier versions leave such logs out.
+    #[serde(default)]
+    unreadable: Vec<u32>,
 }
 
 impl Http {
@@ -83,17 +88,21 @@ impl Archive {
         Self { server, base }
     }
 
-    /// What it holds of all gateways, or of those of a site.
+    /// What it holds of all gateways, or of those of a site or of a name.
     ///
     /// # Errors
     ///
     /// There is no answer, or none that makes sense.
-    pub async fn held(&self, site: Option<&Identifier>) -> Result<Vec<Held>, Trouble> {
-        let mut path = format!("{}/api/v1/gateways", self.base);
-        if let Some(site) = site {
-            path += &format!("?site={site}");
-        }
-        let request = self.server.request(&path, Vec::new());
+    pub async fn held(
+        &self,
+        site: Option<&Identifier>,
+        gateway: Option<&Identifier>,
+    ) -> Result<Vec<Held>, Trouble> {
+        let path = listing(&self.base, site, gateway);
+        let request = Post {
+            answer_bytes_max: LISTING_BYTES_MAX,
+            ..self.server.request(&path, Vec::new())
+        };
         let reply = request.get().await.map_err(trouble)?;
         judge(status(&reply)?, Whom::Archive)?;
         let listed: Vec<Listed> = serde_json::from_slice(&reply.body)
@@ -103,6 +112,7 @@ impl Archive {
             site: listed.site,
             gateway: listed.gateway,
             logs: listed.logs,
+            unreadable: listed.unreadable,
         });
         Ok(held.collect())
     }
@@ -121,6 +131,16 @@ impl Archive {
             whom: Whom::Archive,
         }
     }
+}
+
+/// The path of the list.
+fn listing(base: &str, site: Option<&Identifier>, gateway: Option<&Identifier>) -> String {
+    let asked: Vec<String> = [("site", site), ("gateway", gateway)]
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", value?)))
+        .collect();
+    let mark = if asked.is_empty() { "" } else { "?" };
+    format!("{base}/api/v1/gateways{mark}{}", asked.join("&"))
 }
 
 impl Server {
@@ -214,9 +234,57 @@ fn read(status: StatusCode, body: &[u8], whom: Whom) -> Result<Vec<Value>, Troub
 #[cfg(test)]
 mod tests {
     use super::super::informant::Trouble;
-    use super::{Whom, read};
+    use super::{Archive, Whom, read};
     use hyper::StatusCode;
     use serde_json::json;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
+    /// Lists so many gateways once; gives what was asked.
+    async fn lists(count: usize, asked: (Option<&str>, Option<&str>)) -> (usize, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let (mut asked, mut line) = (String::new(), String::new());
+            stream.read_line(&mut asked).await.unwrap();
+            while line != "\r\n" {
+                line.clear();
+                stream.read_line(&mut line).await.unwrap();
+            }
+            let about = "x".repeat(400);
+            let one = |number| json!({"site": "zs", "gateway": format!("g{number}"), "logs": [], "more": about});
+            let body = serde_json::Value::Array((0..count).map(one).collect()).to_string();
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(body.as_bytes()).await.unwrap();
+            asked
+        });
+        let archive = Archive::new("127.0.0.1".to_owned(), port, "/city".to_owned());
+        let [site, gateway] = [asked.0, asked.1].map(|name| name.map(|name| name.parse().unwrap()));
+        let held = archive.held(site.as_ref(), gateway.as_ref()).await;
+        (held.unwrap().len(), serving.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_list_of_a_whole_city_is_read_and_only_what_is_wanted_asked_for() {
+        for (count, asked, path) in [
+            (30_000, (None, None), "/city/api/v1/gateways "),
+            (1, (Some("zs"), None), "/city/api/v1/gateways?site=zs "),
+            (1, (None, Some("gw")), "/city/api/v1/gateways?gateway=gw "),
+            (
+                1,
+                (Some("zs"), Some("gw")),
+                "/city/api/v1/gateways?site=zs&gateway=gw ",
+            ),
+        ] {
+            let (held, line) = lists(count, asked).await;
+            assert_eq!(held, count);
+            assert!(line.starts_with(&format!("GET {path}")), "{line}");
+        }
+    }
 
     #[test]
     fn an_answer_is_a_document_a_line() {

@@ -149,16 +149,35 @@ impl Broker {
         locked(&self.shared.gateways).clone()
     }
 
+    /// Whether anybody answers for a gateway that has a ledger of it: an archive answers for one that is off. Waits so long
+    /// for it at most.
+    pub async fn is_answered(
+        &self,
+        (site, gateway): &(Identifier, Identifier),
+        patience: Duration,
+    ) -> bool {
+        let topics = Topics::new(&self.prefix, site, gateway);
+        let asked = self.ask(&topics, ("status", Value::Null), patience);
+        match time::timeout(patience, asked).await {
+            // Whoever is busy has something to say.
+            Ok(Ok(_) | Err(Trouble::Later(_))) => true,
+            Ok(Err(
+                Trouble::No(_) | Trouble::Lost(_) | Trouble::Nonsense(_) | Trouble::Refused(_),
+            ))
+            | Err(_) => false,
+        }
+    }
+
     /// Asks a gateway.
     async fn ask(
         &self,
         topics: &Topics,
-        method: &str,
-        params: Value,
+        question: (&str, Value),
+        part: Duration,
     ) -> Result<Vec<Value>, Trouble> {
         self.connected().await?;
         let questions = &self.shared.questions;
-        let answered = questions.ask(&self.answers, topics, (method, params), PATIENCE.part);
+        let answered = questions.ask(&self.answers, topics, question, part);
         answered.await
     }
 
@@ -196,7 +215,8 @@ impl Wire {
 
 impl Informant for Wire {
     async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
-        self.broker.ask(&self.topics, method, params).await
+        let question = (method, params);
+        self.broker.ask(&self.topics, question, PATIENCE.part).await
     }
 }
 

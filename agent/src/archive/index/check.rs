@@ -94,7 +94,8 @@ pub fn check(shelf: &Shelf, index: &Index) -> Result<Checked, IndexError> {
     Ok(checked)
 }
 
-/// Makes the index anew, from all leaves that there are.
+/// Makes the index anew, from all leaves that there are. The leaves that it gives are those in the index then: an archive
+/// that runs may have written some of them, or all.
 ///
 /// # Errors
 ///
@@ -102,7 +103,10 @@ pub fn check(shelf: &Shelf, index: &Index) -> Result<Checked, IndexError> {
 pub fn rebuild(shelf: &Shelf, index: &Arc<Index>) -> Result<Round, IndexError> {
     index.is_of(shelf)?;
     index.renew()?;
-    Indexer::new(shelf.clone(), Arc::clone(index)).round(&mut || false)
+    let mut round = Indexer::new(shelf.clone(), Arc::clone(index)).round(&mut || false)?;
+    let sizes = index.cursors()?.into_values().map(|cursor| cursor.size);
+    round.leaves = sizes.fold(0, u64::saturating_add);
+    Ok(round)
 }
 
 fn compare(

@@ -155,6 +155,8 @@ impl<'a> Fold<'a> {
                 self.room -= 1;
             }
             let machine = self.machine(machine, head.at);
+            // A clock that was ahead may have been set back since.
+            machine.first = machine.first.min(earliest(head, body));
             machine.newest = machine.newest.max(head.at);
         }
         match body {
@@ -450,6 +452,14 @@ pub(super) fn session_of(body: &LeafBody) -> Option<(&Identifier, &str)> {
         | LeafBody::Correction(_)
         | LeafBody::Summary(_) => None,
     }
+}
+
+/// The earliest moment that a leaf tells of.
+fn earliest(head: &LeafHead, body: &LeafBody) -> Time {
+    if let LeafBody::Usage(UsageLeaf { from, .. }) | LeafBody::Gap(GapLeaf { from, .. }) = body {
+        return head.at.min(*from);
+    }
+    head.at
 }
 
 /// The boot on whose clock a usage leaf's span is.

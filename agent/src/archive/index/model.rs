@@ -185,7 +185,7 @@ pub struct MachineRow {
     pub name: Option<LocalText>,
     /// The hash of its newest map.
     pub map: Option<String>,
-    /// When the first leaf about it was established.
+    /// The earliest moment that a leaf about it tells of.
     pub first: Time,
     /// When the newest leaf about it was established.
     pub newest: Time,

@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS machines (
   name_zh TEXT, -- Its name in Chinese, if the text of its map is known and gives one.
   name_en TEXT, -- Its name in English, if the text of its map is known and gives one.
   map TEXT, -- The hash of its newest map (`sha256:…`); null before the first.
-  first_ms BIGINT NOT NULL, -- When the first leaf about it was established.
+  first_ms BIGINT NOT NULL, -- The earliest moment that a leaf about it tells of.
   newest_ms BIGINT NOT NULL, -- When the newest leaf about it was established.
   PRIMARY KEY (log, machine)
 );

@@ -43,7 +43,7 @@ impl Mirror {
         all.extend(record.keys.iter().filter_map(|key| key.parse().ok()));
         let known = head_on_disk(&dir, &all, origin).ok().flatten();
         let known = known.map(|head| head.note.to_string());
-        let aside = shelf.dir().join("damaged").join(place.to_string());
+        let aside = shelf.aside_dir(place);
         let mut free = (1..=ASIDE_MAX).map(|turn| aside.join(turn.to_string()));
         let free = free.find(|path| !path.exists()).ok_or_else(|| {
             io::Error::other(format!(

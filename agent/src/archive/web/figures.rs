@@ -41,7 +41,7 @@ pub(super) enum By {
     Gateway,
     /// For each pilot platform.
     Site,
-    /// For each day of Asia/Shanghai, 62 at most.
+    /// For each day of Asia/Shanghai, 62 at most; also for those of which nothing is known.
     Day,
     /// One row.
     All,
@@ -80,7 +80,7 @@ pub(super) struct UsageSum {
     pub(super) day: Option<Time>,
     /// How many machines.
     pub(super) machines: u64,
-    /// The lengths of their periods together.
+    /// The lengths of their periods together; of a day before all machines, its own.
     pub(super) period_ms: u64,
     /// Watched milliseconds by state; states of no time are left out.
     pub(super) ms: BTreeMap<MachineState, u64>,
@@ -128,6 +128,30 @@ impl UsageSum {
             overlaps: row.overlaps,
             repeated_ms: row.repeated_ms,
             classes: row.classes,
+        }
+    }
+
+    /// Of a time before all machines.
+    fn none(from: Time, to: Time) -> Self {
+        let period_ms = to.as_millis().saturating_sub(from.as_millis());
+        Self {
+            site: None,
+            gateway: None,
+            machine: None,
+            day: None,
+            machines: 0,
+            period_ms: u64::try_from(period_ms).unwrap_or(0),
+            ms: BTreeMap::new(),
+            known_ms: 0,
+            coverage_pm: 0,
+            active_ms: 0,
+            outside_ms: 0,
+            gap_ms: 0,
+            good: 0,
+            bad: 0,
+            overlaps: 0,
+            repeated_ms: 0,
+            classes: Vec::new(),
         }
     }
 
@@ -269,7 +293,10 @@ fn by_day(index: &Index, select: &Select, period: Period) -> Result<Vec<UsageSum
         };
         let sums = summed(index, &select, By::All)?;
         let day = Some(from);
-        rows.extend(sums.into_iter().map(|sum| UsageSum { day, ..sum }));
+        let sum = sums.into_iter().next();
+        // A day of before all machines is told, too: there are no holes.
+        let sum = sum.unwrap_or_else(|| UsageSum::none(from, to));
+        rows.push(UsageSum { day, ..sum });
     }
     Ok(rows)
 }

@@ -72,6 +72,9 @@ pub(super) struct Sum {
     pub(super) stopped: u64,
     /// What was refused in all.
     pub(super) alarms: u64,
+    /// Logs whose head can't be read now; they are not among the others.
+    #[serde(default)]
+    pub(super) unreadable: u64,
 }
 
 impl Sum {
@@ -84,6 +87,8 @@ impl Sum {
             self.stopped += u64::from(log.stopped.is_some());
             self.alarms = self.alarms.saturating_add(log.alarms);
         }
+        let unreadable = u64::try_from(held.unreadable.len()).unwrap_or(u64::MAX);
+        self.unreadable = self.unreadable.saturating_add(unreadable);
     }
 }
 
@@ -110,6 +115,9 @@ pub(super) struct GatewayNow {
     pub(super) enrolled: bool,
     /// Its logs, oldest epoch first; none where nothing that its key has signed was taken in yet.
     pub(super) logs: Vec<Standing>,
+    /// Epochs of which there was a log, and whose head can't be read now: damaged, or to be fetched anew.
+    #[serde(default)]
+    pub(super) unreadable: Vec<u32>,
 }
 
 pub(super) async fn alive() -> &'static str {
@@ -168,23 +176,27 @@ pub(super) async fn gateways(
 ) -> Result<Response, Problem> {
     let wanted: Wanted = query::read(&uri)?;
     let held = held(&desk, &of, wanted.clone()).await?;
-    let mut gateways: BTreeMap<(Identifier, Identifier), Vec<Standing>> = BTreeMap::new();
+    let mut gateways: BTreeMap<(Identifier, Identifier), (Vec<Standing>, Vec<u32>)> =
+        BTreeMap::new();
     let held = held
         .into_iter()
-        .map(|held| ((held.site, held.gateway), held.logs));
+        .map(|held| ((held.site, held.gateway), (held.logs, held.unreadable)));
     gateways.extend(held);
     let enrolled = desk.live.enrolled();
     let is_wanted = |place: &(Identifier, Identifier)| wanted.is(&place.0, &place.1);
     for place in enrolled.iter().filter(|place| is_wanted(place)) {
         gateways.entry(place.clone()).or_default();
     }
-    let gateways = gateways.into_iter().map(|(place, logs)| GatewayNow {
-        online: desk.live.is_online(&place.0, &place.1),
-        enrolled: enrolled.binary_search(&place).is_ok(),
-        site: place.0,
-        gateway: place.1,
-        logs,
-    });
+    let gateways = gateways
+        .into_iter()
+        .map(|(place, (logs, unreadable))| GatewayNow {
+            online: desk.live.is_online(&place.0, &place.1),
+            enrolled: enrolled.binary_search(&place).is_ok(),
+            site: place.0,
+            gateway: place.1,
+            logs,
+            unreadable,
+        });
     Ok(json(&gateways.collect::<Vec<_>>()))
 }
 

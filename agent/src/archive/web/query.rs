@@ -34,6 +34,14 @@ pub(super) fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
         if let Some(form) = misfit(name, value) {
             return Err(refused(&form));
         }
+        // No name, booking or place has one, and not every store takes it in a text.
+        if value.contains('\0') {
+            let text = text!(
+                "`{name}` has a zero character in it",
+                "`{name}` 中含有零字符"
+            );
+            return Err(refused(&text));
+        }
     }
     let Query(read) = Query::try_from_uri(uri).map_err(|_| refused(&coded()))?;
     Ok(read)

@@ -32,7 +32,8 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum Command {
-    /// How every log stands: leaves, how old its head is, what is cosigned, what was refused (exit code 1: one stands still or is unreadable)
+    /// How every log stands: leaves, how old its head is, what is cosigned, what was refused (exit code 1: a
+    /// gateway's newest log stands still, one can't be read, or a card is missing or does not count)
     Status(status::Args),
     /// Verifies every log anew from its files
     Verify(verify::Args),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::none_there;
 use super::standings::Found;
+use crate::archive::alarm::Kind;
 use crate::archive::{Refused, Shelf, Standing, Stranger};
 use crate::cli::columns::columns;
 use crate::cli::{Context, Failure, Outcome};
@@ -110,10 +111,11 @@ fn table(logs: &[&Standing], now: Time, language: Language) -> Vec<String> {
 fn missing(log: &Standing, now: Time) -> Vec<Text> {
     let mut all = Vec::new();
     if let Some(stopped) = &log.stopped {
-        let (kind, text, proof) = (&stopped.kind, plain(&stopped.text), &stopped.proof);
+        let (kind, text, proof) = (kind(&stopped.kind), plain(&stopped.text), &stopped.proof);
+        let (en, zh) = (kind.en, kind.zh);
         all.push(text!(
-            "STOPPED ({kind}): {text}; proof: alarms/{proof}",
-            "已停止（{kind}）：{text}；凭证：alarms/{proof}"
+            "STOPPED ({en}): {text}; proof: alarms/{proof}",
+            "已停止，{zh}：{text}；凭证：alarms/{proof}"
         ));
     }
     match log.heard {
@@ -153,6 +155,16 @@ fn missing(log: &Standing, now: Time) -> Vec<Text> {
     all
 }
 
+/// What is wrong: the word of the files, with a name before it in Chinese.
+fn kind(word: &str) -> Text {
+    let word = plain(word);
+    match Kind::of(&word) {
+        Some(kind) => Text::new(word.to_string(), format!("{} ({word})", kind.chinese())),
+        // Of a later version.
+        None => Text::new(word.to_string(), word.to_string()),
+    }
+}
+
 /// How long ago something was, in one unit; by a clock that is ahead of this one's, how far.
 fn age(at: Time, now: Time) -> Text {
     let ahead = at.as_millis().saturating_sub(now.as_millis());
@@ -177,17 +189,17 @@ fn told(refused: &[Refused]) -> Option<Text> {
     }
     let mut said = text!("\nnewest alarms:", "\n最新告警：");
     for Refused { proof, alarm } in refused {
-        let line = format!(
-            "\n{}  {}/{}/e{}  {}  {}\n    alarms/{proof}",
-            alarm.at,
-            alarm.site,
-            alarm.gateway,
-            alarm.epoch,
-            alarm.kind,
-            plain(&alarm.text)
-        );
-        said.en += &line;
-        said.zh += &line;
+        let kind = kind(&alarm.kind);
+        for (said, kind) in [(&mut said.en, kind.en), (&mut said.zh, kind.zh)] {
+            *said += &format!(
+                "\n{}  {}/{}/e{}  {kind}  {}\n    alarms/{proof}",
+                alarm.at,
+                alarm.site,
+                alarm.gateway,
+                alarm.epoch,
+                plain(&alarm.text)
+            );
+        }
     }
     Some(said)
 }
@@ -218,7 +230,9 @@ fn apart(strangers: &[Stranger]) -> Option<Text> {
 
 #[cfg(test)]
 mod tests {
-    use super::{age, apart, table};
+    use super::{age, apart, kind, table, told};
+    use crate::archive::Refused;
+    use crate::archive::alarm::{AlarmDocument, Kind};
     use crate::archive::{Cosigned, Standing, Stopped, Stranger};
     use crate::text::Language;
     use lineside_proto::Time;
@@ -293,10 +307,41 @@ mod tests {
         }
         let chinese = table(&logs, now, Language::ZhCn).join("\n");
         assert!(
-            chinese.contains("已停止（fork）") && chinese.contains("3 天 未收到存证点"),
+            chinese.contains("已停止，分叉 (fork)：two trees")
+                && chinese.contains("3 天 未收到存证点"),
             "{chinese}"
         );
         assert_eq!(table(&[], now, Language::En).len(), 1);
+    }
+
+    #[test]
+    fn alarms_have_a_name_in_each_language() {
+        let at = Time::from_millis(0);
+        for known in Kind::ALL {
+            let name = kind(known.word());
+            assert_eq!(name.en, known.word());
+            assert_eq!(name.zh, format!("{} ({})", known.chinese(), known.word()));
+            let alarm = AlarmDocument {
+                v: 1,
+                at,
+                site: "zs".to_owned(),
+                gateway: "gw".to_owned(),
+                epoch: 1,
+                kind: known.to_string(),
+                text: "the detail".to_owned(),
+                stopped: known.stops(),
+                known: None,
+                shown: None,
+                check: String::new(),
+            };
+            let proof = "proof".to_owned();
+            let said = told(&[Refused { proof, alarm }]).unwrap();
+            for (text, name) in [(said.en, name.en), (said.zh, name.zh)] {
+                let line = format!("zs/gw/e1  {name}  the detail");
+                assert!(text.contains(&line), "{text}");
+            }
+        }
+        assert_eq!(kind("of-tomorrow").zh, "of-tomorrow");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) const TEXTS: &[(&str, &str, &str)] = &[
     (
         "archive status",
         ITSELF,
-        "各日志的状况：记录数、存证点新旧、会签进度、告警；有日志停止或无法读取时退出码为 1",
+        "各日志的状况（退出码 1：最新日志停止、有日志不可读、登记卡缺失或无效）",
     ),
     ("archive status", "dir", "存证库的目录"),
     (

@@ -46,6 +46,27 @@ fn is_english(line: &str) -> bool {
 }
 
 #[test]
+fn the_help_of_an_archives_status_says_what_its_exit_code_tells() {
+    let english = Arguments::command()
+        .try_get_matches_from(["lineside", "archive", "status", "--help"])
+        .unwrap_err()
+        .to_string();
+    let english = english.split_whitespace().collect::<Vec<_>>().join(" ");
+    let chinese = help(&["archive", "status"]);
+    for word in [
+        "exit code 1",
+        "newest log stands still",
+        "can't be read",
+        "card is missing",
+    ] {
+        assert!(english.contains(word), "{word}: {english}");
+    }
+    for word in ["退出码 1", "最新日志停止", "不可读", "登记卡缺失"] {
+        assert!(chinese.contains(word), "{word}: {chinese}");
+    }
+}
+
+#[test]
 fn no_help_is_in_english_or_too_wide() {
     let command = Arguments::command();
     let mut paths = vec![vec![]];

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use super::pull::{Job, failure, is_folder, summed};
+use super::pull::{Args, Job, failure, is_folder, not_all, summed};
 use super::{shown, sources};
 use crate::archive::{Held, Library, Place, Shelf, Standing};
 use crate::cli::{Failure, Outcome};
@@ -30,13 +30,11 @@ pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure>
     job.whose()?;
     let args = job.args;
     let source = Source::of(whence)?;
-    let all = source.held(args.site.as_ref(), whence).await?;
-    let is = |wanted: &Option<Identifier>, named: &Identifier| {
-        wanted.as_ref().is_none_or(|wanted| wanted == named)
-    };
+    let all = source.held(args, whence).await?;
+    // Whoever is asked may say more than was wanted.
     let wanted = all
         .into_iter()
-        .filter(|held| is(&args.site, &held.site) && is(&args.gateway, &held.gateway));
+        .filter(|held| is_wanted(args, &held.site, &held.gateway));
     let parts: Vec<(Held, Vec<Place>)> = wanted
         .map(|held| {
             let places = chosen(&held.logs, job.period);
@@ -56,7 +54,12 @@ pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure>
     let alone = parts.len() == 1;
     let mut worst = None;
     for (held, places) in &parts {
-        match gateway(job, &source, held, places).await {
+        let got = gateway(job, &source, held, places).await;
+        for epoch in &held.unreadable {
+            let named = (held.site.clone(), held.gateway.clone());
+            shown::not_read(&named, *epoch, args.json, job.context.language)?;
+        }
+        match got {
             Ok(()) => {}
             Err(failure) if alone => return Err(failure),
             Err(failure) => {
@@ -66,10 +69,20 @@ pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure>
             }
         }
     }
+    let is_whole = parts.iter().all(|(held, _)| held.unreadable.is_empty());
     match worst {
-        None => Ok(Outcome::Done),
+        None if is_whole => Ok(Outcome::Done),
+        // It may be there again when the archive has fetched it anew.
+        None => Err(Failure::Unreachable(not_all())),
         Some(failure) => Err(summed(failure)),
     }
+}
+
+fn is_wanted(args: &Args, site: &Identifier, gateway: &Identifier) -> bool {
+    let is = |wanted: &Option<Identifier>, named: &Identifier| {
+        wanted.as_ref().is_none_or(|wanted| wanted == named)
+    };
+    is(&args.site, site) && is(&args.gateway, gateway)
 }
 
 impl Source {
@@ -88,27 +101,35 @@ impl Source {
         Ok(Self::Directory(Arc::new(library)))
     }
 
-    async fn held(&self, site: Option<&Identifier>, whence: &str) -> Result<Vec<Held>, Failure> {
+    async fn held(&self, args: &Args, whence: &str) -> Result<Vec<Held>, Failure> {
         match self {
             Self::Directory(library) => {
-                let held = Held::all(library.shelf(), |of, _| site.is_none_or(|site| site == of));
+                let held = Held::all(library.shelf(), |site, gateway| {
+                    is_wanted(args, site, gateway)
+                });
                 held.map_err(|error| {
                     Failure::Store(text!("{whence}: {error}", "{whence}：{error}"))
                 })
             }
-            Self::Server(server) => server.held(site).await.map_err(|trouble| match trouble {
-                Trouble::Nonsense(_) | Trouble::Refused(_) | Trouble::No(_) => {
-                    Failure::Negative(text!(
-                        "{whence} does not answer as an archive does: {trouble}",
-                        "{whence} 的应答不是存证库的应答：{trouble}"
-                    ))
-                }
-                Trouble::Lost(_) | Trouble::Later(_) => Failure::Unreachable(text!(
-                    "can't reach {whence}: {trouble}; check the address, and that the archive runs",
-                    "无法连接 {whence}：{trouble}；请检查地址以及存证库是否在运行"
-                )),
-            }),
+            Self::Server(server) => {
+                let held = server.held(args.site.as_ref(), args.gateway.as_ref()).await;
+                held.map_err(|trouble| no_list(whence, &trouble))
+            }
         }
+    }
+}
+
+/// The list of what an archive holds did not come.
+fn no_list(whence: &str, trouble: &Trouble) -> Failure {
+    match trouble {
+        Trouble::Nonsense(_) | Trouble::Refused(_) | Trouble::No(_) => Failure::Negative(text!(
+            "{whence} does not answer as an archive does: {trouble}",
+            "{whence} 的应答不是存证库的应答：{trouble}"
+        )),
+        Trouble::Lost(_) | Trouble::Later(_) => Failure::Unreachable(text!(
+            "can't reach {whence}: {trouble}; check the address, and that the archive runs",
+            "无法连接 {whence}：{trouble}；请检查地址以及存证库是否在运行"
+        )),
     }
 }
 
@@ -152,8 +173,9 @@ async fn gateway(
     held: &Held,
     places: &[Place],
 ) -> Result<(), Failure> {
-    let several = places.len() > 1;
-    if several {
+    // Files are named alike when those that can't be read now are there again.
+    let several = places.len() + held.unreadable.len() > 1;
+    if places.len() > 1 {
         let (site, gateway) = (&held.site, &held.gateway);
         let epochs = places.iter().map(|place| format!("e{}", place.epoch));
         let epochs = epochs.collect::<Vec<_>>().join(", ");
@@ -183,7 +205,8 @@ async fn gateway(
             Err(error) => return Err(failure(error)),
         }
     }
-    if got == 0 {
+    // What can't be read may have it.
+    if got == 0 && held.unreadable.is_empty() {
         return Err(failure(PullError::Nothing));
     }
     Ok(())
@@ -201,59 +224,4 @@ async fn one<I: Informant>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::chosen;
-    use crate::archive::Standing;
-    use lineside_proto::{Period, Time};
-
-    fn log(epoch: u32, first: i64, newest: i64) -> Standing {
-        Standing {
-            site: "s".parse().unwrap(),
-            gateway: "g".parse().unwrap(),
-            epoch,
-            origin: String::new(),
-            size: 1,
-            root: String::new(),
-            first: Some(Time::from_millis(first)),
-            newest: Some(Time::from_millis(newest)),
-            heard: None,
-            cosigned: None,
-            stopped: None,
-            alarms: 0,
-            unproved: None,
-            uncosigned: None,
-        }
-    }
-
-    #[test]
-    fn a_period_is_told_by_the_epochs_that_have_leaves_in_it() {
-        let logs = [log(1, 100, 200), log(2, 300, 400), log(3, 400, 500)];
-        for (from, to, expected) in [
-            (150, 160, &[1][..]),
-            (200, 201, &[1]),
-            (150, 300, &[1]),
-            (150, 301, &[1, 2]),
-            (0, 1000, &[1, 2, 3]),
-            (220, 280, &[1]),
-            (400, 401, &[2, 3]),
-            (600, 700, &[3]),
-            // Before all: whoever asks is told that there is nothing.
-            (0, 50, &[3]),
-        ] {
-            let period = Period {
-                from: Time::from_millis(from),
-                to: Time::from_millis(to),
-            };
-            let chosen = chosen(&logs, period);
-            let epochs: Vec<u32> = chosen.iter().map(|place| place.epoch).collect();
-            assert_eq!(epochs, expected, "{from} to {to}");
-        }
-        // Its clock was ahead when it began, and was set back.
-        let logs = [log(1, 100, 200), log(2, 900, 400)];
-        let period = Period {
-            from: Time::from_millis(150),
-            to: Time::from_millis(450),
-        };
-        assert_eq!(chosen(&logs, period).len(), 2);
-    }
-}
+mod tests;

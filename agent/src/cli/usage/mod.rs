@@ -3,6 +3,7 @@
 mod archived;
 mod brought;
 mod explain;
+mod off;
 mod pull;
 mod receipt;
 mod report;

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{archived, shown, sources};
+use super::{archived, off, shown, sources};
 use crate::cli::{Context, Failure, Outcome, runtime};
 use crate::clock::{Clock, SystemClock};
 use crate::evidence::copied::Copied;
@@ -202,7 +202,7 @@ impl Job<'_> {
         if let (Some(site), Some(gateway)) = (&args.site, &args.gateway) {
             let gateway = (site.clone(), gateway.clone());
             let bundle = self.file(&gateway, None)?;
-            self.over(&broker, gateway, &bundle).await?;
+            self.over(&broker, gateway, &bundle, self.rhythm()).await?;
             return Ok(Outcome::Done);
         }
         let gateways = broker.gateways().await;
@@ -236,16 +236,28 @@ impl Job<'_> {
                 "共有 {count} 个网关，而 `{path}` 是单个文件：请指定文件夹，如 `-o {path}/`"
             )));
         }
+        let off: Vec<_> = gateways
+            .iter()
+            .filter(|(_, seen)| !seen.online && !alone)
+            .map(|(gateway, _)| gateway.clone())
+            .collect();
+        let ask = async |gateway: &(_, _), patience| broker.is_answered(gateway, patience).await;
+        let answered = off::answered(off, usize::from(self.args.window), ask).await;
+        let mut lost = off::Lost::default();
         let mut worst = None;
         for (gateway, seen) in gateways {
             let done = if seen.online || alone {
                 let bundle = self.file(&gateway, None)?;
-                self.over(broker, gateway.clone(), &bundle).await
+                self.over(broker, gateway.clone(), &bundle, self.rhythm())
+                    .await
+            } else if answered.contains(&gateway) && !lost.is_over() {
+                let bundle = self.file(&gateway, None)?;
+                let rhythm = off::rhythm(self.rhythm());
+                let done = self.over(broker, gateway.clone(), &bundle, rhythm).await;
+                lost.note(&done);
+                done
             } else {
-                Err(Failure::Unreachable(text!(
-                    "it is offline: ask again when it is back",
-                    "离线：请待其恢复后再取"
-                )))
+                Err(off::failure())
             };
             match done {
                 Ok(()) => {}
@@ -267,11 +279,21 @@ impl Job<'_> {
         broker: &Arc<Broker>,
         gateway: (Identifier, Identifier),
         bundle: &Path,
+        rhythm: Rhythm,
     ) -> Result<(), Failure> {
         let wire = Wire::new(broker, &gateway.0, &gateway.1);
-        let inquiry = Inquiry::new(wire, self.rhythm());
+        let inquiry = Inquiry::new(wire, rhythm);
         let made = self.make(inquiry, gateway, bundle).await;
-        made.map_err(failure)?
+        let made = made.map_err(|error| {
+            if let PullError::Unreachable(why) = error {
+                return Failure::Unreachable(text!(
+                    "no answer: {why}; what has come is kept, and the same command goes on with it. The city's archive has it also when the gateway is off: --archive DIR or URL",
+                    "没有应答：{why}；已取得的部分会保留，再次运行同一命令即可继续。网关离线时可向城市存证库索取：--archive 目录或网址"
+                ));
+            }
+            failure(error)
+        });
+        made?
     }
 
     /// Makes a bundle, and says what was got.
@@ -344,12 +366,17 @@ fn in_name(time: Time) -> String {
     }
 }
 
-/// What the first of several failures was, for the exit code.
-pub(super) fn summed(failure: Failure) -> Failure {
-    let words = text!(
+/// Something is missing, which was said before.
+pub(super) fn not_all() -> Text {
+    text!(
         "not every gateway's evidence was got: see above; the same command goes on with what is missing",
         "并非所有网关的证据都已取得：见上文；再次运行同一命令即可继续"
-    );
+    )
+}
+
+/// What the first of several failures was, for the exit code.
+pub(super) fn summed(failure: Failure) -> Failure {
+    let words = not_all();
     match failure {
         Failure::Unreachable(_) => Failure::Unreachable(words),
         Failure::Correct(_) => Failure::Correct(words),

@@ -107,6 +107,9 @@ struct Said<'a> {
 struct NotGot<'a> {
     site: &'a Identifier,
     gateway: &'a Identifier,
+    /// The epoch, where others of the gateway may have been got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u32>,
     error: &'a str,
 }
 
@@ -165,11 +168,37 @@ pub(super) fn not_got(
         let said = NotGot {
             site,
             gateway,
+            epoch: None,
             error,
         };
         return write_json(&mut io::stdout().lock(), &said);
     }
     writeln!(io::stderr(), "{site}/{gateway}: {}", why.say(language))?;
+    Ok(())
+}
+
+/// Says that one epoch of a gateway can't be read where it is kept.
+pub(super) fn not_read(
+    (site, gateway): &(Identifier, Identifier),
+    epoch: u32,
+    json: bool,
+    language: Language,
+) -> Result<(), Failure> {
+    let why = text!(
+        "not got: epoch {epoch} of {site}/{gateway} can't be read in the archive, and may be of this period; `lineside archive status` tells why, and the archive fetches anew what it can",
+        "未取得：存证库中 {site}/{gateway} 第 {epoch} 期无法读取，其中可能有此时段的记录；原因见 `lineside archive status`，存证库会重新获取可获取的部分"
+    );
+    let error = why.say(language);
+    if json {
+        let said = NotGot {
+            site,
+            gateway,
+            epoch: Some(epoch),
+            error,
+        };
+        return write_json(&mut io::stdout().lock(), &said);
+    }
+    writeln!(io::stderr(), "{error}")?;
     Ok(())
 }
 

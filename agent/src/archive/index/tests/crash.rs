@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::embedded::Embedded;
 use super::super::sql::{Act, Row, Sql, Store, Table, Value};
-use super::super::{FILE, Index, IndexError, Indexer, Wanted};
+use super::super::{FILE, Index, IndexError, Indexer, Wanted, rebuild};
 use super::laid::{Laid, place};
 use super::{PART_BYTES, embedded, equals, indexed};
 
@@ -140,6 +140,43 @@ fn who_writes_beside_another_notices() {
         indexer.join().unwrap();
     }
     equals(&laid, &embedded(&laid));
+}
+
+/// A store that another process writes as soon as it is empty.
+struct Shared {
+    inner: Embedded,
+    refill: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Store for Shared {
+    fn read(&self, act: Act<'_>) -> Result<(), IndexError> {
+        self.inner.read(act)
+    }
+
+    fn write(&self, act: Act<'_>) -> Result<(), IndexError> {
+        self.inner.write(act)
+    }
+
+    fn renew(&self) -> Result<(), IndexError> {
+        self.inner.renew()?;
+        (self.refill)();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_rebuild_tells_what_is_in_the_index_whoever_wrote_it() {
+    let (laid, year) = Laid::year(2);
+    let (other, shelf) = (embedded(&laid), laid.shelf());
+    let index = Index::of(Shared {
+        inner: Embedded::open(&laid.dir().join(FILE)).unwrap(),
+        refill: Box::new(move || {
+            let mut indexer = Indexer::new(shelf.clone(), Arc::clone(&other));
+            assert!(indexer.round(&mut || false).unwrap().leaves > 0);
+        }),
+    });
+    let round = rebuild(&laid.shelf(), &Arc::new(index)).unwrap();
+    assert_eq!(round.leaves, year.leaves);
 }
 
 #[test]

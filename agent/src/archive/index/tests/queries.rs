@@ -1,12 +1,14 @@
 //! What is asked: narrowed rows, pages, and what is refused.
 
 use lineside_proto::Time;
+use lineside_proto::ledger::{ConfigLeaf, LeafBody};
 
 use super::super::IndexError;
 use super::super::model::{Select, SessionRow};
-use super::laid::{Laid, place};
+use super::laid::{Laid, at, machine, place};
+use super::odd::usage;
 use super::year::all;
-use super::{embedded, indexed};
+use super::{embedded, equals, indexed};
 
 fn is_wanted(row: &SessionRow, select: &Select) -> bool {
     fn fits<T: PartialEq>(wanted: Option<&T>, found: &T) -> bool {
@@ -126,4 +128,37 @@ fn what_can_not_be_answered_is_refused() {
     };
     assert!(index.usage(&year).unwrap().rows.is_empty());
     assert!(index.sites(&here).unwrap().rows.is_empty());
+}
+
+#[test]
+fn a_machine_whose_clock_was_ahead_at_first_is_in_the_sums_of_before() {
+    const HOUR: u64 = 3_600_000;
+    let laid = Laid::new();
+    let grown = laid.grown(place("gw-a", 1), "a");
+    let config = LeafBody::Config(ConfigLeaf {
+        machine: machine("press-01"),
+        map: "sha256:x".to_owned(),
+        files: "sha256:x".to_owned(),
+    });
+    let index = embedded(&laid);
+    // Eleven years ahead, and then set back; the hour is told of when it is over.
+    for (boot, mono_ms, leaf) in [
+        ("a", 11 * 8_766 * HOUR, config),
+        ("b", HOUR, LeafBody::Usage(usage(None, None, HOUR))),
+    ] {
+        grown.grow(boot, mono_ms, vec![leaf]);
+        laid.publish(&grown);
+        indexed(&laid, &index);
+    }
+    equals(&laid, &index);
+    let select = Select {
+        from: Some(at(0)),
+        to: Some(at(HOUR)),
+        ..Select::default()
+    };
+    let rows = index.usage(&select).unwrap().rows;
+    let told: Vec<u64> = rows.iter().map(|row| row.active_ms).collect();
+    assert_eq!(told, [HOUR]);
+    let row = index.machines(&Select::default()).unwrap().rows.remove(0);
+    assert_eq!((row.first, row.newest), (at(0), at(11 * 8_766 * HOUR)));
 }

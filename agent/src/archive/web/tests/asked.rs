@@ -1,11 +1,15 @@
 //! What is asked and makes no sense, and who is told of.
 
-use super::Stand;
+use super::{PATIENCE, Stand, request, router};
+use crate::archive::index::{Index, Indexer};
+use crate::archive::testing::at;
 use crate::archive::{Cards, Live, Roll};
 use crate::clock::SystemClock;
+use axum::body::to_bytes;
 use serde_json::{Value, json};
 use std::fs;
 use std::sync::Arc;
+use tower::ServiceExt as _;
 
 #[tokio::test]
 async fn what_can_not_be_asked_is_named_with_its_form_in_both_languages() {
@@ -36,6 +40,21 @@ async fn what_can_not_be_asked_is_named_with_its_form_in_both_languages() {
             "sessions?limit=1&limit=2",
             "`limit` is said twice",
             "出现了两次",
+        ),
+        (
+            "outcomes?booking=bk%001",
+            "`booking` has a zero character",
+            "`booking` 中含有零字符",
+        ),
+        (
+            "sessions?booking=%00",
+            "`booking` has a zero character",
+            "零字符",
+        ),
+        (
+            "sessions?after=%00",
+            "`after` has a zero character",
+            "零字符",
         ),
         (
             "usage?by=moon",
@@ -114,4 +133,26 @@ async fn who_is_enrolled_and_who_is_a_stranger_is_told() {
         json!([stranger])
     );
     assert_eq!(stand.json("/api/v1/strangers?site=ql").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_day_of_which_nothing_is_known_has_a_row() {
+    let stand = Stand::new();
+    let index = Arc::new(Index::embedded(&stand.city.dir()).unwrap());
+    let mut indexer = Indexer::new(stand.city.shelf(), Arc::clone(&index));
+    indexer.round(&mut || false).unwrap();
+    let router = router(stand.desk().with_index(index), PATIENCE);
+    // From eight in the morning, UTC, to that of the next day but one: midnight in Shanghai is at 16:00.
+    let path = format!("/api/v1/usage?by=day&from={}&to={}", at(0), at(48));
+    let response = router.oneshot(request("GET", &path, "")).await.unwrap();
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let usage: Value = serde_json::from_slice(&body).unwrap();
+    let rows = usage["rows"].as_array().unwrap().iter();
+    let told: Vec<_> = rows
+        .map(|row| (&row["day"], &row["period_ms"], &row["known_ms"]))
+        .collect();
+    let days = [(0, 8), (8, 24), (32, 16)]
+        .map(|(begin, hours)| (json!(at(begin)), json!(hours * 3_600_000), json!(0)));
+    let days: Vec<_> = days.iter().map(|day| (&day.0, &day.1, &day.2)).collect();
+    assert_eq!(told, days);
 }

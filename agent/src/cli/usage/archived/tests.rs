@@ -1,0 +1,197 @@
+//! Which epochs tell of a period, and what is said of those that can't be read.
+
+use clap::Parser;
+use lineside_proto::{Period, Time};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+use super::super::pull;
+use super::chosen;
+use crate::archive::testing::{City, name};
+use crate::archive::web::{self, Desk};
+use crate::archive::{Held, Library, Live, Place, Record, Standing};
+use crate::cli::{Context, Failure, Outcome};
+use crate::clock::SystemClock;
+use crate::text::Language;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    args: pull::Args,
+}
+
+/// Pulls the evidence of November; gives the exit and the names of the files that are there then.
+fn pulled(source: &str, whose: &[&str], out: &Path) -> (Result<Outcome, Failure>, Vec<String>) {
+    let folder = format!("{}/", out.display());
+    let wanted = [
+        "pull",
+        "--archive",
+        source,
+        "--from",
+        "2026-11",
+        "-o",
+        &folder,
+    ];
+    let Command { args } = Command::try_parse_from(wanted.iter().chain(whose)).unwrap();
+    let context = Context {
+        config: "none".into(),
+        language: Language::En,
+    };
+    let done = pull::run(&args, &context);
+    let listed = fs::read_dir(out).into_iter().flatten().flatten();
+    let mut names: Vec<String> = listed
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    (done, names)
+}
+
+/// Whether it is said that something is missing that may come.
+fn is_missing(done: &Result<Outcome, Failure>) -> bool {
+    matches!(done, Err(Failure::Unreachable(_)))
+}
+
+#[test]
+fn a_log_that_can_not_be_read_is_missed_and_not_passed_over() {
+    let city = City::new();
+    let first = city.gateway("zs", "rot");
+    first.grow(5, 0);
+    city.keep(&first, None);
+    let place = first.place.clone();
+    let second = first.next_epoch(6);
+    second.grow(5, 7);
+    city.keep(&second, None);
+    let alone = city.gateway("zs", "alone");
+    alone.grow(5, 0);
+    city.keep(&alone, None);
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let library = Library::of(city.shelf(), CancellationToken::new());
+    let live = Live::new(Arc::new(SystemClock), Arc::default());
+    let desk = Desk::new(Arc::new(library), Arc::new(live));
+    let served = web::serve("127.0.0.1:0".parse().unwrap(), desk);
+    let url = format!("http://{}", runtime.block_on(served).unwrap());
+    let dir = city.dir().display().to_string();
+
+    let whole = [
+        "rot-20261101-20261201-e1.zip",
+        "rot-20261101-20261201-e2.zip",
+    ];
+    let whole = whole.map(|name| format!("zs-{name}"));
+    let outs = tempfile::tempdir().unwrap();
+    let rot = ["--site", "zs", "--gateway", "rot"];
+    for (turn, source) in [&dir, &url].into_iter().enumerate() {
+        let (done, names) = pulled(source, &rot, &outs.path().join(format!("whole-{turn}")));
+        assert_eq!((done.unwrap(), names), (Outcome::Done, whole.to_vec()));
+    }
+    // Its head is damaged; its files were set aside to be fetched anew.
+    let shelf = city.shelf();
+    fs::write(shelf.log_dir(&place).join("checkpoint"), "junk").unwrap();
+    let lost = &alone.place;
+    fs::create_dir_all(shelf.aside_dir(lost)).unwrap();
+    fs::rename(shelf.log_dir(lost), shelf.aside_dir(lost).join("1")).unwrap();
+    city.record(lost, &Record::default());
+    for (turn, source) in [&dir, &url].into_iter().enumerate() {
+        let (done, names) = pulled(source, &rot, &outs.path().join(format!("part-{turn}")));
+        assert!(is_missing(&done), "{source}: {done:?}");
+        assert_eq!(names, whole[1..]);
+        let out = outs.path().join(format!("all-{turn}"));
+        let (done, names) = pulled(source, &["--all"], &out);
+        assert!(is_missing(&done), "{source}: {done:?}");
+        assert_eq!(names, whole[1..]);
+        let only = ["--site", "zs", "--gateway", "alone"];
+        let (done, names) = pulled(source, &only, &outs.path().join(format!("none-{turn}")));
+        assert!(is_missing(&done), "{source}: {done:?}");
+        assert!(names.is_empty(), "{names:?}");
+    }
+}
+
+#[test]
+fn what_is_held_names_what_can_not_be_read() {
+    let city = City::new();
+    let first = city.gateway("zs", "gw");
+    first.grow(3, 0);
+    city.keep(&first, None);
+    let place = first.place.clone();
+    city.keep(&first.next_epoch(4), None);
+    let shelf = city.shelf();
+    let checkpoint = shelf.log_dir(&place).join("checkpoint");
+    let found = || {
+        let held = Held::of(&shelf, &name("zs"), &name("gw")).unwrap().unwrap();
+        assert_eq!(Held::all(&shelf, |_, _| true).unwrap().first(), Some(&held));
+        assert!(Held::all(&shelf, |_, _| false).unwrap().is_empty());
+        let logs: Vec<u32> = held.logs.iter().map(|log| log.epoch).collect();
+        (logs, held.unreadable)
+    };
+    assert_eq!(found(), (vec![1, 2], vec![]));
+    fs::write(&checkpoint, "junk").unwrap();
+    assert_eq!(found(), (vec![2], vec![1]));
+    fs::remove_file(&checkpoint).unwrap();
+    assert_eq!(found(), (vec![2], vec![1]));
+    // The first head of a log is not there yet while its leaves are fetched.
+    let begun = Record {
+        size: 2,
+        reaching: Some("note".to_owned()),
+        ..Record::default()
+    };
+    city.record(&Place { epoch: 3, ..place }, &begun);
+    assert_eq!(found(), (vec![2], vec![1]));
+    assert!(
+        Held::of(&shelf, &name("zs"), &name("gx"))
+            .unwrap()
+            .is_none()
+    );
+}
+
+fn log(epoch: u32, first: i64, newest: i64) -> Standing {
+    Standing {
+        site: "s".parse().unwrap(),
+        gateway: "g".parse().unwrap(),
+        epoch,
+        origin: String::new(),
+        size: 1,
+        root: String::new(),
+        first: Some(Time::from_millis(first)),
+        newest: Some(Time::from_millis(newest)),
+        heard: None,
+        cosigned: None,
+        stopped: None,
+        alarms: 0,
+        unproved: None,
+        uncosigned: None,
+    }
+}
+
+#[test]
+fn a_period_is_told_by_the_epochs_that_have_leaves_in_it() {
+    let logs = [log(1, 100, 200), log(2, 300, 400), log(3, 400, 500)];
+    for (from, to, expected) in [
+        (150, 160, &[1][..]),
+        (200, 201, &[1]),
+        (150, 300, &[1]),
+        (150, 301, &[1, 2]),
+        (0, 1000, &[1, 2, 3]),
+        (220, 280, &[1]),
+        (400, 401, &[2, 3]),
+        (600, 700, &[3]),
+        // Before all: whoever asks is told that there is nothing.
+        (0, 50, &[3]),
+    ] {
+        let period = Period {
+            from: Time::from_millis(from),
+            to: Time::from_millis(to),
+        };
+        let chosen = chosen(&logs, period);
+        let epochs: Vec<u32> = chosen.iter().map(|place| place.epoch).collect();
+        assert_eq!(epochs, expected, "{from} to {to}");
+    }
+    // Its clock was ahead when it began, and was set back.
+    let logs = [log(1, 100, 200), log(2, 900, 400)];
+    let period = Period {
+        from: Time::from_millis(150),
+        to: Time::from_millis(450),
+    };
+    assert_eq!(chosen(&logs, period).len(), 2);
+}
