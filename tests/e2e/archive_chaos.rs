@@ -243,32 +243,25 @@ fn children(id: u32) -> Result<Vec<u32>> {
 
 /// Lets the archive in its namespace do nothing more: below `unshare` is the shell, and below that the archive.
 fn halt(id: u32) -> Result<()> {
-    for shell in children(id)? {
-        for archive in children(shell)? {
-            let archive = Pid::from_raw(i32::try_from(archive)?).context("no id")?;
-            kill_process(archive, Signal::STOP)?;
-            let stopped = format!("/proc/{}/stat", archive.as_raw_nonzero());
-            wait::until("it to stop", LIMIT, || {
-                let stat = std::fs::read_to_string(&stopped)?;
-                Ok(stat.contains(") T ").then_some(()))
-            })?;
-            return Ok(());
-        }
-    }
-    anyhow::bail!("no archive runs in the namespace")
+    let below = |id| -> Result<u32> {
+        let first = children(id)?.into_iter().next();
+        first.context("nothing runs in the namespace")
+    };
+    let archive = below(below(id)?)?;
+    let process = Pid::from_raw(i32::try_from(archive)?).context("no id")?;
+    kill_process(process, Signal::STOP)?;
+    wait::until("it to stop", LIMIT, || {
+        let stat = std::fs::read_to_string(format!("/proc/{archive}/stat"))?;
+        Ok(stat.contains(") T ").then_some(()))
+    })
 }
 
-#[test]
-fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
-    let seed = fastrand::u64(..);
-    eprintln!("seed {seed}");
-    let mut city = City::new(Persistence::Often, Size::small(6))?;
-    std::fs::create_dir(city.place.dir())?;
-    // A small file system of its own, in a namespace that ends with the archive; as a service manager would, the
-    // shell starts it again.
-    let arguments = city.place.arguments();
+/// A small file system of its own, in a namespace that ends with the archive; as a service manager would, the shell
+/// starts it again.
+fn on_a_small_disk(place: &Place) -> Result<Process> {
+    let arguments = place.arguments();
     let quoted: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
-    let dir = city.place.dir();
+    let dir = place.dir();
     let script = format!(
         "set -u; mount -t tmpfs -o size=24m none '{dir}'; \
          while :; do '{program}' {arguments}; echo \"ended $?\"; done",
@@ -287,7 +280,17 @@ fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
         "-c",
         &script,
     ];
-    let mut process = Process::start("the archive in a namespace", "unshare", &words)?;
+    Process::start("the archive in a namespace", "unshare", &words)
+}
+
+#[test]
+fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut city = City::new(Persistence::Often, Size::small(6))?;
+    std::fs::create_dir(city.place.dir())?;
+    let mut process = on_a_small_disk(&city.place)?;
+    let dir = city.place.dir();
     let log = |process: &Process| process.errors.lock().join("\n");
     let inside = PathBuf::from(format!("/proc/{}/root{}", process.id(), dir.display()));
     city.live(40)?;
