@@ -3,12 +3,14 @@
 
 use anyhow::{Context, Result, ensure};
 use lineside_tests::agent::binary;
-use lineside_tests::archive::Archive;
+use lineside_tests::archive::{Archive, Files, Place};
 use lineside_tests::broker::Persistence;
-use lineside_tests::city::{City, LIMIT};
+use lineside_tests::city::{City, LIMIT, heard_all};
+use lineside_tests::cosigned::Cosigned;
 use lineside_tests::fleet::{Fleet, Size};
 use lineside_tests::process::Process;
 use lineside_tests::wait;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
@@ -20,6 +22,8 @@ use std::time::Duration;
 const KILLS: usize = 100;
 /// Every how many lives one is long.
 const LONG_EVERY: usize = 8;
+/// After every how many kills the whole directory is judged as the kill left it.
+const JUDGED_EVERY: usize = 2 * LONG_EVERY;
 /// A head of each gateway is cosigned once a second at most, so that each long life brings heads that continue those of
 /// the lives before.
 const COSIGN_EVERY: [&str; 2] = ["--cosign-every", "1"];
@@ -74,9 +78,11 @@ fn hold(city: &mut City, archive: Archive, seed: u64) -> Result<()> {
         .with_context(|| format!("seed {seed}"))?;
     let witness = city.place.witness().clone();
     let count = city.fleet.count();
-    let all = |cosigned: &lineside_tests::cosigned::Cosigned| cosigned.logs() == count;
+    let all = |cosigned: &Cosigned| cosigned.logs() == count;
     let heard = city.until_cosigned("every log to be cosigned", &witness, all);
     heard.with_context(|| archive.log())?;
+    let indexed = city.place.until_indexed(&[]);
+    indexed.with_context(|| archive.log())?;
     archive.stop()?;
     let cosigned = city.cosigned(&witness)?;
     let pairs = cosigned
@@ -98,6 +104,15 @@ fn hold(city: &mut City, archive: Archive, seed: u64) -> Result<()> {
     Ok(())
 }
 
+/// The directory as a kill left it, before anything could be asked for again: whatever was cosigned by then is below the
+/// head of its log there, and the index says nothing that the tiles don't.
+fn left_whole(place: &Place, cosigned: &Cosigned) -> Result<()> {
+    cosigned.judge(place)?;
+    place.verify()?;
+    place.indexed(&[])?;
+    Ok(())
+}
+
 #[test]
 fn a_hundred_kills_lose_and_contradict_nothing() -> Result<()> {
     let seed = fastrand::u64(..);
@@ -110,6 +125,7 @@ fn a_hundred_kills_lose_and_contradict_nothing() -> Result<()> {
         listener,
         ..
     } = &mut city;
+    let witness = place.witness().clone();
     // In each long life some begin, and the others go on.
     let begun = AtomicUsize::new(0);
     let begin = || -> Result<()> {
@@ -143,15 +159,24 @@ fn a_hundred_kills_lose_and_contradict_nothing() -> Result<()> {
                 let lives = Duration::from_millis(random.u64(100..400));
                 wait::throughout(lives, || Ok(()))?;
             }
-            archive
-                .kill()
-                .with_context(|| format!("seed {seed}, kill {turn}"))?;
+            let of_turn = || format!("seed {seed}, kill {turn}");
+            archive.kill().with_context(of_turn)?;
+            // The long lives end while they cosign.
+            if turn % LONG_EVERY == 0 {
+                let cosigned = heard_all((fleet, &mut *listener), &witness);
+                let cosigned = cosigned.with_context(of_turn)?;
+                if turn % JUDGED_EVERY == 0 {
+                    left_whole(place, &cosigned).with_context(of_turn)?;
+                } else {
+                    cosigned.judge(place).with_context(of_turn)?;
+                }
+            }
         }
         Ok(())
     })?;
-    let witness = city.place.witness().clone();
-    let before = city.cosigned(&witness);
+    let before = heard_all((fleet, &mut *listener), &witness);
     let before = before.with_context(|| format!("seed {seed}"))?;
+    left_whole(place, &before).with_context(|| format!("seed {seed}, the last kill"))?;
     ensure!(
         before.heads() >= before.logs() + lives,
         "seed {seed}: only {} heads of {} logs were cosigned between the kills",
@@ -197,17 +222,46 @@ fn fill(path: &PathBuf) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
-    let seed = fastrand::u64(..);
-    eprintln!("seed {seed}");
-    let mut city = City::new(Persistence::Often, Size::small(6))?;
-    std::fs::create_dir(city.place.dir())?;
-    // A small file system of its own, in a namespace that ends with the archive; as a service manager would, the
-    // shell starts it again.
-    let arguments = city.place.arguments();
+/// The processes that one has started.
+fn children(id: u32) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let path = entry?.path();
+        // One that is no process, or has gone meanwhile.
+        let Ok(stat) = std::fs::read_to_string(path.join("stat")) else {
+            continue;
+        };
+        let parent = stat.rsplit_once(')').context("no name")?.1;
+        let parent: u32 = parent.split_whitespace().nth(1).context("none")?.parse()?;
+        if parent == id {
+            let (own, _) = stat.split_once(' ').context("no id")?;
+            found.push(own.parse()?);
+        }
+    }
+    Ok(found)
+}
+
+/// Lets the archive in its namespace do nothing more: below `unshare` is the shell, and below that the archive.
+fn halt(id: u32) -> Result<()> {
+    let below = |id| -> Result<u32> {
+        let first = children(id)?.into_iter().next();
+        first.context("nothing runs in the namespace")
+    };
+    let archive = below(below(id)?)?;
+    let process = Pid::from_raw(i32::try_from(archive)?).context("no id")?;
+    kill_process(process, Signal::STOP)?;
+    wait::until("it to stop", LIMIT, || {
+        let stat = std::fs::read_to_string(format!("/proc/{archive}/stat"))?;
+        Ok(stat.contains(") T ").then_some(()))
+    })
+}
+
+/// A small file system of its own, in a namespace that ends with the archive; as a service manager would, the shell
+/// starts it again.
+fn on_a_small_disk(place: &Place) -> Result<Process> {
+    let arguments = place.arguments();
     let quoted: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
-    let dir = city.place.dir();
+    let dir = place.dir();
     let script = format!(
         "set -u; mount -t tmpfs -o size=24m none '{dir}'; \
          while :; do '{program}' {arguments}; echo \"ended $?\"; done",
@@ -226,7 +280,17 @@ fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
         "-c",
         &script,
     ];
-    let mut process = Process::start("the archive in a namespace", "unshare", &words)?;
+    Process::start("the archive in a namespace", "unshare", &words)
+}
+
+#[test]
+fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut city = City::new(Persistence::Often, Size::small(6))?;
+    std::fs::create_dir(city.place.dir())?;
+    let mut process = on_a_small_disk(&city.place)?;
+    let dir = city.place.dir();
     let log = |process: &Process| process.errors.lock().join("\n");
     let inside = PathBuf::from(format!("/proc/{}/root{}", process.id(), dir.display()));
     city.live(40)?;
@@ -234,7 +298,7 @@ fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
         let (name, size) = city
             .fleet
             .with(number, |gateway| (gateway.log(), gateway.signed_size()))?;
-        let files = lineside_tests::archive::Files::of(&inside.join("logs").join(name));
+        let files = Files::of(&inside.join("logs").join(name));
         Ok(files.size()? >= size)
     };
     wait::until("the first leaves", LIMIT, || {
@@ -260,9 +324,18 @@ fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
         Ok(kept?.into_iter().all(|kept| kept).then_some(()))
     })
     .with_context(|| log(&process))?;
-    // What lies in the namespace is judged where everybody sees it.
+    // What lies in the namespace is judged where everybody sees it, as a kill would leave it.
+    halt(process.id())?;
     lineside_tests::log::copy(&inside, &dir)?;
     process.kill()?;
+    let City {
+        fleet,
+        place,
+        listener,
+        ..
+    } = &mut city;
+    let cosigned = heard_all((&*fleet, listener), &place.witness().clone())?;
+    left_whole(place, &cosigned).with_context(|| log(&process))?;
     let archive = city.place.start()?;
     hold(&mut city, archive, seed)
 }

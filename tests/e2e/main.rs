@@ -2,6 +2,7 @@
 
 mod apply;
 mod archive_chaos;
+mod archive_flood;
 mod archive_foreign;
 mod archive_hostile;
 mod archive_read;

@@ -8,6 +8,7 @@ use lineside_proto::ledger::tile::{Kind, Tile, WIDTH, entries};
 use serde_json::Value;
 use std::fs;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,11 +16,14 @@ use tempfile::TempDir;
 
 use crate::agent::{binary, command};
 use crate::process::Process;
+use crate::wait;
 
 /// The witness's name.
 const WITNESS: &str = "witness.test";
 /// How long a clean stop may take.
 const STOP_MAX: Duration = Duration::from_secs(20);
+/// How long the index may take to reach the heads, and the API to listen.
+const REACH_MAX: Duration = Duration::from_secs(60);
 
 /// A place for an archive: its directory, the cards, and the witness's key apart from both. Gone when dropped.
 #[derive(Debug)]
@@ -37,6 +41,15 @@ impl Place {
     ///
     /// When the disk refuses.
     pub fn new(port: u16) -> Result<Self> {
+        Self::named(port, WITNESS)
+    }
+
+    /// The same, whose witness has another name.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses.
+    pub fn named(port: u16, witness: &str) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("lineside-archive-")
             .tempdir()?;
@@ -44,7 +57,7 @@ impl Place {
         let key = dir.path().join("witness/witness.key");
         let folder = key.parent().context("a folder")?;
         fs::DirBuilder::new().mode(0o700).create(folder)?;
-        let witness = Witness::create(&key, WITNESS)?.key().clone();
+        let witness = Witness::create(&key, witness)?.key().clone();
         Ok(Self {
             dir,
             port,
@@ -151,6 +164,41 @@ impl Place {
         Ok(())
     }
 
+    /// What `archive index --check --json` says of the index that the process wrote, with further arguments (where it is);
+    /// none where there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// With all it said, when it is not equal to the tiles.
+    pub fn indexed(&self, more: &[&str]) -> Result<Option<Value>> {
+        let (code, out, err) = self.say(&[&["index", "--check", "--json"], more].concat())?;
+        if code == 1 && err.contains("there is no index") {
+            return Ok(None);
+        }
+        // 1, too: it has not come as far as the tiles, and nobody runs who would bring it there.
+        ensure!(code == 0 || code == 1, "{code}: {out}{err}");
+        let said: Value = serde_json::from_str(&out).with_context(|| format!("{out}{err}"))?;
+        let is_equal = said.get("equal").and_then(Value::as_bool);
+        ensure!(is_equal == Some(true), "{said}");
+        Ok(Some(said))
+    }
+
+    /// Waits until the index that the running process writes has every signed leaf; all of it must equal the tiles.
+    ///
+    /// # Errors
+    ///
+    /// With all that the check said, when it is another or does not come so far.
+    pub fn until_indexed(&self, more: &[&str]) -> Result<()> {
+        let mut last = None;
+        let reached = wait::until("the index to reach the heads", REACH_MAX, || {
+            last = self.indexed(more)?;
+            let figure = |name: &str| last.as_ref()?.get(name)?.as_u64();
+            let is_there = figure("behind") == Some(0) && figure("logs") > Some(0);
+            Ok(is_there.then_some(()))
+        });
+        reached.with_context(|| format!("{last:?}"))
+    }
+
     /// What `archive status --json` says of each log.
     ///
     /// # Errors
@@ -203,18 +251,51 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// With its log, when it had gone before.
+    /// With its log, when it had gone before, or a part of it had panicked.
     pub fn kill(self) -> Result<()> {
+        self.is_calm()?;
         self.process.cut()
+    }
+
+    /// No thread and no task of it has panicked so far, which the others may outlive.
+    ///
+    /// # Errors
+    ///
+    /// With its log, when one has.
+    pub fn is_calm(&self) -> Result<()> {
+        let log = self.log();
+        ensure!(!log.contains("panicked"), "{log}");
+        Ok(())
     }
 
     /// A clean stop.
     ///
     /// # Errors
     ///
-    /// With its log, when it takes too long, or ends with anything but 0.
+    /// With its log, when it takes too long, or ends with anything but 0, or a part of it had panicked.
     pub fn stop(self) -> Result<()> {
-        self.process.stop(STOP_MAX)
+        let lines = self.process.errors.clone();
+        self.process.stop(STOP_MAX)?;
+        let log = lines.lock().join("\n");
+        ensure!(!log.contains("panicked"), "{log}");
+        Ok(())
+    }
+
+    /// Waits until its API listens (with `--listen 127.0.0.1:0`), and gives the address.
+    ///
+    /// # Errors
+    ///
+    /// With the log, when it does not.
+    pub fn api(&mut self) -> Result<SocketAddr> {
+        let said = "the archive's API listens";
+        let waited = self.process.wait_for_error_line(0, said, REACH_MAX);
+        waited.with_context(|| self.log())?;
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains(said));
+        let (_, address) = line
+            .and_then(|line| line.rsplit_once("address="))
+            .context("no address")?;
+        Ok(address.trim().parse()?)
     }
 
     /// What it has logged.

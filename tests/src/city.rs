@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::archive::Place;
 use crate::broker::{Mosquitto, Persistence};
 use crate::cosigned::{Cosigned, same};
-use crate::fleet::{Fleet, Size};
+use crate::fleet::{Fleet, Outgoing, Size};
 use crate::subscriber::{Message, Subscriber};
 use crate::wait;
 
@@ -103,13 +103,7 @@ impl City {
     ///
     /// When it is no cosignature, or it contradicts itself.
     pub fn cosigned(&mut self, witness: &VerifierKey) -> Result<Cosigned> {
-        let messages: Vec<&Message> = self.listener.messages()?;
-        let name = format!("\u{2014} {} ", witness.name());
-        let said: Vec<&Message> = messages
-            .into_iter()
-            .filter(|message| message.payload.contains(&name))
-            .collect();
-        Cosigned::of(&said, witness)
+        heard(&mut self.listener, witness)
     }
 
     /// Waits until so much was heard of the witness that `probe` is satisfied.
@@ -128,4 +122,39 @@ impl City {
             Ok(probe(&cosigned).then_some(cosigned))
         })
     }
+}
+
+/// What a listener has heard of a witness so far: what bears its name.
+///
+/// # Errors
+///
+/// When it is no cosignature, or it contradicts itself.
+pub fn heard(listener: &mut Subscriber, witness: &VerifierKey) -> Result<Cosigned> {
+    let messages: Vec<&Message> = listener.messages()?;
+    let name = format!("\u{2014} {} ", witness.name());
+    let said: Vec<&Message> = messages
+        .into_iter()
+        .filter(|message| message.payload.contains(&name))
+        .collect();
+    Cosigned::of(&said, witness)
+}
+
+/// What was heard of the witness when all that the broker had by now has come. Its archive is gone.
+///
+/// # Errors
+///
+/// As [`heard`].
+pub fn heard_all(
+    (fleet, listener): (&Fleet, &mut Subscriber),
+    witness: &VerifierKey,
+) -> Result<Cosigned> {
+    // The broker tells it in the order in which it came.
+    let from = listener.mark()?;
+    let topic = "lineside/v1/nobody/nobody/ledger/cosignature";
+    let mark = format!("mark {from}");
+    fleet.say(0, Outgoing::new(topic.to_owned(), mark.as_bytes()))?;
+    listener.wait_on(from, topic, LIMIT, |message| {
+        (message.payload == mark).then_some(())
+    })?;
+    heard(listener, witness)
 }

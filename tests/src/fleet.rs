@@ -271,6 +271,24 @@ impl Fleet {
             .try_for_each(|message| wire.publish(message))
     }
 
+    /// A gateway writes one leaf of its own, and publishes it.
+    ///
+    /// # Errors
+    ///
+    /// What `write` says, or the connections have ended.
+    pub fn write(
+        &self,
+        number: usize,
+        write: impl FnOnce(&mut Gateway) -> Result<u64>,
+    ) -> Result<()> {
+        let message = self.with(number, |gateway| {
+            let index = write(gateway)?;
+            let topic = gateway.topics().leaf();
+            Ok::<_, anyhow::Error>(Outgoing::new(topic, gateway.message(index)?))
+        })??;
+        self.say(number, message)
+    }
+
     /// A gateway signs what it has and publishes that.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use lineside::answers::{self, Answers, Code, Failure, Room, Source, documents};
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey};
 use lineside_proto::ledger::tile::{HEIGHT, Kind, Tile, WIDTH, put_entry};
 use lineside_proto::ledger::tree::{self, Range as Tree};
-use lineside_proto::ledger::{Checkpoint, Hash, PriorHead};
+use lineside_proto::ledger::{Checkpoint, Hash, LeafBody, PriorHead};
 use lineside_proto::{GatewayStatus, Identifier, KeptCheckpoint, LeafMessage, Link, Time, Topics};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -234,6 +234,23 @@ impl Gateway {
             self.push(leaf.into());
         }
         Ok(from..from + count)
+    }
+
+    /// Appends a leaf that says just this.
+    ///
+    /// # Errors
+    ///
+    /// When it is too large for a leaf.
+    pub fn write(&mut self, body: LeafBody) -> Result<u64> {
+        let index = self.size();
+        let leaf = self.life.saying(index, body)?;
+        self.push(leaf.into());
+        Ok(index)
+    }
+
+    /// Signs with another key from now on.
+    pub fn sign_with(&mut self, signer: SignerKey) {
+        self.signer = signer;
     }
 
     /// The message by which it tells a leaf.

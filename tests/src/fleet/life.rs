@@ -112,6 +112,11 @@ impl Life {
 
     /// The bytes of a leaf.
     pub(super) fn leaf(&self, index: u64) -> Result<String> {
+        self.saying(index, self.body(index)?)
+    }
+
+    /// The bytes of a leaf that says something of its own.
+    pub(super) fn saying(&self, index: u64, body: LeafBody) -> Result<String> {
         let at = Time::from_millis(self.at_ms(index));
         let head = LeafHead {
             v: 1,
@@ -120,7 +125,6 @@ impl Life {
             boot: BOOT.to_owned(),
             mono_ms: self.mono_ms(index),
         };
-        let body = self.body(index)?;
         let bytes = Leaf { head, body }.to_bytes()?;
         Ok(String::from_utf8(bytes)?)
     }
