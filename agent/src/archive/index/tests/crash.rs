@@ -149,8 +149,8 @@ struct Shared {
 }
 
 impl Store for Shared {
-    fn read(&self, act: Act<'_>) -> Result<(), IndexError> {
-        self.inner.read(act)
+    fn read(&self, wanted: Option<&Wanted>, act: Act<'_>) -> Result<(), IndexError> {
+        self.inner.read(wanted, act)
     }
 
     fn write(&self, act: Act<'_>) -> Result<(), IndexError> {

@@ -141,7 +141,7 @@ async fn a_day_of_which_nothing_is_known_has_a_row() {
     let index = Arc::new(Index::embedded(&stand.city.dir()).unwrap());
     let mut indexer = Indexer::new(stand.city.shelf(), Arc::clone(&index));
     indexer.round(&mut || false).unwrap();
-    let router = router(stand.desk().with_index(index), PATIENCE);
+    let router = router(Arc::new(stand.desk().with_index(index)), PATIENCE);
     // From eight in the morning, UTC, to that of the next day but one: midnight in Shanghai is at 16:00.
     let path = format!("/api/v1/usage?by=day&from={}&to={}", at(0), at(48));
     let response = router.oneshot(request("GET", &path, "")).await.unwrap();
