@@ -10,6 +10,7 @@ mod archive_read;
 mod archive_rights;
 mod archive_share;
 mod archive_whole;
+mod archive_witnesses;
 mod availability;
 mod bad_input;
 mod bookings;
