@@ -401,3 +401,39 @@ fn every_locked_dependency_builds_with_the_oldest_compiler() -> Result<()> {
     }
     nothing(found, "needs a newer compiler")
 }
+
+/// What systemd finds in the units that are shipped, with another program in place of ours.
+#[test]
+fn the_units_are_what_systemd_understands() -> Result<()> {
+    let asked = Command::new("systemd-analyze").arg("--version").output();
+    if !asked.is_ok_and(|asked| asked.status.success()) {
+        eprintln!("there is no systemd-analyze here");
+        return Ok(());
+    }
+    let place = tempfile::tempdir()?;
+    let mut count = 0;
+    for folder in ["deploy", "deploy/city"] {
+        for entry in fs::read_dir(root().join(folder))? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|ending| ending != "service") {
+                continue;
+            }
+            let text = fs::read_to_string(&path)?.replace("/usr/bin/lineside", "/bin/true");
+            let copy = place.path().join(path.file_name().context("no name")?);
+            fs::write(&copy, text)?;
+            let said = Command::new("systemd-analyze")
+                .arg("verify")
+                .arg(&copy)
+                .output()?;
+            // What it does not understand it passes over, and says so.
+            let words = String::from_utf8_lossy(&said.stderr).into_owned();
+            let name = copy.display().to_string();
+            let own = words.lines().filter(|line| line.contains(&name));
+            nothing(own.map(str::to_owned).collect(), "a unit says nonsense")?;
+            ensure!(said.status.success(), "{}: {words}", path.display());
+            count += 1;
+        }
+    }
+    ensure!(count >= 2, "{count} units");
+    Ok(())
+}

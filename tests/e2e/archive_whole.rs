@@ -3,12 +3,14 @@
 //! that cites the last cosigned head.
 
 use anyhow::{Context, Result, ensure};
+use lineside::ledger::Keys;
 use lineside_proto::Link;
 use lineside_proto::ledger::note::Note;
 use lineside_proto::ledger::{Checkpoint, Leaf, LeafBody};
 use lineside_tests::archive::{Archive, Place};
 use lineside_tests::broker::Persistence;
 use lineside_tests::device::{Cell, Device, Transport};
+use lineside_tests::foreign::{self, Question};
 use lineside_tests::requester::Requester;
 use lineside_tests::said::Said;
 use lineside_tests::site::Site;
@@ -20,7 +22,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::archive_read::{MAP, pulled, ran, said, trust};
+use crate::archive_read::{MAP, ORIGIN, content, pulled, ran, said, trust};
 
 /// A city whose gateway counts a leaf as delivered when this archive's witness has cosigned it.
 fn city() -> Result<(Stand, Device, Place)> {
@@ -211,4 +213,86 @@ fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> 
     }
     ensure!(count == 2, "{count} bundles");
     Ok(())
+}
+
+/// The log as `archive export` takes it out, verified by others and read as a gateway's state.
+fn exported(place: &Place, key: String, (from, to): (&str, &str), dir: &Path) -> Result<()> {
+    let (out, archive) = (dir.join("exported"), place.dir().display().to_string());
+    let to_dir = out.display().to_string();
+    let whose = ["--site", "site", "--gateway", "gw"];
+    let words = ["archive", "export", "--dir", &archive, "-o", &to_dir];
+    let words = [&words[..], &whose].concat();
+    let (code, text) = said(&words)?;
+    ensure!(code == Some(0), "{code:?} {text}");
+    let (note, head) = place.log("site/gw/e1").head()?.context("no head")?;
+    let answer = foreign::reference(&Question {
+        dir: out.join("ledger"),
+        origin: ORIGIN.to_owned(),
+        keys: vec![key],
+        seen: vec![note],
+        inclusion: Vec::new(),
+        consistency: Vec::new(),
+    })?;
+    ensure!(
+        answer.size == head.size && answer.leaves == head.size && answer.seen == 1,
+        "{answer:?} {head:?}"
+    );
+    let (code, text) = said(&words)?;
+    ensure!(code != Some(0), "over what was there: {text}");
+    let (one, other) = (dir.join("export.zip"), dir.join("archive.zip"));
+    pulled(&["--state", &to_dir], (from, to), &one)?;
+    pulled(
+        &[&["--archive", archive.as_str()], &whose[..]].concat(),
+        (from, to),
+        &other,
+    )?;
+    ensure!(
+        content(&one)? == content(&other)?,
+        "the export gives other evidence"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_pull_over_the_broker_gives_the_same_leaves_when_only_the_archive_answers() -> Result<()> {
+    let (mut stand, mut press, place) = city()?;
+    let hour_s = jiff::Timestamp::now().as_second() / 3600 * 3600;
+    let hour = |more: i64| jiff::Timestamp::from_second(hour_s + more * 3600);
+    let (from, to) = (hour(0)?.to_string(), hour(2)?.to_string());
+    let period = (from.as_str(), to.as_str());
+    ran(&mut stand, &mut press)?;
+    let dir = tempfile::tempdir()?;
+    let url = format!("mqtt://127.0.0.1:{}", stand.broker.port());
+    let source = ["--broker", &url, "--site", "site", "--gateway", "gw"];
+
+    // No archive runs: it is the gateway that answers.
+    let mark = stand.archive.mark()?;
+    stand.start()?;
+    let online = |message: &Message| (status(message)?.link == Link::Online).then_some(());
+    let topic = Site::topic("status");
+    stand.archive.wait_on(mark, &topic, LIMIT, online)?;
+    let first = dir.path().join("gateway.zip");
+    pulled(&source, period, &first)?;
+    let archive = place.start()?;
+    cosigned(&mut stand, &archive, &place, 1)?;
+    stand.kill()?;
+    let offline = |message: &Message| (status(message)?.link == Link::Offline).then_some(());
+    stand.archive.wait_on(mark, &topic, LIMIT, offline)?;
+    fs::rename(stand.site.state_dir(), dir.path().join("gone"))?;
+    let second = dir.path().join("archive.zip.pulled");
+    pulled(&source, period, &second).with_context(|| archive.log())?;
+    // The gateway has written on before it went.
+    let ((before, _), (after, head)) = (content(&first)?, content(&second)?);
+    ensure!(
+        !before.is_empty() && after.get(..before.len()) == Some(&before[..]),
+        "{before:?}\n{after:?}"
+    );
+    let kept = place.log("site/gw/e1").head()?.context("no head")?.1;
+    let head = Note::parse(&head)?;
+    ensure!(Checkpoint::parse(&head.text)? == kept, "{head}");
+    verified(&second, &trust(&stand)?)?;
+    archive.stop()?;
+    let keys = Keys::load(&stand.site.path().join("keys/ledger.key"), ORIGIN)?;
+    let key = keys.all().first().context("a key")?.to_string();
+    exported(&place, key, period, dir.path())
 }

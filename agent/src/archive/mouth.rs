@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lineside_proto::Topics;
-use lineside_proto::ledger::note::Note;
 use tokio::sync::mpsc;
 
 use super::asker::Asker;
@@ -14,7 +13,7 @@ use super::readers::Readers;
 use super::run::Batch;
 use super::shelf::Shelf;
 use super::submitting::Submitter;
-use super::witness::{Submitted, Target, with_signature};
+use super::witness::{Submitted, Target};
 use crate::clock::{Clock, SystemClock};
 use crate::uplink::mqtt::intake::Outlet;
 
@@ -114,14 +113,11 @@ impl Mouth {
     fn submitted(&self, place: Place, submitted: Submitted) -> Batch {
         let Submitted {
             head,
-            text,
+            note,
             signature,
             ..
         } = submitted;
-        if let Ok(note) = Note::parse(&text) {
-            let note = with_signature(&note, &signature).to_string();
-            self.publish(&place, &note, signature.hash);
-        }
+        self.publish(&place, &note.to_string(), signature.hash);
         Batch::of(Input::Signed {
             place,
             head,

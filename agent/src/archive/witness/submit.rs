@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::add_checkpoint::{AddCheckpoint, SIZE_TYPE, plain};
 use super::target::Target;
+use super::with_signature;
 use crate::archive::{Place, Shelf};
 use crate::evidence::post::{Post, PostError, Reply};
 use crate::ledger::LedgerError;
@@ -39,8 +40,8 @@ const WORDS_MAX: usize = 200;
 pub struct Submitted {
     /// The head.
     pub head: Checkpoint,
-    /// The text of its note, as it was signed.
-    pub text: String,
+    /// Its note, as it was shown, with the witness's line.
+    pub note: Note,
     /// The witness's line, which was checked.
     pub signature: Signature,
     /// The time in it.
@@ -333,7 +334,7 @@ fn accepted(
     let signature = signature.ok_or_else(|| nonsense("no signature"))?;
     Ok(Submitted {
         head: head.clone(),
-        text: cosigned.text,
+        note: with_signature(note, &signature),
         signature,
         at,
     })

@@ -85,7 +85,9 @@ impl City {
             SubmitError::Proof(error) => format!("proof: {error}"),
         };
         let submitted = submitted.map_err(told)?;
-        assert_eq!(submitted.text, submitted.head.to_string());
+        assert_eq!(submitted.note.text, submitted.head.to_string());
+        // As it is published: whoever gets it knows whose log that is.
+        assert_eq!(submitted.note.signatures.len(), 2);
         let (note, head) = self.shelf().head(&self.place).unwrap().unwrap();
         assert_eq!(head, submitted.head);
         let note = with_signature(&Note::parse(&note).unwrap(), &submitted.signature);
