@@ -239,3 +239,37 @@ fn leaves_are_delivered_when_both_archives_have_cosigned_them() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_gateway_that_lost_all_and_has_one_word_of_two_is_told_to_bring_the_last_head() -> Result<()> {
+    let pair = Pair::new()?;
+    let [one, other] = &pair.places;
+    let (a, b) = (one.start()?, other.start()?);
+    let agent = pair.run()?;
+    let (_, [_, before]) = pair.until("both", &[&a, &b], |counted, _| counted >= 3)?;
+    // The second falls behind, and the gateway loses disk and key.
+    b.stop()?;
+    agent.stop()?;
+    let agent = pair.run()?;
+    pair.until("the first to go on", &[&a], |_, [a, b]| {
+        a > before && b >= 3
+    })?;
+    agent.stop()?;
+    a.stop()?;
+    fs::remove_dir_all(pair.site.state_dir())?;
+    fs::remove_dir_all(pair.site.path().join("keys"))?;
+    let agent = pair.run()?;
+    wait::until("the gateway to stop signing", LIMIT, || {
+        let said = Said::on(&pair.site, &["status", "--lang", "en"])?;
+        Ok(said.out.contains("NOT SIGNED").then_some(()))
+    })
+    .with_context(|| agent.log())?;
+    agent.stop()?;
+    let anew = ["ledger", "new-epoch", "--yes", "--reason", "all was lost"];
+    let said = Said::on(&pair.site, &anew)?;
+    ensure!(
+        said.code != Some(0) && said.err.contains("--prior"),
+        "{said:?}"
+    );
+    Ok(())
+}

@@ -12,11 +12,11 @@ use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note, VerifierKey};
 
 use super::commit::handed_over;
 use super::fetch::{ENTRIES_MAX, Question};
-use super::{AHEAD_BYTES_MAX, AHEAD_LEAVES_MAX, Mirror, MirrorError, NoteTaken};
+use super::{AHEAD_BYTES_MAX, AHEAD_LEAVES_MAX, KEYS_MAX, Mirror, MirrorError, NoteTaken};
 use crate::archive::alarm::Alarm;
 
-/// Changes of the key that are looked at ahead of the tiles.
-const COMING_MAX: usize = 8;
+/// Changes of the key that are looked at ahead of the tiles: half of those that a log may have at all.
+const COMING_MAX: usize = KEYS_MAX / 2;
 /// How long is waited after leaves were asked for in vain: anybody can show a head that no known key has signed.
 const REST_MS: u64 = 60_000;
 

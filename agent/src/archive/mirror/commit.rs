@@ -139,10 +139,12 @@ impl Mirror {
             }
             look(&range, &signing);
         }
-        for size in unsigned {
-            tracing::warn!(log = %self.place, size, "a head is not taken: the key that signed it was followed by another");
-            self.seen.remove(&size);
+        if let Some(newest) = unsigned.last() {
+            // One line, since whoever has such a key can sign any number.
+            let (heads, size) = (unsigned.len(), *newest);
+            tracing::warn!(log = %self.place, heads, size, "heads are not taken: the key that signed them was followed by another");
         }
+        self.seen.retain(|size, _| !unsigned.contains(size));
         let fit = fit.map(|(head, range)| (signed_by(head, &keys), range));
         let Some((head, range)) = fit else {
             return Ok(match misfit {

@@ -438,3 +438,19 @@ fn made_up_changes_of_the_key_keep_no_real_one_out() {
     }
     assert_eq!((city.size(&plant, 1), city.kinds()), (111, vec![]));
 }
+
+#[test]
+fn a_key_that_changed_many_times_while_nobody_heard_is_followed() {
+    let (mut city, plant, _other) = witnessed();
+    for _ in 0..40 {
+        plant.rotate();
+        plant.ledger.finish_rotation().unwrap();
+        plant.write("b", 2);
+    }
+    let note = plant.sign();
+    city.pass(vec![plant.head(&note)], Some(&plant));
+    for _ in 0..5 {
+        city.fetch(&plant);
+    }
+    assert_eq!((city.size(&plant, 1), city.kinds()), (220, vec![]));
+}
