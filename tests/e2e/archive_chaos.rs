@@ -339,3 +339,43 @@ fn a_full_disk_is_said_and_costs_nothing() -> Result<()> {
     let archive = city.place.start()?;
     hold(&mut city, archive, seed)
 }
+
+/// As the city's guide says: the directory is copied while the archive stands still, and without the index; the witness's
+/// memory is no part of it.
+#[test]
+fn a_directory_of_before_is_put_back_and_has_everything_again() -> Result<()> {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut city = City::new(Persistence::Often, Size::small(6))?;
+    let witness = city.place.witness().clone();
+    let count = city.fleet.count();
+    let (dir, copied) = (city.place.dir(), city.place.dir().with_extension("copy"));
+    let mut heads = 0;
+    // The second life is lost.
+    for is_copied in [true, false] {
+        let archive = city.place.start_with(&COSIGN_EVERY)?;
+        city.live(40)?;
+        city.until_kept(city.all()).with_context(|| archive.log())?;
+        let more = |cosigned: &Cosigned| cosigned.heads() >= heads + count;
+        let all = city.until_cosigned("every log to be cosigned", &witness, more);
+        all.with_context(|| archive.log())?;
+        archive.stop()?;
+        heads = city.cosigned(&witness)?.heads();
+        if is_copied {
+            lineside_tests::log::copy(&dir, &copied)?;
+            for end in ["", "-wal", "-shm"] {
+                drop(std::fs::remove_file(
+                    copied.join(format!("index.sqlite{end}")),
+                ));
+            }
+        }
+    }
+    let before = city.cosigned(&witness)?;
+    before.judge(&city.place)?;
+    std::fs::remove_dir_all(&dir)?;
+    std::fs::rename(&copied, &dir)?;
+    city.place.verify()?;
+    ensure!(before.judge(&city.place).is_err(), "the copy is of before");
+    let archive = city.place.start_with(&COSIGN_EVERY)?;
+    hold(&mut city, archive, seed)
+}
