@@ -296,3 +296,42 @@ fn a_pull_over_the_broker_gives_the_same_leaves_when_only_the_archive_answers() 
     let key = keys.all().first().context("a key")?.to_string();
     exported(&place, key, period, dir.path())
 }
+
+#[test]
+fn a_key_that_has_changed_signs_on_here_and_in_the_next_epoch() -> Result<()> {
+    let (mut stand, mut press, place) = city()?;
+    let archive = place.start()?;
+    ran(&mut stand, &mut press)?;
+    cosigned(&mut stand, &archive, &place, 1)?;
+    // One card, of the first key, for all of it.
+    let mark = stand.archive.mark()?;
+    stand.start()?;
+    let online = |message: &Message| (status(message)?.link == Link::Online).then_some(());
+    stand
+        .archive
+        .wait_on(mark, &Site::topic("status"), LIMIT, online)?;
+    for finish in [&[][..], &["--finish"]] {
+        Said::on(&stand.site, &[&["keys", "rotate"], finish].concat())?.done()?;
+    }
+    stand.stop()?;
+    ran(&mut stand, &mut press)?;
+    let last = cosigned(&mut stand, &archive, &place, 1)?;
+    let anew = ["ledger", "new-epoch", "--yes", "--reason", "moved house"];
+    Said::on(&stand.site, &anew)?.done()?;
+    ran(&mut stand, &mut press)?;
+    cosigned(&mut stand, &archive, &place, 2)?;
+    archive.stop()?;
+    ensure!(place.alarms()?.is_empty(), "{:?}", place.alarms()?);
+    place.verify()?;
+    // What only the archive remembers is lost.
+    fs::remove_dir_all(place.dir().join("kept"))?;
+    place.verify()?;
+    let archive = place.start()?;
+    ran(&mut stand, &mut press)?;
+    cosigned(&mut stand, &archive, &place, 2)?;
+    archive.stop()?;
+    ensure!(place.alarms()?.is_empty(), "{:?}", place.alarms()?);
+    let kept = place.log("site/gw/e1").head()?.context("no head")?.1;
+    ensure!(kept == last, "{kept:?} {last:?}");
+    Ok(())
+}
