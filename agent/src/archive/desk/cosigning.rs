@@ -60,6 +60,7 @@ impl Desk {
             let is_first = known.is_to_say_again();
             // The last head of an epoch that was followed comes before those of the next.
             let left = known.leaving.as_deref_mut();
+            let left = left.filter(|left| left.may_be_cosigned());
             let tried = left.and_then(|left| {
                 let place = left.place.clone();
                 // What was said of it before a start is not said again: gateways keep the newest only.
@@ -284,7 +285,7 @@ fn cosigned(
 
 /// How many epochs of a gateway were cosigned.
 fn epochs_cosigned(shelf: &Shelf, place: &Place) -> usize {
-    let epochs = shelf.epochs(&place.site, &place.gateway);
+    let epochs = shelf.known_epochs(&place.site, &place.gateway);
     let is_cosigned = |epoch: &u32| {
         let place = Place {
             epoch: *epoch,

@@ -12,6 +12,7 @@ use lineside_proto::ledger::{Checkpoint, verify};
 use super::asking::Manners;
 use super::later::Later;
 use super::quota::Quota;
+use super::turns::Turns;
 use crate::archive::alarm::{Alarm, Kind};
 use crate::archive::cards::{Cards, epoch_of};
 use crate::archive::mirror::{Mirror, MirrorError, NoteTaken, Step, keys_at};
@@ -56,10 +57,8 @@ pub(super) struct Gateway {
     damage: Option<String>,
     /// The log of the epoch before, as long as something of it is to be done.
     pub(super) leaving: Option<Box<Mirror>>,
-    /// When that is looked for again, on the boot clock; none while nothing went wrong.
-    pub(super) left_from_ms: Option<u64>,
-    /// That what was read of that epoch's copy did not fit together.
-    pub(super) left_damage: Option<(u32, String)>,
+    /// Which that is, and when another has its turn.
+    pub(super) turns: Turns,
     /// When it was cosigned last, on the boot clock.
     pub(super) cosigned_ms: Option<u64>,
     /// Whether a head of the epoch before was published since the present one's was: gateways find the last word only.
@@ -102,8 +101,7 @@ impl Gateway {
             alarms: Vec::new(),
             damage: None,
             leaving: None,
-            left_from_ms: None,
-            left_damage: None,
+            turns: Turns::default(),
             cosigned_ms: None,
             is_overtaken: false,
             told_ms: None,
@@ -374,9 +372,8 @@ impl Gateway {
             mirror.take_leaf(index, leaf);
         }
         // The pause between cosignatures is the gateway's, whatever its epochs.
-        if let Some(left) = self.mirror.replace(mirror) {
-            self.leaving = Some(Box::new(left));
-        }
+        let left = self.mirror.replace(mirror);
+        self.leave(left, now_ms);
         self.recalled = None;
         self.recall();
         self.older = None;
@@ -422,7 +419,7 @@ impl Gateway {
             Some((_, held)) => held.size,
             // An epoch that was never seen here tells nothing, but where this one follows it.
             None => {
-                let cited = self.mirror().and_then(|mirror| mirror.cites().flatten());
+                let cited = self.cited_of(shelf, epoch).flatten();
                 cited.filter(|cited| cited.origin == origin).map(|_| 0)?
             }
         };

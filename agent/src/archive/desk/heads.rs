@@ -204,7 +204,7 @@ impl Desk {
             // What was cosigned last may be another now: the copy must fit that.
             if let Some(known) = self.gateways.get_mut(&name) {
                 known.recall();
-                known.recall_left();
+                known.recall_left(now.boot_ms);
             }
         }
         // It is a signed head besides; an old one is no fault of the gateway's here, since witnesses have their own pace.
@@ -241,7 +241,7 @@ impl Desk {
         };
         if known.copy_of(epoch).is_none() {
             known.is_to_refuse(epoch, alarm);
-            known.left_from_ms.get_or_insert(now.boot_ms);
+            known.turns.from_ms.get_or_insert(now.boot_ms);
             return;
         }
         let told = Some((epoch, alarm.kind, alarm.shown.clone()));

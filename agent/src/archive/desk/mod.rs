@@ -16,6 +16,7 @@ mod prior;
 mod quota;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};

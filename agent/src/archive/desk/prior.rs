@@ -14,10 +14,11 @@ use crate::archive::alarm::{Alarm, Kind};
 use crate::archive::cards::origin as origin_of;
 use crate::archive::mirror::Mirror;
 use crate::archive::place::Place;
-use crate::archive::record::PriorWanted;
+use crate::archive::record::{PriorWanted, Record};
 use crate::archive::shelf::Shelf;
 use crate::archive::witness::Witness;
 use crate::clock::Stamp;
+use crate::ledger::head::EPOCH_LEAP_MAX;
 use crate::logs::chain;
 
 /// After so many questions without a proof that a cited head continues what is held, somebody is told: over half a minute,
@@ -66,10 +67,12 @@ impl Before {
         let known = shelf.known_epochs(&place.site, &place.gateway);
         let mut epochs = known.map_err(|error| error.to_string())?;
         epochs.retain(|epoch| *epoch < place.epoch);
-        // Of a directory that was lost the witness's memory tells all the same.
-        epochs.push(place.epoch.saturating_sub(1).max(1));
-        epochs.sort_unstable();
-        epochs.dedup();
+        if witness.is_some() {
+            // Of a directory that was lost the witness's memory tells all the same.
+            epochs.extend(place.epoch.saturating_sub(EPOCH_LEAP_MAX).max(1)..place.epoch);
+            epochs.sort_unstable();
+            epochs.dedup();
+        }
         for epoch in epochs.into_iter().rev() {
             let place = Place {
                 epoch,
@@ -94,9 +97,10 @@ impl Before {
         let last = witness.map_or(Ok(None), |witness| witness.last(&origin));
         let last = last.map_err(|error| chain(&error))?;
         let recorded = record.as_ref().and_then(|record| record.cosigned.as_ref());
+        // Of two of one size the last counts, whose note is there.
         let cosigned = [
-            last.map(|last| (last.size, last.root, last.note.unwrap_or_default())),
             recorded.map(|known| (known.size, known.root.clone(), String::new())),
+            last.map(|last| (last.size, last.root, last.note.unwrap_or_default())),
         ];
         let cosigned = cosigned
             .into_iter()
@@ -104,8 +108,8 @@ impl Before {
             .max_by_key(|(size, ..)| *size);
         let least = cosigned.as_ref().map(|(size, ..)| *size);
         let held = held.map(|(note, head)| (head.size, head.root.to_string(), note.to_string()));
+        let held = held.or_else(|| part(record.as_ref()?));
         let furthest = [cosigned, held].into_iter().flatten();
-        // Of two of one size the held one, whose note is there.
         let Some((size, root, note)) = furthest.max_by_key(|(size, ..)| *size) else {
             return match record {
                 Some(record) if record.size > 0 => Err("its files are not there".to_owned()),
@@ -192,6 +196,17 @@ impl Before {
     }
 }
 
+/// What is known of a log that has no checkpoint while it is fetched: the leaves that are in tiles, or, where it was set
+/// aside, the head that was held; with the note that they are under.
+fn part(record: &Record) -> Option<(u64, String, String)> {
+    let reaching = record.reaching.as_ref()?;
+    if record.size > 0 {
+        return Some((record.size, record.root.clone(), reaching.clone()));
+    }
+    let head = crate::archive::shelf::head(reaching)?;
+    Some((head.size, head.root.to_string(), reaching.clone()))
+}
+
 impl Desk {
     /// Compares what new epochs cite with what is known of those before, where that is not found yet.
     pub(super) fn compare_epochs(&mut self, now: Stamp, out: &mut Vec<Output>) {
@@ -268,20 +283,24 @@ impl Desk {
         let Some(known) = self.gateways.get(name) else {
             return;
         };
-        let cited = known.mirror().and_then(|mirror| mirror.cites().flatten());
-        let head = crate::archive::shelf::head(note).filter(|head| {
-            // What was signed beyond that is given up by the new epoch.
-            cited.is_some_and(|cited| head.size <= cited.size && head.origin == cited.origin)
-        });
-        if let Some(epoch) = head.and_then(|head| known.epoch_named(&head.origin)) {
+        let Some(head) = crate::archive::shelf::head(note) else {
+            return;
+        };
+        let Some(epoch) = known.epoch_named(&head.origin) else {
+            return;
+        };
+        // What was signed beyond what the next one cites is given up by that.
+        let cited = known.cited_of(&self.shelf, epoch).flatten();
+        if cited.is_some_and(|cited| head.size <= cited.size && head.origin == cited.origin) {
             self.of_before(name, epoch, note, now, out);
         }
     }
 
     /// An epoch before is further now: what the one after it cites may be found.
     pub(super) fn compare_again(&mut self, name: &Name) {
-        if let Some(mirror) = self.gateways.get_mut(name).and_then(Gateway::mirror_mut) {
-            mirror.compare_again();
+        let known = self.gateways.get_mut(name);
+        for copy in known.into_iter().flat_map(Gateway::copies) {
+            copy.compare_again();
         }
     }
 }

@@ -27,6 +27,7 @@ mod faults;
 mod kept;
 mod left;
 mod proof;
+mod several;
 mod signing;
 mod turns;
 mod whole;

@@ -32,8 +32,8 @@ pub(super) struct Beside {
     compare_from_ms: u64,
     /// The origin of an epoch that it follows and of which nothing was heard: its newest head is asked for.
     unheard: Option<String>,
-    /// The last head of this log, as the next one cites it.
-    end: Option<(u64, Hash)>,
+    /// The last head of this log, as the next one cites it, if it cites one; not known while that one's first leaf is not.
+    end: Option<Option<(u64, Hash)>>,
     /// The proof of what is cited is not asked for before.
     proof_from_ms: u64,
     /// A head is not asked for before, and how often it was.
@@ -132,11 +132,11 @@ impl Mirror {
         self.beside.unheard = Some(origin.to_owned());
     }
 
-    /// The next epoch cites this head of it: nothing below that counts without it.
-    pub(in crate::archive) fn ends_at(&mut self, size: u64, root: Hash) {
+    /// The next epoch cites this head of it, and nothing below that counts without it; or none.
+    pub(in crate::archive) fn ends_at(&mut self, end: Option<(u64, Hash)>) {
         if self.beside.end.is_none() {
-            self.beside.end = Some((size, root));
-            self.floor = self.floor.max(size);
+            self.beside.end = Some(end);
+            self.floor = self.floor.max(end.map_or(0, |(size, _)| size));
         }
     }
 
@@ -145,9 +145,16 @@ impl Mirror {
         self.beside.end.is_some()
     }
 
+    /// Whether what is here of it may be cosigned after the next epoch began: only what that one cites, since what goes
+    /// beyond is given up.
+    pub(in crate::archive) fn may_be_cosigned(&self) -> bool {
+        let end = self.beside.end.flatten();
+        end.is_some_and(|(size, _)| self.committed() <= size)
+    }
+
     /// Whether the next epoch cites more of it than is here.
     pub(in crate::archive) fn is_short(&self) -> bool {
-        let end = self.beside.end.filter(|_| !self.is_stopped());
+        let end = self.beside.end.flatten().filter(|_| !self.is_stopped());
         end.is_some_and(|(size, _)| size > self.committed())
     }
 
@@ -171,7 +178,7 @@ impl Mirror {
 
     /// The origin of the log whose newest head is wanted.
     fn head_wanted(&self) -> Option<&str> {
-        let (shown, end) = (self.newest(), self.beside.end);
+        let (shown, end) = (self.newest(), self.beside.end.flatten());
         let has_end =
             end.is_none_or(|(size, _)| shown.is_some_and(|shown| shown.checkpoint.size >= size));
         if self.is_short() && !has_end {

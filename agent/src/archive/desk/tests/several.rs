@@ -1,0 +1,160 @@
+//! Several epochs, of which not all were heard, or not to their end.
+
+use super::epochs::wait;
+use super::faults::witnessed;
+use super::turns::cosigned;
+use super::{City, Input, Output, Plant, answer};
+use crate::archive::alarm::Kind;
+use std::fs;
+
+#[test]
+fn a_first_long_fetch_that_a_new_epoch_cuts_goes_on() {
+    // Whether the new epoch cites the one before, and whether the archive begins again in between.
+    for (cites, restarts) in [(true, false), (true, true), (false, true)] {
+        let mut city = City::new(true);
+        let mut plant = Plant::new("gw-1");
+        city.enrol(&plant);
+        city.pass(vec![Input::Connected], None);
+        plant.write("a", 8_999);
+        plant.sign();
+        // A part of it comes, and then nobody answers.
+        let note = plant.note();
+        city.pass(vec![plant.head(&note)], None);
+        let mut answers = Vec::new();
+        while city.record(&plant, 1).size == 0 {
+            city.seconds += 3;
+            let asked = city.outputs(std::mem::take(&mut answers));
+            answers.extend(asked.into_iter().filter_map(|output| match output {
+                Output::Ask(asked) => Some(answer(asked, Some(&plant))),
+                Output::Cosigned { .. } | Output::Grown { .. } | Output::Alarm { .. } => None,
+            }));
+            assert!(city.seconds < 600);
+        }
+        let part = city.record(&plant, 1).size;
+        assert!(part < 9_000 && city.size(&plant, 1) == 0, "{part}");
+        if !cites {
+            // Its disk is dead.
+            fs::remove_dir_all(plant.state()).unwrap();
+            fs::create_dir(plant.state()).unwrap();
+            let key = plant.key();
+            for end in [".head.0", ".head.1"] {
+                let mut path = key.clone().into_os_string();
+                path.push(end);
+                drop(fs::remove_file(path));
+            }
+            plant.reopen();
+        }
+        plant.next_epoch();
+        plant.write("new", 5);
+        if restarts {
+            city.start();
+            city.pass(vec![Input::Connected], None);
+        }
+        let inputs = plant.grown();
+        city.pass(inputs, None);
+        if restarts {
+            city.start();
+            city.pass(vec![Input::Connected, plant.head(&plant.note())], None);
+        }
+        wait(&mut city, &plant, 6);
+        let told = cosigned(&city);
+        if cites {
+            assert_eq!((city.size(&plant, 1), city.kinds()), (9_000, vec![]));
+            assert!(
+                told.contains(&(1, 9_000)) && told.contains(&(2, 6)),
+                "{told:?}"
+            );
+        } else {
+            assert_eq!((city.kinds(), told), (vec![Kind::Prior], vec![]));
+        }
+    }
+}
+
+#[test]
+fn what_a_new_epoch_gives_up_is_not_cosigned_afterwards() {
+    let (mut city, mut plant, _other) = witnessed();
+    plant.write("b", 50);
+    plant.sign();
+    let mut cut = plant.clone_disk();
+    plant.write("c", 10);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    assert_eq!(
+        (city.size(&plant, 1), cosigned(&city)),
+        (160, vec![(1, 100)])
+    );
+    cut.next_epoch();
+    cut.write("new", 5);
+    let inputs = cut.grown();
+    city.pass(inputs, Some(&cut));
+    wait(&mut city, &cut, 4);
+    assert_eq!(
+        (cosigned(&city), city.kinds()),
+        (vec![(1, 100), (2, 6)], vec![])
+    );
+}
+
+#[test]
+fn of_several_epochs_before_each_gets_what_is_missing() {
+    for restarts in [false, true] {
+        let (mut city, mut plant, _other) = witnessed();
+        let first = plant.sent;
+        plant.write("unseen", 50);
+        plant.sign();
+        // The archive is off for two epochs.
+        for words in ["second", "third", "fourth"] {
+            plant.next_epoch();
+            plant.write(words, 5);
+            plant.sign();
+        }
+        assert_eq!(first, 100);
+        let mut inputs = plant.leaves();
+        inputs.push(plant.head(&plant.note()));
+        city.pass(inputs, Some(&plant));
+        wait(&mut city, &plant, 3);
+        if restarts {
+            city.start();
+            city.pass(vec![Input::Connected, plant.head(&plant.note())], None);
+        }
+        wait(&mut city, &plant, 20);
+        let sizes = [1, 2, 3, 4].map(|epoch| city.size(&plant, epoch));
+        assert_eq!(
+            (sizes, city.kinds()),
+            ([150, 6, 6, 6], vec![]),
+            "{restarts}"
+        );
+        let told = cosigned(&city);
+        for expected in [(1, 150), (2, 6), (3, 6), (4, 6)] {
+            assert!(told.contains(&expected), "{restarts}: {told:?}");
+        }
+        assert_eq!(told.last(), Some(&(4, 6)), "{told:?}");
+    }
+}
+
+#[test]
+fn the_memory_of_the_witness_outlives_the_directory_whatever_epochs_are_skipped() {
+    let (mut city, mut plant, _other) = witnessed();
+    let mut back = plant.clone_disk();
+    plant.next_epoch();
+    plant.write("second", 5);
+    let inputs = plant.grown();
+    city.pass(inputs, Some(&plant));
+    wait(&mut city, &plant, 3);
+    assert_eq!(cosigned(&city).last(), Some(&(2, 6)));
+    city.desk = None;
+    fs::remove_dir_all(city.archive()).unwrap();
+    fs::create_dir(city.archive()).unwrap();
+    city.start();
+    city.pass(vec![Input::Connected], None);
+    // It forgets the second, and skips the third.
+    let before = back.place(1);
+    back.next_epoch();
+    back.next_epoch();
+    back.next_epoch();
+    back.write("fourth", 5);
+    let inputs = back.grown();
+    city.pass(inputs, Some(&back));
+    wait(&mut city, &back, 3);
+    assert_eq!(cosigned(&city).last(), Some(&(2, 6)));
+    assert_eq!(before.epoch, 1);
+}
