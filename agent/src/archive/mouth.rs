@@ -1,9 +1,9 @@
 //! What the desk says, on its way out: questions to gateways, cosignatures to the broker, news to who reads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use lineside_proto::Topics;
+use lineside_proto::{Identifier, Topics};
 use tokio::sync::mpsc;
 
 use super::asker::Asker;
@@ -29,6 +29,8 @@ pub(super) struct Mouth {
     readers: Readers,
     submitters: Vec<Submitter>,
     submitted: mpsc::Receiver<(Place, Submitted)>,
+    /// What of each gateway's ledger was published last of what a witness has cosigned, by its key's hash: epoch and size.
+    published: BTreeMap<(Identifier, Identifier, [u8; 4]), (u32, u64)>,
     /// Keeps the channel open where nobody submits.
     _submitting: mpsc::Sender<(Place, Submitted)>,
 }
@@ -51,6 +53,7 @@ impl Mouth {
             batches,
             readers,
             submitted,
+            published: BTreeMap::new(),
             _submitting: submitting,
         }
     }
@@ -110,14 +113,20 @@ impl Mouth {
     }
 
     /// Somebody else's witness has cosigned a head of ours. Gives what the desk is told.
-    fn submitted(&self, place: Place, submitted: Submitted) -> Batch {
+    fn submitted(&mut self, place: Place, submitted: Submitted) -> Batch {
         let Submitted {
             head,
             note,
             signature,
             ..
         } = submitted;
-        self.publish(&place, &note.to_string(), signature.hash);
+        let whose = (place.site.clone(), place.gateway.clone(), signature.hash);
+        let last = self.published.entry(whose).or_default();
+        // Gateways find the last word only, and an epoch before may be shown late.
+        if (place.epoch, head.size) > *last {
+            *last = (place.epoch, head.size);
+            self.publish(&place, &note.to_string(), signature.hash);
+        }
         Batch::of(Input::Signed {
             place,
             head,

@@ -399,11 +399,11 @@ pub(super) fn ledger_failure(error: LedgerError) -> Failure {
             size,
             origin,
         } => Failure::Negative(text!(
-            "the city's witness {witness} alone has cosigned {size} leaves of {origin}, which goes beyond what else is known; nothing was changed. \
-             Ask its archive for the checkpoint of that log, and give it by `--prior FILE`. If that witness is wrong, name the head that is to be \
+            "the city's witness {witness} alone has cosigned {size} leaves of {origin}, which is not what would be cited; nothing was changed. \
+             Ask its archive for the checkpoint of that log. If it is right, give that by `--prior FILE`; if that witness is wrong, name the head that is to be \
              cited instead: another archive's checkpoint, or this ledger's own (`ledger/checkpoint` in the state directory)",
-            "仅有城市平台的见证方 {witness} 会签了 {origin} 的 {size} 条记录，超出其他已知内容；未作任何改动。\
-             请向其存证库索取该台账的签名存证点，用 `--prior 文件` 指定。若该见证方有误，请改为指定应引用的存证点：其他存证库的，或本台账自己的（状态目录中的 `ledger/checkpoint`）"
+            "仅有城市平台的见证方 {witness} 会签了 {origin} 的 {size} 条记录，与将要引用的内容不符；未作任何改动。\
+             请向其存证库索取该台账的签名存证点。若无误，用 `--prior 文件` 指定；若该见证方有误，请改为指定应引用的存证点：其他存证库的，或本台账自己的（状态目录中的 `ledger/checkpoint`）"
         )),
         LedgerError::Full { .. }
         | LedgerError::Disk { .. }

@@ -83,7 +83,9 @@ pub fn new_epoch(
         None => {
             let cited = last_of(shown.clone(), (last.clone(), held_size(&dir)), epoch);
             let counts = shown.filter(|shown| cited.as_ref() == Some(&shown.head));
-            undisputed(&elsewhere.alone(&judges), counts.as_ref(), epoch)?;
+            let mut alone = elsewhere.alone(&judges);
+            alone.retain(|one| cited.as_ref() != Some(&one.head));
+            undisputed(&alone, counts.as_ref(), epoch)?;
             cited
         }
     };

@@ -54,7 +54,7 @@ pub enum LedgerError {
     /// A single witness has cosigned what goes beyond the head that would be cited: which of them it is only a person can
     /// tell, and names it. Nothing was changed.
     #[error(
-        "the witness {witness} alone has cosigned {size} leaves of {origin}, which goes beyond what else is known: name the head to cite"
+        "the witness {witness} alone has cosigned {size} leaves of {origin}, which is not what would be cited: name the head to cite"
     )]
     Alone {
         /// The witness.

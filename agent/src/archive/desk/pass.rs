@@ -265,8 +265,7 @@ impl Desk {
             Input::Signed { place, head, line } => {
                 let name = (place.site.clone(), place.gateway.clone());
                 let known = self.gateways.get_mut(&name);
-                let mirror = known.and_then(Gateway::mirror_mut);
-                if let Some(mirror) = mirror.filter(|mirror| mirror.place == place) {
+                if let Some(mirror) = known.and_then(|known| known.copy_of(place.epoch)) {
                     if let Err(error) = mirror.sign_stored(&head, &line, now.wall) {
                         tracing::warn!(%error, log = %place, "a cosignature can't be stored");
                     }

@@ -1,10 +1,12 @@
 //! `lineside archive --broker URL --dir D`: keeps the copy.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lineside_proto::Topics;
+use lineside_proto::ledger::note::VerifierKey;
 use rustix::fs::statfs;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -99,6 +101,9 @@ pub(super) fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
     let foreign_logs = foreign_logs.transpose().map_err(listed)?;
     let submit = args.submit.as_deref().map(Target::load);
     let submit = submit.transpose().map_err(listed)?;
+    let submit = submit.unwrap_or_default();
+    let own = witness.as_ref().map(Witness::key);
+    apart(own.into_iter().chain(submit.iter().map(Target::key)))?;
     let form = match args.log {
         Form::Human => Log::Human,
         Form::Json => Log::Json,
@@ -119,7 +124,7 @@ pub(super) fn run(args: &Args, _context: &Context) -> Result<Outcome, Failure> {
         listen: args.listen,
         postgres: args.postgres.clone(),
         foreign_logs: foreign_logs.unwrap_or_default(),
-        submit: submit.unwrap_or_default(),
+        submit,
     };
     runtime()?.block_on(async {
         let cancel = CancellationToken::new();
@@ -192,6 +197,22 @@ fn failure(error: ArchiveError) -> Failure {
     }
 }
 
+/// Whether all witnesses have topics of their own: these are named by the hashes of their keys, four bytes each, and one who
+/// looks for it long enough finds a name with the hash of another's.
+fn apart<'a>(keys: impl Iterator<Item = &'a VerifierKey>) -> Result<(), Failure> {
+    let mut known: BTreeMap<[u8; 4], &str> = BTreeMap::new();
+    for key in keys {
+        if let Some(other) = known.insert(key.hash(), key.name()) {
+            let name = key.name();
+            return Err(Failure::Correct(text!(
+                "the witnesses {other} and {name} have keys of one hash, so that one would publish in the other's place: leave one of them out",
+                "见证方 {other} 与 {name} 的密钥哈希相同，其中一个会覆盖另一个发布的内容：请去掉其中一个"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Whether the arguments can be meant together.
 fn fits(args: &Args, dir: &Path) -> Result<(), Failure> {
     let is_plain = |group: &String| !group.is_empty() && !group.contains(['/', '+', '#']);
@@ -213,13 +234,14 @@ fn fits(args: &Args, dir: &Path) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ArchiveError, JoinError, failure, is_of_network, is_remote};
+    use super::{ArchiveError, JoinError, apart, failure, is_of_network, is_remote};
     use crate::archive::index::IndexError;
     use crate::archive::witness::{Witness, WitnessError};
     use crate::cli::Failure;
     use crate::cli::archive::witness_key::witness_failure;
     use crate::ledger::KeyError;
     use crate::text;
+    use lineside_proto::ledger::note::{KeyKind, SignerKey};
     use std::fs;
     use std::io;
     use std::os::unix::fs::PermissionsExt;
@@ -235,6 +257,17 @@ mod tests {
             | Failure::Other(_) => 0,
         };
         assert_eq!(found, code, "{failure:?}");
+    }
+
+    #[test]
+    fn two_witnesses_of_one_hash_are_refused() {
+        let key = |name: &str| {
+            let key = SignerKey::new(name, KeyKind::Cosignature, &[7; 32]).unwrap();
+            key.public().clone()
+        };
+        let (one, other) = (key("one.example"), key("other.example"));
+        assert!(apart([&one, &other].into_iter()).is_ok());
+        check(&apart([&one, &other, &one].into_iter()).unwrap_err(), 3);
     }
 
     #[test]
