@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Cuts the power under the durable queue or the ledger, again and again, and checks what is left.
+"""Cuts the power under the durable queue, the ledger or an archive, again and again, and checks what is left.
 
 An ext4 file system on a loop device is shut down without flushing its journal while a writer runs, then
 mounted again. That loses the page cache and the metadata that were not synced; it does not model a drive's
@@ -8,10 +8,11 @@ own cache. Needs root.
 Only what the writer had said before the cut began counts: a sync that is under way then may still return as if it had
 been carried out, and the writer lives on for a moment, which it would not without power.
 
-    power_cut.py PROGRAM ROUNDS [SECONDS]
-        # PROGRAM: the bench `outbox`, built by `cargo bench --no-run`, or `ledger-writer`, built by
+    power_cut.py PROGRAM ROUNDS [SECONDS [ROUNDS_A_DISK]]
+        # PROGRAM: the bench `outbox`, built by `cargo bench --no-run`, or `ledger-writer` or `archive-writer`, built by
         # `cargo build --release -p lineside-tests`, or `bare`: a file with fdatasync, by which this script itself is tried.
-        # SECONDS: the latest moment of a cut; 0.1 tries how a store begins, on a disk of its own each time.
+        # SECONDS: the latest moment of a cut; 0.1 tries how a store begins, on a disk of its own each time. An archive
+        # cosigns nothing before the fourth second: 10 20 for that, 20 rounds on each disk.
 """
 
 import contextlib
@@ -35,7 +36,8 @@ def cut(program, image, mount, log_path, latest_s):
     subprocess.run(["mount", "-o", "loop", image, mount], check=True)
     store = os.path.join(mount, "store")
     with open(log_path, "a") as log:
-        writer = subprocess.Popen([*program, "write", store], stdout=log, stderr=subprocess.DEVNULL)
+        command = [*program, "write", store]
+        writer = subprocess.Popen(command, env=beside(log_path), stdout=log, stderr=subprocess.DEVNULL)
         # The cut comes at a random moment, or as soon as the writer ends by itself.
         with contextlib.suppress(subprocess.TimeoutExpired):
             writer.wait(timeout=random.uniform(0, latest_s))
@@ -50,9 +52,14 @@ def cut(program, image, mount, log_path, latest_s):
     subprocess.run(["mount", "-o", "loop", image, mount], check=True)
     try:
         check = [*program, "verify", store, log_path]
-        return subprocess.run(check, capture_output=True, text=True)
+        return subprocess.run(check, env=beside(log_path), capture_output=True, text=True)
     finally:
         subprocess.run(["umount", mount], check=True)
+
+
+def beside(log_path):
+    """The environment: what a program keeps apart from its store has power all the time, and goes when all is over."""
+    return {**os.environ, "TMPDIR": os.path.dirname(log_path), "RUST_BACKTRACE": "0"}
 
 
 def bare_write(store):
@@ -96,6 +103,8 @@ def main():
             latest_s, rounds_a_disk = LATEST_S, ROUNDS_A_DISK
         case [program, rounds, latest]:
             latest_s, rounds_a_disk = float(latest), 1
+        case [program, rounds, latest, of_disk]:
+            latest_s, rounds_a_disk = float(latest), int(of_disk)
         case _:
             sys.exit(__doc__)
     program = [sys.executable, __file__] if program == "bare" else [program]

@@ -435,7 +435,7 @@ impl Alarm {
 }
 
 /// The folders in a folder; none where that is missing. Those with a name that begins with a point are not counted.
-fn folders(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn folders(dir: &Path) -> Result<Vec<PathBuf>> {
     let listed = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         listed => listed?,

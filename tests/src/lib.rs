@@ -13,6 +13,7 @@ pub mod cosigned;
 pub mod counting;
 pub mod dense;
 pub mod device;
+pub mod durable;
 pub mod evidence;
 pub mod fleet;
 pub mod foreign;

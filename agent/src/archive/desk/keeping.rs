@@ -1,9 +1,10 @@
-//! What signed heads cover goes into tiles, of all logs that changed, with one wait for the disk.
+//! What signed heads cover goes into tiles, of all logs that changed, with two waits for the disk: for what was written,
+//! and for its names.
 
 use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Desk, Output};
-use crate::archive::mirror::{Mirror, Step, Stepped};
+use crate::archive::mirror::{Mirror, MirrorError, Step, Stepped};
 use crate::clock::Stamp;
 
 /// Logs whose leaves are looked through for texts in one pass.
@@ -53,22 +54,11 @@ impl Desk {
             if steps.is_empty() && !again {
                 break;
             }
-            if let Err(error) = self.writes.settle() {
-                // Whatever was written may not be there: each is opened anew from what is.
-                let error = error.into();
-                for (name, _) in steps {
-                    if let Some(known) = self.gateways.get_mut(&name) {
-                        known.failed(&error, now.boot_ms);
-                    }
-                }
-                break;
-            }
-            for (name, step) in steps {
-                self.publish(&name, step, now, out);
-            }
+            self.settle_steps(steps, now, out);
         }
+        // What was begun of logs that could not be written is of no use, and must not fail others later.
         if let Err(error) = self.writes.settle() {
-            tracing::warn!(%error, "the names of files may not be durable yet");
+            tracing::warn!(%error, "files of logs that could not be written");
         }
         let of_each = |known: &Gateway| {
             let ahead = known.mirror().map_or(0, Mirror::ahead_bytes);
@@ -96,7 +86,44 @@ impl Desk {
         }
     }
 
-    fn publish(&mut self, name: &Name, step: Step, now: Stamp, out: &mut Vec<Output>) {
+    /// Makes durable what was written of some logs, then the names of their checkpoints, then says so in their records.
+    fn settle_steps(&mut self, mut steps: Vec<(Name, Step)>, now: Stamp, out: &mut Vec<Output>) {
+        if !self.settle_writes(&steps, now) {
+            return;
+        }
+        steps.retain(|(name, step)| {
+            let known = self.gateways.get_mut(name);
+            let Some(mirror) = known.as_ref().and_then(|known| known.mirror()) else {
+                return false;
+            };
+            let published = mirror.publish(step, &mut self.writes);
+            if let (Err(error), Some(known)) = (&published, known) {
+                known.failed(error, now.boot_ms);
+            }
+            published.is_ok()
+        });
+        if self.settle_writes(&steps, now) {
+            for (name, step) in steps {
+                self.keep(&name, step, now, out);
+            }
+        }
+    }
+
+    /// Whether all that was written is durable. Where it is not, whatever was written may not be there: each log is opened
+    /// anew from what is.
+    fn settle_writes(&mut self, steps: &[(Name, Step)], now: Stamp) -> bool {
+        let settled = self.writes.settle().map_err(MirrorError::from);
+        if let Err(error) = &settled {
+            for (name, _) in steps {
+                if let Some(known) = self.gateways.get_mut(name) {
+                    known.failed(error, now.boot_ms);
+                }
+            }
+        }
+        settled.is_ok()
+    }
+
+    fn keep(&mut self, name: &Name, step: Step, now: Stamp, out: &mut Vec<Output>) {
         let Some(known) = self.gateways.get_mut(name) else {
             return;
         };
@@ -106,7 +133,7 @@ impl Desk {
         };
         let place = mirror.place.clone();
         let size = step.size();
-        if let Err(error) = mirror.publish(step, now.wall, &mut self.writes) {
+        if let Err(error) = mirror.keep(step, now.wall) {
             known.failed(&error, now.boot_ms);
             return;
         }

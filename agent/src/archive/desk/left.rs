@@ -128,8 +128,9 @@ fn step(
         left.write(&mut step, writes)?;
         writes.settle()?;
         let (size, reaches_head) = (step.size(), step.reaches_head());
-        left.publish(step, now.wall, writes)?;
+        left.publish(&step, writes)?;
         writes.settle()?;
+        left.keep(step, now.wall)?;
         if reaches_head {
             out.push(Output::Grown {
                 place: left.place.clone(),

@@ -1,8 +1,8 @@
 //! From what waits to what counts: leaves under a signed head go into tiles, and the head becomes the checkpoint.
 //!
 //! In two steps, so that many logs share one wait for the disk: the tiles and a draft of the checkpoint are written,
-//! all is made durable, then the checkpoint gets its name and the record follows. Whatever a crash leaves, the
-//! checkpoint that lies there speaks of tiles that are durable.
+//! all is made durable, then the checkpoint gets its name, and once that is durable the record follows. Whatever a crash
+//! leaves, the checkpoint that lies there speaks of tiles that are durable, and no record of a head that is not there.
 
 use std::fs;
 use std::path::PathBuf;
@@ -267,20 +267,34 @@ impl Mirror {
         }
     }
 
-    /// Gives the checkpoint its name, once its tiles are durable, and writes the record.
+    /// Gives the checkpoint its name, once its tiles are durable.
     ///
     /// # Errors
     ///
     /// The disk refuses: the copy is to be opened anew.
     pub(in crate::archive) fn publish(
+        &self,
+        step: &Step,
+        writes: &mut Writes,
+    ) -> Result<(), MirrorError> {
+        if step.reaches_head() {
+            writes.publish(&self.dir.join("checkpoint"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the record, once the checkpoint's name is durable.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses: the copy is to be opened anew.
+    pub(in crate::archive) fn keep(
         &mut self,
         mut step: Step,
         heard: Time,
-        writes: &mut Writes,
     ) -> Result<(), MirrorError> {
         let size = self.size();
         if let Some(head) = step.head.take() {
-            writes.publish(&self.dir.join("checkpoint"))?;
             if let Some(last) = self.last_at(heard) {
                 self.notes.keep_later(last, &head.note, heard);
             }

@@ -1,10 +1,13 @@
 //! What counts as proof, and what anybody at the broker could have said.
 
 use super::faults::witnessed;
-use super::{City, Plant, Trouble};
+use super::{City, Plant, Trouble, id, stamp};
 use crate::answers::Answers;
+use crate::archive::Cards;
 use crate::archive::alarm::Kind;
-use crate::archive::desk::{Asked, Input, Output};
+use crate::archive::desk::{Asked, Input, Output, Said};
+use crate::archive::inspection::inspect;
+use crate::archive::mirror::Stepped;
 use lineside_proto::Time;
 use serde_json::{Value, json};
 
@@ -209,6 +212,51 @@ fn the_first_head_after_a_power_cut_is_published() {
     assert_eq!(city.size(&plant, 1), 30);
     assert_eq!(city.cosigned.last().unwrap().1.size, 30);
     assert_eq!(city.questions, 0);
+}
+
+#[test]
+fn a_record_speaks_of_no_head_whose_name_is_not_durable() {
+    let mut city = City::new(true);
+    let mut plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    plant.write("a", 9);
+    city.pass(plant.grown(), None);
+    let checkpoint = city.shelf().log_dir(&plant.place(1)).join("checkpoint");
+    let before = std::fs::read(&checkpoint).unwrap();
+    plant.write("b", 20);
+    let note = plant.sign();
+    let desk = city.desk.as_mut().unwrap();
+    let (name, now) = ((id("zs"), plant.name.clone()), stamp(60));
+    for input in plant.leaves() {
+        if let Input::Message {
+            said: Said::Leaf(leaf),
+            ..
+        } = input
+        {
+            desk.leaf(name.clone(), &leaf, now.boot_ms);
+        }
+    }
+    desk.head(name.clone(), note.as_bytes(), now, &mut Vec::new());
+    let mirror = desk.gateways.get_mut(&name).unwrap().mirror_mut().unwrap();
+    let Stepped::Ready(mut step) = mirror.step(now.boot_ms).unwrap() else {
+        panic!("nothing to commit");
+    };
+    mirror.write(&mut step, &mut desk.writes).unwrap();
+    desk.writes.settle().unwrap();
+    mirror.publish(&step, &mut desk.writes).unwrap();
+    assert_ne!(std::fs::read(&checkpoint).unwrap(), before);
+    // The power goes before the name is durable.
+    city.desk = None;
+    std::fs::write(&checkpoint, before).unwrap();
+    let (cards, _) = Cards::load(&city.dir.path().join("cards")).unwrap();
+    let found = inspect(&city.shelf(), &plant.place(1), Some(&cards), &[]).unwrap();
+    assert_eq!(found.head.size, 10);
+    city.start();
+    city.pass(vec![plant.head(&note)], None);
+    assert_eq!(city.size(&plant, 1), 10, "its leaves were never settled");
+    city.fetch(&plant);
+    assert_eq!(city.size(&plant, 1), 30);
+    assert_eq!(city.kinds(), []);
 }
 
 #[test]
