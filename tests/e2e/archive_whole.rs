@@ -138,6 +138,42 @@ fn over_the_broker(stand: &mut Stand, (from, to): (&str, &str), out: &Path) -> R
     Ok(())
 }
 
+/// It is off again, and the archive alone answers: what it has of both epochs comes over the broker, a file of each.
+fn both_over_the_broker(stand: &mut Stand, period: (&str, &str), out: &Path) -> Result<()> {
+    let topic = Site::topic("status");
+    wait::until("the gateway to be off", LIMIT, || {
+        let mut told = stand.archive.messages()?.into_iter().rev();
+        let told = told.find(|message| message.topic == topic);
+        let link = told.and_then(|message| status(message)).map(|of| of.link);
+        Ok((link == Some(Link::Offline)).then_some(()))
+    })?;
+    let broker = format!("mqtt://127.0.0.1:{}", stand.broker.port());
+    let source = ["--broker", &broker, "--site", "site", "--gateway", "gw"];
+    fs::create_dir(out)?;
+    pulled(&source, period, out)?;
+    let mut origins = Vec::new();
+    for entry in fs::read_dir(out)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let note = Note::parse(&content(&path)?.1)?;
+        let origin = Checkpoint::parse(&note.text)?.origin;
+        let is_first = name.to_string_lossy().ends_with("-e1.zip");
+        ensure!(is_first == (origin == ORIGIN), "{name:?} {origin}");
+        origins.push(origin);
+    }
+    origins.sort();
+    let second = format!("{ORIGIN}/e2");
+    ensure!(origins == [ORIGIN, second.as_str()], "{origins:?}");
+    // One file can't take them.
+    let file = out.join("one.zip").display().to_string();
+    let pull = ["usage", "pull", "--from", period.0, "--to", period.1];
+    let (code, text) = said(&[&pull[..], &source, &["-o", &file]].concat())?;
+    ensure!(
+        code == Some(2) && text.contains("there are 2 epochs"),
+        "{code:?} {text}"
+    );
+    Ok(())
+}
+
 #[test]
 fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> {
     let (mut stand, mut press, place) = city()?;
@@ -198,6 +234,8 @@ fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> 
     let alarms = place.alarms()?;
     ensure!(alarms.is_empty(), "{alarms:?}");
     of_before(&mut stand, &last).with_context(|| archive.log())?;
+    both_over_the_broker(&mut stand, (&from, &to), &out.path().join("on"))
+        .with_context(|| archive.log())?;
     archive.stop()?;
     place.verify()?;
 

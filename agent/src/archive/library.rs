@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::place::epoch_of;
 use super::standing::Held;
 use super::{Place, Shelf};
 use crate::answers::{Answers, Call, Code, Copied, Failure, Room, Source};
@@ -101,7 +102,11 @@ impl Library {
             | Call::Bundle(_)
             | Call::Status => epoch,
         };
-        let place = self.place(site, gateway, epoch)?;
+        let mut place = self.place(site, gateway, epoch)?;
+        if epoch.is_none() && matches!(call, Call::Map(_) | Call::Token(_)) {
+            // Texts are the gateway's, not a log's: any log that can be read gives them.
+            self.turn_to_readable(&mut place)?;
+        }
         if *call == Call::Status {
             let held = self.held(&place, epoch.is_some())?;
             return Ok(vec![value(&held)?]);
@@ -116,31 +121,38 @@ impl Library {
         gateway: &Identifier,
         origin: &str,
     ) -> Result<u32, Failure> {
-        let epochs = self.shelf.epochs(site, gateway);
+        let epochs = self.shelf.recorded_epochs(site, gateway);
         let epochs = epochs.map_err(|error| unreadable(&error))?;
-        let of = |epoch: &u32| {
-            // Only the first has an origin that does not tell its epoch.
-            let may_be = *epoch == 1 || origin.ends_with(&format!("/e{epoch}"));
+        // Only the first has an origin that does not tell its epoch.
+        let told = origin.rsplit_once('/').and_then(|(_, last)| epoch_of(last));
+        let mut is_lost = false;
+        for epoch in &epochs {
+            if *epoch != 1 && told != Some(*epoch) {
+                continue;
+            }
             let place = Place {
                 site: site.clone(),
                 gateway: gateway.clone(),
                 epoch: *epoch,
             };
-            let head = may_be.then(|| self.shelf.head(&place).ok().flatten());
-            head.flatten()
-                .is_some_and(|(_, head)| head.origin == origin)
-        };
-        let found = epochs.iter().copied().find(|epoch| of(epoch));
-        found.ok_or_else(|| absent(&epochs))
+            match self.shelf.head(&place).ok().flatten() {
+                Some((_, head)) if head.origin == origin => return Ok(*epoch),
+                Some(_) => {}
+                None => is_lost |= told.is_none_or(|told| told == *epoch),
+            }
+        }
+        Err(if is_lost { headless() } else { absent(&epochs) })
     }
 
+    /// The log of an epoch, else of the newest that there ever was: where that can't be read, no older one counts as the
+    /// gateway's newest.
     fn place(
         &self,
         site: &Identifier,
         gateway: &Identifier,
         epoch: Option<u32>,
     ) -> Result<Place, Failure> {
-        let epochs = self.shelf.epochs(site, gateway);
+        let epochs = self.shelf.recorded_epochs(site, gateway);
         let epochs = epochs.map_err(|error| unreadable(&error))?;
         let epoch = match epoch {
             None => epochs.last().copied(),
@@ -152,6 +164,21 @@ impl Library {
             gateway: gateway.clone(),
             epoch,
         })
+    }
+
+    /// Where a log has no head that can be read, goes over to the newest of the gateway that has one, if any has.
+    fn turn_to_readable(&self, place: &mut Place) -> Result<(), Failure> {
+        let epochs = self.shelf.epochs(&place.site, &place.gateway);
+        let epochs = epochs.map_err(|error| unreadable(&error))?;
+        let mut places = epochs.into_iter().rev().map(|epoch| Place {
+            epoch,
+            ..place.clone()
+        });
+        let found = places.find(|place| matches!(self.shelf.head(place), Ok(Some(_))));
+        if let Some(found) = found {
+            *place = found;
+        }
+        Ok(())
     }
 
     /// What there is of a gateway, or of one epoch.
@@ -169,7 +196,7 @@ impl Library {
     /// The answers of a log as it is now.
     fn answers(&self, place: &Place) -> Result<Arc<Answers>, Failure> {
         let head = self.shelf.head(place).map_err(|error| unreadable(&error))?;
-        let (_, head) = head.ok_or_else(|| absent(&[]))?;
+        let (_, head) = head.ok_or_else(headless)?;
         let known = self.known(place);
         if let Some(known) = known.as_ref().filter(|known| known.is_at(&head)) {
             return Ok(Arc::clone(&known.answers));
@@ -276,6 +303,14 @@ fn absent(epochs: &[u32]) -> Failure {
     Failure::new(Code::NotFound, text)
 }
 
+/// There was a log, and its head is gone: other epochs are no answer in its place.
+fn headless() -> Failure {
+    Failure::new(
+        Code::Unavailable,
+        "the archive's copy of this log can't be read now: `lineside archive status` tells why; ask again when the archive has fetched it anew",
+    )
+}
+
 fn unreadable(error: &io::Error) -> Failure {
     tracing::warn!(%error, "the archive can't be read");
     Failure::new(
@@ -285,164 +320,4 @@ fn unreadable(error: &io::Error) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{City, Gateway, at, copy, name};
-    use super::{Library, OPENED_MAX};
-    use crate::answers::{Answers, Code, Failure, Room, call};
-    use serde_json::{Value, json};
-    use std::fs;
-    use std::time::{Duration, Instant};
-    use tokio_util::sync::CancellationToken;
-
-    fn library(city: &City) -> Library {
-        Library::of(city.shelf(), CancellationToken::new())
-    }
-
-    fn ask(
-        library: &Library,
-        gateway: &str,
-        epoch: Option<u32>,
-        (method, params): (&str, Value),
-    ) -> Result<Vec<Value>, Failure> {
-        let (site, gateway) = (name("zs"), name(gateway));
-        let call = call(method, params).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let room = Room::of("", usize::MAX);
-        library.answer((&site, &gateway), epoch, &call, room, deadline)
-    }
-
-    fn period(from: i64, to: i64) -> (&'static str, Value) {
-        ("usage.bundle", json!({"from": at(from), "to": at(to)}))
-    }
-
-    fn questions(size: u64) -> Vec<(&'static str, Value)> {
-        vec![
-            ("ledger.entries", json!({"from": 0, "to": size})),
-            ("ledger.consistency", json!({"from": 3, "to": size})),
-            ("ledger.inclusion", json!({"index": 2, "size": size})),
-            ("ledger.tile", json!({"level": 0, "index": 0, "width": 5})),
-            period(5, 9),
-        ]
-    }
-
-    /// The same answers as from the gateway's own directory.
-    fn agrees(library: &Library, gateway: &Gateway, epoch: Option<u32>) {
-        let own = Answers::of_copy(&gateway.state).unwrap();
-        for (method, params) in questions(gateway.ledger.size()) {
-            let answer = ask(library, "gw", epoch, (method, params.clone())).unwrap();
-            assert_eq!(answer, own.ask(method, params).unwrap(), "{method}");
-        }
-    }
-
-    #[test]
-    fn an_archive_answers_as_the_gateway_did_whichever_epoch_is_asked_for() {
-        let city = City::new();
-        let first = city.gateway("zs", "gw");
-        first.grow(600, 0);
-        city.keep(&first, None);
-        let library = library(&city);
-        agrees(&library, &first, None);
-        let checkpoint = ask(&library, "gw", None, ("ledger.checkpoint", json!(null))).unwrap();
-        assert_eq!(checkpoint[0]["keys"], json!([first.opened.key]));
-        let old = tempfile::tempdir().unwrap();
-        let (place, from) = (first.place.clone(), first.state.clone());
-        let leaves = ask(&library, "gw", Some(1), questions(600).remove(0)).unwrap();
-        let second = first.next_epoch(700);
-        second.grow(20, 701);
-        city.keep(&second, None);
-        // The gateway is gone.
-        fs::rename(from, old.path().join("gone")).unwrap();
-        let again = ask(&library, "gw", Some(1), questions(600).remove(0)).unwrap();
-        assert_eq!(again, leaves);
-        let newest = ask(&library, "gw", None, ("ledger.checkpoint", json!(null))).unwrap();
-        let text = newest[0]["checkpoint"].as_str().unwrap();
-        assert!(text.starts_with("lineside/zs/gw/e2\n"), "{text}");
-        let held = ask(&library, "gw", None, ("status", json!(null))).unwrap();
-        let logs = held[0]["logs"].as_array().unwrap();
-        let told: Vec<_> = logs
-            .iter()
-            .map(|log| (&log["epoch"], &log["size"]))
-            .collect();
-        assert_eq!(told, [(&json!(1), &json!(601)), (&json!(2), &json!(21))]);
-        assert_eq!(
-            (&logs[0]["first"], &logs[0]["newest"]),
-            (&json!(at(0)), &json!(at(599)))
-        );
-        // Whoever names a log gets that log's leaves, and no other's.
-        let of = |origin: &str| {
-            let params = json!({"from": 0, "to": 9, "origin": origin});
-            ask(&library, "gw", None, ("ledger.entries", params))
-        };
-        let plain = json!({"from": 0, "to": 9});
-        for (origin, epoch) in [("lineside/zs/gw", 1), ("lineside/zs/gw/e2", 2)] {
-            let plain = ("ledger.entries", plain.clone());
-            assert_eq!(of(origin), ask(&library, "gw", Some(epoch), plain));
-        }
-        assert_ne!(of("lineside/zs/gw"), of("lineside/zs/gw/e2"));
-        for origin in ["lineside/zs/gw/e1", "lineside/zs/gw/e3", "x", ""] {
-            assert_eq!(of(origin).unwrap_err().code, Code::NotFound, "{origin}");
-        }
-        for (origin, is_of_before) in [
-            ("lineside/zs/gw", true),
-            ("lineside/zs/gw/e2", false),
-            ("x", false),
-        ] {
-            let params = json!({"from": 0, "to": 9, "origin": origin});
-            let call = call("ledger.entries", params).unwrap();
-            let told = library.is_of_before(&name("zs"), &name("gw"), &call);
-            assert_eq!(told, is_of_before, "{origin}");
-        }
-        let one = ask(&library, "gw", Some(1), ("status", json!(null))).unwrap();
-        assert_eq!(one[0]["logs"].as_array().unwrap().len(), 1);
-        for (gateway, epoch, words) in [
-            ("gx", None, "no ledger"),
-            ("gw", Some(3), "other epochs of that ledger: 1, 2"),
-        ] {
-            let refused = ask(&library, gateway, epoch, ("status", json!(null))).unwrap_err();
-            assert_eq!(refused.code, Code::NotFound);
-            assert!(refused.text.contains(words), "{refused:?}");
-        }
-        assert_eq!(place.epoch, 1);
-    }
-
-    #[test]
-    fn a_log_that_grows_or_is_put_back_is_answered_as_it_is() {
-        let city = City::new();
-        let gateway = city.gateway("zs", "gw");
-        gateway.grow(300, 0);
-        city.keep(&gateway, None);
-        let library = library(&city);
-        let found = |from, to| ask(&library, "gw", None, period(from, to));
-        assert_eq!(found(290, 400).unwrap()[0]["last"], 300);
-        let backup = city.dir().join("backup");
-        copy(&city.dir().join("logs"), &backup);
-        gateway.grow(500, 300);
-        city.keep(&gateway, None);
-        agrees(&library, &gateway, None);
-        assert_eq!(found(290, 400).unwrap()[0]["last"], 400);
-        fs::remove_dir_all(city.dir().join("logs")).unwrap();
-        fs::rename(backup, city.dir().join("logs")).unwrap();
-        assert_eq!(found(290, 400).unwrap()[0]["last"], 300);
-        assert_eq!(found(400, 500).unwrap_err().code, Code::NotFound);
-    }
-
-    #[test]
-    fn so_many_logs_are_open_and_no_more() {
-        let city = City::new();
-        let library = library(&city);
-        let names: Vec<String> = (0..OPENED_MAX + 3)
-            .map(|number| format!("g{number}"))
-            .collect();
-        for gateway in &names {
-            let of = city.gateway("zs", gateway);
-            of.grow(1, 0);
-            city.keep(&of, None);
-        }
-        for _ in 0..2 {
-            for gateway in &names {
-                ask(&library, gateway, None, period(0, 1)).unwrap();
-                assert!(library.opened().len() <= OPENED_MAX);
-            }
-        }
-    }
-}
+mod tests;

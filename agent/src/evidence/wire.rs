@@ -4,7 +4,7 @@
 //! connection; when it breaks, another is made, and whoever waits for an answer is told to ask again.
 
 use lineside_proto::{GatewayStatus, Identifier, Link, Topics};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -201,6 +201,8 @@ impl Broker {
 pub struct Wire {
     broker: Arc<Broker>,
     topics: Topics,
+    /// The log that is meant, by its origin; none: the newest.
+    origin: Option<String>,
 }
 
 impl Wire {
@@ -209,15 +211,59 @@ impl Wire {
         Self {
             topics: Topics::new(&broker.prefix, site, gateway),
             broker: Arc::clone(broker),
+            origin: None,
         }
+    }
+
+    /// To one of its logs, perhaps of an epoch before.
+    #[must_use]
+    pub fn of(mut self, origin: &str) -> Self {
+        self.origin = Some(origin.to_owned());
+        self
     }
 }
 
 impl Informant for Wire {
     async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
+        let params = match &self.origin {
+            Some(origin) if is_about_log(method) => naming(origin, params),
+            Some(_) | None => params,
+        };
         let question = (method, params);
-        self.broker.ask(&self.topics, question, PATIENCE.part).await
+        let answer = self.broker.ask(&self.topics, question, PATIENCE.part);
+        let answer = answer.await?;
+        match &self.origin {
+            Some(origin) if method == "ledger.checkpoint" && !is_of(&answer, origin) => {
+                let words = format!("the head of another log than {origin}");
+                Err(Trouble::Nonsense(words))
+            }
+            Some(_) | None => Ok(answer),
+        }
     }
+}
+
+/// Whether a question may name the log that is meant.
+fn is_about_log(method: &str) -> bool {
+    method.starts_with("ledger.") || method == "usage.bundle"
+}
+
+/// Parameters that name the log, too.
+fn naming(origin: &str, params: Value) -> Value {
+    let mut fields = match params {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
+    };
+    fields.insert("origin".to_owned(), Value::String(origin.to_owned()));
+    Value::Object(fields)
+}
+
+/// Whether a head is that of this log: whoever does not know the parameter gives the newest log's.
+fn is_of(answer: &[Value], origin: &str) -> bool {
+    let notes = answer.iter().map(|part| part.get("checkpoint")?.as_str());
+    let is_named = |note: &str| note.lines().next() == Some(origin);
+    notes.into_iter().all(|note| note.is_some_and(is_named))
 }
 
 /// Where what comes is sorted.
@@ -295,5 +341,44 @@ impl Desk {
                 gateways.remove(&(site, gateway));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_about_log, is_of, naming};
+    use crate::answers::{Call, METHODS, call};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_question_names_the_log_that_is_meant() {
+        let origin = "lineside/zs/gw/e2";
+        let of = |method, params| call(method, naming(origin, params)).unwrap();
+        for (method, params) in [
+            ("ledger.checkpoint", Value::Null),
+            ("ledger.entries", json!({"from": 0, "to": 1})),
+            (
+                "usage.bundle",
+                json!({"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}),
+            ),
+        ] {
+            let plain = call(method, params.clone()).unwrap();
+            let named = Call::Of {
+                origin: origin.to_owned(),
+                call: Box::new(plain),
+            };
+            assert_eq!(of(method, params), named);
+        }
+        let others = METHODS.into_iter().filter(|method| !is_about_log(method));
+        let others: Vec<&str> = others.collect();
+        assert_eq!(others, ["config.get", "token.get", "status"]);
+    }
+
+    #[test]
+    fn the_head_of_another_log_is_none_of_it() {
+        let said = |origin: &str| [json!({"checkpoint": format!("{origin}\n5\nroot\n")})];
+        assert!(is_of(&said("lineside/zs/gw"), "lineside/zs/gw"));
+        assert!(!is_of(&said("lineside/zs/gw/e2"), "lineside/zs/gw"));
+        assert!(!is_of(&[json!({})], "lineside/zs/gw"));
     }
 }

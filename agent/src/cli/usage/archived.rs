@@ -6,12 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use super::pull::{Args, Job, failure, is_folder, not_all, summed};
+use super::pull::{Args, Job, failure, is_folder, no_answer, not_all, summed};
 use super::{shown, sources};
 use crate::archive::{Held, Library, Place, Shelf, Standing};
 use crate::cli::{Failure, Outcome};
 use crate::evidence::http::Archive;
+use crate::evidence::inquiry::Rhythm;
 use crate::evidence::shelved::Shelved;
+use crate::evidence::wire::{Broker, Wire};
 use crate::evidence::{Informant, Inquiry, PullError, Trouble};
 use crate::text;
 
@@ -19,6 +21,8 @@ use crate::text;
 enum Source {
     Directory(Arc<Library>),
     Server(Archive),
+    /// It answers for gateways that are off.
+    Broker(Arc<Broker>, Rhythm),
 }
 
 /// Fetches it.
@@ -35,10 +39,10 @@ pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure>
     let wanted = all
         .into_iter()
         .filter(|held| is_wanted(args, &held.site, &held.gateway));
-    let parts: Vec<(Held, Vec<Place>)> = wanted
+    let parts: Vec<(Held, Vec<Standing>)> = wanted
         .map(|held| {
-            let places = chosen(&held.logs, job.period);
-            (held, places)
+            let logs = chosen(&held.logs, job.period);
+            (held, logs)
         })
         .collect();
     if parts.is_empty() {
@@ -47,18 +51,15 @@ pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure>
             "存证库中没有这样的网关的台账：请检查 --site 和 --gateway"
         )));
     }
-    let files: usize = parts.iter().map(|(_, places)| places.len()).sum();
+    let files: usize = parts.iter().map(|(_, logs)| logs.len()).sum();
     if files > 1 && !is_folder(&args.output) {
         return Err(one_file(job, parts.len(), files));
     }
     let alone = parts.len() == 1;
     let mut worst = None;
-    for (held, places) in &parts {
-        let got = gateway(job, &source, held, places).await;
-        for epoch in &held.unreadable {
-            let named = (held.site.clone(), held.gateway.clone());
-            shown::not_read(&named, *epoch, args.json, job.context.language)?;
-        }
+    for (held, logs) in &parts {
+        let got = gateway(job, &source, held, logs).await;
+        not_read(job, held)?;
         match got {
             Ok(()) => {}
             Err(failure) if alone => return Err(failure),
@@ -115,8 +116,74 @@ impl Source {
                 let held = server.held(args.site.as_ref(), args.gateway.as_ref()).await;
                 held.map_err(|trouble| no_list(whence, &trouble))
             }
+            // Each gateway is asked for by itself there.
+            Self::Broker(..) => Ok(Vec::new()),
         }
     }
+
+    /// Makes a bundle of a log.
+    async fn pull(
+        &self,
+        job: &Job<'_>,
+        log: &Standing,
+        bundle: &Path,
+    ) -> Result<Result<(), Failure>, PullError> {
+        let (place, usual) = (log.place(), job.rhythm());
+        match self {
+            Self::Directory(library) => {
+                one(
+                    job,
+                    Shelved::new(library, place.clone()),
+                    usual,
+                    &place,
+                    bundle,
+                )
+                .await
+            }
+            Self::Server(server) => one(job, server.log(&place), usual, &place, bundle).await,
+            Self::Broker(broker, rhythm) => {
+                let wire = Wire::new(broker, &place.site, &place.gateway).of(&log.origin);
+                one(job, wire, *rhythm, &place, bundle).await
+            }
+        }
+    }
+
+    fn failure(&self, error: PullError) -> Failure {
+        match self {
+            Self::Broker(..) => no_answer(error),
+            Self::Directory(_) | Self::Server(_) => failure(error),
+        }
+    }
+}
+
+/// Fetches over the broker what an archive there says that it holds of a gateway. Whether that is all of it.
+///
+/// # Errors
+///
+/// As those of every pull.
+pub(super) async fn over(
+    job: &Job<'_>,
+    broker: &Arc<Broker>,
+    held: &Held,
+    rhythm: Rhythm,
+) -> Result<bool, Failure> {
+    let logs = chosen(&held.logs, job.period);
+    if logs.len() > 1 && !is_folder(&job.args.output) {
+        return Err(one_file(job, 1, logs.len()));
+    }
+    let source = Source::Broker(Arc::clone(broker), rhythm);
+    let got = gateway(job, &source, held, &logs).await;
+    not_read(job, held)?;
+    got.map(|()| held.unreadable.is_empty())
+}
+
+/// Says what the archive can't read of a gateway.
+fn not_read(job: &Job<'_>, held: &Held) -> Result<(), Failure> {
+    let named = (held.site.clone(), held.gateway.clone());
+    for epoch in &held.unreadable {
+        shown::not_read(&named, *epoch, job.args.json, job.context.language)?;
+    }
+    Ok(())
 }
 
 /// The list of what an archive holds did not come.
@@ -134,22 +201,22 @@ fn no_list(whence: &str, trouble: &Trouble) -> Failure {
 }
 
 /// The logs of a gateway that tell of a period; where none does, the one that may: its newest that had begun.
-fn chosen(logs: &[Standing], period: Period) -> Vec<Place> {
+fn chosen(logs: &[Standing], period: Period) -> Vec<Standing> {
     // A clock may have been wrong at either end, and set back between them.
     let ends = |log: &Standing| [log.first, log.newest].into_iter().flatten();
     let has_begun = |log: &&Standing| ends(log).min().is_none_or(|first| first < period.to);
     let goes_on = |log: &&Standing| ends(log).max().is_none_or(|newest| newest >= period.from);
-    let inside: Vec<Place> = logs
+    let inside: Vec<Standing> = logs
         .iter()
         .filter(has_begun)
         .filter(goes_on)
-        .map(Standing::place)
+        .cloned()
         .collect();
     if !inside.is_empty() {
         return inside;
     }
     let newest = logs.iter().rev().find(has_begun).or(logs.last());
-    newest.map(Standing::place).into_iter().collect()
+    newest.cloned().into_iter().collect()
 }
 
 fn one_file(job: &Job<'_>, gateways: usize, files: usize) -> Failure {
@@ -171,13 +238,13 @@ async fn gateway(
     job: &Job<'_>,
     source: &Source,
     held: &Held,
-    places: &[Place],
+    logs: &[Standing],
 ) -> Result<(), Failure> {
     // Files are named alike when those that can't be read now are there again.
-    let several = places.len() + held.unreadable.len() > 1;
-    if places.len() > 1 {
+    let several = logs.len() + held.unreadable.len() > 1;
+    if logs.len() > 1 {
         let (site, gateway) = (&held.site, &held.gateway);
-        let epochs = places.iter().map(|place| format!("e{}", place.epoch));
+        let epochs = logs.iter().map(|log| format!("e{}", log.epoch));
         let epochs = epochs.collect::<Vec<_>>().join(", ");
         let line = text!(
             "{site}/{gateway}: its ledger was begun anew in this period; one file for each epoch: {epochs}. A report takes them together",
@@ -186,23 +253,17 @@ async fn gateway(
         writeln!(io::stderr(), "{}", line.say(job.context.language))?;
     }
     let mut got = 0;
-    for place in places {
-        let named = (place.site.clone(), place.gateway.clone());
-        let bundle = job.file(&named, several.then_some(place.epoch))?;
-        let made = match source {
-            Source::Directory(library) => {
-                one(job, Shelved::new(library, place.clone()), place, &bundle).await
-            }
-            Source::Server(server) => one(job, server.log(place), place, &bundle).await,
-        };
-        match made {
+    for log in logs {
+        let named = (log.site.clone(), log.gateway.clone());
+        let bundle = job.file(&named, several.then_some(log.epoch))?;
+        match source.pull(job, log, &bundle).await {
             Ok(said) => {
                 said?;
                 got += 1;
             }
             // Of several epochs, one may have its leaves beside the period only.
             Err(PullError::Nothing) if several => {}
-            Err(error) => return Err(failure(error)),
+            Err(error) => return Err(source.failure(error)),
         }
     }
     // What can't be read may have it.
@@ -215,11 +276,12 @@ async fn gateway(
 async fn one<I: Informant>(
     job: &Job<'_>,
     informant: I,
+    rhythm: Rhythm,
     place: &Place,
     bundle: &Path,
 ) -> Result<Result<(), Failure>, PullError> {
     let named = (place.site.clone(), place.gateway.clone());
-    let inquiry = Inquiry::new(informant, job.rhythm());
+    let inquiry = Inquiry::new(informant, rhythm);
     job.make(inquiry, named, bundle).await
 }
 

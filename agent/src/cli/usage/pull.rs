@@ -16,7 +16,7 @@ use crate::evidence::inquiry::Rhythm;
 use crate::evidence::period::{self, Moment, PeriodError};
 use crate::evidence::plan::Wanted;
 use crate::evidence::pull::{self, Making};
-use crate::evidence::wire::{Broker, Gateways, Scope, Wire};
+use crate::evidence::wire::{Broker, Gateways, Scope, Seen, Wire};
 use crate::evidence::{Informant, Inquiry, PullError, plan};
 use crate::text;
 use crate::text::Text;
@@ -199,13 +199,13 @@ impl Job<'_> {
             ))
         })?;
         let broker = Arc::new(broker);
+        let gateways = broker.gateways().await;
         if let (Some(site), Some(gateway)) = (&args.site, &args.gateway) {
             let gateway = (site.clone(), gateway.clone());
-            let bundle = self.file(&gateway, None)?;
-            self.over(&broker, gateway, &bundle, self.rhythm()).await?;
-            return Ok(Outcome::Done);
+            // This user may not be allowed to read its status.
+            let seen = gateways.get(&gateway).copied();
+            return self.alone(&broker, &gateway, seen).await;
         }
-        let gateways = broker.gateways().await;
         self.several(&broker, gateways).await
     }
 
@@ -228,72 +228,74 @@ impl Job<'_> {
                 "消息服务器上没有这样的网关：请检查 --site、--gateway 和 --prefix，以及该用户是否可读取 `status`"
             )));
         }
-        let alone = gateways.len() == 1;
-        if !alone && !is_folder(&self.args.output) {
+        if let (Some((gateway, seen)), 1) = (gateways.first_key_value(), gateways.len()) {
+            return self.alone(broker, gateway, Some(*seen)).await;
+        }
+        if !is_folder(&self.args.output) {
             let (count, path) = (gateways.len(), self.args.output.display());
             return Err(Failure::Usage(text!(
                 "there are {count} gateways, and `{path}` is one file: say a folder, as `-o {path}/`",
                 "共有 {count} 个网关，而 `{path}` 是单个文件：请指定文件夹，如 `-o {path}/`"
             )));
         }
-        let off: Vec<_> = gateways
-            .iter()
-            .filter(|(_, seen)| !seen.online && !alone)
-            .map(|(gateway, _)| gateway.clone())
-            .collect();
-        let ask = async |gateway: &(_, _), patience| broker.is_answered(gateway, patience).await;
-        let answered = off::answered(off, usize::from(self.args.window), ask).await;
-        let mut lost = off::Lost::default();
-        let mut worst = None;
-        for (gateway, seen) in gateways {
-            let done = if seen.online || alone {
-                let bundle = self.file(&gateway, None)?;
-                self.over(broker, gateway.clone(), &bundle, self.rhythm())
-                    .await
-            } else if answered.contains(&gateway) && !lost.is_over() {
-                let bundle = self.file(&gateway, None)?;
-                let rhythm = off::rhythm(self.rhythm());
-                let done = self.over(broker, gateway.clone(), &bundle, rhythm).await;
-                lost.note(&done);
-                done
-            } else {
-                Err(off::failure())
-            };
-            match done {
-                Ok(()) => {}
-                Err(failure) if alone => return Err(failure),
-                Err(failure) => {
-                    shown::not_got(&gateway, &failure, self.args.json, self.context.language)?;
-                    worst = worst.or(Some(failure));
-                }
-            }
+        let mut missing = Missing::default();
+        // Those that are there don't wait for strangers of whom nobody knows.
+        let (online, off) = off::parted(gateways);
+        for gateway in online {
+            let done = self.over(broker, &gateway, self.rhythm()).await;
+            missing.note(self, &gateway, done.map(|()| true))?;
         }
-        match worst {
+        let ask = async |gateway: &(_, _), patience| broker.is_answered(gateway, patience).await;
+        let asked = off::answered(off, usize::from(self.args.window), ask).await;
+        let mut lost = off::Lost::default();
+        for (gateway, answered) in asked {
+            let done = match off::refusal(answered, &lost) {
+                Some(failure) => Err(failure),
+                None => {
+                    let rhythm = off::rhythm(self.rhythm(), Some(Seen { online: false }));
+                    let done = off::pull(self, broker, &gateway, rhythm).await;
+                    lost.note(&done);
+                    done
+                }
+            };
+            missing.note(self, &gateway, done)?;
+        }
+        match missing.0 {
             None => Ok(Outcome::Done),
             Some(failure) => Err(summed(failure)),
         }
     }
 
-    async fn over(
+    /// The only gateway that is wanted, and what the broker keeps of it.
+    async fn alone(
         &self,
         broker: &Arc<Broker>,
-        gateway: (Identifier, Identifier),
-        bundle: &Path,
+        gateway: &(Identifier, Identifier),
+        seen: Option<Seen>,
+    ) -> Result<Outcome, Failure> {
+        if seen.is_some_and(|seen| seen.online) {
+            self.over(broker, gateway, self.rhythm()).await?;
+            return Ok(Outcome::Done);
+        }
+        let rhythm = off::rhythm(self.rhythm(), seen);
+        if off::pull(self, broker, gateway, rhythm).await? {
+            return Ok(Outcome::Done);
+        }
+        Err(Failure::Unreachable(not_all()))
+    }
+
+    /// From whoever answers for the gateway: what that one has as its newest log.
+    pub(super) async fn over(
+        &self,
+        broker: &Arc<Broker>,
+        gateway: &(Identifier, Identifier),
         rhythm: Rhythm,
     ) -> Result<(), Failure> {
+        let bundle = self.file(gateway, None)?;
         let wire = Wire::new(broker, &gateway.0, &gateway.1);
         let inquiry = Inquiry::new(wire, rhythm);
-        let made = self.make(inquiry, gateway, bundle).await;
-        let made = made.map_err(|error| {
-            if let PullError::Unreachable(why) = error {
-                return Failure::Unreachable(text!(
-                    "no answer: {why}; what has come is kept, and the same command goes on with it. The city's archive has it also when the gateway is off: --archive DIR or URL",
-                    "没有应答：{why}；已取得的部分会保留，再次运行同一命令即可继续。网关离线时可向城市存证库索取：--archive 目录或网址"
-                ));
-            }
-            failure(error)
-        });
-        made?
+        let made = self.make(inquiry, gateway.clone(), &bundle).await;
+        made.map_err(no_answer)?
     }
 
     /// Makes a bundle, and says what was got.
@@ -349,6 +351,32 @@ impl Job<'_> {
     }
 }
 
+/// What is missing of several gateways: the first failure.
+#[derive(Default)]
+struct Missing(Option<Failure>);
+
+impl Missing {
+    /// Takes in how it went with one, and says it; whether all of it was got.
+    fn note(
+        &mut self,
+        job: &Job<'_>,
+        gateway: &(Identifier, Identifier),
+        done: Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let failure = match done {
+            Ok(true) => return Ok(()),
+            // What is missing was said.
+            Ok(false) => Failure::Unreachable(not_all()),
+            Err(failure) => {
+                shown::not_got(gateway, &failure, job.args.json, job.context.language)?;
+                failure
+            }
+        };
+        self.0.get_or_insert(failure);
+        Ok(())
+    }
+}
+
 /// Whether a path is that of a folder: it is one, or ends as one.
 pub(super) fn is_folder(path: &Path) -> bool {
     let ends_so = path.as_os_str().as_encoded_bytes().ends_with(b"/");
@@ -386,6 +414,17 @@ pub(super) fn summed(failure: Failure) -> Failure {
             Failure::Negative(words)
         }
     }
+}
+
+/// The same over a broker, where the archive may be asked instead.
+pub(super) fn no_answer(error: PullError) -> Failure {
+    if let PullError::Unreachable(why) = error {
+        return Failure::Unreachable(text!(
+            "no answer: {why}; what has come is kept, and the same command goes on with it. The city's archive has it also when the gateway is off: --archive DIR or URL",
+            "没有应答：{why}；已取得的部分会保留，再次运行同一命令即可继续。网关离线时可向城市存证库索取：--archive 目录或网址"
+        ));
+    }
+    failure(error)
 }
 
 pub(super) fn failure(error: PullError) -> Failure {

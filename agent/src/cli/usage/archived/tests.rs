@@ -184,7 +184,7 @@ fn a_period_is_told_by_the_epochs_that_have_leaves_in_it() {
             to: Time::from_millis(to),
         };
         let chosen = chosen(&logs, period);
-        let epochs: Vec<u32> = chosen.iter().map(|place| place.epoch).collect();
+        let epochs: Vec<u32> = chosen.iter().map(|log| log.epoch).collect();
         assert_eq!(epochs, expected, "{from} to {to}");
     }
     // Its clock was ahead when it began, and was set back.
