@@ -144,7 +144,7 @@ fn both_over_the_broker(stand: &mut Stand, period: (&str, &str), out: &Path) -> 
     wait::until("the gateway to be off", LIMIT, || {
         let mut told = stand.archive.messages()?.into_iter().rev();
         let told = told.find(|message| message.topic == topic);
-        let link = told.and_then(|message| status(message)).map(|of| of.link);
+        let link = told.and_then(status).map(|of| of.link);
         Ok((link == Some(Link::Offline)).then_some(()))
     })?;
     let broker = format!("mqtt://127.0.0.1:{}", stand.broker.port());

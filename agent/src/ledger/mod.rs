@@ -29,7 +29,7 @@ pub(crate) mod notes;
 mod reading;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod tiles;
 mod view;
 mod witnessed;

@@ -332,7 +332,8 @@ fn damage_is_named_and_nothing_is_changed() {
     assert!(place.open().suspended().is_none());
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

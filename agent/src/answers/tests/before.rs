@@ -2,7 +2,7 @@
 
 use super::{Rig, begin, code};
 use crate::answers::{Answers, Code, Failure};
-use crate::archive::testing::copy;
+use crate::ledger::tests::copy_tree;
 use crate::ledger::{Ledger, Testimony, new_epoch};
 use serde_json::{Value, json};
 use std::fs;
@@ -42,7 +42,7 @@ fn a_ledger_that_was_put_aside_is_read_through_once() {
     let rig = Rig::new();
     rig.hours(20);
     let backup = rig.dir.path().join("backup");
-    copy(&rig.state().join("ledger"), &backup);
+    copy_tree(&rig.state().join("ledger"), &backup);
     rig.hours(30);
     let rig = next_epoch(rig);
     rig.hours(1);
