@@ -59,7 +59,8 @@ impl Desk {
             };
             let is_first = known.is_to_say_again();
             // The last head of an epoch that was followed comes before those of the next.
-            let left = known.leaving.as_deref_mut();
+            // Of several before, the present one has its turn after each.
+            let left = known.leaving.as_deref_mut().filter(|_| !known.is_overtaken);
             let left = left.filter(|left| left.may_be_cosigned());
             let tried = left.and_then(|left| {
                 let place = left.place.clone();
@@ -82,14 +83,15 @@ impl Desk {
                 continue;
             };
             let Some(mirror) = known.mirror_mut().filter(|mirror| !mirror.is_stopped()) else {
+                known.is_overtaken = false;
                 continue;
             };
             let place = mirror.place.clone();
             let terms = (every_ms, is_first);
             let tried = cosign_due((&witness, &self.shelf), mirror, terms, ahead, now);
+            known.is_overtaken = false;
             let Some(tried) = tried else { continue };
             known.cosigned_ms = Some(now.boot_ms);
-            known.is_overtaken = false;
             self.tried((&name, place), tried, now, out);
         }
     }

@@ -13,6 +13,9 @@ use crate::archive::mirror::{Mirror, MirrorError, NoteTaken, Stepped};
 use crate::archive::writes::Writes;
 use crate::clock::Stamp;
 
+/// Gateways in whose epochs before it is looked for something to do, in one pass.
+const OPENED_LOGS: usize = 4;
+
 impl Desk {
     /// Takes in a head of an epoch that was followed. Within what the next epoch cites it came late; beyond that, or beside
     /// it, two gateways write.
@@ -79,8 +82,10 @@ impl Desk {
     /// Puts into tiles what came late of epochs before.
     pub(super) fn commit_left(&mut self, now: Stamp, out: &mut Vec<Output>) {
         let (mut told, mut grown) = (Vec::new(), Vec::new());
+        let mut opens = OPENED_LOGS;
         for (name, known) in &mut self.gateways {
-            if known.turns.from_ms.is_some_and(|from| now.boot_ms >= from) {
+            if opens > 0 && known.turns.from_ms.is_some_and(|from| now.boot_ms >= from) {
+                opens -= 1;
                 known.open_left(&self.shelf, &self.cards, now.boot_ms);
             }
             if known.leaving.is_none() {
@@ -100,7 +105,11 @@ impl Desk {
                 Ok(Some(alarm)) => told.push((name.clone(), left.place.epoch, alarm)),
                 Ok(None) if left.committed() > before => grown.push(name.clone()),
                 Ok(None) => {}
-                Err(error) => known.lose_left(&error, now.boot_ms),
+                Err(error) => {
+                    known.lose_left(&error, now.boot_ms);
+                    // What was written of it is no other log's concern.
+                    drop(self.writes.settle());
+                }
             }
         }
         for name in grown {

@@ -3,7 +3,7 @@
 //!
 //! Bounds: `LOOKED_MAX` epochs; each is at work for `TURN_MS` where others wait; a minute between two rounds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lineside_proto::ledger::{Hash, Leaf, LeafBody, PriorHead};
 
@@ -20,6 +20,8 @@ const REST_MS: u64 = 60_000;
 const TURN_MS: u64 = 600_000;
 /// How often it is looked what the next epoch cites, and what a witness has cosigned meanwhile.
 const LOOK_MS: u64 = 1_000;
+/// How long one is left alone for which nothing more was to be done, and how often it is looked for others.
+const DONE_MS: u64 = 3_600_000;
 /// Epochs that are looked at, the newest: more than are ever cosigned.
 const LOOKED_MAX: usize = 64;
 
@@ -32,6 +34,8 @@ pub(super) struct Turns {
     damage: Option<(u32, String)>,
     /// Those that had their turn in this round.
     tried: BTreeSet<u32>,
+    /// Those for which nothing more was to be done, and when that was.
+    done: BTreeMap<u32, u64>,
     since_ms: u64,
     /// When it was last looked what the next one cites.
     cited_ms: Option<u64>,
@@ -81,7 +85,7 @@ impl Gateway {
             || self.signs() && !left.is_cosigned() && left.may_be_cosigned()
             || left.is_uncompared() && left.size() > 0
             || !left.record.unwritten.is_empty()
-            || self.alarms.iter().any(|(known, _)| *known == epoch)
+            || self.has_alarm(epoch)
             || !left.has_end() && !left.is_stopped()
     }
 
@@ -91,16 +95,19 @@ impl Gateway {
             return;
         };
         if !self.waits_for(left) {
-            self.leaving = None;
+            self.turns.done.insert(left.place.epoch, now_ms);
+            if let Some(Err(error)) = self.leaving.take().map(|mut left| left.settle_texts()) {
+                tracing::debug!(%error, "up to where texts were looked for can't be written down");
+            }
         } else if now_ms >= self.turns.since_ms.saturating_add(TURN_MS) {
             self.turns.since_ms = now_ms;
             let epoch = left.place.epoch;
-            if self.due(shelf).into_iter().any(|due| due != epoch) {
+            if self.due(shelf, now_ms).into_iter().any(|due| due != epoch) {
                 self.leaving = None;
             }
         }
         if self.leaving.is_none() {
-            self.turns.from_ms.get_or_insert(now_ms);
+            self.turns.from_ms = Some(now_ms);
         }
     }
 
@@ -123,11 +130,12 @@ impl Gateway {
         if self.leaving.is_some() {
             return;
         }
-        let due = self.due(shelf);
+        let due = self.due(shelf, now_ms);
         let next = due.iter().find(|epoch| !self.turns.tried.contains(epoch));
         let Some(next) = next.copied() else {
             self.turns.tried.clear();
-            self.turns.from_ms = (!due.is_empty()).then(|| now_ms.saturating_add(REST_MS));
+            let rest = if due.is_empty() { DONE_MS } else { REST_MS };
+            self.turns.from_ms = Some(now_ms.saturating_add(rest));
             return;
         };
         if let Err(error) = self.take_left(shelf, cards, next, now_ms) {
@@ -141,7 +149,7 @@ impl Gateway {
     }
 
     /// The epochs before that of now for which something may be to be done, newest first.
-    fn due(&self, shelf: &Shelf) -> Vec<u32> {
+    fn due(&self, shelf: &Shelf, now_ms: u64) -> Vec<u32> {
         let Some(present) = self.mirror().map(|mirror| mirror.place.epoch) else {
             return Vec::new();
         };
@@ -149,7 +157,17 @@ impl Gateway {
         let known = shelf.known_epochs(site, gateway).unwrap_or_default();
         let before = known.into_iter().rev().filter(|epoch| *epoch < present);
         let before = before.take(LOOKED_MAX);
-        before.filter(|epoch| self.is_due(shelf, *epoch)).collect()
+        let done = |epoch: &u32| self.turns.done.get(epoch).copied();
+        let is_done = |at: u64| now_ms < at.saturating_add(DONE_MS);
+        before
+            .filter(|epoch| !done(epoch).is_some_and(is_done) || self.has_alarm(*epoch))
+            .filter(|epoch| self.is_due(shelf, *epoch))
+            .collect()
+    }
+
+    /// Whether an alarm of an epoch is to be recorded.
+    fn has_alarm(&self, epoch: u32) -> bool {
+        self.alarms.iter().any(|(known, _)| *known == epoch)
     }
 
     /// Whether something may be to be done for an epoch, by what is written down.
@@ -157,7 +175,7 @@ impl Gateway {
         let Some(record) = shelf.record(&self.place(epoch)).ok().flatten() else {
             return true;
         };
-        if !record.unwritten.is_empty() || self.alarms.iter().any(|(known, _)| *known == epoch) {
+        if !record.unwritten.is_empty() || self.has_alarm(epoch) {
             return true;
         }
         if record.stopped.is_some() {
@@ -168,11 +186,13 @@ impl Gateway {
             || record.reaching.is_some()
             || self.signs() && cosigned < record.size
             || epoch > 1 && !record.compared;
-        let is_short = || {
-            let cited = self.cited_of(shelf, epoch).flatten();
-            cited.is_some_and(|cited| {
+        let is_short = || match self.cited_of(shelf, epoch) {
+            Some(Some(cited)) => {
                 self.epoch_named(&cited.origin) == Some(epoch) && cited.size > record.size
-            })
+            }
+            Some(None) => false,
+            // Its end is still to come.
+            None => true,
         };
         is_open || is_short()
     }
@@ -187,6 +207,7 @@ impl Gateway {
     ) -> Result<(), MirrorError> {
         self.puts_back();
         self.turns.tried.insert(epoch);
+        self.turns.done.remove(&epoch);
         let damage = self.turns.damage.take_if(|(known, _)| *known == epoch);
         let opened = match damage {
             Some((_, what)) => Err(MirrorError::Damaged(what)),
@@ -204,18 +225,41 @@ impl Gateway {
         Ok(())
     }
 
-    /// What the next epoch of which something is known cites of the one before it; none while that is not known.
+    /// What a later epoch cites of this one: the first that cites it, else the next whose first leaf is here; none while that
+    /// of none is.
     pub(super) fn cited_of(&self, shelf: &Shelf, epoch: u32) -> Option<Option<PriorHead>> {
         let (site, gateway) = self.name();
-        let known = shelf.known_epochs(site, gateway).ok()?.into_iter();
-        let at_work = self.mirror().into_iter().chain(self.leaving.as_deref());
-        let known = known.chain(at_work.clone().map(|copy| copy.place.epoch));
-        let next = known.filter(|next| *next > epoch).min()?;
-        let mut at_work = at_work;
-        match at_work.find(|copy| copy.place.epoch == next) {
-            Some(copy) => Some(copy.cites()?.cloned()),
-            None => first_leaf(shelf, &self.place(next)),
+        let at_work: Vec<&Mirror> = self
+            .mirror()
+            .into_iter()
+            .chain(self.leaving.as_deref())
+            .collect();
+        let mut known = shelf.known_epochs(site, gateway).ok()?;
+        known.extend(at_work.iter().map(|copy| copy.place.epoch));
+        known.retain(|next| *next > epoch);
+        known.sort_unstable();
+        known.dedup();
+        let mut nearest = None;
+        for next in known.into_iter().take(LOOKED_MAX) {
+            let cited = match at_work.iter().find(|copy| copy.place.epoch == next) {
+                Some(copy) => copy.cites().map(Option::<&PriorHead>::cloned),
+                None => first_leaf(shelf, &self.place(next)),
+            };
+            // One of which nothing came says nothing.
+            let Some(cited) = cited else { continue };
+            let of = cited
+                .as_ref()
+                .and_then(|cited| self.epoch_named(&cited.origin));
+            if of == Some(epoch) {
+                return Some(cited);
+            }
+            // What cites a later one says nothing of this.
+            if of.is_some_and(|of| of > epoch) {
+                break;
+            }
+            nearest = nearest.or(Some(cited));
         }
+        nearest
     }
 
     /// Tells the log of an epoch before what the next one cites of it.

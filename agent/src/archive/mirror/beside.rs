@@ -149,7 +149,10 @@ impl Mirror {
     /// beyond is given up.
     pub(in crate::archive) fn may_be_cosigned(&self) -> bool {
         let end = self.beside.end.flatten();
-        end.is_some_and(|(size, _)| self.committed() <= size)
+        let head = self.head.as_ref().map(|head| &head.checkpoint);
+        end.zip(head).is_some_and(|((size, root), head)| {
+            head.size < size || head.size == size && head.root == root
+        })
     }
 
     /// Whether the next epoch cites more of it than is here.

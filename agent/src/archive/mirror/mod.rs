@@ -170,6 +170,10 @@ impl Mirror {
             return Err(MirrorError::Damaged(what));
         }
         let recorded = record.size;
+        if size > recorded {
+            // Its name may not be durable yet, and the record must not be ahead of it.
+            disk::sync(&dir)?;
+        }
         record.size = size;
         record.root = range.root().to_string();
         let last = tail.last().and_then(|bytes| Leaf::from_bytes(bytes).ok());

@@ -168,6 +168,21 @@ impl Mirror {
         }
     }
 
+    /// Writes down up to where texts were looked for, if that is further than the record says: there may be no commit any
+    /// more that would.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub(in crate::archive) fn settle_texts(&mut self) -> io::Result<()> {
+        let texts = self.texts_to();
+        if texts <= self.record.texts {
+            return Ok(());
+        }
+        self.record.texts = texts;
+        self.write_record()
+    }
+
     /// Whether there are leaves whose texts were not looked for, and room for them.
     pub(in crate::archive) fn is_to_look(&self) -> bool {
         self.texts.looked < self.size() && !self.wants_texts() && !self.is_stopped()

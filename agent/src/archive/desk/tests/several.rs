@@ -2,9 +2,12 @@
 
 use super::epochs::wait;
 use super::faults::witnessed;
+use super::kept::name_map;
 use super::turns::cosigned;
-use super::{City, Input, Output, Plant, answer};
+use super::{City, Input, Output, Plant, answer, id, stamp};
 use crate::archive::alarm::Kind;
+use crate::hashed;
+use crate::maps::Maps;
 use std::fs;
 
 #[test]
@@ -88,6 +91,10 @@ fn what_a_new_epoch_gives_up_is_not_cosigned_afterwards() {
     let inputs = cut.grown();
     city.pass(inputs, Some(&cut));
     wait(&mut city, &cut, 4);
+    assert!(
+        rests(&mut city, &cut),
+        "what is given up is not tried again and again"
+    );
     assert_eq!(
         (cosigned(&city), city.kinds()),
         (vec![(1, 100), (2, 6)], vec![])
@@ -104,7 +111,13 @@ fn of_several_epochs_before_each_gets_what_is_missing() {
         // The archive is off for two epochs.
         for words in ["second", "third", "fourth"] {
             plant.next_epoch();
-            plant.write(words, 5);
+            plant.write(words, 4);
+            // It names a text, which comes after its leaves.
+            let text = format!("{{\"points\":[\"{words}\"]}}");
+            let hash = hashed::of(text.as_bytes());
+            let maps = Maps::open(&plant.state()).unwrap();
+            maps.keep_text(&hash, &text).unwrap();
+            name_map(&plant, &hash);
             plant.sign();
         }
         assert_eq!(first, 100);
@@ -128,7 +141,21 @@ fn of_several_epochs_before_each_gets_what_is_missing() {
             assert!(told.contains(&expected), "{restarts}: {told:?}");
         }
         assert_eq!(told.last(), Some(&(4, 6)), "{told:?}");
+        // All is done, and none of it is looked through again and again.
+        for epoch in 1..=3 {
+            let record = city.record(&plant, epoch);
+            assert_eq!(record.texts, record.size, "{epoch}");
+        }
+        assert!(rests(&mut city, &plant));
     }
+}
+
+/// Whether no epoch before is at work, and none is looked for soon.
+fn rests(city: &mut City, plant: &Plant) -> bool {
+    let soon = stamp(city.seconds + 600).boot_ms;
+    let desk = city.desk.as_mut().unwrap();
+    let known = desk.gateways.get(&(id("zs"), plant.name.clone())).unwrap();
+    known.leaving.is_none() && known.turns.from_ms.is_none_or(|from| from > soon)
 }
 
 #[test]
