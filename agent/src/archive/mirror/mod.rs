@@ -207,15 +207,19 @@ impl Mirror {
             claim: Claim::default(),
             beside: Beside::default(),
         };
-        // What lies beyond the checkpoint is under this head.
-        let reaching = reaching.and_then(|note| mirror.trusted(&note).ok());
-        if let Some(head) = reaching.filter(|_| !mirror.is_stopped()) {
-            mirror.record.reaching = Some(head.note.to_string());
-            mirror.floor = head.checkpoint.size;
-            mirror.seen.insert(head.checkpoint.size, head);
-        }
+        mirror.reaches(reaching);
         mirror.recall_keys(recorded)?;
         Ok(mirror)
+    }
+
+    /// Goes on towards a head that leaves beyond the checkpoint are under.
+    fn reaches(&mut self, note: Option<String>) {
+        let head = note.and_then(|note| self.trusted(&note).ok());
+        if let Some(head) = head.filter(|_| !self.is_stopped()) {
+            self.record.reaching = Some(head.note.to_string());
+            self.floor = head.checkpoint.size;
+            self.seen.insert(head.checkpoint.size, head);
+        }
     }
 
     /// Finds changes of keys beyond what was recorded: the checkpoint may have become durable before its record.
