@@ -77,6 +77,13 @@ async fn served(dir: &Path) -> Result<SocketAddr> {
     Ok(web::serve("127.0.0.1:0".parse()?, desk).await?)
 }
 
+/// The hour of now and the one after it, as a period.
+pub(crate) fn of_now() -> Result<(String, String)> {
+    let hour_s = jiff::Timestamp::now().as_second() / 3600 * 3600;
+    let hour = |more: i64| jiff::Timestamp::from_second(hour_s + more * 3600);
+    Ok((hour(0)?.to_string(), hour(2)?.to_string()))
+}
+
 pub(crate) fn said(arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let output = command(arguments)?;
     let text = [output.stdout, output.stderr].concat();
@@ -150,9 +157,7 @@ async fn the_city_s_copy_gives_what_the_gateway_gave_and_more_than_it_has_left()
     )?;
     let map = format!("{}\n{MAP}", press.connection(""));
     stand.site.machine("press", &map)?;
-    let hour_s = jiff::Timestamp::now().as_second() / 3600 * 3600;
-    let hour = |more: i64| jiff::Timestamp::from_second(hour_s + more * 3600);
-    let (from, to) = (hour(0)?.to_string(), hour(2)?.to_string());
+    let (from, to) = of_now()?;
     let period = (from.as_str(), to.as_str());
     ran(&mut stand, &mut press)?;
 

@@ -22,7 +22,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::archive_read::{MAP, ORIGIN, content, pulled, ran, said, trust};
+use crate::archive_read::{MAP, ORIGIN, content, of_now, pulled, ran, said, trust};
 
 /// A city whose gateway counts a leaf as delivered when this archive's witness has cosigned it.
 fn city() -> Result<(Stand, Device, Place)> {
@@ -180,9 +180,7 @@ fn both_over_the_broker(stand: &mut Stand, period: (&str, &str), out: &Path) -> 
 #[test]
 fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> {
     let (mut stand, mut press, place) = city()?;
-    let hour_s = jiff::Timestamp::now().as_second() / 3600 * 3600;
-    let hour = |more: i64| jiff::Timestamp::from_second(hour_s + more * 3600);
-    let (from, to) = (hour(0)?.to_string(), hour(2)?.to_string());
+    let (from, to) = of_now()?;
     let archive = place.start()?;
     ran(&mut stand, &mut press)?;
     let last = cosigned(&mut stand, &archive, &place, 1)?;
@@ -297,9 +295,7 @@ fn exported(place: &Place, key: String, (from, to): (&str, &str), dir: &Path) ->
 #[test]
 fn a_pull_over_the_broker_gives_the_same_leaves_when_only_the_archive_answers() -> Result<()> {
     let (mut stand, mut press, place) = city()?;
-    let hour_s = jiff::Timestamp::now().as_second() / 3600 * 3600;
-    let hour = |more: i64| jiff::Timestamp::from_second(hour_s + more * 3600);
-    let (from, to) = (hour(0)?.to_string(), hour(2)?.to_string());
+    let (from, to) = of_now()?;
     let period = (from.as_str(), to.as_str());
     ran(&mut stand, &mut press)?;
     let dir = tempfile::tempdir()?;

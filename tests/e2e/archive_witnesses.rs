@@ -2,12 +2,8 @@
 //! shows its logs to.
 
 use anyhow::{Context, Result, ensure};
-use lineside::clock::{Clock, Stamp, SystemClock};
-use lineside::ledger::Ledger;
-use lineside::record::Entry;
-use lineside_proto::Time;
+use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::{Note, VerifierKey};
-use lineside_proto::ledger::{Audit, Checkpoint, LeafBody};
 use lineside_tests::agent::Agent;
 use lineside_tests::archive::{Archive, Place};
 use lineside_tests::broker::{Mosquitto, Persistence};
@@ -25,11 +21,6 @@ use std::time::Duration;
 const ORIGIN: &str = "lineside/site/gw";
 /// The names of the two archives' witnesses.
 const NAMES: [&str; 2] = ["archive-a.example", "archive-b.example"];
-/// A machine that nobody answers for.
-const NOWHERE: &str = "[connection]\nprotocol = \"modbus-tcp\"\naddress = \"127.0.0.1:1\"\n\
-    [groups]\nfast = \"1s\"\n[points]\na = { holding = 0, type = \"u16\", group = \"fast\" }\n\
-    [[state.rules]]\nstate = \"IDLE\"\nwhen = \"a == 7\"\n";
-
 /// Whether one of these keys has cosigned a note.
 fn is_cosigned(note: &str, key: &VerifierKey) -> Result<bool> {
     let note = Note::parse(note)?;
@@ -108,24 +99,8 @@ impl Pair {
         let [a, b] = places.each_ref().map(|place| place.witness().to_string());
         let ledger = format!("{QUICK}\n[ledger]\nwitnesses = [\"{a}\", \"{b}\"]\nquorum = 2");
         let site = Site::new(port)?.with(&ledger)?;
-        site.machine("mill", NOWHERE)?;
-        fs::create_dir_all(site.state_dir())?;
-        let (ledger, opened) = Ledger::open(
-            &site.state_dir(),
-            &site.path().join("keys/ledger.key"),
-            ORIGIN,
-        )?;
-        let wall = Time::from_millis(SystemClock.now().wall.as_millis() - 5 * 3_600_000 / 2);
-        let at = Stamp { boot_ms: 1, wall };
-        let audit = LeafBody::Audit(Audit {
-            who: "li".to_owned(),
-            action: "apply".to_owned(),
-            what: String::new(),
-        });
-        let genesis = opened.genesis(&Site::NAME.parse()?, &Site::GATEWAY.parse()?);
-        ledger.append("boot", &[genesis, audit].map(|body| Entry { at, body }))?;
-        ledger.sign()?;
-        drop(ledger);
+        site.machine("mill", Site::NOWHERE)?;
+        site.old_leaves(&site.path().join("keys/ledger.key"), ORIGIN)?;
         let card = Said::on(&site, &["keys", "show", "--json"])?.done()?.out;
         for place in &places {
             fs::write(place.cards().join("gw.json"), &card)?;

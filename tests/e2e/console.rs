@@ -11,15 +11,10 @@ use serde_json::Value;
 use std::fs;
 use std::net::TcpListener;
 
-/// A machine that nobody answers for.
-const NOWHERE: &str = "[connection]\nprotocol = \"modbus-tcp\"\naddress = \"127.0.0.1:1\"\n\
-    [groups]\nfast = \"1s\"\n[points]\na = { holding = 0, type = \"u16\", group = \"fast\" }\n\
-    [[state.rules]]\nstate = \"IDLE\"\nwhen = \"a == 7\"\n";
-
 #[test]
 fn the_local_api_tells_what_status_tells() -> Result<()> {
     let site = Site::new(1)?.with(QUICK)?;
-    site.machine("mill", NOWHERE)?;
+    site.machine("mill", Site::NOWHERE)?;
     let mut agent = Agent::start(&site.config())?;
     let console = agent.console()?;
     ensure!(get(console, "/healthz")?.body == "ok\n");
@@ -94,7 +89,7 @@ fn a_port_that_is_taken_is_told_and_the_agent_runs_on() -> Result<()> {
     let other = TcpListener::bind("127.0.0.1:0")?;
     let taken = other.local_addr()?;
     let site = Site::new(1)?.with(&format!("[console]\nlisten = \"{taken}\"\n"))?;
-    site.machine("mill", NOWHERE)?;
+    site.machine("mill", Site::NOWHERE)?;
     let mut agent = Agent::start(&site.config())?;
     let limit = lineside_tests::stand::LIMIT;
     agent

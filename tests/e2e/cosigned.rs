@@ -2,12 +2,11 @@
 //! otherwise stops the signing, and a gateway that lost everything goes on after it.
 
 use anyhow::{Context, Result, ensure};
-use lineside::clock::{Clock, Stamp, SystemClock};
-use lineside::ledger::{Keys, Ledger};
-use lineside::record::Entry;
+use lineside::clock::{Clock, SystemClock};
+use lineside::ledger::Keys;
+use lineside_proto::LeafMessage;
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey};
-use lineside_proto::ledger::{Anchor, Audit, Checkpoint, Genesis, Hash, Leaf, LeafBody};
-use lineside_proto::{LeafMessage, Time};
+use lineside_proto::ledger::{Anchor, Checkpoint, Genesis, Hash, Leaf, LeafBody};
 use lineside_tests::agent::Agent;
 use lineside_tests::broker::{Mosquitto, Persistence};
 use lineside_tests::http::get;
@@ -23,11 +22,6 @@ use std::fs;
 use std::path::PathBuf;
 
 const ORIGIN: &str = "lineside/site/gw";
-
-/// A machine that nobody answers for.
-const NOWHERE: &str = "[connection]\nprotocol = \"modbus-tcp\"\naddress = \"127.0.0.1:1\"\n\
-    [groups]\nfast = \"1s\"\n[points]\na = { holding = 0, type = \"u16\", group = \"fast\" }\n\
-    [[state.rules]]\nstate = \"IDLE\"\nwhen = \"a == 7\"\n";
 
 fn witness(seed: u8) -> Result<SignerKey> {
     let name = format!("archive{seed}.example");
@@ -49,7 +43,7 @@ impl City {
         let named = witness(1)?.public().to_string();
         let ledger = format!("{QUICK}\n[ledger]\nwitnesses = [\"{named}\"]");
         let site = Site::new(port)?.with(&ledger)?;
-        site.machine("mill", NOWHERE)?;
+        site.machine("mill", Site::NOWHERE)?;
         Ok(Self {
             heard: Subscriber::persistent(port, "city", &["lineside/v1/#"])?,
             voice: Requester::start(port, "lineside/v1/site/gw")?,
@@ -130,27 +124,10 @@ fn head(size: u64, byte: u8) -> String {
     Checkpoint { origin, size, root }.to_string()
 }
 
-/// Leaves that nobody has cosigned for hours.
-fn old_leaves(city: &City) -> Result<()> {
-    fs::create_dir_all(city.site.state_dir())?;
-    let (ledger, opened) = Ledger::open(&city.site.state_dir(), &city.key(), ORIGIN)?;
-    let wall = Time::from_millis(SystemClock.now().wall.as_millis() - 5 * 3_600_000 / 2);
-    let at = Stamp { boot_ms: 1, wall };
-    let audit = LeafBody::Audit(Audit {
-        who: "li".to_owned(),
-        action: "apply".to_owned(),
-        what: String::new(),
-    });
-    let genesis = opened.genesis(&Site::NAME.parse()?, &Site::GATEWAY.parse()?);
-    ledger.append("boot", &[genesis, audit].map(|body| Entry { at, body }))?;
-    ledger.sign()?;
-    Ok(())
-}
-
 #[test]
 fn leaves_are_delivered_when_they_are_cosigned_and_an_anchor_names_the_cosignature() -> Result<()> {
     let mut city = City::new()?;
-    old_leaves(&city)?;
+    city.site.old_leaves(&city.key(), ORIGIN)?;
     let agent = city.run()?;
     let (note, shown) = city.checkpoint(0, 3)?;
     // The broker has all, and nobody has seen it.

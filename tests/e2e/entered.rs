@@ -15,10 +15,6 @@ use lineside_tests::wait;
 use serde_json::Value;
 use std::net::SocketAddr;
 
-const NOWHERE: &str = "[connection]\nprotocol = \"modbus-tcp\"\naddress = \"127.0.0.1:1\"\n\
-    [groups]\nfast = \"1s\"\n[points]\na = { holding = 0, type = \"u16\", group = \"fast\" }\n\
-    [[state.rules]]\nstate = \"IDLE\"\nwhen = \"a == 7\"\n";
-
 /// A command line, its words between bars.
 fn fails(site: &Site, line: &str, words: &[&str]) -> Result<()> {
     let arguments: Vec<&str> = line.split('|').collect();
@@ -28,7 +24,7 @@ fn fails(site: &Site, line: &str, words: &[&str]) -> Result<()> {
 #[test]
 fn what_makes_no_sense_is_wrong_usage() -> Result<()> {
     let site = Site::new(1)?;
-    site.machine("mill", NOWHERE)?;
+    site.machine("mill", Site::NOWHERE)?;
     let long = format!("session|start|mill|--by|{}", "x".repeat(65));
     let both = "session|start|mill|--class|OWN|--booking|bk-1";
     for (line, word) in [
@@ -72,7 +68,7 @@ fn what_makes_no_sense_is_wrong_usage() -> Result<()> {
 #[test]
 fn without_an_agent_nothing_is_entered() -> Result<()> {
     let site = Site::new(1)?;
-    site.machine("mill", NOWHERE)?;
+    site.machine("mill", Site::NOWHERE)?;
     for arguments in [
         &["session", "start", "mill"][..],
         &["session", "stop", "mill"],
@@ -91,7 +87,7 @@ fn without_an_agent_nothing_is_entered() -> Result<()> {
 #[test]
 fn nothing_is_open_at_first_and_nothing_can_be_closed() -> Result<()> {
     let site = Site::new(1)?.with(QUICK)?;
-    site.machine("mill", NOWHERE)?;
+    site.machine("mill", Site::NOWHERE)?;
     let mut agent = Agent::start(&site.config())?;
     agent
         .process()
@@ -147,7 +143,7 @@ async fn what_people_enter_becomes_part_of_the_ledger() -> Result<()> {
     let site = Site::new(1)?.with(QUICK)?;
     site.machine(
         "mill",
-        &NOWHERE.replace("127.0.0.1:1", &address.to_string()),
+        &Site::NOWHERE.replace("127.0.0.1:1", &address.to_string()),
     )?;
     let mut agent = Agent::start(&site.config())?;
     let console = agent.console()?;

@@ -1,6 +1,11 @@
 //! A site on disk: a directory of its own with the files that a technician would write.
 
 use anyhow::{Context, Result};
+use lineside::clock::{Clock, Stamp, SystemClock};
+use lineside::ledger::Ledger;
+use lineside::record::Entry;
+use lineside_proto::Time;
+use lineside_proto::ledger::{Audit, LeafBody};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -18,6 +23,10 @@ impl Site {
     pub const NAME: &str = "site";
     /// The gateway of every test.
     pub const GATEWAY: &str = "gw";
+    /// The map of a machine that nobody answers for.
+    pub const NOWHERE: &str = "[connection]\nprotocol = \"modbus-tcp\"\naddress = \"127.0.0.1:1\"\n\
+        [groups]\nfast = \"1s\"\n[points]\na = { holding = 0, type = \"u16\", group = \"fast\" }\n\
+        [[state.rules]]\nstate = \"IDLE\"\nwhen = \"a == 7\"\n";
 
     /// An empty site whose agent will publish to this port.
     ///
@@ -46,6 +55,27 @@ impl Site {
         self.sections.push('\n');
         self.write_gateway()?;
         Ok(self)
+    }
+
+    /// Leaves of a ledger that is signed by the key in this file, and that nobody has cosigned for hours.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger can't be written.
+    pub fn old_leaves(&self, key: &Path, origin: &str) -> Result<()> {
+        fs::create_dir_all(self.state_dir())?;
+        let (ledger, opened) = Ledger::open(&self.state_dir(), key, origin)?;
+        let wall = Time::from_millis(SystemClock.now().wall.as_millis() - 5 * 3_600_000 / 2);
+        let at = Stamp { boot_ms: 1, wall };
+        let audit = LeafBody::Audit(Audit {
+            who: "li".to_owned(),
+            action: "apply".to_owned(),
+            what: String::new(),
+        });
+        let genesis = opened.genesis(&Self::NAME.parse()?, &Self::GATEWAY.parse()?);
+        ledger.append("boot", &[genesis, audit].map(|body| Entry { at, body }))?;
+        ledger.sign()?;
+        Ok(())
     }
 
     fn write_gateway(&self) -> Result<()> {
