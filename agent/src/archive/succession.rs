@@ -4,7 +4,7 @@
 //! A change counts by itself, whatever else is said: the key before and the one after have both signed it.
 
 use lineside_proto::ledger::note::VerifierKey;
-use lineside_proto::ledger::{KeyLeaf, Leaf, LeafBody};
+use lineside_proto::ledger::{KeyLeaf, Leaf, LeafBody, PriorHead};
 
 use super::cards::{Cards, named};
 use super::mirror::keys_at;
@@ -139,23 +139,18 @@ pub(super) fn change_in(leaf: &[u8]) -> Option<KeyLeaf> {
     if !leaf.windows(KIND.len()).any(|part| part == KIND) {
         return None;
     }
-    match Leaf::from_bytes(leaf).ok()?.body {
-        LeafBody::Key(change) => Some(change),
-        LeafBody::Genesis(_)
-        | LeafBody::Config(_)
-        | LeafBody::Boot(_)
-        | LeafBody::Booking(_)
-        | LeafBody::Audit(_)
-        | LeafBody::Clock(_)
-        | LeafBody::State(_)
-        | LeafBody::Session(_)
-        | LeafBody::Usage(_)
-        | LeafBody::Gap(_)
-        | LeafBody::Anchor(_)
-        | LeafBody::Bind(_)
-        | LeafBody::Correction(_)
-        | LeafBody::Summary(_) => None,
-    }
+    let LeafBody::Key(change) = Leaf::from_bytes(leaf).ok()?.body else {
+        return None;
+    };
+    Some(change)
+}
+
+/// The head of the epoch before that a log's first leaf cites, if it cites one; none if this is no first leaf.
+pub(super) fn cited_in(first: &[u8]) -> Option<Option<PriorHead>> {
+    let LeafBody::Genesis(genesis) = Leaf::from_bytes(first).ok()?.body else {
+        return None;
+    };
+    Some(genesis.prior)
 }
 
 /// Keys that are written down; what is none is left out.

@@ -58,8 +58,7 @@ impl Desk {
                 continue;
             };
             let is_first = known.is_to_say_again();
-            // The last head of an epoch that was followed comes before those of the next.
-            // Of several before, the present one has its turn after each.
+            // An epoch that was followed comes before the present one, which has its turn after each of those.
             let left = known.leaving.as_deref_mut().filter(|_| !known.is_overtaken);
             let left = left.filter(|left| left.may_be_cosigned());
             let tried = left.and_then(|left| {

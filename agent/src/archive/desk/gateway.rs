@@ -55,13 +55,13 @@ pub(super) struct Gateway {
     pub(super) alarms: Vec<(u32, Alarm)>,
     /// That what was read of the copy did not fit together: it is set aside before it is opened again.
     damage: Option<String>,
-    /// The log of the epoch before, as long as something of it is to be done.
+    /// The log of an epoch before, as long as something of it is to be done.
     pub(super) leaving: Option<Box<Mirror>>,
     /// Which that is, and when another has its turn.
     pub(super) turns: Turns,
     /// When it was cosigned last, on the boot clock.
     pub(super) cosigned_ms: Option<u64>,
-    /// Whether a head of the epoch before was published since the present one's was: gateways find the last word only.
+    /// Whether a head of an epoch before was published since the present one's was: gateways find the last word only.
     pub(super) is_overtaken: bool,
     told_ms: Option<u64>,
     /// What counts later.
@@ -118,7 +118,7 @@ impl Gateway {
         self.witness.is_some()
     }
 
-    /// The logs that are at work: that of now, and that of the epoch before while something of it is still to come.
+    /// The logs that are at work: that of now, and that of an epoch before while something of it is still to be done.
     pub(super) fn copies(&mut self) -> impl Iterator<Item = &mut Mirror> {
         self.mirror.iter_mut().chain(self.leaving.as_deref_mut())
     }

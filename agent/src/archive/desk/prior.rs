@@ -111,9 +111,11 @@ impl Before {
         let held = held.or_else(|| part(record.as_ref()?));
         let furthest = [cosigned, held].into_iter().flatten();
         let Some((size, root, note)) = furthest.max_by_key(|(size, ..)| *size) else {
-            return match record {
-                Some(record) if record.size > 0 => Err("its files are not there".to_owned()),
-                Some(_) | None => Ok(None),
+            let is_known = record.is_some_and(|known| known.size > 0 || known.reaching.is_some());
+            return if is_known {
+                Err("its files are not there".to_owned())
+            } else {
+                Ok(None)
             };
         };
         let root = Hash::from_base64(&root).ok_or("what was cosigned of it can't be read")?;
@@ -196,15 +198,11 @@ impl Before {
     }
 }
 
-/// What is known of a log that has no checkpoint while it is fetched: the leaves that are in tiles, or, where it was set
-/// aside, the head that was held; with the note that they are under.
+/// What is known of a log that has no checkpoint while it is fetched: the leaves that are in tiles, with the note that they
+/// are under.
 fn part(record: &Record) -> Option<(u64, String, String)> {
-    let reaching = record.reaching.as_ref()?;
-    if record.size > 0 {
-        return Some((record.size, record.root.clone(), reaching.clone()));
-    }
-    let head = crate::archive::shelf::head(reaching)?;
-    Some((head.size, head.root.to_string(), reaching.clone()))
+    let reaching = record.reaching.as_ref().filter(|_| record.size > 0)?;
+    Some((record.size, record.root.clone(), reaching.clone()))
 }
 
 impl Desk {

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 mod bounds;
+mod changes;
 mod epochs;
 mod faults;
 mod kept;
@@ -29,7 +30,6 @@ mod left;
 mod proof;
 mod several;
 mod signing;
-mod turns;
 mod whole;
 
 const START: i64 = 1_795_420_800_000;

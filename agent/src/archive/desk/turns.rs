@@ -5,19 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lineside_proto::ledger::{Hash, Leaf, LeafBody, PriorHead};
+use lineside_proto::ledger::{Hash, PriorHead};
 
 use super::gateway::Gateway;
 use crate::archive::cards::Cards;
 use crate::archive::mirror::{Mirror, MirrorError, NoteTaken};
 use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
+use crate::archive::succession::cited_in;
 use crate::logs::chain;
 
 /// How long a log that can't be read or written rests, and how long it is until all have their turn again.
 const REST_MS: u64 = 60_000;
 /// How long one is at work where others wait.
 const TURN_MS: u64 = 600_000;
+/// How long one is at work at least before a late head of another takes its place.
+const SWAP_MS: u64 = 5_000;
 /// How often it is looked what the next epoch cites, and what a witness has cosigned meanwhile.
 const LOOK_MS: u64 = 1_000;
 /// How long one is left alone for which nothing more was to be done, and how often it is looked for others.
@@ -28,7 +31,7 @@ const LOOKED_MAX: usize = 64;
 /// The state of that. Times are on the boot clock.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    /// When an epoch is looked for that has something to be done; none while none is known.
+    /// When an epoch is looked for that has something to be done; none while one is at work, or no other was before.
     pub(super) from_ms: Option<u64>,
     /// That what was read of an epoch's copy did not fit together.
     damage: Option<(u32, String)>,
@@ -37,6 +40,8 @@ pub(super) struct Turns {
     /// Those for which nothing more was to be done, and when that was.
     done: BTreeMap<u32, u64>,
     since_ms: u64,
+    /// Bytes of its leaves that waited when its turn was last over.
+    ahead_bytes: usize,
     /// When it was last looked what the next one cites.
     cited_ms: Option<u64>,
     /// When what the witness cosigned was last put beside what is here.
@@ -73,6 +78,7 @@ impl Gateway {
     fn works_on(&mut self, left: Mirror, now_ms: u64) {
         self.leaving = Some(Box::new(left));
         self.turns.since_ms = now_ms;
+        self.turns.ahead_bytes = 0;
         self.turns.cited_ms = None;
         self.turns.recalled_ms = None;
     }
@@ -95,14 +101,19 @@ impl Gateway {
             return;
         };
         if !self.waits_for(left) {
+            let is_over = |at: u64| now_ms >= at.saturating_add(DONE_MS);
+            self.turns.done.retain(|_, at| !is_over(*at));
             self.turns.done.insert(left.place.epoch, now_ms);
             if let Some(Err(error)) = self.leaving.take().map(|mut left| left.settle_texts()) {
                 tracing::debug!(%error, "up to where texts were looked for can't be written down");
             }
         } else if now_ms >= self.turns.since_ms.saturating_add(TURN_MS) {
             self.turns.since_ms = now_ms;
-            let epoch = left.place.epoch;
-            if self.due(shelf, now_ms).into_iter().any(|due| due != epoch) {
+            let (epoch, ahead) = (left.place.epoch, left.ahead_bytes());
+            // What waits ahead of a head would be lost.
+            let is_coming = ahead > self.turns.ahead_bytes;
+            self.turns.ahead_bytes = ahead;
+            if !is_coming && self.due(shelf, now_ms).into_iter().any(|due| due != epoch) {
                 self.leaving = None;
             }
         }
@@ -114,7 +125,6 @@ impl Gateway {
     /// The disk refuses the log of an epoch before: it is opened again after a while.
     pub(super) fn lose_left(&mut self, error: &MirrorError, now_ms: u64) {
         if let Some(left) = self.leaving.take() {
-            self.turns.tried.remove(&left.place.epoch);
             if let MirrorError::Damaged(what) = error {
                 self.turns.damage = Some((left.place.epoch, what.clone()));
             }
@@ -324,6 +334,11 @@ impl Gateway {
         now_ms: u64,
     ) -> Result<NoteTaken, MirrorError> {
         if self.copy_of(epoch).is_none() {
+            let is_new = now_ms < self.turns.since_ms.saturating_add(SWAP_MS);
+            if self.leaving.is_some() && is_new {
+                // It is asked for in its turn: heads of two epochs that come again and again must not undo each other's work.
+                return Ok(NoteTaken::Known);
+            }
             self.take_left(shelf, cards, epoch, now_ms)?;
         }
         match self.copy_of(epoch) {
@@ -337,21 +352,5 @@ impl Gateway {
 fn first_leaf(shelf: &Shelf, place: &Place) -> Option<Option<PriorHead>> {
     let view = shelf.view(place).ok()?;
     let (_, first) = view.read(0, 1).ok()?.into_iter().next()?;
-    match Leaf::from_bytes(&first).ok()?.body {
-        LeafBody::Genesis(genesis) => Some(genesis.prior),
-        LeafBody::Config(_)
-        | LeafBody::Boot(_)
-        | LeafBody::Key(_)
-        | LeafBody::Booking(_)
-        | LeafBody::Audit(_)
-        | LeafBody::Clock(_)
-        | LeafBody::State(_)
-        | LeafBody::Session(_)
-        | LeafBody::Usage(_)
-        | LeafBody::Gap(_)
-        | LeafBody::Anchor(_)
-        | LeafBody::Bind(_)
-        | LeafBody::Correction(_)
-        | LeafBody::Summary(_) => None,
-    }
+    cited_in(&first)
 }

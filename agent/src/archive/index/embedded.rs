@@ -59,12 +59,7 @@ impl Embedded {
     /// One that goes with its connection.
     pub(super) fn temporary() -> Result<Self, IndexError> {
         let mut writer = connect(Path::new(""), OpenFlags::default())?;
-        within(
-            &mut writer,
-            TransactionBehavior::Immediate,
-            None,
-            &mut begin,
-        )?;
+        with_tables(&mut writer)?;
         Ok(Self {
             writer: Mutex::new(writer),
             readers: None,
@@ -143,13 +138,13 @@ fn writer(path: &Path) -> Result<Connection, Fault> {
     // What is written is derived: consistent after a power cut, be it a little older.
     writer.pragma_update(None, "journal_mode", "WAL")?;
     writer.pragma_update(None, "synchronous", "NORMAL")?;
-    within(
-        &mut writer,
-        TransactionBehavior::Immediate,
-        None,
-        &mut begin,
-    )?;
+    with_tables(&mut writer)?;
     Ok(writer)
+}
+
+/// Makes the tables, or sees that they are there.
+fn with_tables(writer: &mut Connection) -> Result<(), Fault> {
+    within(writer, TransactionBehavior::Immediate, None, &mut begin)
 }
 
 fn begin(sql: &mut dyn Sql) -> Result<(), IndexError> {

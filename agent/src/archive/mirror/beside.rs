@@ -8,11 +8,12 @@ use std::cell::OnceCell;
 use std::io;
 use std::time::Duration;
 
-use lineside_proto::ledger::{Hash, Leaf, LeafBody, PriorHead};
+use lineside_proto::ledger::{Hash, PriorHead};
 
 use super::Mirror;
 use super::fetch::{Question, millis};
 use crate::archive::record::PriorWanted;
+use crate::archive::succession::cited_in;
 
 /// How often it is looked again whether a log continues the one before, where nothing is known to have changed.
 const LOOK_MS: u64 = 10_000;
@@ -62,10 +63,8 @@ impl Mirror {
             return Some(cited.as_ref());
         }
         let (_, first) = self.read(0, 1).ok()?.into_iter().next()?;
-        let LeafBody::Genesis(genesis) = Leaf::from_bytes(&first).ok()?.body else {
-            return None;
-        };
-        Some(self.beside.cited.get_or_init(|| genesis.prior).as_ref())
+        let cited = cited_in(&first)?;
+        Some(self.beside.cited.get_or_init(|| cited).as_ref())
     }
 
     /// Whether it is to be looked now whether the log continues the one before.
@@ -145,8 +144,8 @@ impl Mirror {
         self.beside.end.is_some()
     }
 
-    /// Whether what is here of it may be cosigned after the next epoch began: only what that one cites, since what goes
-    /// beyond is given up.
+    /// Whether what is here of it may be cosigned after the next epoch began: nothing beyond what that one cites, since that
+    /// is given up, and at that size no other head.
     pub(in crate::archive) fn may_be_cosigned(&self) -> bool {
         let end = self.beside.end.flatten();
         let head = self.head.as_ref().map(|head| &head.checkpoint);

@@ -1,8 +1,8 @@
 //! One epoch after another, through crashes, restored directories, and what is lied about them.
 
+use super::changes::cosigned;
 use super::faults::witnessed;
-use super::kept::name_map;
-use super::turns::cosigned;
+use super::kept::give_map;
 use super::{City, Input, Plant, copy, id};
 use crate::archive::alarm::Kind;
 use crate::archive::inspection::inspect;
@@ -307,12 +307,7 @@ fn a_text_that_can_t_be_had_holds_up_no_other() {
     city.pass(vec![Input::Connected], None);
     // The first is another than its hash says, where the gateway keeps it.
     let texts = ["{\"points\":[1]}", "{\"points\":[2]}", "{\"points\":[3]}"];
-    let hashes: Vec<String> = texts.map(|text| hashed::of(text.as_bytes())).to_vec();
-    let maps = Maps::open(&plant.state()).unwrap();
-    for (hash, text) in hashes.iter().zip(texts) {
-        maps.keep_text(hash, text).unwrap();
-        name_map(&plant, hash);
-    }
+    let hashes = texts.map(|text| give_map(&plant, text));
     let first = hashes.iter().min().unwrap();
     spoil(&plant.state().join("maps"), hashed::digits(first).unwrap());
     let mut plant = plant;

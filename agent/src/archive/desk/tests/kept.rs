@@ -14,7 +14,7 @@ use serde_json::json;
 use std::fs::{self, File};
 
 /// A leaf that names a map.
-pub(super) fn name_map(plant: &Plant, hash: &str) {
+fn name_map(plant: &Plant, hash: &str) {
     let entry = Entry {
         at: stamp(0),
         body: LeafBody::Config(ConfigLeaf {
@@ -24,6 +24,15 @@ pub(super) fn name_map(plant: &Plant, hash: &str) {
         }),
     };
     plant.ledger.append("boot", &[entry]).unwrap();
+}
+
+/// Keeps the text of a map at the gateway, and names it in a leaf. Gives its hash.
+pub(super) fn give_map(plant: &Plant, text: &str) -> String {
+    let hash = hashed::of(text.as_bytes());
+    let maps = Maps::open(&plant.state()).unwrap();
+    maps.keep_text(&hash, text).unwrap();
+    name_map(plant, &hash);
+    hash
 }
 
 /// Sends what is new of a gateway, and a head over all of it.
@@ -94,14 +103,11 @@ fn texts_for_which_there_was_no_room_are_found_later() {
         let mut city = City::new(false);
         let mut plant = Plant::new("gw-1");
         city.enrol(&plant);
-        let maps = Maps::open(&plant.state()).unwrap();
         let texts: Vec<_> = (0..70)
             .map(|number| format!("{{\"points\":[{number}]}}"))
             .collect();
         for text in &texts {
-            let hash = hashed::of(text.as_bytes());
-            maps.keep_text(&hash, text).unwrap();
-            name_map(&plant, &hash);
+            give_map(&plant, text);
         }
         let mut inputs = plant.leaves();
         inputs.push(plant.head(&plant.sign()));

@@ -1,12 +1,11 @@
 //! The end of an epoch that was followed before all of it was here.
 
+use super::changes::cosigned;
 use super::faults::witnessed;
-use super::kept::name_map;
-use super::turns::cosigned;
+use super::kept::give_map;
 use super::{City, Input, Plant, id, stamp};
 use crate::archive::alarm::Kind;
 use crate::archive::cards::origin;
-use crate::hashed;
 use crate::maps::Maps;
 use lineside_proto::ledger::note::{KeyKind, SignerKey};
 use lineside_proto::ledger::{Hash, verify};
@@ -183,12 +182,7 @@ fn texts_of_the_epoch_before_are_fetched_after_the_next_began() {
         let mut plant = Plant::new("gw-1");
         city.enrol(&plant);
         let text = "{\"points\":[]}";
-        let hash = hashed::of(text.as_bytes());
-        Maps::open(&plant.state())
-            .unwrap()
-            .keep_text(&hash, text)
-            .unwrap();
-        name_map(&plant, &hash);
+        let hash = give_map(&plant, text);
         let inputs = plant.grown();
         city.pass(inputs, None);
         plant.next_epoch();

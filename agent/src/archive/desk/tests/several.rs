@@ -1,14 +1,92 @@
 //! Several epochs, of which not all were heard, or not to their end.
 
+use super::changes::cosigned;
 use super::epochs::wait;
 use super::faults::witnessed;
-use super::kept::name_map;
-use super::turns::cosigned;
+use super::kept::give_map;
 use super::{City, Input, Output, Plant, answer, id, stamp};
 use crate::archive::alarm::Kind;
-use crate::hashed;
-use crate::maps::Maps;
 use std::fs;
+
+/// The first part of a log comes into tiles, and its head is not reached yet.
+fn fetch_part(city: &mut City, plant: &Plant) {
+    let mut answers = Vec::new();
+    while city.record(plant, 1).size == 0 {
+        city.seconds += 3;
+        let asked = city.outputs(std::mem::take(&mut answers));
+        answers.extend(asked.into_iter().filter_map(|output| match output {
+            Output::Ask(asked) => Some(answer(asked, Some(plant))),
+            Output::Cosigned { .. } | Output::Grown { .. } | Output::Alarm { .. } => None,
+        }));
+        assert!(city.seconds < 600);
+    }
+}
+
+#[test]
+fn a_copy_that_is_fetched_anew_accuses_nobody() {
+    let mut city = City::new(false);
+    let plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    city.pass(vec![Input::Connected], None);
+    plant.write("a", 4_999);
+    plant.sign();
+    // What others have of it, after its disk was lost.
+    let mut cut = plant.clone_disk();
+    plant.write("b", 4_000);
+    let note = plant.sign();
+    city.pass(vec![plant.head(&note)], None);
+    fetch_part(&mut city, &plant);
+    let tile = city.shelf().log_dir(&plant.place(1)).join("tile/0/000");
+    fs::write(tile, b"spoilt").unwrap();
+    city.start();
+    city.pass(vec![Input::Connected, plant.head(&note)], None);
+    cut.next_epoch();
+    cut.write("new", 5);
+    let inputs = cut.grown();
+    city.pass(inputs, None);
+    city.later(11);
+    let told = city.kinds();
+    assert!(told.iter().all(|kind| *kind == Kind::Damaged), "{told:?}");
+    assert_eq!(
+        (city.size(&cut, 2), city.record(&cut, 2).compared),
+        (6, false)
+    );
+    wait(&mut city, &cut, 10);
+    assert!(!city.kinds().contains(&Kind::Prior), "{:?}", city.kinds());
+}
+
+#[test]
+fn heads_of_two_epochs_before_undo_nobodys_work() {
+    let (mut city, mut plant, _other) = witnessed();
+    plant.write("unseen", 50);
+    let first = plant.sign();
+    plant.next_epoch();
+    plant.write("second", 5);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    plant.write("unseen, too", 20);
+    let second = plant.sign();
+    plant.next_epoch();
+    plant.write("third", 5);
+    city.seconds += 3_601;
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    city.later(30);
+    let at_work = |city: &mut City| {
+        let desk = city.desk.as_mut().unwrap();
+        let known = desk.gateways.get(&(id("zs"), plant.name.clone())).unwrap();
+        known.leaving.as_deref().map(|left| left.place.epoch)
+    };
+    for (seconds, expected) in [(0, 1), (1, 1), (1, 1), (10, 2), (1, 2)] {
+        city.seconds += seconds;
+        let heads = [&second, &first].map(|note| plant.head(note));
+        city.pass(heads.into(), None);
+        assert_eq!(at_work(&mut city), Some(expected), "{seconds}");
+    }
+    wait(&mut city, &plant, 15);
+    let sizes = [1, 2, 3].map(|epoch| city.size(&plant, epoch));
+    assert_eq!((sizes, city.kinds()), ([150, 26, 6], vec![]));
+}
 
 #[test]
 fn a_first_long_fetch_that_a_new_epoch_cuts_goes_on() {
@@ -23,16 +101,7 @@ fn a_first_long_fetch_that_a_new_epoch_cuts_goes_on() {
         // A part of it comes, and then nobody answers.
         let note = plant.note();
         city.pass(vec![plant.head(&note)], None);
-        let mut answers = Vec::new();
-        while city.record(&plant, 1).size == 0 {
-            city.seconds += 3;
-            let asked = city.outputs(std::mem::take(&mut answers));
-            answers.extend(asked.into_iter().filter_map(|output| match output {
-                Output::Ask(asked) => Some(answer(asked, Some(&plant))),
-                Output::Cosigned { .. } | Output::Grown { .. } | Output::Alarm { .. } => None,
-            }));
-            assert!(city.seconds < 600);
-        }
+        fetch_part(&mut city, &plant);
         let part = city.record(&plant, 1).size;
         assert!(part < 9_000 && city.size(&plant, 1) == 0, "{part}");
         if !cites {
@@ -113,11 +182,7 @@ fn of_several_epochs_before_each_gets_what_is_missing() {
             plant.next_epoch();
             plant.write(words, 4);
             // It names a text, which comes after its leaves.
-            let text = format!("{{\"points\":[\"{words}\"]}}");
-            let hash = hashed::of(text.as_bytes());
-            let maps = Maps::open(&plant.state()).unwrap();
-            maps.keep_text(&hash, &text).unwrap();
-            name_map(&plant, &hash);
+            give_map(&plant, &format!("{{\"points\":[\"{words}\"]}}"));
             plant.sign();
         }
         assert_eq!(first, 100);
