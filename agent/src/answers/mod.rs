@@ -4,7 +4,7 @@
 //! [`Source`], and know nothing of how they travel. What may be asked is a closed set (`question`), and changes
 //! nothing. Blocks on the disk.
 //!
-//! Bounds: a part as large as the way allows, at most 128 KiB; 16 parts an answer; a deadline.
+//! Bounds: a part as large as the way allows, at most 120 KiB; 16 parts an answer; a deadline.
 
 mod answer;
 mod copied;
