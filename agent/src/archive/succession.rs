@@ -54,17 +54,22 @@ impl Heirs {
     /// The same as the record of the newest epoch before tells it, or, where there is none, as the leaves do.
     pub(super) fn recorded(shelf: &Shelf, cards: &Cards, place: &Place) -> Option<Self> {
         let epochs = shelf.known_epochs(&place.site, &place.gateway);
-        let before = epochs.unwrap_or_default();
-        let before = before.into_iter().rfind(|epoch| *epoch < place.epoch);
-        let Some(before) = before else {
+        let before = epochs.unwrap_or_default().into_iter().rev();
+        let before = before.filter(|epoch| *epoch < place.epoch);
+        let known = before.filter_map(|epoch| {
+            let before = Place {
+                epoch,
+                ..place.clone()
+            };
+            let record = shelf.record(&before).ok().flatten();
+            let record = record.filter(|record| !record.keys.is_empty());
+            // One of which nothing came tells nothing.
+            (record.is_some() || shelf.has_head(&before)).then_some(record)
+        });
+        let Some(record) = known.into_iter().next() else {
             return Self::after(cards, place, &[], &[]);
         };
-        let before = Place {
-            epoch: before,
-            ..place.clone()
-        };
-        let record = shelf.record(&before).ok().flatten();
-        let Some(record) = record.filter(|record| !record.keys.is_empty()) else {
+        let Some(record) = record else {
             return Self::of_leaves(shelf, cards, place);
         };
         let keys: Vec<VerifierKey> = parsed(&record.keys);

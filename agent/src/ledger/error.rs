@@ -95,7 +95,7 @@ impl LedgerError {
     }
 
     /// For a file that does not hold what it should.
-    pub(super) fn damaged(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+    pub(crate) fn damaged(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.into(),
             what: what.into(),

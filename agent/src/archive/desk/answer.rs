@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::heads::Name;
-use super::prior::prior_answered;
+use super::prior::{head_answered, prior_answered};
 use super::{Asked, Desk, Output};
 use crate::archive::alarm::Alarm;
 use crate::archive::mirror::{Mirror, Question};
@@ -72,14 +72,18 @@ impl Desk {
             return;
         };
         if matches!(question, Question::Prior { .. }) {
-            let proof = result.map_err(|trouble| trouble.to_string());
-            let proof = proof.and_then(|results| proof_in(&results));
-            prior_answered(mirror, proof, now);
+            let is_told = is_told(&result);
+            let proof = result.ok().and_then(|results| proof_in(&results).ok());
+            if let Some(proved) = prior_answered(mirror, proof, is_told, now) {
+                self.prior_proved((&name, place.epoch), &proved);
+            }
             return;
         }
-        if matches!(question, Question::Last { .. }) {
-            mirror.head_answered(now.boot_ms);
-            if let Some(note) = result.ok().as_deref().and_then(note_in) {
+        if let Question::Last { origin } = &question {
+            let is_told = is_told(&result);
+            let note = result.ok().as_deref().and_then(note_in);
+            head_answered(mirror, origin, (note.as_deref(), is_told), now);
+            if let Some(note) = note {
                 self.last_answered(&name, &note, now, out);
             }
             return;
@@ -111,6 +115,14 @@ impl Desk {
                 self.complain(&name, &reason, now.boot_ms);
             }
         }
+    }
+}
+
+/// Whether somebody answered who had looked for it.
+fn is_told(result: &Result<Vec<Value>, Trouble>) -> bool {
+    match result {
+        Ok(_) | Err(Trouble::No(_) | Trouble::Nonsense(_)) => true,
+        Err(Trouble::Lost(_) | Trouble::Later(_) | Trouble::Refused(_)) => false,
     }
 }
 

@@ -9,7 +9,7 @@ use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Desk, Output};
 use crate::archive::alarm::{Alarm, Kind};
-use crate::archive::mirror::{Head, Mirror};
+use crate::archive::mirror::{Head, Mirror, MirrorError};
 use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
 use crate::archive::witness::{Last, Refusal, Witness, with_signature};
@@ -26,12 +26,17 @@ const ASK_CLOCK_MS: u64 = 60_000;
 /// begins one when its disk or its key is lost.
 const EPOCHS_COSIGNED_MAX: usize = 32;
 
+/// Why a head is not cosigned while the next epoch waits.
+const FOLLOWED: &str = "the next epoch has begun and has its turn within an hour: what it cites of this one is not known yet";
+
 /// Why a head is not cosigned.
 enum Reason {
     /// It contradicts what was cosigned.
     Alarm(Box<Alarm>),
     /// Something that may pass.
     Words(String),
+    /// What lies on the disk does not fit together.
+    Damaged(MirrorError),
 }
 
 impl Desk {
@@ -71,7 +76,7 @@ impl Desk {
             if let Some((place, tried)) = tried {
                 known.cosigned_ms = Some(now.boot_ms);
                 // For one that can't be cosigned now the next does not wait.
-                let is_over = !matches!(tried, Err(Reason::Words(_)));
+                let is_over = !matches!(tried, Err(Reason::Words(_) | Reason::Damaged(_)));
                 known.is_overtaken |= tried.is_ok();
                 self.tried((&name, place), tried, now, out);
                 if is_over {
@@ -81,10 +86,17 @@ impl Desk {
             let Some(known) = self.gateways.get_mut(&name) else {
                 continue;
             };
+            let is_followed = known.later.has_next();
             let Some(mirror) = known.mirror_mut().filter(|mirror| !mirror.is_stopped()) else {
                 known.is_overtaken = false;
                 continue;
             };
+            if is_followed {
+                // What the next one cites of it is not known yet, and nothing beyond that is cosigned.
+                drop(mirror.note_uncosigned(Some(FOLLOWED.to_owned()), now.wall));
+                known.is_overtaken = false;
+                continue;
+            }
             let place = mirror.place.clone();
             let terms = (every_ms, is_first);
             let tried = cosign_due((&witness, &self.shelf), mirror, terms, ahead, now);
@@ -112,6 +124,11 @@ impl Desk {
                 out.push(Output::Cosigned { place, note, key });
             }
             Err(Reason::Alarm(alarm)) => self.refuse_of((name, place.epoch), *alarm, now, out),
+            Err(Reason::Damaged(error)) => {
+                if let Some(known) = self.gateways.get_mut(name) {
+                    known.lose(place.epoch, &error, now.boot_ms);
+                }
+            }
             Err(Reason::Words(reason)) => {
                 let known = self.gateways.get_mut(name);
                 if known.is_some_and(|known| known.is_to_be_told(now.boot_ms)) {
@@ -209,6 +226,7 @@ fn cosign_due(
         Ok(_) => None,
         Err(Reason::Alarm(alarm)) => Some(alarm.text.clone()),
         Err(Reason::Words(words)) => Some(words.clone()),
+        Err(Reason::Damaged(error)) => Some(chain(error)),
     };
     if let Err(error) = mirror.note_uncosigned(why, now.wall) {
         tracing::warn!(%error, log = %mirror.place, "why a head is not cosigned can't be noted");
@@ -308,13 +326,17 @@ fn refused(mirror: &Mirror, head: &Head, last: Option<Last>, refusal: &Refusal) 
     let other = other.filter(|other| mirror.has_signed(other));
     let is_stopped = matches!(refusal, Refusal::Stopped(_)) && other.is_some();
     let (kind, text, proof) = match refusal {
-        Refusal::Proof(_) => (
-            Kind::Fork,
-            format!(
+        Refusal::Proof(_) => {
+            let proof = match mirror.proof_of(old, &head.checkpoint) {
+                Err(damaged @ MirrorError::Damaged(_)) => return Reason::Damaged(damaged),
+                Err(error) => return Reason::Words(chain(&error)),
+                Ok(proof) => proof,
+            };
+            let text = format!(
                 "the head of {size} leaves does not continue the {old} leaves that this witness cosigned before"
-            ),
-            mirror.proof_of(old, size).ok(),
-        ),
+            );
+            (Kind::Fork, text, Some(proof))
+        }
         Refusal::OtherRoot(_) => (
             Kind::TwoHeads,
             format!("this witness cosigned another head of {size} leaves before"),

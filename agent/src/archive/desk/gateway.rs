@@ -15,7 +15,7 @@ use super::quota::Quota;
 use super::turns::Turns;
 use crate::archive::alarm::{Alarm, Kind};
 use crate::archive::cards::{Cards, epoch_of};
-use crate::archive::mirror::{Mirror, MirrorError, NoteTaken, Step, keys_at};
+use crate::archive::mirror::{Mirror, MirrorError, NoteTaken, Step};
 use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
 use crate::archive::succession::{Heirs, parsed};
@@ -139,9 +139,10 @@ impl Gateway {
         now_ms: u64,
     ) -> Option<&mut Mirror> {
         if self.mirror.is_none() && now_ms >= self.rest_until_ms {
-            let epochs = shelf.epochs(&self.site, &self.gateway);
+            // One that was gone over to counts, be it that nothing of it is in tiles yet: what the one before is cosigned
+            // to hangs on it.
+            let epochs = shelf.known_epochs(&self.site, &self.gateway);
             let epoch = epochs.ok().and_then(|epochs| epochs.last().copied());
-            // One that was gone over to counts, be it that nothing of it is in tiles yet.
             let epoch = epoch.unwrap_or(1).max(self.later.epoch());
             self.later.opens(epoch);
             let opened = match self.damage.take() {
@@ -158,6 +159,7 @@ impl Gateway {
             match opened {
                 Ok(mirror) => {
                     self.mirror = mirror;
+                    self.recalls_next();
                     self.recalled = None;
                     self.recall();
                     self.open_left(shelf, cards, now_ms);
@@ -166,6 +168,38 @@ impl Gateway {
             }
         }
         self.mirror.as_mut()
+    }
+
+    /// Keeps the head of a later epoch until that may begin: what it cites of the one of now is not known until then, also
+    /// over a start.
+    pub(super) fn keeps_next(&mut self, epoch: u32, note: &str) {
+        self.later.keep_next(epoch, note);
+        let base = self.base.clone();
+        let next = self.later.next_note();
+        let Some((mirror, note)) = self.mirror_mut().zip(next) else {
+            return;
+        };
+        let known = mirror.record.next.as_deref();
+        let known = known
+            .and_then(crate::archive::shelf::head)
+            .and_then(|head| epoch_of(&base, &head.origin));
+        if known.is_some_and(|known| known <= epoch) {
+            return;
+        }
+        if let Err(error) = mirror.note_next(&note) {
+            tracing::warn!(%error, log = %mirror.place, "that another epoch follows can't be written down");
+        }
+    }
+
+    /// The same as it was before a start.
+    fn recalls_next(&mut self) {
+        let mirror = self.mirror();
+        let present = mirror.map_or(0, |mirror| mirror.place.epoch);
+        let next = mirror.and_then(|mirror| mirror.record.next.clone());
+        let next = next.and_then(|note| Some((self.epoch_of(&note)?, note)));
+        if let Some((epoch, note)) = next.filter(|(epoch, _)| *epoch > present) {
+            self.later.keep_next(epoch, &note);
+        }
     }
 
     /// The origin of its first epoch.
@@ -215,6 +249,7 @@ impl Gateway {
             return Ok(None);
         };
         let known = Mirror::set_aside(shelf, &place, &heirs.origin, &heirs.keys)?;
+        self.turns.cited.forgets(epoch);
         let alarm = Alarm {
             kind: Kind::Damaged,
             text: format!(
@@ -395,35 +430,6 @@ impl Gateway {
         let (signers, followed) = mirror.signers();
         let followed: Vec<String> = followed.iter().map(|one| one.key.clone()).collect();
         Heirs::after(cards, place, &signers, &parsed(&followed))
-    }
-
-    /// What a head of an epoch that was given up commits to, if it goes beyond what is held of that.
-    pub(super) fn beyond(
-        &self,
-        shelf: &Shelf,
-        cards: &Cards,
-        epoch: u32,
-        note: &str,
-    ) -> Option<Checkpoint> {
-        let place = self.place(epoch);
-        let heirs = Heirs::recorded(shelf, cards, &place)?;
-        let (origin, mut keys) = cards.log(&place)?;
-        keys.extend(heirs.keys);
-        // A key that a change has brought signed that epoch, too.
-        let record = shelf.record(&place).ok().flatten().unwrap_or_default();
-        keys.extend(parsed(&record.keys));
-        let size = crate::archive::shelf::head(note).map_or(0, |head| head.size);
-        let keys = keys_at(&keys, &record.followed, size);
-        let head = verify::checkpoint(note, &keys, &origin).ok()?;
-        let held = match shelf.head(&place).ok()? {
-            Some((_, held)) => held.size,
-            // An epoch that was never seen here tells nothing, but where this one follows it.
-            None => {
-                let cited = self.cited_of(shelf, epoch).flatten();
-                cited.filter(|cited| cited.origin == origin).map(|_| 0)?
-            }
-        };
-        (head.size > held).then_some(head)
     }
 }
 

@@ -89,7 +89,8 @@ impl Desk {
         if epoch > present {
             if !known.later.may_go_over(now.boot_ms) || self.unread || self.again.includes(&name) {
                 if known.has_begun(&self.cards, (epoch, note)) {
-                    known.later.keep_next(epoch, note);
+                    known.older = None;
+                    known.keeps_next(epoch, note);
                 }
                 return;
             }
@@ -278,11 +279,7 @@ impl Desk {
             Ok(()) => known.refused = told,
             // What is not written down does not stop the log when it is opened again.
             Err(error) => {
-                if is_left {
-                    known.lose_left(&error.into(), now.boot_ms);
-                } else {
-                    known.failed(&error.into(), now.boot_ms);
-                }
+                known.lose(epoch, &error.into(), now.boot_ms);
                 known.is_to_refuse(epoch, alarm.clone());
             }
         }

@@ -132,12 +132,15 @@ impl Desk {
             return;
         };
         let place = mirror.place.clone();
-        let size = step.size();
+        let (size, begins) = (step.size(), step.genesis.is_some());
         if let Err(error) = mirror.keep(step, now.wall) {
             known.failed(&error, now.boot_ms);
             return;
         }
         let mirror_root = mirror.record.root.clone();
+        if begins {
+            known.begins(place.epoch, now.boot_ms);
+        }
         known.later.kept();
         if reaches_head {
             self.strangers.taken(name);

@@ -1,7 +1,8 @@
 //! What of a gateway counts later: heads and leaves of a log whose copy rests after a fault, and those of an epoch that
 //! has not begun here yet.
 //!
-//! Bounds: `HEADS_MAX` heads, `FOLLOWING_BYTES_MAX` bytes of leaves a gateway, one new epoch in `EPOCH_MS`.
+//! Bounds: `HEADS_MAX` heads, `FOLLOWING_BYTES_MAX` bytes of leaves a gateway, `EPOCHS_AT_ONCE` new epochs and one
+//! more in each `EPOCH_MS`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -32,9 +33,10 @@ const REST_MS: u64 = 5_000;
 const REST_MAX_MS: u64 = 300_000;
 /// Doublings that lead beyond that.
 const REST_DOUBLED_MAX: u32 = 6;
-/// How long an epoch lasts at least before the next is gone over to: each costs a log of its own, here and in every
-/// witness's memory, and none follows another so fast where nothing is wrong.
+/// How long epochs last at least, taken together: each costs a log of its own, here and in every witness's memory.
 const EPOCH_MS: u64 = 3_600_000;
+/// Epochs that may follow one another at once: whoever repairs a gateway may need more than one.
+const EPOCHS_AT_ONCE: u64 = 3;
 
 /// What counts later.
 #[derive(Debug, Default)]
@@ -55,8 +57,8 @@ pub(super) struct Later {
     next: BTreeMap<u32, Arc<str>>,
     /// Whether one was gone over to since the start.
     has_begun: bool,
-    /// When an epoch followed another, on the boot clock.
-    went_over_ms: Option<u64>,
+    /// When all epochs that followed one another would have had their time, on the boot clock.
+    lasts_until_ms: u64,
 }
 
 /// Leaves of an epoch whose first head has not come yet.
@@ -134,8 +136,17 @@ impl Later {
 
     /// Whether a later epoch may begin now.
     pub(super) fn may_go_over(&self, now_ms: u64) -> bool {
-        self.went_over_ms
-            .is_none_or(|went| now_ms >= went.saturating_add(EPOCH_MS))
+        now_ms.saturating_add((EPOCHS_AT_ONCE - 1) * EPOCH_MS) >= self.lasts_until_ms
+    }
+
+    /// The head of the first of those that wait.
+    pub(super) fn next_note(&self) -> Option<Arc<str>> {
+        self.next.values().next().cloned()
+    }
+
+    /// Whether a later epoch waits.
+    pub(super) fn has_next(&self) -> bool {
+        !self.next.is_empty()
     }
 
     /// Keeps the head of a later epoch until it may begin. None is passed over, since each cites the one before.
@@ -151,7 +162,7 @@ impl Later {
 
     /// An epoch has followed another. Gives its leaves that came before.
     pub(super) fn went_over(&mut self, epoch: u32, now_ms: u64) -> BTreeMap<u64, Vec<u8>> {
-        self.went_over_ms = Some(now_ms);
+        self.lasts_until_ms = self.lasts_until_ms.max(now_ms).saturating_add(EPOCH_MS);
         self.begun(epoch)
     }
 

@@ -3,18 +3,75 @@
 //!
 //! The gateway may still have such a log, put aside; another archive may hold more of it than this one.
 
-use lineside_proto::ledger::Hash;
+use lineside_proto::ledger::{Checkpoint, Hash, verify};
 
 use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Desk, Output};
 use crate::archive::alarm::{Alarm, Kind};
-use crate::archive::mirror::{Mirror, MirrorError, NoteTaken, Stepped};
+use crate::archive::cards::Cards;
+use crate::archive::mirror::{Mirror, MirrorError, NoteTaken, Stepped, keys_at};
+use crate::archive::place::Place;
+use crate::archive::shelf::Shelf;
+use crate::archive::succession::{Heirs, parsed};
 use crate::archive::writes::Writes;
 use crate::clock::Stamp;
 
 /// Gateways in whose epochs before it is looked for something to do, in one pass.
 const OPENED_LOGS: usize = 4;
+
+/// What a head of an epoch that was given up shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Shown {
+    /// It goes beyond what is held of that.
+    Beyond(Checkpoint),
+    /// It is not of what is held.
+    Other,
+}
+
+/// Whether a head is of the leaves that are held under another; what can't be read tells nothing.
+fn is_of(shelf: &Shelf, place: &Place, head: &Checkpoint, held: &Checkpoint) -> bool {
+    if head.size == held.size {
+        return head.root == held.root;
+    }
+    let root = shelf.view(place).and_then(|view| view.root_at(head.size));
+    root.is_ok_and(|root| root == head.root)
+}
+
+impl Gateway {
+    /// What a head of an epoch that was given up shows, if that is anything new.
+    pub(super) fn shown(
+        &mut self,
+        shelf: &Shelf,
+        cards: &Cards,
+        epoch: u32,
+        note: &str,
+    ) -> Option<Shown> {
+        let place = self.place(epoch);
+        let heirs = Heirs::recorded(shelf, cards, &place)?;
+        let (origin, mut keys) = cards.log(&place)?;
+        keys.extend(heirs.keys);
+        // A key that a change has brought signed that epoch, too.
+        let record = shelf.record(&place).ok().flatten().unwrap_or_default();
+        keys.extend(parsed(&record.keys));
+        let size = crate::archive::shelf::head(note).map_or(0, |head| head.size);
+        let keys = keys_at(&keys, &record.followed, size);
+        let head = verify::checkpoint(note, &keys, &origin).ok()?;
+        let held = match shelf.head(&place).ok()? {
+            Some((_, held)) if head.size <= held.size => {
+                let is_told = record.stopped.is_some() || is_of(shelf, &place, &head, &held);
+                return (!is_told).then_some(Shown::Other);
+            }
+            Some((_, held)) => held.size,
+            // An epoch that was never seen here tells nothing, but where this one follows it.
+            None => {
+                let cited = self.cited_of(shelf, epoch).flatten();
+                cited.filter(|cited| cited.origin == origin).map(|_| 0)?
+            }
+        };
+        (head.size > held).then_some(Shown::Beyond(head))
+    }
+}
 
 impl Desk {
     /// Takes in a head of an epoch that was followed. Within what the next epoch cites it came late; beyond that, or beside
@@ -30,8 +87,13 @@ impl Desk {
         let Some(known) = self.gateways.get_mut(name) else {
             return;
         };
-        let Some(beyond) = known.beyond(&self.shelf, &self.cards, epoch, note) else {
-            return;
+        let beyond = match known.shown(&self.shelf, &self.cards, epoch, note) {
+            None => return,
+            Some(Shown::Other) => {
+                self.takes_late(name, (epoch, note), now, out);
+                return;
+            }
+            Some(Shown::Beyond(beyond)) => beyond,
         };
         let is_late = match known.cited_of(&self.shelf, epoch) {
             // The first leaf of the next is still to come.
@@ -47,6 +109,22 @@ impl Desk {
             self.goes_on(name, epoch, note, now, out);
             return;
         }
+        if !known.is_at_work(epoch, now.boot_ms) {
+            self.takes_late(name, (epoch, note), now, out);
+        }
+    }
+
+    /// Takes in a head of an epoch that was followed.
+    pub(super) fn takes_late(
+        &mut self,
+        name: &Name,
+        (epoch, note): (u32, &str),
+        now: Stamp,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(known) = self.gateways.get_mut(name) else {
+            return;
+        };
         match known.late((&self.shelf, &self.cards), epoch, note, now.boot_ms) {
             Ok(NoteTaken::Refused(alarm)) => self.refuse_of((name, epoch), alarm, now, out),
             Ok(
@@ -100,10 +178,16 @@ impl Desk {
             let Some(left) = known.leaving.as_deref_mut() else {
                 continue;
             };
-            let before = left.committed();
+            let (before, is_new) = (left.committed(), left.size() == 0);
+            let epoch = left.place.epoch;
             match step(left, &mut self.writes, now, out) {
-                Ok(Some(alarm)) => told.push((name.clone(), left.place.epoch, alarm)),
-                Ok(None) if left.committed() > before => grown.push(name.clone()),
+                Ok(Some(alarm)) => told.push((name.clone(), epoch, alarm)),
+                Ok(None) if left.committed() > before => {
+                    grown.push(name.clone());
+                    if is_new {
+                        known.begins(epoch, now.boot_ms);
+                    }
+                }
                 Ok(None) => {}
                 Err(error) => {
                     known.lose_left(&error, now.boot_ms);

@@ -5,6 +5,7 @@
 
 mod answer;
 mod asking;
+mod cited;
 mod cosigning;
 mod gateway;
 mod heads;

@@ -18,6 +18,7 @@ use crate::archive::record::{PriorWanted, Record};
 use crate::archive::shelf::Shelf;
 use crate::archive::witness::Witness;
 use crate::clock::Stamp;
+use crate::ledger::LedgerError;
 use crate::ledger::head::EPOCH_LEAP_MAX;
 use crate::logs::chain;
 
@@ -35,8 +36,14 @@ struct Before {
     root: Hash,
     /// Its note, as far as there is one.
     note: String,
-    /// Leaves that a new epoch cites at least: those that were cosigned, or are held where nothing was.
-    least: u64,
+    /// Leaves that a new epoch cites at least: those that were cosigned; none where nothing was.
+    least: Option<u64>,
+    /// The head that lies here.
+    held: Option<(u64, Hash)>,
+    /// Whether it is found to continue the one before it, or stands still.
+    is_settled: bool,
+    /// Whether what goes beyond the citation came because it was asked for.
+    is_beyond: bool,
 }
 
 /// What comes of the comparison.
@@ -46,10 +53,16 @@ enum Found {
     Continues,
     /// It gives up leaves that are known, for this reason; the note of what is known.
     Contradicts(String, String),
+    /// It does, and nobody here has cosigned any of them.
+    Shortens(String, String),
+    /// What lies here of this epoch does not fit together, for this reason.
+    Damaged(Place, String),
     /// It may: whoever has the leaves can prove it.
     Unproved(PriorWanted),
     /// It cites an epoch of which nothing is here.
     Unheard(String),
+    /// It continues this epoch, of which that is still to be found.
+    Unsettled(Place),
 }
 
 impl Before {
@@ -107,9 +120,10 @@ impl Before {
             .flatten()
             .max_by_key(|(size, ..)| *size);
         let least = cosigned.as_ref().map(|(size, ..)| *size);
-        let held = held.map(|(note, head)| (head.size, head.root.to_string(), note.to_string()));
-        let held = held.or_else(|| part(record.as_ref()?));
-        let furthest = [cosigned, held].into_iter().flatten();
+        let known = held.as_ref();
+        let known = known.map(|(note, head)| (head.size, head.root.to_string(), note.to_string()));
+        let known = known.or_else(|| part(record.as_ref()?));
+        let furthest = [cosigned, known].into_iter().flatten();
         let Some((size, root, note)) = furthest.max_by_key(|(size, ..)| *size) else {
             let is_known = record.is_some_and(|known| known.size > 0 || known.reaching.is_some());
             return if is_known {
@@ -119,7 +133,13 @@ impl Before {
             };
         };
         let root = Hash::from_base64(&root).ok_or("what was cosigned of it can't be read")?;
-        let least = least.unwrap_or(size);
+        let is_settled = place.epoch == 1
+            || least.is_some()
+            || record
+                .as_ref()
+                .is_some_and(|known| known.compared || known.stopped.is_some());
+        let is_beyond = record.is_some_and(|known| known.beyond);
+        let held = held.map(|(_, head)| (head.size, head.root));
         Ok(Some(Self {
             place,
             origin,
@@ -127,6 +147,9 @@ impl Before {
             root,
             note,
             least,
+            held,
+            is_settled,
+            is_beyond,
         }))
     }
 
@@ -160,28 +183,54 @@ impl Before {
                 ));
             }
         }
-        if cited.size < self.least {
-            return contradicts(format!(
-                "it cites a head of {} leaves of epoch {before}, of which {} are known: the leaves between are in this archive alone",
-                cited.size, self.least
-            ));
+        let fewer = |known: u64| {
+            format!(
+                "it cites a head of {} leaves of epoch {before}, of which {known} are known: the leaves between are in this archive alone",
+                cited.size
+            )
+        };
+        if let Some(least) = self.least.filter(|least| cited.size < *least) {
+            return contradicts(fewer(least));
         }
         let root = match cited.size {
             same if same == size => self.root,
             more if more > size => return Ok(Found::Unproved(self.wanted(cited))),
-            fewer => {
-                let view = shelf.view(&self.place);
-                let root = view.and_then(|view| view.root_at(fewer));
-                root.map_err(|error| chain(&error))?
-            }
+            below => match self.root_at(shelf, below) {
+                Ok(root) => root,
+                Err(error @ LedgerError::Damaged { .. }) => {
+                    return Ok(Found::Damaged(self.place, chain(&error)));
+                }
+                Err(error) => return Err(chain(&error)),
+            },
         };
-        if Hash::from_base64(&cited.root) == Some(root) {
-            return Ok(Found::Continues);
+        if Hash::from_base64(&cited.root) != Some(root) {
+            return contradicts(format!(
+                "the head of {} leaves of epoch {before} that it cites is not the one that is known",
+                cited.size
+            ));
         }
-        contradicts(format!(
-            "the head of {} leaves of epoch {before} that it cites is not the one that is known",
-            cited.size
-        ))
+        Ok(if !self.is_settled {
+            Found::Unsettled(self.place)
+        } else if self.least.is_none() && cited.size < size && !self.is_beyond {
+            Found::Shortens(fewer(size), self.note)
+        } else {
+            Found::Continues
+        })
+    }
+
+    /// The root over the first leaves, proved by the head that lies here: what went bad on this disk tells against nobody.
+    fn root_at(&self, shelf: &Shelf, size: u64) -> Result<Hash, LedgerError> {
+        let view = shelf.view(&self.place)?;
+        let root = view.root_at(size)?;
+        let Some((held, signed)) = self.held else {
+            return Ok(root);
+        };
+        let proof = view.consistency(size, held)?;
+        let proved = check_consistency(size, held, &proof, root, signed);
+        proved.map(|()| root).map_err(|error| {
+            let what = format!("its tiles are not those of its head: {error}");
+            LedgerError::damaged(shelf.log_dir(&self.place), what)
+        })
     }
 
     /// It may be right: the last leaves did not come here before the epoch ended.
@@ -248,14 +297,35 @@ impl Desk {
             return;
         };
         let noted = match found {
-            Ok(Found::Continues) => copy.continues(),
+            Ok(Found::Continues) => {
+                let written = copy.continues();
+                known.turns.settled(epoch);
+                written
+            }
+            Ok(Found::Shortens(fault, before)) => {
+                let alarm = contradiction(copy, Kind::Shorter, &fault, before);
+                let written = copy.continues();
+                known.turns.settled(epoch);
+                self.refuse_of((name, epoch), alarm, now, out);
+                written
+            }
+            Ok(Found::Damaged(before, what)) => {
+                tracing::warn!(log = %before, "the copy is damaged: {what}");
+                known.is_damaged(before.epoch, what, now.boot_ms);
+                return;
+            }
             Ok(Found::Unproved(wanted)) => copy.want_prior(wanted),
             Ok(Found::Unheard(origin)) => {
                 copy.want_unheard(&origin);
                 Ok(())
             }
+            Ok(Found::Unsettled(before)) => {
+                copy.is_to_settle();
+                self.settle_before(name, &before, now, out);
+                return;
+            }
             Ok(Found::Contradicts(fault, before)) => {
-                let alarm = contradiction(copy, &fault, before);
+                let alarm = contradiction(copy, Kind::Prior, &fault, before);
                 self.refuse_of((name, epoch), alarm, now, out);
                 return;
             }
@@ -270,6 +340,44 @@ impl Desk {
         }
     }
 
+    /// What an epoch cites is proved to continue what was held of the one before when that was asked for.
+    pub(super) fn prior_proved(&mut self, (name, epoch): (&Name, u32), proved: &PriorWanted) {
+        let witness = self.terms.witness.clone();
+        let Some(known) = self.gateways.get_mut(name) else {
+            return;
+        };
+        let (base, place) = (known.base().to_owned(), known.place(epoch));
+        let before = Before::of(&self.shelf, witness.as_deref(), &base, &place);
+        let before = before.ok().flatten().filter(|before| {
+            let is_same =
+                (before.size, before.root.to_string()) == (proved.size, proved.root.clone());
+            is_same && before.origin == proved.origin && before.is_settled
+        });
+        let Some(copy) = known.copy_of(epoch).filter(|_| before.is_some()) else {
+            // More of it is here, or is to be found first.
+            return;
+        };
+        if let Err(error) = copy.continues() {
+            tracing::warn!(%error, log = %place, "how it continues the epoch before can't be written down");
+        }
+        known.turns.settled(epoch);
+    }
+
+    /// Another epoch continues one of which nobody shows that it continues the one before: the leaves between are given up
+    /// with that, which is not to pass unseen.
+    fn settle_before(&mut self, name: &Name, before: &Place, now: Stamp, out: &mut Vec<Output>) {
+        let known = self.gateways.get_mut(name);
+        let copy = known.and_then(|known| known.copy_of(before.epoch));
+        let Some(copy) = copy.filter(|copy| copy.is_uncompared() && copy.is_untold(now.wall))
+        else {
+            return;
+        };
+        let fault = "nobody shows that it continues the epoch before, of which leaves are missing: another followed it meanwhile";
+        let alarm = contradiction(copy, Kind::Prior, fault, String::new());
+        self.refuse_of((name, before.epoch), alarm, now, out);
+        self.compare_again(name);
+    }
+
     /// Takes in the newest head of an epoch before: what it commits to is fetched as well.
     pub(super) fn last_answered(
         &mut self,
@@ -278,7 +386,7 @@ impl Desk {
         now: Stamp,
         out: &mut Vec<Output>,
     ) {
-        let Some(known) = self.gateways.get(name) else {
+        let Some(known) = self.gateways.get_mut(name) else {
             return;
         };
         let Some(head) = crate::archive::shelf::head(note) else {
@@ -287,10 +395,12 @@ impl Desk {
         let Some(epoch) = known.epoch_named(&head.origin) else {
             return;
         };
-        // What was signed beyond what the next one cites is given up by that.
+        // What was signed beyond what the next one cites is given up by that, and has it in it.
         let cited = known.cited_of(&self.shelf, epoch).flatten();
-        if cited.is_some_and(|cited| head.size <= cited.size && head.origin == cited.origin) {
-            self.of_before(name, epoch, note, now, out);
+        let is_wanted = cited.is_some_and(|cited| head.origin == cited.origin);
+        let is_wanted = is_wanted && !known.is_at_work(epoch, now.boot_ms);
+        if is_wanted && known.shown(&self.shelf, &self.cards, epoch, note).is_some() {
+            self.takes_late(name, (epoch, note), now, out);
         }
     }
 
@@ -304,9 +414,9 @@ impl Desk {
 }
 
 /// The alarm for an epoch that gives up leaves that are known.
-fn contradiction(copy: &Mirror, fault: &str, before: String) -> Alarm {
+fn contradiction(copy: &Mirror, kind: Kind, fault: &str, before: String) -> Alarm {
     Alarm {
-        kind: Kind::Prior,
+        kind,
         text: format!("epoch {} begins, and {fault}", copy.place.epoch),
         known: Some(before).filter(|note| !note.is_empty()),
         shown: copy.newest().map(|newest| newest.note.to_string()),
@@ -314,13 +424,19 @@ fn contradiction(copy: &Mirror, fault: &str, before: String) -> Alarm {
     }
 }
 
-/// Takes in the proof that a cited head continues what is held, or that there is none.
-pub(super) fn prior_answered(copy: &mut Mirror, proof: Result<Vec<Hash>, String>, now: Stamp) {
+/// Takes in the proof that a cited head continues what is held, or that there is none; `is_told` is whether anybody
+/// answered. Gives what is proved by it.
+pub(super) fn prior_answered(
+    copy: &mut Mirror,
+    proof: Option<Vec<Hash>>,
+    is_told: bool,
+    now: Stamp,
+) -> Option<PriorWanted> {
     let Some(wanted) = copy.record.prior.clone() else {
         copy.prior_answered(0, now.boot_ms);
-        return;
+        return None;
     };
-    let joined = proof.ok().and_then(|proof| {
+    let joined = proof.and_then(|proof| {
         let root = Hash::from_base64(&wanted.root)?;
         let to = Hash::from_base64(&wanted.to_root)?;
         check_consistency(wanted.size, wanted.to, &proof, root, to).ok()
@@ -328,10 +444,12 @@ pub(super) fn prior_answered(copy: &mut Mirror, proof: Result<Vec<Hash>, String>
     let tries = wanted.tries.saturating_add(1);
     copy.prior_answered(tries, now.boot_ms);
     if joined.is_some() {
-        if let Err(error) = copy.continues() {
-            tracing::warn!(%error, log = %copy.place, "how it continues the epoch before can't be written down");
-        }
-    } else if tries == PRIOR_TRIES {
+        return Some(wanted);
+    }
+    if is_told {
+        in_vain(copy, now);
+    }
+    if tries == PRIOR_TRIES {
         // Nobody may be left who could prove it, and nothing contradicts it: its leaves are kept, and not cosigned.
         tracing::error!(
             log = %copy.place,
@@ -339,5 +457,26 @@ pub(super) fn prior_answered(copy: &mut Mirror, proof: Result<Vec<Hash>, String>
             held = wanted.size,
             "its heads are not cosigned: nobody proves that the head of the epoch before that it cites continues what is held of that"
         );
+    }
+    None
+}
+
+/// Takes in the head of an epoch beside, or that there is none. `is_told` is whether anybody answered.
+pub(super) fn head_answered(
+    copy: &mut Mirror,
+    origin: &str,
+    (note, is_told): (Option<&str>, bool),
+    now: Stamp,
+) {
+    copy.head_answered(is_told.then_some(note.is_some()), now.boot_ms);
+    if is_told && note.is_none() && origin != copy.origin() {
+        in_vain(copy, now);
+    }
+}
+
+/// What was said does not tell whether an epoch continues the one before; where it leads there, that is found later.
+fn in_vain(copy: &mut Mirror, now: Stamp) {
+    if let Err(error) = copy.asked_in_vain(now.wall) {
+        tracing::warn!(%error, log = %copy.place, "what was asked in vain can't be written down");
     }
 }

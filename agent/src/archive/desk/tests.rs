@@ -23,13 +23,16 @@ use tempfile::TempDir;
 
 mod bounds;
 mod changes;
+mod decay;
 mod epochs;
 mod faults;
+mod followed;
 mod kept;
 mod left;
 mod proof;
 mod several;
 mod signing;
+mod simulation;
 mod whole;
 
 const START: i64 = 1_795_420_800_000;
@@ -82,6 +85,14 @@ impl Plant {
             let entry = Entry {
                 at: stamp(0),
                 body: opened.genesis(&id("zs"), &self.name),
+            };
+            ledger.append("boot", &[entry]).unwrap();
+        }
+        // As an agent does.
+        if let Some(change) = ledger.untold_key_change().unwrap() {
+            let entry = Entry {
+                at: stamp(0),
+                body: LeafBody::Key(change),
             };
             ledger.append("boot", &[entry]).unwrap();
         }
@@ -240,7 +251,11 @@ struct City {
     seconds: u64,
     alarms: Vec<(Place, Kind)>,
     cosigned: Vec<(Place, Checkpoint)>,
+    /// The note that was published last, with its cosignature.
+    last: Option<Arc<str>>,
     questions: usize,
+    /// What happened, for whoever looks for a fault.
+    story: Vec<String>,
 }
 
 impl City {
@@ -252,7 +267,9 @@ impl City {
             seconds: 0,
             alarms: Vec::new(),
             cosigned: Vec::new(),
+            last: None,
             questions: 0,
+            story: Vec::new(),
         };
         fs::create_dir(city.dir.path().join("cards")).unwrap();
         fs::create_dir(city.dir.path().join("d")).unwrap();
@@ -306,6 +323,10 @@ impl City {
         self.pass(Vec::new(), None);
     }
 
+    fn tells(&mut self, what: String) {
+        self.story.push(format!("{:>7} s: {what}", self.seconds));
+    }
+
     /// One pass, and what comes of it.
     fn outputs(&mut self, inputs: Vec<Input>) -> Vec<Output> {
         let now = stamp(self.seconds);
@@ -320,13 +341,22 @@ impl City {
                 match output {
                     Output::Ask(asked) => {
                         self.questions += 1;
-                        inputs.push(answer(asked, plant));
+                        let told = format!("{} asks {:?}", asked.place, asked.question);
+                        let answer = answer(asked, plant);
+                        let is_given = matches!(answer, Input::Answer { result: Ok(_), .. });
+                        self.tells(format!("{told}: {is_given}"));
+                        inputs.push(answer);
                     }
-                    Output::Alarm { place, alarm } => self.alarms.push((place, alarm.kind)),
+                    Output::Alarm { place, alarm } => {
+                        self.tells(format!("{place} ALARM {}: {}", alarm.kind, alarm.text));
+                        self.alarms.push((place, alarm.kind));
+                    }
                     Output::Cosigned { place, note, .. } => {
-                        let note = Note::parse(&note).unwrap();
-                        self.cosigned
-                            .push((place, Checkpoint::parse(&note.text).unwrap()));
+                        let parsed = Note::parse(&note).unwrap();
+                        let head = Checkpoint::parse(&parsed.text).unwrap();
+                        self.tells(format!("{place} cosigned to {}", head.size));
+                        self.cosigned.push((place, head));
+                        self.last = Some(note);
                     }
                     Output::Grown { .. } => {}
                 }

@@ -5,20 +5,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lineside_proto::ledger::{Hash, PriorHead};
+use lineside_proto::ledger::Hash;
 
+use super::cited::Citations;
 use super::gateway::Gateway;
 use crate::archive::cards::Cards;
 use crate::archive::mirror::{Mirror, MirrorError, NoteTaken};
-use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
-use crate::archive::succession::cited_in;
 use crate::logs::chain;
 
 /// How long a log that can't be read or written rests, and how long it is until all have their turn again.
 const REST_MS: u64 = 60_000;
 /// How long one is at work where others wait.
 const TURN_MS: u64 = 600_000;
+/// The same of one whose end is still to come.
+const IDLE_MS: u64 = 10_000;
 /// How long one is at work at least before a late head of another takes its place.
 const SWAP_MS: u64 = 5_000;
 /// How often it is looked what the next epoch cites, and what a witness has cosigned meanwhile.
@@ -26,7 +27,7 @@ const LOOK_MS: u64 = 1_000;
 /// How long one is left alone for which nothing more was to be done, and how often it is looked for others.
 const DONE_MS: u64 = 3_600_000;
 /// Epochs that are looked at, the newest: more than are ever cosigned.
-const LOOKED_MAX: usize = 64;
+pub(super) const LOOKED_MAX: usize = 64;
 
 /// The state of that. Times are on the boot clock.
 #[derive(Debug, Default)]
@@ -39,6 +40,8 @@ pub(super) struct Turns {
     tried: BTreeSet<u32>,
     /// Those for which nothing more was to be done, and when that was.
     done: BTreeMap<u32, u64>,
+    /// What the first leaves of epochs cite, as far as they were read.
+    pub(super) cited: Citations,
     since_ms: u64,
     /// Bytes of its leaves that waited when its turn was last over.
     ahead_bytes: usize,
@@ -48,10 +51,34 @@ pub(super) struct Turns {
     recalled_ms: Option<u64>,
 }
 
+impl Turns {
+    /// An epoch has its first leaf here, which cites that one: something may be to be done for it.
+    pub(super) fn is_cited(&mut self, epoch: u32) {
+        self.tried.remove(&epoch);
+        self.done.remove(&epoch);
+    }
+
+    /// An epoch is found to continue the one before: those that follow it can be found to as well.
+    pub(super) fn settled(&mut self, epoch: u32) {
+        self.tried.retain(|tried| *tried <= epoch);
+    }
+}
+
 impl Gateway {
     /// The copy of a log of this gateway that is at work: of now, or of an epoch before.
     pub(super) fn copy_of(&mut self, epoch: u32) -> Option<&mut Mirror> {
         self.copies().find(|copy| copy.place.epoch == epoch)
+    }
+
+    /// The first leaf of an epoch is here: what it cites may not be.
+    pub(super) fn begins(&mut self, epoch: u32, now_ms: u64) {
+        let cites = self.copy_of(epoch).and_then(|copy| copy.cites()?.cloned());
+        if let Some(cited) = cites.and_then(|cited| self.epoch_named(&cited.origin)) {
+            self.turns.is_cited(cited);
+            if self.leaving.is_none() {
+                self.turns.from_ms = Some(now_ms);
+            }
+        }
     }
 
     /// Whether an epoch is one that another has followed.
@@ -83,16 +110,26 @@ impl Gateway {
         self.turns.recalled_ms = None;
     }
 
-    /// Whether something of the log of an epoch before is still to be done.
-    fn waits_for(&self, left: &Mirror) -> bool {
+    /// How long the log of an epoch before is at work where others wait; none where nothing more is to be done for it.
+    fn turn_of(&self, left: &Mirror) -> Option<u64> {
+        let ends = left.has_end() || left.is_stopped() || left.newest().is_none();
+        if self.works_for(left) {
+            Some(TURN_MS)
+        } else {
+            (!ends).then_some(IDLE_MS)
+        }
+    }
+
+    /// Whether something is to be done for it now.
+    fn works_for(&self, left: &Mirror) -> bool {
         let epoch = left.place.epoch;
+        let is_uncosigned = self.signs() && !left.is_cosigned() && left.may_be_cosigned();
         left.is_wanting()
-            || left.is_short()
-            || self.signs() && !left.is_cosigned() && left.may_be_cosigned()
-            || left.is_uncompared() && left.size() > 0
+            || left.is_short() && !left.is_nowhere()
+            || is_uncosigned && !left.is_uncompared()
+            || left.is_uncompared() && left.size() > 0 && !left.is_unsettled()
             || !left.record.unwritten.is_empty()
             || self.has_alarm(epoch)
-            || !left.has_end() && !left.is_stopped()
     }
 
     /// Lets the log of an epoch before go once nothing more is to be done for it, or where others wait.
@@ -100,14 +137,19 @@ impl Gateway {
         let Some(left) = self.leaving.as_deref() else {
             return;
         };
-        if !self.waits_for(left) {
+        let Some(turn_ms) = self.turn_of(left) else {
             let is_over = |at: u64| now_ms >= at.saturating_add(DONE_MS);
             self.turns.done.retain(|_, at| !is_over(*at));
-            self.turns.done.insert(left.place.epoch, now_ms);
+            if !left.is_unsettled() {
+                self.turns.done.insert(left.place.epoch, now_ms);
+            }
             if let Some(Err(error)) = self.leaving.take().map(|mut left| left.settle_texts()) {
                 tracing::debug!(%error, "up to where texts were looked for can't be written down");
             }
-        } else if now_ms >= self.turns.since_ms.saturating_add(TURN_MS) {
+            self.turns.from_ms = Some(now_ms);
+            return;
+        };
+        if now_ms >= self.turns.since_ms.saturating_add(turn_ms) {
             self.turns.since_ms = now_ms;
             let (epoch, ahead) = (left.place.epoch, left.ahead_bytes());
             // What waits ahead of a head would be lost.
@@ -132,6 +174,26 @@ impl Gateway {
             tracing::warn!(log = %left.place, "what came late of it can't be kept for now: {error}");
         }
         self.turns.from_ms = Some(now_ms.saturating_add(REST_MS));
+    }
+
+    /// The disk refuses the log of an epoch, or what lies there of it does not fit together.
+    pub(super) fn lose(&mut self, epoch: u32, error: &MirrorError, now_ms: u64) {
+        if self.is_left(epoch) {
+            self.lose_left(error, now_ms);
+        } else {
+            self.failed(error, now_ms);
+        }
+    }
+
+    /// What lies here of an epoch before does not fit together: it is set aside and fetched anew.
+    pub(super) fn is_damaged(&mut self, epoch: u32, what: String, now_ms: u64) {
+        self.leaving.take_if(|left| left.place.epoch == epoch);
+        self.turns.damage = Some((epoch, what));
+        self.turns.tried.remove(&epoch);
+        self.turns.done.remove(&epoch);
+        if self.leaving.is_none() {
+            self.turns.from_ms = Some(now_ms);
+        }
     }
 
     /// Opens the newest epoch before that of now for which something is to be done and that had no turn in this round.
@@ -159,20 +221,25 @@ impl Gateway {
     }
 
     /// The epochs before that of now for which something may be to be done, newest first.
-    fn due(&self, shelf: &Shelf, now_ms: u64) -> Vec<u32> {
+    fn due(&mut self, shelf: &Shelf, now_ms: u64) -> Vec<u32> {
         let Some(present) = self.mirror().map(|mirror| mirror.place.epoch) else {
             return Vec::new();
         };
         let (site, gateway) = self.name();
-        let known = shelf.known_epochs(site, gateway).unwrap_or_default();
-        let before = known.into_iter().rev().filter(|epoch| *epoch < present);
-        let before = before.take(LOOKED_MAX);
-        let done = |epoch: &u32| self.turns.done.get(epoch).copied();
-        let is_done = |at: u64| now_ms < at.saturating_add(DONE_MS);
-        before
-            .filter(|epoch| !done(epoch).is_some_and(is_done) || self.has_alarm(*epoch))
-            .filter(|epoch| self.is_due(shelf, *epoch))
-            .collect()
+        let mut known = shelf.known_epochs(site, gateway).unwrap_or_default();
+        known.retain(|epoch| *epoch < present);
+        known.extend(self.missing(shelf, &known, present));
+        known.sort_unstable();
+        let before = known.into_iter().rev().take(LOOKED_MAX);
+        let mut due = Vec::new();
+        for epoch in before {
+            let done = self.turns.done.get(&epoch);
+            let is_done = done.is_some_and(|at| now_ms < at.saturating_add(DONE_MS));
+            if (!is_done || self.has_alarm(epoch)) && self.is_due(shelf, epoch) {
+                due.push(epoch);
+            }
+        }
+        due
     }
 
     /// Whether an alarm of an epoch is to be recorded.
@@ -181,7 +248,11 @@ impl Gateway {
     }
 
     /// Whether something may be to be done for an epoch, by what is written down.
-    fn is_due(&self, shelf: &Shelf, epoch: u32) -> bool {
+    fn is_due(&mut self, shelf: &Shelf, epoch: u32) -> bool {
+        let damage = self.turns.damage.as_ref();
+        if damage.is_some_and(|(damaged, _)| *damaged == epoch) {
+            return true;
+        }
         let Some(record) = shelf.record(&self.place(epoch)).ok().flatten() else {
             return true;
         };
@@ -193,10 +264,11 @@ impl Gateway {
         }
         let cosigned = record.cosigned.as_ref().map_or(0, |cosigned| cosigned.size);
         let is_open = record.texts < record.size
+            || record.size > 0 && !matches!(shelf.head(&self.place(epoch)), Ok(Some(_)))
             || record.reaching.is_some()
             || self.signs() && cosigned < record.size
             || epoch > 1 && !record.compared;
-        let is_short = || match self.cited_of(shelf, epoch) {
+        let mut is_short = || match self.cited_of(shelf, epoch) {
             Some(Some(cited)) => {
                 self.epoch_named(&cited.origin) == Some(epoch) && cited.size > record.size
             }
@@ -233,43 +305,6 @@ impl Gateway {
             self.recall_left(now_ms);
         }
         Ok(())
-    }
-
-    /// What a later epoch cites of this one: the first that cites it, else the next whose first leaf is here; none while that
-    /// of none is.
-    pub(super) fn cited_of(&self, shelf: &Shelf, epoch: u32) -> Option<Option<PriorHead>> {
-        let (site, gateway) = self.name();
-        let at_work: Vec<&Mirror> = self
-            .mirror()
-            .into_iter()
-            .chain(self.leaving.as_deref())
-            .collect();
-        let mut known = shelf.known_epochs(site, gateway).ok()?;
-        known.extend(at_work.iter().map(|copy| copy.place.epoch));
-        known.retain(|next| *next > epoch);
-        known.sort_unstable();
-        known.dedup();
-        let mut nearest = None;
-        for next in known.into_iter().take(LOOKED_MAX) {
-            let cited = match at_work.iter().find(|copy| copy.place.epoch == next) {
-                Some(copy) => copy.cites().map(Option::<&PriorHead>::cloned),
-                None => first_leaf(shelf, &self.place(next)),
-            };
-            // One of which nothing came says nothing.
-            let Some(cited) = cited else { continue };
-            let of = cited
-                .as_ref()
-                .and_then(|cited| self.epoch_named(&cited.origin));
-            if of == Some(epoch) {
-                return Some(cited);
-            }
-            // What cites a later one says nothing of this.
-            if of.is_some_and(|of| of > epoch) {
-                break;
-            }
-            nearest = nearest.or(Some(cited));
-        }
-        nearest
     }
 
     /// Tells the log of an epoch before what the next one cites of it.
@@ -325,6 +360,14 @@ impl Gateway {
         }
     }
 
+    /// Whether a late head of an epoch is not to take the place of what is at work: it is asked for in its turn. Heads of
+    /// two epochs that come again and again must not undo each other's work.
+    pub(super) fn is_at_work(&self, epoch: u32, now_ms: u64) -> bool {
+        let left = self.leaving.as_deref();
+        let is_new = now_ms < self.turns.since_ms.saturating_add(SWAP_MS);
+        self.is_left(epoch) && is_new && left.is_some_and(|left| left.place.epoch != epoch)
+    }
+
     /// Takes in a head of an epoch before that came late.
     pub(super) fn late(
         &mut self,
@@ -334,11 +377,6 @@ impl Gateway {
         now_ms: u64,
     ) -> Result<NoteTaken, MirrorError> {
         if self.copy_of(epoch).is_none() {
-            let is_new = now_ms < self.turns.since_ms.saturating_add(SWAP_MS);
-            if self.leaving.is_some() && is_new {
-                // It is asked for in its turn: heads of two epochs that come again and again must not undo each other's work.
-                return Ok(NoteTaken::Known);
-            }
             self.take_left(shelf, cards, epoch, now_ms)?;
         }
         match self.copy_of(epoch) {
@@ -346,11 +384,4 @@ impl Gateway {
             None => Ok(NoteTaken::Known),
         }
     }
-}
-
-/// What the first leaf of a log cites, if that can be read.
-fn first_leaf(shelf: &Shelf, place: &Place) -> Option<Option<PriorHead>> {
-    let view = shelf.view(place).ok()?;
-    let (_, first) = view.read(0, 1).ok()?.into_iter().next()?;
-    cited_in(&first)
 }

@@ -92,7 +92,8 @@ impl Desk {
         if let Some(epoch) = self.elsewhere.get(name) {
             return *epoch;
         }
-        let epochs = self.shelf.epochs(&name.0, &name.1).unwrap_or_default();
+        let epochs = self.shelf.known_epochs(&name.0, &name.1);
+        let epochs = epochs.unwrap_or_default();
         let epoch = epochs.last().copied().unwrap_or(1);
         self.elsewhere.insert(name.clone(), epoch);
         epoch

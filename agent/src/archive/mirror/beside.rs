@@ -8,11 +8,13 @@ use std::cell::OnceCell;
 use std::io;
 use std::time::Duration;
 
+use lineside_proto::Time;
+use lineside_proto::ledger::tree::Range;
 use lineside_proto::ledger::{Hash, PriorHead};
 
 use super::Mirror;
 use super::fetch::{Question, millis};
-use crate::archive::record::PriorWanted;
+use crate::archive::record::{PriorWanted, Vain};
 use crate::archive::succession::cited_in;
 
 /// How often it is looked again whether a log continues the one before, where nothing is known to have changed.
@@ -23,6 +25,10 @@ const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Doublings of the first that lead beyond it.
 const DOUBLED_MAX: u32 = 9;
+/// Answers that do not help before nobody is thought to have what is missing.
+const VAIN_MAX: u32 = 5;
+/// How long nobody has it until then: others may have it, and be off for a while.
+const VAIN_MS: i64 = 3_600_000;
 
 /// How a log stands to the epochs beside it. Times are on the boot clock.
 #[derive(Debug, Default)]
@@ -31,6 +37,8 @@ pub(super) struct Beside {
     cited: OnceCell<Option<PriorHead>>,
     /// It is not looked before whether the log continues the one before.
     compare_from_ms: u64,
+    /// Whether it continues one of which that is still to be found.
+    is_unsettled: bool,
     /// The origin of an epoch that it follows and of which nothing was heard: its newest head is asked for.
     unheard: Option<String>,
     /// The last head of this log, as the next one cites it, if it cites one; not known while that one's first leaf is not.
@@ -40,6 +48,8 @@ pub(super) struct Beside {
     /// A head is not asked for before, and how often it was.
     head_from_ms: u64,
     heads: u32,
+    /// How often the answer to that did not help.
+    heads_vain: u32,
 }
 
 impl Beside {
@@ -80,6 +90,7 @@ impl Mirror {
     /// Something changed that may tell.
     pub(in crate::archive) fn compare_again(&mut self) {
         self.beside.compare_from_ms = 0;
+        self.beside.is_unsettled = false;
     }
 
     /// It does not show now.
@@ -93,15 +104,41 @@ impl Mirror {
     ///
     /// That can't be written down.
     pub(in crate::archive) fn continues(&mut self) -> io::Result<()> {
-        let wanted = self.record.prior.take();
+        let (wanted, vain) = (self.record.prior.take(), self.record.vain.take());
         self.record.compared = true;
         self.beside.unheard = None;
         let written = self.write_record();
         if written.is_err() {
             self.record.compared = false;
-            self.record.prior = wanted;
+            (self.record.prior, self.record.vain) = (wanted, vain);
         }
         written
+    }
+
+    /// An answer did not help to find whether it continues the one before.
+    ///
+    /// # Errors
+    ///
+    /// That can't be written down.
+    pub(in crate::archive) fn asked_in_vain(&mut self, now: Time) -> io::Result<()> {
+        let vain = self.record.vain.get_or_insert(Vain {
+            tries: 0,
+            since: now,
+        });
+        if vain.tries >= VAIN_MAX {
+            return Ok(());
+        }
+        vain.tries += 1;
+        self.write_record()
+    }
+
+    /// Whether nobody is thought to have what tells whether it continues the one before.
+    pub(in crate::archive) fn is_untold(&self, now: Time) -> bool {
+        let vain = self.record.vain.as_ref();
+        vain.is_some_and(|vain| {
+            let since = now.as_millis().saturating_sub(vain.since.as_millis());
+            vain.tries >= VAIN_MAX && since >= VAIN_MS
+        })
     }
 
     /// The proof that what is cited continues what is held is to be asked for.
@@ -126,6 +163,29 @@ impl Mirror {
         self.write_record()
     }
 
+    /// The log continues the one before, of which that is still to be found: nothing is to be asked for this one.
+    pub(in crate::archive) fn is_to_settle(&mut self) {
+        self.beside.is_unsettled = true;
+        self.beside.unheard = None;
+        self.record.prior = None;
+        self.record.vain = None;
+    }
+
+    /// Whether that is so.
+    pub(in crate::archive) fn is_unsettled(&self) -> bool {
+        self.beside.is_unsettled
+    }
+
+    /// Another epoch has begun, of which this is a head.
+    ///
+    /// # Errors
+    ///
+    /// That can't be written down.
+    pub(in crate::archive) fn note_next(&mut self, note: &str) -> io::Result<()> {
+        self.record.next = Some(note.to_owned());
+        self.write_record()
+    }
+
     /// The log follows an epoch of which nothing was heard.
     pub(in crate::archive) fn want_unheard(&mut self, origin: &str) {
         self.beside.unheard = Some(origin.to_owned());
@@ -135,7 +195,36 @@ impl Mirror {
     pub(in crate::archive) fn ends_at(&mut self, end: Option<(u64, Hash)>) {
         if self.beside.end.is_none() {
             self.beside.end = Some(end);
-            self.floor = self.floor.max(end.map_or(0, |(size, _)| size));
+            let size = end.map_or(0, |(size, _)| size);
+            let cosigned = self.record.cosigned.as_ref();
+            let is_kept = size > 0 && cosigned.is_none_or(|cosigned| cosigned.size <= size);
+            // What goes beyond it, and nobody cosigned, was given up by that: nobody may have it.
+            self.floor = if is_kept { size } else { self.floor.max(size) };
+        }
+    }
+
+    /// Whether leaves are not those of the head that the next epoch cites.
+    pub(super) fn strays(&self, leaves: &Range) -> bool {
+        let end = self.beside.end.flatten();
+        end.is_some_and(|(size, root)| size == leaves.size() && root != leaves.root())
+    }
+
+    /// Whether so many leaves are more than the next epoch cites.
+    pub(super) fn is_beyond_end(&self, size: u64) -> bool {
+        let end = self.beside.end.flatten();
+        end.is_some_and(|(end, _)| size > end)
+    }
+
+    /// Whether all that the next epoch cites is here, and nobody answers for what goes beyond that.
+    pub(super) fn is_given_up(&self) -> bool {
+        let end = self.beside.end.flatten();
+        self.fetch.is_vain() && end.is_some_and(|(end, _)| self.committed() >= end)
+    }
+
+    /// Forgets heads of more leaves than that.
+    pub(super) fn forget_beyond_end(&mut self) {
+        if let Some((end, _)) = self.beside.end.flatten() {
+            self.seen.retain(|size, _| *size <= end);
         }
     }
 
@@ -160,6 +249,11 @@ impl Mirror {
         end.is_some_and(|(size, _)| size > self.committed())
     }
 
+    /// Whether whoever answers does not have the head that the next epoch cites of it.
+    pub(in crate::archive) fn is_nowhere(&self) -> bool {
+        self.beside.heads_vain >= VAIN_MAX
+    }
+
     /// The question about an epoch beside this one that is due.
     pub(super) fn beside_wanted(&self, now_ms: u64) -> Option<Question> {
         let head = self
@@ -181,8 +275,11 @@ impl Mirror {
     /// The origin of the log whose newest head is wanted.
     fn head_wanted(&self) -> Option<&str> {
         let (shown, end) = (self.newest(), self.beside.end.flatten());
-        let has_end =
-            end.is_none_or(|(size, _)| shown.is_some_and(|shown| shown.checkpoint.size >= size));
+        let has_end = end.is_none_or(|(end, _)| {
+            // Of heads beyond it nobody may have the leaves.
+            let is_had = |size: u64| size == end || size > end && !self.fetch.is_vain();
+            shown.is_some_and(|shown| is_had(shown.checkpoint.size))
+        });
         if self.is_short() && !has_end {
             return Some(self.origin());
         }
@@ -198,9 +295,14 @@ impl Mirror {
         }
     }
 
-    /// A head was given, or was not.
-    pub(in crate::archive) fn head_answered(&mut self, now_ms: u64) {
+    /// A head was given, or was not; whether that helps, if anybody answered.
+    pub(in crate::archive) fn head_answered(&mut self, helps: Option<bool>, now_ms: u64) {
         self.answered();
+        match helps {
+            Some(true) => self.beside.heads_vain = 0,
+            Some(false) => self.beside.heads_vain = self.beside.heads_vain.saturating_add(1),
+            None => {}
+        }
         self.beside.head_from_ms = now_ms.saturating_add(pause(self.beside.heads));
         self.beside.heads = self.beside.heads.saturating_add(1);
     }

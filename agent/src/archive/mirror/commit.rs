@@ -122,10 +122,12 @@ impl Mirror {
             None => {}
         };
         look(&range, &signing);
+        let mut strays = false;
         for (_, leaf) in self.ahead.range(..to) {
             let hash = Hash::of_leaf(leaf);
             range.push(hash, |_, _, _| {});
             hashes.push(hash);
+            strays |= self.strays(&range);
             // As when it is taken in: only a key that signs can name another, and only so often.
             let may_change = changes < KEYS_MAX && keys.len() < KEYS_MAX;
             let change = may_change
@@ -139,12 +141,11 @@ impl Mirror {
             }
             look(&range, &signing);
         }
-        if let Some(newest) = unsigned.last() {
-            // One line, since whoever has such a key can sign any number.
-            let (heads, size) = (unsigned.len(), *newest);
-            tracing::warn!(log = %self.place, heads, size, "heads are not taken: the key that signed them was followed by another");
+        self.drop_unsigned(&unsigned);
+        let reached = fit.as_ref().map(|(head, _)| head.checkpoint.size);
+        if strays && self.drop_strays(reached.or(part).unwrap_or(0)) {
+            return Ok(Stepped::Nothing);
         }
-        self.seen.retain(|size, _| !unsigned.contains(size));
         let fit = fit.map(|(head, range)| (signed_by(head, &keys), range));
         let Some((head, range)) = fit else {
             return Ok(match misfit {
@@ -158,11 +159,33 @@ impl Mirror {
             });
         };
         if let Some(other) = self.unlike(&head, misfit)? {
-            let proof = self.proof_of(other.checkpoint.size, head.checkpoint.size)?;
+            let proof = self.proof_of(other.checkpoint.size, &head.checkpoint)?;
             return Ok(Stepped::Refused(Self::fork(&other, &head, proof)));
         }
         hashes.truncate(usize::try_from(range.size() - size).unwrap_or(0));
         Ok(Stepped::Ready(Step::to(hashes, range, Some(head))))
+    }
+
+    /// Forgets heads of sizes that no key signs for any more.
+    fn drop_unsigned(&mut self, unsigned: &[u64]) {
+        if let Some(newest) = unsigned.last() {
+            // One line, since whoever has such a key can sign any number.
+            let (heads, size) = (unsigned.len(), *newest);
+            tracing::warn!(log = %self.place, heads, size, "heads are not taken: the key that signed them was followed by another");
+        }
+        self.seen.retain(|size, _| !unsigned.contains(size));
+    }
+
+    /// Forgets heads that are of other leaves than the next epoch cites, and go beyond those. Gives whether so many leaves
+    /// do.
+    fn drop_strays(&mut self, reached: u64) -> bool {
+        let is_beyond = self.is_beyond_end(reached);
+        if is_beyond {
+            tracing::warn!(log = %self.place, "heads are not taken: they do not continue the one that the next epoch cites");
+            self.forget_beyond_end();
+            self.forget_ahead();
+        }
+        is_beyond
     }
 
     /// A head below another that is not of its leaves: `misfit`, or one of a size that tiles were put to before.
@@ -318,8 +341,10 @@ impl Mirror {
         let unproved = self.record.unproved.take();
         let unproved = unproved.filter(|_| !self.seen.is_empty());
         let texts = self.texts_to();
+        let beyond = self.record.beyond || self.is_beyond_end(size);
         self.record = Record {
             size,
+            beyond,
             root: self.range.root().to_string(),
             heard: Some(heard),
             texts,

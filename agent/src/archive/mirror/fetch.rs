@@ -18,6 +18,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) const ENTRIES_MAX: u64 = 2_048;
 /// Leaves after which a longer stretch is proved and put into tiles.
 const PART_LEAVES: u64 = 4_096;
+/// Questions in turn without a usable answer after which others are asked.
+const VAIN_MAX: usize = 3;
 /// The first wait after a question that was not answered; it doubles.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 /// The longest.
@@ -80,7 +82,7 @@ pub(super) struct Fetch {
     /// Questions in turn without a usable answer: each time another head is asked about, since nobody may be able to
     /// answer for the newest.
     vain: usize,
-    /// Whether what came by itself did not fit.
+    /// Whether what came by itself did not fit: nothing but answers is taken in until it does.
     suspects: bool,
     /// The head that is proved to continue what is in tiles.
     proved: Option<u64>,
@@ -93,6 +95,15 @@ pub(super) struct Fetch {
 impl Fetch {
     pub(super) fn part(&self) -> Option<u64> {
         self.part
+    }
+
+    /// Whether nobody seems to be able to answer.
+    pub(super) fn is_vain(&self) -> bool {
+        self.vain >= VAIN_MAX
+    }
+
+    pub(super) fn suspects(&self) -> bool {
+        self.suspects
     }
 
     pub(super) fn suspect(&mut self) {

@@ -286,7 +286,8 @@ impl Mirror {
 
     /// Whether anything of it is still to come: leaves under a head that was shown, or texts that leaves name.
     pub(super) fn is_wanting(&self) -> bool {
-        self.is_behind() || !self.is_stopped() && (self.wants_texts() || self.is_to_look())
+        self.is_behind() && !self.is_given_up()
+            || !self.is_stopped() && (self.wants_texts() || self.is_to_look())
     }
 
     /// Whether all that is here was cosigned, or nothing of it is any more.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lineside_proto::ledger::tree::{self, Hash, Range};
+use lineside_proto::ledger::Checkpoint;
+use lineside_proto::ledger::tree::{self, Hash, Range, check_consistency};
 
-use super::{Head, Mirror};
+use super::{Head, Mirror, MirrorError};
 use crate::archive::alarm::{Alarm, Kind, ProofDocument};
-use crate::ledger::LedgerError;
 
 impl Mirror {
     /// The alarm for two heads of one size, with two roots.
@@ -42,17 +42,19 @@ impl Mirror {
         }
     }
 
-    /// The proof by leaves that are in tiles, or wait, of what the root of the first `old` is under a head of `new`.
+    /// The proof by leaves that are in tiles, or wait, of what the root of the first `old` is under a head that they are
+    /// all under.
     ///
     /// # Errors
     ///
-    /// The tiles can't be read, or not so many leaves are here.
+    /// The tiles can't be read, not so many leaves are here, or ([`MirrorError::Damaged`]) the tiles are not those of the
+    /// head: what went bad on this disk tells against nobody.
     pub(in crate::archive) fn proof_of(
         &self,
         old: u64,
-        new: u64,
-    ) -> Result<ProofDocument, LedgerError> {
-        let size = self.size();
+        head: &Checkpoint,
+    ) -> Result<ProofDocument, MirrorError> {
+        let (size, new) = (self.size(), head.size);
         let mut range: Range = self.range.clone();
         let mut nodes: BTreeMap<(u8, u64), Hash> = BTreeMap::new();
         for (_, leaf) in self.ahead.range(size..new) {
@@ -66,7 +68,13 @@ impl Mirror {
         };
         let hashes = tree::consistency(old, new, read)?;
         let old_root = tree::root(old, read)?;
-        let new_root = tree::root(new, read)?;
-        Ok(ProofDocument::of((old, old_root), (new, new_root), &hashes))
+        check_consistency(old, new, &hashes, old_root, head.root).map_err(|error| {
+            MirrorError::Damaged(format!("its tiles are not those of its head: {error}"))
+        })?;
+        Ok(ProofDocument::of(
+            (old, old_root),
+            (new, head.root),
+            &hashes,
+        ))
     }
 }

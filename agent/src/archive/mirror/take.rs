@@ -44,6 +44,10 @@ impl Mirror {
         if self.is_stopped() || index < size || self.ahead.contains_key(&index) {
             return LeafTaken::Passed;
         }
+        if self.fetch.suspects() {
+            // Those that came by themselves did not fit: only what is given when it is asked for tells against anybody.
+            return LeafTaken::Passed;
+        }
         let far = index - size >= AHEAD_LEAVES_MAX;
         if far || self.ahead_bytes + bytes.len() > AHEAD_BYTES_MAX {
             return LeafTaken::Passed;
@@ -125,11 +129,12 @@ impl Mirror {
         else {
             return Ok(self.look_ahead(head));
         };
-        if self.root_at(size)? != head.checkpoint.root {
-            if size == known.checkpoint.size {
+        if size == known.checkpoint.size {
+            if head.checkpoint.root != known.checkpoint.root {
                 return Ok(NoteTaken::Refused(Self::two_heads(&known, &head)));
             }
-            let proof = self.proof_of(size, known.checkpoint.size)?;
+        } else if self.root_at(size)? != head.checkpoint.root {
+            let proof = self.proof_of(size, &known.checkpoint)?;
             return Ok(NoteTaken::Refused(Self::fork(&known, &head, proof)));
         }
         let newest = self.newest().map_or(0, |newest| newest.checkpoint.size);

@@ -15,17 +15,17 @@ use std::fs;
 use std::path::Path;
 
 /// A copy of an archive's directory, as a backup has it.
-struct Backup(tempfile::TempDir);
+pub(super) struct Backup(tempfile::TempDir);
 
 impl Backup {
-    fn of(city: &City) -> Self {
+    pub(super) fn of(city: &City) -> Self {
         let dir = tempfile::tempdir().unwrap();
         copy(&city.archive(), dir.path());
         Self(dir)
     }
 
     /// The directory is that of then; the witness's key and memory are not in it.
-    fn put_back(&self, city: &mut City) {
+    pub(super) fn put_back(&self, city: &mut City) {
         city.desk = None;
         fs::remove_dir_all(city.archive()).unwrap();
         fs::create_dir(city.archive()).unwrap();
@@ -186,15 +186,17 @@ fn an_epoch_is_not_accused_of_what_can_t_be_read_here() {
     cut.next_epoch();
     cut.write("new", 5);
     let log = city.shelf().log_dir(&cut.place(1));
-    let bundle = log.join("tile/entries/001.p");
+    let head = log.join("checkpoint");
     let away = city.dir.path().join("away");
-    fs::rename(&bundle, &away).unwrap();
+    fs::rename(&head, &away).unwrap();
+    fs::create_dir(&head).unwrap();
     let inputs = cut.grown();
     city.pass(inputs, Some(&cut));
     city.later(11);
     let record = city.record(&cut, 2);
     assert_eq!((city.kinds(), record.compared), (vec![], false));
-    fs::rename(&away, &bundle).unwrap();
+    fs::remove_dir(&head).unwrap();
+    fs::rename(&away, &head).unwrap();
     city.later(11);
     let record = city.record(&cut, 2);
     assert_eq!((city.kinds(), record.compared), (vec![], true));
@@ -259,9 +261,12 @@ fn an_epoch_that_nobody_proves_gets_its_leaves_after_another_followed() {
     city.pass(inputs, Some(&plant));
     wait(&mut city, &plant, 8);
     assert_eq!((city.size(&plant, 2), city.size(&plant, 3)), (26, 6));
+    assert_eq!((city.kinds(), cosigned(&city)), (vec![], vec![(1, 100)]));
+    // Whoever has it may be away for a while. Then the city is told, and what follows is cosigned.
+    wait(&mut city, &plant, 70);
     assert_eq!(
         (city.kinds(), cosigned(&city).last()),
-        (vec![], Some(&(3, 6)))
+        (vec![Kind::Prior], Some(&(3, 6)))
     );
     assert!(!cosigned(&city).iter().any(|(epoch, _)| *epoch == 2));
 }
