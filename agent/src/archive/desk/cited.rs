@@ -1,6 +1,7 @@
 //! What epochs cite of those before them, in their first leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 
 use lineside_proto::ledger::PriorHead;
 
@@ -9,6 +10,8 @@ use super::turns::LOOKED_MAX;
 use crate::archive::place::Place;
 use crate::archive::shelf::Shelf;
 use crate::archive::succession::cited_in;
+use crate::ledger::LedgerError;
+use crate::logs::chain;
 
 /// Citations that were read, by the epochs that cite: of the newest `LOOKED_MAX`. Heads of old epochs may come often, and a
 /// first leaf never changes.
@@ -53,7 +56,17 @@ impl Gateway {
         if let Some(cited) = self.turns.cited.0.get(&epoch) {
             return Some(cited.clone());
         }
-        let cited = first_leaf(shelf, &self.place(epoch))?;
+        let place = self.place(epoch);
+        let cited = match first_leaf(shelf, &place) {
+            Ok(cited) => cited?,
+            Err(error) => {
+                if shelf.has_head(&place) && is_damage(&error) {
+                    tracing::warn!(log = %place, "the copy is damaged: {}", chain(&error));
+                    self.is_damaged(epoch, chain(&error), 0);
+                }
+                return None;
+            }
+        };
         self.turns.cited.keeps(epoch, &cited);
         Some(cited)
     }
@@ -90,9 +103,26 @@ impl Gateway {
     }
 }
 
-/// What the first leaf of a log cites, if that can be read.
-fn first_leaf(shelf: &Shelf, place: &Place) -> Option<Option<PriorHead>> {
-    let view = shelf.view(place).ok()?;
-    let (_, first) = view.read(0, 1).ok()?.into_iter().next()?;
-    cited_in(&first)
+/// What the first leaf of a log cites; none where that is not here, or is no first leaf.
+fn first_leaf(shelf: &Shelf, place: &Place) -> Result<Option<Option<PriorHead>>, LedgerError> {
+    let view = shelf.view(place)?;
+    let first = view.read(0, 1)?.into_iter().next();
+    Ok(first.and_then(|(_, first)| cited_in(&first)))
+}
+
+/// Whether files are not what they were: one that is gone as well.
+pub(super) fn is_damage(error: &LedgerError) -> bool {
+    match error {
+        LedgerError::Damaged { .. } => true,
+        LedgerError::Disk { source, .. } => source.kind() == ErrorKind::NotFound,
+        LedgerError::Held { .. }
+        | LedgerError::KeyHeld { .. }
+        | LedgerError::Full { .. }
+        | LedgerError::Key(_)
+        | LedgerError::Leaf(_)
+        | LedgerError::Prior(_)
+        | LedgerError::Alone { .. }
+        | LedgerError::Beyond { .. }
+        | LedgerError::Broken => false,
+    }
 }

@@ -7,6 +7,7 @@
 use lineside_proto::ledger::tree::check_consistency;
 use lineside_proto::ledger::{Hash, PriorHead};
 
+use super::cited::is_damage;
 use super::gateway::Gateway;
 use super::heads::Name;
 use super::{Desk, Output};
@@ -197,7 +198,7 @@ impl Before {
             more if more > size => return Ok(Found::Unproved(self.wanted(cited))),
             below => match self.root_at(shelf, below) {
                 Ok(root) => root,
-                Err(error @ LedgerError::Damaged { .. }) => {
+                Err(error) if is_damage(&error) => {
                     return Ok(Found::Damaged(self.place, chain(&error)));
                 }
                 Err(error) => return Err(chain(&error)),

@@ -82,8 +82,10 @@ pub(super) struct Fetch {
     /// Questions in turn without a usable answer: each time another head is asked about, since nobody may be able to
     /// answer for the newest.
     vain: usize,
-    /// Whether what came by itself did not fit: nothing but answers is taken in until it does.
+    /// Whether what came by itself did not fit.
     suspects: bool,
+    /// Whether something came by itself since then.
+    unasked: bool,
     /// The head that is proved to continue what is in tiles.
     proved: Option<u64>,
     /// A proof that does not lead from what is held to the head of so many leaves: what it leads from is asked for.
@@ -102,12 +104,14 @@ impl Fetch {
         self.vain >= VAIN_MAX
     }
 
-    pub(super) fn suspects(&self) -> bool {
-        self.suspects
+    /// A leaf came by itself.
+    pub(super) fn comes_unasked(&mut self) {
+        self.unasked = true;
     }
 
     pub(super) fn suspect(&mut self) {
         self.suspects = true;
+        self.unasked = false;
         self.proved = None;
         self.part = None;
         // They will not come by themselves.
@@ -383,10 +387,10 @@ impl Mirror {
         Ok(Self::fork(&known, target, proof))
     }
 
-    /// Leaves are not those under a signed head. The first time they may have come from anybody; when they were asked
-    /// for after that, it is the gateway that contradicts itself.
+    /// Leaves are not those under a signed head. Those that came by themselves may be anybody's, or of another epoch; when
+    /// all were asked for, it is the gateway that contradicts itself.
     pub(super) fn misled(&mut self, target: &Head, now_ms: u64) -> Option<Alarm> {
-        let was_asked = self.fetch.suspects;
+        let was_asked = self.fetch.suspects && !self.fetch.unasked;
         self.forget_ahead();
         self.fetch.suspect();
         if !was_asked {

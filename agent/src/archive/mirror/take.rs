@@ -44,15 +44,15 @@ impl Mirror {
         if self.is_stopped() || index < size || self.ahead.contains_key(&index) {
             return LeafTaken::Passed;
         }
-        if self.fetch.suspects() {
-            // Those that came by themselves did not fit: only what is given when it is asked for tells against anybody.
-            return LeafTaken::Passed;
-        }
         let far = index - size >= AHEAD_LEAVES_MAX;
         if far || self.ahead_bytes + bytes.len() > AHEAD_BYTES_MAX {
             return LeafTaken::Passed;
         }
-        self.put_ahead(index, bytes)
+        let taken = self.put_ahead(index, bytes);
+        if taken == LeafTaken::Kept {
+            self.fetch.comes_unasked();
+        }
+        taken
     }
 
     /// Takes in a leaf that the gateway gave when it was asked: it takes the place of one that came by itself.

@@ -60,7 +60,11 @@ impl World {
         self.city.pass(inputs, Some(&self.plants[0]));
         while self.amiss().is_err() && self.city.seconds < limit {
             self.city.seconds += 20;
-            self.city.pass(Vec::new(), Some(&self.plants[0]));
+            // A gateway shows its head again and again.
+            let plant = &self.plants[0];
+            let is_shown = self.city.seconds % 300 < 20;
+            let shown = is_shown.then(|| plant.head(&plant.note()));
+            self.city.pass(shown.into_iter().collect(), Some(plant));
         }
         if let Err(what) = self.amiss() {
             panic!("{what}\n{}", self.story());
