@@ -108,7 +108,7 @@ fn of_before(stand: &mut Stand, last: &Checkpoint) -> Result<()> {
         ensure!(answer.is_ok(), "{answer:?}");
         wait::throughout(Duration::from_millis(500), || Ok(()))?;
     }
-    stand.stop()
+    Ok(())
 }
 
 /// Two gateways are off, and of one of them nobody has anything: that of the other comes over the broker, from the archive.
@@ -141,15 +141,21 @@ fn over_the_broker(stand: &mut Stand, (from, to): (&str, &str), out: &Path) -> R
     Ok(())
 }
 
-/// It is off again, and the archive alone answers: what it has of both epochs comes over the broker, a file of each.
-fn both_over_the_broker(stand: &mut Stand, period: (&str, &str), out: &Path) -> Result<()> {
+/// The gateway is off again.
+fn off(stand: &mut Stand) -> Result<()> {
+    stand.stop()?;
     let topic = Site::topic("status");
     wait::until("the gateway to be off", LIMIT, || {
         let mut told = stand.archive.messages()?.into_iter().rev();
         let told = told.find(|message| message.topic == topic);
         let link = told.and_then(status).map(|of| of.link);
         Ok((link == Some(Link::Offline)).then_some(()))
-    })?;
+    })
+}
+
+/// Both epochs come over the broker, a file of each: from the archive alone, or the later from the gateway, which has lost the
+/// one before.
+fn both_over_the_broker(stand: &Stand, period: (&str, &str), out: &Path) -> Result<()> {
     let broker = format!("mqtt://127.0.0.1:{}", stand.broker.port());
     let source = ["--broker", &broker, "--site", "site", "--gateway", "gw"];
     fs::create_dir(out)?;
@@ -172,6 +178,25 @@ fn both_over_the_broker(stand: &mut Stand, period: (&str, &str), out: &Path) -> 
     let (code, text) = said(&[&pull[..], &source, &["-o", &file]].concat())?;
     ensure!(
         code == Some(2) && text.contains("there are 2 epochs"),
+        "{code:?} {text}"
+    );
+    Ok(())
+}
+
+/// What its state directory has is got, and what it lost is named.
+fn without_an_archive(stand: &Stand, (from, to): (&str, &str), out: &Path) -> Result<()> {
+    fs::create_dir(out)?;
+    let (state, out) = (
+        stand.site.state_dir().display().to_string(),
+        out.display().to_string(),
+    );
+    let pull = [
+        "usage", "pull", "--state", &state, "-o", &out, "--from", from, "--to", to,
+    ];
+    let (code, text) = said(&pull)?;
+    let is_named = text.contains("not got: epoch 1 of site/gw");
+    ensure!(
+        code == Some(5) && is_named && text.contains("e2.zip"),
         "{code:?} {text}"
     );
     Ok(())
@@ -235,10 +260,14 @@ fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> 
     let alarms = place.alarms()?;
     ensure!(alarms.is_empty(), "{alarms:?}");
     of_before(&mut stand, &last).with_context(|| archive.log())?;
-    both_over_the_broker(&mut stand, (&from, &to), &out.path().join("on"))
+    both_over_the_broker(&stand, (&from, &to), &out.path().join("online"))
+        .with_context(|| archive.log())?;
+    off(&mut stand)?;
+    both_over_the_broker(&stand, (&from, &to), &out.path().join("on"))
         .with_context(|| archive.log())?;
     archive.stop()?;
     place.verify()?;
+    without_an_archive(&stand, (&from, &to), &out.path().join("alone"))?;
 
     // The evaluator gets both.
     let both = out.path().join("both");

@@ -37,7 +37,7 @@ impl Asker {
         Self {
             prefix: prefix.to_owned(),
             answers,
-            questions: Questions::new(name.to_owned(), PATIENCE),
+            questions: Questions::new(name.to_owned()),
         }
     }
 
@@ -49,9 +49,13 @@ impl Asker {
     /// Asks, and waits for all parts of the answer.
     pub(super) async fn ask(&self, asked: &Asked) -> Result<Vec<Value>, Trouble> {
         let topics = Topics::new(&self.prefix, &asked.place.site, &asked.place.gateway);
+        let patience = Patience {
+            part: asked.patience,
+            ..PATIENCE
+        };
         let answered = self
             .questions
-            .ask(&self.answers, &topics, asked.call(), asked.patience);
+            .ask(&self.answers, &topics, asked.call(), patience);
         answered.await
     }
 

@@ -205,7 +205,7 @@ pub fn epoch_of(base: &str, origin: &str) -> Option<u32> {
 }
 
 /// The origin of the first epoch: a card that was made later names a later one.
-fn base_of(origin: &str) -> &str {
+pub fn base_of(origin: &str) -> &str {
     let Some((base, _)) = origin.rsplit_once("/e") else {
         return origin;
     };

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 use lineside_proto::{Answer, AnswerError};
 
@@ -17,6 +18,12 @@ pub trait Informant: Send + Sync + 'static {
         method: &'static str,
         params: Value,
     ) -> impl Future<Output = Result<Vec<Value>, Trouble>> + Send;
+}
+
+impl<I: Informant> Informant for Arc<I> {
+    async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
+        I::ask(self, method, params).await
+    }
 }
 
 /// Why an answer is not there.

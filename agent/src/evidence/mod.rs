@@ -4,12 +4,14 @@
 //! gets its name. The formats and the checks of the finished file are `proto`'s.
 
 pub mod copied;
+pub mod epochs;
 pub mod fetch;
 pub mod how;
 pub mod http;
 pub mod informant;
 pub mod inquiry;
 pub mod kept;
+pub mod named;
 mod node;
 pub mod part;
 pub mod period;

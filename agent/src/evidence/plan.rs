@@ -8,7 +8,7 @@ use lineside_proto::ledger::tree::{check_consistency, check_inclusion};
 use lineside_proto::ledger::{Checkpoint, Genesis, Hash, Leaf, LeafBody, verify};
 use lineside_proto::{
     BundleResult, CheckpointResult, EntriesResult, Identifier, LeafPlace, LeafRange, Period,
-    ProofResult,
+    ProofResult, Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -322,7 +322,19 @@ async fn later_keys<I: Informant>(
 pub async fn whose<I: Informant>(
     inquiry: &Inquiry<I>,
 ) -> Result<(Identifier, Identifier), PullError> {
-    genesis(leaf(inquiry, 0).await?.leaf.body).map(|genesis| (genesis.site, genesis.gateway))
+    let (genesis, _) = beginning(inquiry).await?;
+    Ok((genesis.site, genesis.gateway))
+}
+
+/// What the first leaf says, and when it was established, by its own word.
+///
+/// # Errors
+///
+/// A first leaf that does not begin a ledger, and whatever comes of asking.
+pub async fn beginning<I: Informant>(inquiry: &Inquiry<I>) -> Result<(Genesis, Time), PullError> {
+    let first = leaf(inquiry, 0).await?.leaf;
+    let at = first.head.at;
+    Ok((genesis(first.body)?, at))
 }
 
 fn genesis(body: LeafBody) -> Result<Genesis, PullError> {

@@ -39,7 +39,6 @@ pub struct Patience {
 pub struct Questions {
     /// Tells answers to this connection from those to others.
     name: String,
-    patience: Patience,
     asked: AtomicU64,
     waiting: Mutex<HashMap<Vec<u8>, Waiting>>,
 }
@@ -65,10 +64,9 @@ struct Heard {
 
 impl Questions {
     /// Those of a connection that hears what comes to `…/response/{name}`.
-    pub fn new(name: String, patience: Patience) -> Self {
+    pub fn new(name: String) -> Self {
         Self {
             name,
-            patience,
             asked: AtomicU64::new(0),
             waiting: Mutex::new(HashMap::new()),
         }
@@ -78,7 +76,7 @@ impl Questions {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks, and waits for all parts of the answer; `part` is the [`Patience::part`] of this question.
+    /// Asks, and waits for all parts of the answer.
     ///
     /// # Errors
     ///
@@ -88,21 +86,21 @@ impl Questions {
         answers: &Answers,
         topics: &Topics,
         (method, params): (&str, Value),
-        part: Duration,
+        patience: Patience,
     ) -> Result<Vec<Value>, Trouble> {
-        let (question, pending) = self.pose(topics, method, params)?;
+        let (question, pending) = self.pose(topics, (method, params), patience)?;
         if !answers.send(question).await {
             return Err(Trouble::Lost("the connection is closed".to_owned()));
         }
-        pending.within(part).answer().await
+        pending.answer().await
     }
 
     /// Makes a question of it, and waits for its answer from now on.
     fn pose(
         &self,
         topics: &Topics,
-        method: &str,
-        params: Value,
+        (method, params): (&str, Value),
+        patience: Patience,
     ) -> Result<(Reply, Pending<'_>), Trouble> {
         let id = self.asked.fetch_add(1, Ordering::Relaxed).to_string();
         let request = Request {
@@ -129,7 +127,7 @@ impl Questions {
         self.waiting().insert(correlation.clone(), waiting);
         let pending = Pending {
             questions: self,
-            patience: self.patience,
+            patience,
             correlation: correlation.clone(),
             heard: hears,
             answer,
@@ -232,12 +230,6 @@ struct Pending<'a> {
 }
 
 impl Pending<'_> {
-    /// Waits so long from one part to the next.
-    fn within(mut self, part: Duration) -> Self {
-        self.patience.part = part;
-        self
-    }
-
     /// Waits for all parts of the answer.
     ///
     /// # Errors
@@ -315,9 +307,10 @@ mod tests {
 
     /// Asks, hears all of these, and gives what comes of it.
     async fn ask(patience: Patience, said: &[Vec<u8>]) -> Result<Vec<Value>, Trouble> {
-        let questions = Questions::new("me".to_owned(), patience);
+        let questions = Questions::new("me".to_owned());
         let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
-        let (posed, pending) = questions.pose(&topics, "state", json!({})).unwrap();
+        let posed = questions.pose(&topics, ("state", json!({})), patience);
+        let (posed, pending) = posed.unwrap();
         assert_eq!(posed.topic, topics.request());
         assert!(to(&posed).ends_with("/response/me"));
         for payload in said {
@@ -352,10 +345,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_part_again_keeps_nobody_waiting() {
-        let questions = Questions::new("me".to_owned(), PATIENCE);
+        let questions = Questions::new("me".to_owned());
         let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
-        let (posed, pending) = questions.pose(&topics, "state", json!({})).unwrap();
-        let pending = pending.within(Duration::from_millis(50));
+        let patience = Patience {
+            part: Duration::from_millis(50),
+            ..PATIENCE
+        };
+        let posed = questions.pose(&topics, ("state", json!({})), patience);
+        let (posed, pending) = posed.unwrap();
         let first = answer(1, 3, None);
         let say = |payload: &[u8]| {
             questions.take(to(&posed), which(&posed), payload);
@@ -391,9 +388,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_question_that_comes_back_goes_on_so_often() {
-        let questions = Questions::new("me".to_owned(), PATIENCE);
+        let questions = Questions::new("me".to_owned());
         let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
-        let (posed, pending) = questions.pose(&topics, "state", json!({})).unwrap();
+        let posed = questions.pose(&topics, ("state", json!({})), PATIENCE);
+        let (posed, pending) = posed.unwrap();
         for _ in 0..AGAIN_MAX {
             assert!(questions.may_go_again(which(&posed)));
         }
@@ -405,10 +403,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_is_told_to_everybody_who_waits() {
-        let questions = Questions::new("me".to_owned(), PATIENCE);
+        let questions = Questions::new("me".to_owned());
         let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
-        let (_, first) = questions.pose(&topics, "state", json!({})).unwrap();
-        let (_, second) = questions.pose(&topics, "state", json!({})).unwrap();
+        let pose = || questions.pose(&topics, ("state", json!({})), PATIENCE);
+        let (first, second) = (pose().unwrap().1, pose().unwrap().1);
         questions.end(&Trouble::Lost("cut".to_owned()));
         for pending in [first, second] {
             assert_eq!(pending.answer().await, Err(Trouble::Lost("cut".to_owned())));

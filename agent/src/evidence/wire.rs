@@ -4,7 +4,7 @@
 //! connection; when it breaks, another is made, and whoever waits for an answer is told to ask again.
 
 use lineside_proto::{GatewayStatus, Identifier, Link, Topics};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,8 @@ const PATIENCE: Patience = Patience {
     refusal: Duration::ZERO,
     silence: "the gateway does not answer: is it running, and may this user ask it?",
 };
+/// How long is waited after a refusal where others may answer for the same gateway.
+const REFUSAL: Duration = Duration::from_secs(3);
 /// For how long a broker may leave requests unacknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a question waits for a connection before it counts as lost.
@@ -111,7 +113,7 @@ impl Broker {
         let needed = filters.first().cloned();
         let (subscription, answers) = Subscription::with_answers(peer, filters, ACK_TIMEOUT);
         let shared = Arc::new(Shared {
-            questions: Questions::new(name, PATIENCE),
+            questions: Questions::new(name),
             gateways: Mutex::default(),
         });
         let (link_sender, mut link) = watch::channel(Reach::Begins);
@@ -157,7 +159,11 @@ impl Broker {
         patience: Duration,
     ) -> bool {
         let topics = Topics::new(&self.prefix, site, gateway);
-        let asked = self.ask(&topics, ("status", Value::Null), patience);
+        let waits = Patience {
+            part: patience,
+            ..PATIENCE
+        };
+        let asked = self.ask(&topics, ("status", Value::Null), waits);
         match time::timeout(patience, asked).await {
             // Whoever is busy has something to say.
             Ok(Ok(_) | Err(Trouble::Later(_))) => true,
@@ -173,11 +179,11 @@ impl Broker {
         &self,
         topics: &Topics,
         question: (&str, Value),
-        part: Duration,
+        patience: Patience,
     ) -> Result<Vec<Value>, Trouble> {
         self.connected().await?;
         let questions = &self.shared.questions;
-        let answered = questions.ask(&self.answers, topics, question, part);
+        let answered = questions.ask(&self.answers, topics, question, patience);
         answered.await
     }
 
@@ -201,8 +207,6 @@ impl Broker {
 pub struct Wire {
     broker: Arc<Broker>,
     topics: Topics,
-    /// The log that is meant, by its origin; none: the newest.
-    origin: Option<String>,
 }
 
 impl Wire {
@@ -211,59 +215,22 @@ impl Wire {
         Self {
             topics: Topics::new(&broker.prefix, site, gateway),
             broker: Arc::clone(broker),
-            origin: None,
         }
-    }
-
-    /// To one of its logs, perhaps of an epoch before.
-    #[must_use]
-    pub fn of(mut self, origin: &str) -> Self {
-        self.origin = Some(origin.to_owned());
-        self
     }
 }
 
 impl Informant for Wire {
     async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
-        let params = match &self.origin {
-            Some(origin) if is_about_log(method) => naming(origin, params),
-            Some(_) | None => params,
+        // A gateway may have lost a log of before, and say so before an archive has looked for it.
+        let names_log = params.get("origin").is_some();
+        let refusal = if names_log { REFUSAL } else { Duration::ZERO };
+        let patience = Patience {
+            refusal,
+            ..PATIENCE
         };
         let question = (method, params);
-        let answer = self.broker.ask(&self.topics, question, PATIENCE.part);
-        let answer = answer.await?;
-        match &self.origin {
-            Some(origin) if method == "ledger.checkpoint" && !is_of(&answer, origin) => {
-                let words = format!("the head of another log than {origin}");
-                Err(Trouble::Nonsense(words))
-            }
-            Some(_) | None => Ok(answer),
-        }
+        self.broker.ask(&self.topics, question, patience).await
     }
-}
-
-/// Whether a question may name the log that is meant.
-fn is_about_log(method: &str) -> bool {
-    method.starts_with("ledger.") || method == "usage.bundle"
-}
-
-/// Parameters that name the log, too.
-fn naming(origin: &str, params: Value) -> Value {
-    let mut fields = match params {
-        Value::Object(fields) => fields,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Map::new()
-        }
-    };
-    fields.insert("origin".to_owned(), Value::String(origin.to_owned()));
-    Value::Object(fields)
-}
-
-/// Whether a head is that of this log: whoever does not know the parameter gives the newest log's.
-fn is_of(answer: &[Value], origin: &str) -> bool {
-    let notes = answer.iter().map(|part| part.get("checkpoint")?.as_str());
-    let is_named = |note: &str| note.lines().next() == Some(origin);
-    notes.into_iter().all(|note| note.is_some_and(is_named))
 }
 
 /// Where what comes is sorted.
@@ -341,44 +308,5 @@ impl Desk {
                 gateways.remove(&(site, gateway));
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{is_about_log, is_of, naming};
-    use crate::answers::{Call, METHODS, call};
-    use serde_json::{Value, json};
-
-    #[test]
-    fn a_question_names_the_log_that_is_meant() {
-        let origin = "lineside/zs/gw/e2";
-        let of = |method, params| call(method, naming(origin, params)).unwrap();
-        for (method, params) in [
-            ("ledger.checkpoint", Value::Null),
-            ("ledger.entries", json!({"from": 0, "to": 1})),
-            (
-                "usage.bundle",
-                json!({"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}),
-            ),
-        ] {
-            let plain = call(method, params.clone()).unwrap();
-            let named = Call::Of {
-                origin: origin.to_owned(),
-                call: Box::new(plain),
-            };
-            assert_eq!(of(method, params), named);
-        }
-        let others = METHODS.into_iter().filter(|method| !is_about_log(method));
-        let others: Vec<&str> = others.collect();
-        assert_eq!(others, ["config.get", "token.get", "status"]);
-    }
-
-    #[test]
-    fn the_head_of_another_log_is_none_of_it() {
-        let said = |origin: &str| [json!({"checkpoint": format!("{origin}\n5\nroot\n")})];
-        assert!(is_of(&said("lineside/zs/gw"), "lineside/zs/gw"));
-        assert!(!is_of(&said("lineside/zs/gw/e2"), "lineside/zs/gw"));
-        assert!(!is_of(&[json!({})], "lineside/zs/gw"));
     }
 }

@@ -12,8 +12,8 @@ use lineside_proto::Time;
 use lineside_proto::ledger::tree::Range;
 use lineside_proto::ledger::{Hash, PriorHead};
 
-use super::Mirror;
 use super::fetch::{Question, millis};
+use super::{Mirror, MirrorError};
 use crate::archive::record::{PriorWanted, Vain};
 use crate::archive::succession::cited_in;
 
@@ -75,6 +75,24 @@ impl Mirror {
         let (_, first) = self.read(0, 1).ok()?.into_iter().next()?;
         let cited = cited_in(&first)?;
         Some(self.beside.cited.get_or_init(|| cited).as_ref())
+    }
+
+    /// Reads that: without it, nothing of the epochs beside could ever be told.
+    ///
+    /// # Errors
+    ///
+    /// The first leaf can't be read, or ([`MirrorError::Damaged`]) is not there though others are.
+    pub(super) fn recall_cited(&self) -> Result<(), MirrorError> {
+        if self.size() == 0 {
+            return Ok(());
+        }
+        let gone = || MirrorError::Damaged("its first leaf is not there".to_owned());
+        match self.read(0, 1) {
+            Ok(_) if self.cites().is_some() => Ok(()),
+            Ok(_) => Err(gone()),
+            Err(MirrorError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => Err(gone()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether it is to be looked now whether the log continues the one before.

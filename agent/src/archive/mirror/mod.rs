@@ -209,6 +209,7 @@ impl Mirror {
         };
         mirror.reaches(reaching);
         mirror.recall_keys(recorded)?;
+        mirror.recall_cited()?;
         Ok(mirror)
     }
 

@@ -1,17 +1,17 @@
 //! `lineside usage pull --archive`: from the city's copy, which has what its gateway may have lost.
 
 use lineside_proto::{Identifier, Period};
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::pull::{Args, Job, failure, is_folder, no_answer, not_all, summed};
-use super::{shown, sources};
+use super::{several, shown, sources};
 use crate::archive::{Held, Library, Place, Shelf, Standing};
 use crate::cli::{Failure, Outcome};
 use crate::evidence::http::Archive;
 use crate::evidence::inquiry::Rhythm;
+use crate::evidence::named::Named;
 use crate::evidence::shelved::Shelved;
 use crate::evidence::wire::{Broker, Wire};
 use crate::evidence::{Informant, Inquiry, PullError, Trouble};
@@ -142,8 +142,9 @@ impl Source {
             }
             Self::Server(server) => one(job, server.log(&place), usual, &place, bundle).await,
             Self::Broker(broker, rhythm) => {
-                let wire = Wire::new(broker, &place.site, &place.gateway).of(&log.origin);
-                one(job, wire, *rhythm, &place, bundle).await
+                let wire = Arc::new(Wire::new(broker, &place.site, &place.gateway));
+                let named = Named::new(&wire, &log.origin);
+                one(job, named, *rhythm, &place, bundle).await
             }
         }
     }
@@ -220,17 +221,14 @@ fn chosen(logs: &[Standing], period: Period) -> Vec<Standing> {
 }
 
 fn one_file(job: &Job<'_>, gateways: usize, files: usize) -> Failure {
-    let path = job.args.output.display();
     if gateways > 1 {
+        let path = job.args.output.display();
         return Failure::Usage(text!(
             "there are {gateways} gateways, and `{path}` is one file: say a folder, as `-o {path}/`",
             "共有 {gateways} 个网关，而 `{path}` 是单个文件：请指定文件夹，如 `-o {path}/`"
         ));
     }
-    Failure::Usage(text!(
-        "the gateway's ledger was begun anew in this period: there are {files} epochs, and `{path}` is one file; say a folder, as `-o {path}/`",
-        "该网关的台账在此时段内重新建立：共有 {files} 期，而 `{path}` 是单个文件；请指定文件夹，如 `-o {path}/`"
-    ))
+    several::one_file(job, files)
 }
 
 /// Fetches what there is of one gateway.
@@ -240,32 +238,10 @@ async fn gateway(
     held: &Held,
     logs: &[Standing],
 ) -> Result<(), Failure> {
-    // Files are named alike when those that can't be read now are there again.
-    let several = logs.len() + held.unreadable.len() > 1;
-    if logs.len() > 1 {
-        let (site, gateway) = (&held.site, &held.gateway);
-        let epochs = logs.iter().map(|log| format!("e{}", log.epoch));
-        let epochs = epochs.collect::<Vec<_>>().join(", ");
-        let line = text!(
-            "{site}/{gateway}: its ledger was begun anew in this period; one file for each epoch: {epochs}. A report takes them together",
-            "{site}/{gateway}：台账在此时段内重新建立；每期一个文件：{epochs}。制作报告时须一并提供"
-        );
-        writeln!(io::stderr(), "{}", line.say(job.context.language))?;
-    }
-    let mut got = 0;
-    for log in logs {
-        let named = (log.site.clone(), log.gateway.clone());
-        let bundle = job.file(&named, several.then_some(log.epoch))?;
-        match source.pull(job, log, &bundle).await {
-            Ok(said) => {
-                said?;
-                got += 1;
-            }
-            // Of several epochs, one may have its leaves beside the period only.
-            Err(PullError::Nothing) if several => {}
-            Err(error) => return Err(source.failure(error)),
-        }
-    }
+    let named = (held.site.clone(), held.gateway.clone());
+    let pull = async |log: &Standing, bundle: &Path| source.pull(job, log, bundle).await;
+    let fail = |error| source.failure(error);
+    let got = several::each(job, &named, (logs, held.unreadable.len()), fail, pull).await?;
     // What can't be read may have it.
     if got == 0 && held.unreadable.is_empty() {
         return Err(failure(PullError::Nothing));

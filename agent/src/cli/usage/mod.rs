@@ -7,6 +7,7 @@ mod off;
 mod pull;
 mod receipt;
 mod report;
+mod several;
 mod shown;
 pub(super) mod sources;
 mod summary;

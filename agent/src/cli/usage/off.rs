@@ -104,7 +104,7 @@ pub(super) async fn pull(
     match held(&inquiry, gateway).await.map_err(no_answer)? {
         Some(held) => archived::over(job, broker, &held, rhythm).await,
         // It answers itself, or says why not.
-        None => job.over(broker, gateway, rhythm).await.map(|()| true),
+        None => job.over(broker, gateway, rhythm).await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{archived, off, shown, sources};
+use super::{archived, off, several, shown, sources};
 use crate::cli::{Context, Failure, Outcome, runtime};
 use crate::clock::{Clock, SystemClock};
 use crate::evidence::copied::Copied;
@@ -17,7 +17,7 @@ use crate::evidence::period::{self, Moment, PeriodError};
 use crate::evidence::plan::Wanted;
 use crate::evidence::pull::{self, Making};
 use crate::evidence::wire::{Broker, Gateways, Scope, Seen, Wire};
-use crate::evidence::{Informant, Inquiry, PullError, plan};
+use crate::evidence::{Informant, Inquiry, PullError};
 use crate::text;
 use crate::text::Text;
 
@@ -174,12 +174,8 @@ impl Job<'_> {
 
     /// From the one gateway that answers there.
     async fn single<I: Informant>(&self, informant: I) -> Result<Outcome, Failure> {
-        let inquiry = Inquiry::new(informant, self.rhythm());
-        let gateway = plan::whose(&inquiry).await.map_err(failure)?;
-        let bundle = self.file(&gateway, None)?;
-        let made = self.make(inquiry, gateway, &bundle).await;
-        made.map_err(failure)??;
-        Ok(Outcome::Done)
+        let got = several::pull(self, (informant, None), self.rhythm(), failure).await;
+        whole(got?)
     }
 
     async fn broker(&self, url: &str) -> Result<Outcome, Failure> {
@@ -243,7 +239,7 @@ impl Job<'_> {
         let (online, off) = off::parted(gateways);
         for gateway in online {
             let done = self.over(broker, &gateway, self.rhythm()).await;
-            missing.note(self, &gateway, done.map(|()| true))?;
+            missing.note(self, &gateway, done)?;
         }
         let ask = async |gateway: &(_, _), patience| broker.is_answered(gateway, patience).await;
         let asked = off::answered(off, usize::from(self.args.window), ask).await;
@@ -274,28 +270,21 @@ impl Job<'_> {
         seen: Option<Seen>,
     ) -> Result<Outcome, Failure> {
         if seen.is_some_and(|seen| seen.online) {
-            self.over(broker, gateway, self.rhythm()).await?;
-            return Ok(Outcome::Done);
+            return whole(self.over(broker, gateway, self.rhythm()).await?);
         }
         let rhythm = off::rhythm(self.rhythm(), seen);
-        if off::pull(self, broker, gateway, rhythm).await? {
-            return Ok(Outcome::Done);
-        }
-        Err(Failure::Unreachable(not_all()))
+        whole(off::pull(self, broker, gateway, rhythm).await?)
     }
 
-    /// From whoever answers for the gateway: what that one has as its newest log.
+    /// From whoever answers for the gateway, which may be itself. Whether that is all of the period.
     pub(super) async fn over(
         &self,
         broker: &Arc<Broker>,
         gateway: &(Identifier, Identifier),
         rhythm: Rhythm,
-    ) -> Result<(), Failure> {
-        let bundle = self.file(gateway, None)?;
+    ) -> Result<bool, Failure> {
         let wire = Wire::new(broker, &gateway.0, &gateway.1);
-        let inquiry = Inquiry::new(wire, rhythm);
-        let made = self.make(inquiry, gateway.clone(), &bundle).await;
-        made.map_err(no_answer)?
+        several::pull(self, (wire, Some(gateway)), rhythm, no_answer).await
     }
 
     /// Makes a bundle, and says what was got.
@@ -392,6 +381,14 @@ fn in_name(time: Time) -> String {
         Ok(civil) => civil.strftime("%Y%m%dT%H").to_string(),
         Err(_) => time.as_millis().to_string(),
     }
+}
+
+/// What came of one gateway, of which all was got or not.
+fn whole(is_whole: bool) -> Result<Outcome, Failure> {
+    if is_whole {
+        return Ok(Outcome::Done);
+    }
+    Err(Failure::Unreachable(not_all()))
 }
 
 /// Something is missing, which was said before.

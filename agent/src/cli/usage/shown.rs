@@ -179,16 +179,40 @@ pub(super) fn not_got(
 
 /// Says that one epoch of a gateway can't be read where it is kept.
 pub(super) fn not_read(
-    (site, gateway): &(Identifier, Identifier),
+    named: &(Identifier, Identifier),
     epoch: u32,
     json: bool,
     language: Language,
 ) -> Result<(), Failure> {
+    let (site, gateway) = named;
     let why = text!(
         "not got: epoch {epoch} of {site}/{gateway} can't be read in the archive, and may be of this period; `lineside archive status` tells why, and the archive fetches anew what it can",
         "未取得：存证库中 {site}/{gateway} 第 {epoch} 期无法读取，其中可能有此时段的记录；原因见 `lineside archive status`，存证库会重新获取可获取的部分"
     );
-    let error = why.say(language);
+    no_epoch(named, epoch, json, why.say(language))
+}
+
+/// Says that one epoch of a gateway is nowhere where it was asked for.
+pub(super) fn not_here(
+    named: &(Identifier, Identifier),
+    epoch: u32,
+    json: bool,
+    language: Language,
+) -> Result<(), Failure> {
+    let (site, gateway) = named;
+    let why = text!(
+        "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody here has the one before: ask the city's archive, by --archive DIR or URL",
+        "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录；台账已重新建立，此处无人存有之前的一期：请用 --archive 目录或网址 向城市存证库索取"
+    );
+    no_epoch(named, epoch, json, why.say(language))
+}
+
+fn no_epoch(
+    (site, gateway): &(Identifier, Identifier),
+    epoch: u32,
+    json: bool,
+    error: &str,
+) -> Result<(), Failure> {
     if json {
         let said = NotGot {
             site,

@@ -1,0 +1,151 @@
+//! Which logs of a gateway tell of a period: its ledger may have been begun anew in it, each time with a first leaf that cites
+//! the one before.
+
+use lineside_proto::{Identifier, Period, Time};
+use std::sync::Arc;
+
+use super::informant::Informant;
+use super::inquiry::{Inquiry, PullError, Rhythm};
+use super::named::Named;
+use super::plan::beginning;
+use crate::archive::cards::{base_of, epoch_of};
+
+/// Logs that are looked for at most.
+const EPOCHS_MAX: usize = 64;
+
+/// One log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// Its origin.
+    pub origin: String,
+    /// The epoch.
+    pub epoch: u32,
+}
+
+/// Those of a period.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Logs {
+    /// The site and the gateway, by the ledger's own word.
+    pub gateway: (Identifier, Identifier),
+    /// The logs, oldest first; one at least.
+    pub logs: Vec<Log>,
+    /// An epoch that may tell of the period, too, and that nobody here has.
+    pub missing: Option<u32>,
+}
+
+impl Logs {
+    /// Asks for them. Nothing of it is verified: what is fetched of each log is.
+    ///
+    /// # Errors
+    ///
+    /// Whatever comes of asking.
+    pub async fn ask<I: Informant>(
+        informant: &Arc<I>,
+        rhythm: Rhythm,
+        period: Period,
+    ) -> Result<Self, PullError> {
+        let newest = Inquiry::new(Arc::clone(informant), rhythm);
+        let (mut genesis, mut at) = beginning(&newest).await?;
+        let base = base_of(&genesis.origin).to_owned();
+        let gateway = (genesis.site.clone(), genesis.gateway.clone());
+        let mut found: Vec<(Log, Time)> = Vec::new();
+        let missing = loop {
+            let log = Log {
+                origin: genesis.origin.clone(),
+                epoch: genesis.epoch,
+            };
+            found.push((log, at));
+            // One that ended before the period tells nothing of it.
+            let before = genesis.prior.filter(|_| at > period.from);
+            let before = before.filter(|prior| prior.size > 0 && found.len() < EPOCHS_MAX);
+            let Some(before) = before else { break None };
+            let Some(epoch) = epoch_of(&base, &before.origin).filter(|it| *it < genesis.epoch)
+            else {
+                break None;
+            };
+            let named = Inquiry::new(Named::new(informant, &before.origin), rhythm);
+            match beginning(&named).await {
+                Ok((next, first)) if next.origin == before.origin && next.epoch == epoch => {
+                    (genesis, at) = (next, first);
+                }
+                Ok(_) | Err(PullError::Refused { .. } | PullError::Lies(_)) => break Some(epoch),
+                Err(error) => return Err(error),
+            }
+        };
+        // Those that began after it don't either; where all did, the oldest may.
+        let begun = found
+            .iter()
+            .filter(|(_, at)| *at < period.to)
+            .count()
+            .max(1);
+        let all = found.len();
+        let logs = found.into_iter().skip(all - begun).rev();
+        let logs = logs.map(|(log, _)| log).collect();
+        Ok(Self {
+            gateway,
+            logs,
+            missing,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Log, Logs};
+    use crate::archive::testing::{City, at, name};
+    use crate::evidence::copied::Copied;
+    use crate::evidence::inquiry::Rhythm;
+    use lineside_proto::Period;
+    use std::fs;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn each_log_of_a_period_is_found_and_one_that_is_not_there_is_named() {
+        let city = City::new();
+        let gateway = city.gateway("zs", "gw");
+        gateway.grow(3, 1);
+        let gateway = gateway.next_epoch(10);
+        gateway.grow(3, 11);
+        let gateway = gateway.next_epoch(20);
+        gateway.grow(3, 21);
+        let state = gateway.state.clone();
+        drop(gateway);
+        let base = "lineside/zs/gw";
+        let log = |epoch: u32| Log {
+            origin: if epoch == 1 {
+                base.to_owned()
+            } else {
+                format!("{base}/e{epoch}")
+            },
+            epoch,
+        };
+        let check = async |from: i64, to: i64, epochs: &[u32], missing: Option<u32>| {
+            let informant = Arc::new(Copied::open(&state).unwrap());
+            let period = Period {
+                from: at(from),
+                to: at(to),
+            };
+            let found = Logs::ask(&informant, Rhythm::default(), period)
+                .await
+                .unwrap();
+            let expected = Logs {
+                gateway: (name("zs"), name("gw")),
+                logs: epochs.iter().copied().map(log).collect(),
+                missing,
+            };
+            assert_eq!(found, expected, "{from} to {to}");
+        };
+        check(0, 30, &[1, 2, 3], None).await;
+        check(0, 15, &[1, 2], None).await;
+        check(0, 5, &[1], None).await;
+        check(12, 30, &[2, 3], None).await;
+        check(20, 30, &[3], None).await;
+        check(-9, -5, &[1], None).await;
+        // What was put aside is lost.
+        fs::remove_dir_all(state.join("ledger.e1")).unwrap();
+        check(0, 30, &[2, 3], Some(1)).await;
+        check(12, 30, &[2, 3], None).await;
+        fs::remove_dir_all(state.join("ledger.e2")).unwrap();
+        check(12, 30, &[3], Some(2)).await;
+    }
+}
