@@ -335,6 +335,33 @@ impl World {
         }
     }
 
+    /// The archive's disk refuses what is of one log, for a while.
+    fn refuses(&mut self) {
+        let epochs = self.city.shelf().epochs(&id("zs"), &id("gw-1")).unwrap();
+        let Some(epoch) = self.rng.choice(&epochs).copied() else {
+            return;
+        };
+        let tile = self.city.shelf().log_dir(&self.plants[0].place(epoch));
+        let (tile, away) = (tile.join("tile"), self.city.dir.path().join("away"));
+        if !tile.is_dir() {
+            return;
+        }
+        self.tells(format!("the disk refuses epoch {epoch}"));
+        fs::rename(&tile, &away).unwrap();
+        fs::write(&tile, "").unwrap();
+        self.grows();
+        self.waits();
+        self.grows();
+        self.tells("the disk is well again");
+        // The copy may have been set aside.
+        if tile.is_file() {
+            fs::remove_file(&tile).unwrap();
+            fs::rename(&away, &tile).unwrap();
+        } else {
+            fs::remove_dir_all(&away).unwrap();
+        }
+    }
+
     /// Another copy of the gateway's disk goes on.
     fn twins(&mut self) {
         let which = self.which();
@@ -379,6 +406,7 @@ impl World {
             }
             (_, 14 | 15) => self.next_epoch(),
             (Plan::ArchiveLost, 16) | (Plan::GatewayLost, 16 | 17) => self.rotates(),
+            (Plan::ArchiveLost, 17) => self.refuses(),
             (Plan::ArchiveLost, _) => self.archive_suffers(),
             (Plan::GatewayLost, _) => self.loses_disk(),
             (Plan::Hostile, 16..=18) => self.twins(),
