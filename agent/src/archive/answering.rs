@@ -1,6 +1,7 @@
 //! Requests to gateways that are off, answered from the copy: whoever asks need not know where the answer comes from.
 //!
-//! Of all archives at a broker one gets each request (a shared subscription). A gateway that is there answers itself.
+//! Each archive at a broker gets each request, and answers if it holds the log that is meant. A gateway that is there answers
+//! itself.
 //!
 //! Bounds: `AT_ONCE` answers, each for `TIME_MAX` and `SEND_MAX`; what comes beyond them is told to come again.
 
@@ -110,21 +111,6 @@ impl Answering {
         });
     }
 
-    /// Whether a request is about a log that is held here and that another epoch of the gateway has followed.
-    pub(super) async fn is_of_before(
-        &self,
-        site: Identifier,
-        gateway: Identifier,
-        payload: &[u8],
-    ) -> bool {
-        let Ok(Question { call, .. }) = read(payload) else {
-            return false;
-        };
-        let library = Arc::clone(&self.library);
-        let told = task::spawn_blocking(move || library.is_of_before(&site, &gateway, &call));
-        told.await.unwrap_or(false)
-    }
-
     async fn answer(
         &self,
         (site, gateway, is_online): (Identifier, Identifier, Option<bool>),
@@ -137,9 +123,8 @@ impl Answering {
         let library = Arc::clone(&self.library);
         let answered = task::spawn_blocking(move || {
             let speaks = match is_online {
-                Some(false) => true,
-                // It may be there all the same: what is not held here is not denied.
-                None => library.holds(&site, &gateway),
+                // What is not held here is not denied: another archive may have it, or the gateway itself.
+                Some(false) | None => library.holds(&site, &gateway, &call),
                 Some(true) => library.is_of_before(&site, &gateway, &call),
             };
             let deadline = received + TIME_MAX;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::desk::Asked;
 use crate::evidence::informant::Trouble;
 use crate::evidence::questions::{Patience, Questions};
-use crate::uplink::mqtt::answers::{Answers, Reply};
+use crate::uplink::mqtt::answers::Answers;
 use crate::uplink::mqtt::subscriber::Message;
 
 const PATIENCE: Patience = Patience {
@@ -64,25 +64,6 @@ impl Asker {
         if let Some(correlation) = &message.correlation {
             self.questions
                 .take(&message.topic, correlation, &message.payload);
-        }
-    }
-
-    /// Passes on a question of this process that came back to it, as one of those who may answer: the next of them gets it.
-    pub(super) fn pass_on(&self, message: &Message) {
-        let Some(correlation) = &message.correlation else {
-            return;
-        };
-        if !self.questions.may_go_again(correlation) {
-            return;
-        }
-        let reply = Reply {
-            topic: message.topic.clone(),
-            correlation: Some(correlation.clone()),
-            response_topic: message.response_topic.clone(),
-            payload: message.payload.clone(),
-        };
-        if !self.answers.try_send(reply) {
-            tracing::debug!("a question is not passed on: much is on its way");
         }
     }
 

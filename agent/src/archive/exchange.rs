@@ -13,7 +13,7 @@ use super::asker::Asker;
 use super::desk::{Input, Said};
 use super::live::Received;
 use super::run::Batch;
-use super::sorted::{Sorted, exchange_filters, is_online, sort};
+use super::sorted::{Sorted, exchange_filters, family, is_online, sort};
 use crate::clock::{Clock, SystemClock};
 use crate::uplink::mqtt::answers::Answers;
 use crate::uplink::mqtt::subscriber::{Message, News, Subscription};
@@ -101,19 +101,8 @@ impl Exchange {
                 live.availability(&site, &gateway, &machine, received);
             }
             Sorted::Answer => hearers.asker.take(&message),
-            // What this archive lacks itself, another may have.
-            Sorted::Request(site, gateway) if self.is_own(&message) => {
-                // A gateway that is there has it, too, but for a log of before.
-                let is_online = hearers.live.is_online(&site, &gateway) == Some(true);
-                let answering = &hearers.answering;
-                if !is_online
-                    || answering
-                        .is_of_before(site, gateway, &message.payload)
-                        .await
-                {
-                    hearers.asker.pass_on(&message);
-                }
-            }
+            // What this archive lacks itself, another may have, which hears it, too.
+            Sorted::Request(..) if self.is_own(&message) => {}
             Sorted::Request(site, gateway) => hearers.answering.take(site, gateway, message),
             Sorted::Said(..) | Sorted::Foreign => {}
         }
@@ -124,8 +113,6 @@ impl Exchange {
     fn is_own(&self, message: &Message) -> bool {
         let to = message.response_topic.as_deref();
         let asks = to.and_then(|topic| topic.rsplit('/').next());
-        // Processes of one directory differ in what follows the last stroke.
-        let family = |name: &str| name.rsplit_once('-').map(|(family, _)| family.to_owned());
         asks.is_some_and(|asks| family(asks) == family(&self.name))
     }
 }

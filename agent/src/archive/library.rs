@@ -60,9 +60,15 @@ impl Library {
         &self.shelf
     }
 
-    /// Whether there is a log of this gateway. Blocks.
-    pub fn holds(&self, site: &Identifier, gateway: &Identifier) -> bool {
-        self.place(site, gateway, None).is_ok()
+    /// Whether there is, or was, a log here that a call is about: one of this gateway, or the one that is named. Blocks.
+    pub fn holds(&self, site: &Identifier, gateway: &Identifier, call: &Call) -> bool {
+        if let Call::Of { origin, .. } = call {
+            let named = self.epoch_of(site, gateway, origin);
+            return !named.is_err_and(|failure| failure.code == Code::NotFound);
+        }
+        let epochs = self.shelf.recorded_epochs(site, gateway);
+        // What can't be read is to be said.
+        epochs.map_or(true, |epochs| !epochs.is_empty())
     }
 
     /// Whether a call names a log that is held here and that another epoch of the gateway has followed. Blocks.

@@ -52,9 +52,9 @@ pub struct Record {
     /// The head of a later epoch that has begun, and has its turn later; none where none has.
     #[serde(default)]
     pub next: Option<String>,
-    /// That it was asked in vain whether it continues the epoch before; none where it was not, or is found.
+    /// Whether the city was told that it does not continue the epoch before, or that nobody shows it.
     #[serde(default)]
-    pub vain: Option<Vain>,
+    pub disowned: bool,
     /// Whether what its first leaf cites was found to continue what is held of the epochs before, and was cosigned of them.
     /// It stays so.
     #[serde(default)]
@@ -90,15 +90,6 @@ pub struct PriorWanted {
     pub known: String,
     /// How often it was asked for.
     pub tries: u32,
-}
-
-/// Questions to which nothing helpful was said.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Vain {
-    /// How many, as far as is counted.
-    pub tries: u32,
-    /// Since when, by this host's clock.
-    pub since: Time,
 }
 
 /// A signed head that is neither taken nor cosigned, because its leaves, or the proof that they continue those that are

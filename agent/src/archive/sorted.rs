@@ -5,9 +5,6 @@ use lineside_proto::{GatewayStatus, Identifier, Link};
 use super::asker::Asker;
 use super::desk::Said;
 
-/// The share of requests to gateways that are off: whichever archives there are, one answers.
-const ANSWERING: &str = "lineside-archives";
-
 /// What a message is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Sorted {
@@ -61,12 +58,18 @@ pub(super) fn ledger_filters(prefix: &str, share: Option<&str>) -> Vec<String> {
     ]
 }
 
-/// The filters of all else.
+/// The archive that a process is of, by its name: processes of one directory differ in what follows the last stroke.
+pub(super) fn family(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(family, _)| family)
+}
+
+/// The filters of all else. Each archive hears each request to a gateway, by one of its processes: what one does not hold
+/// another may.
 pub(super) fn exchange_filters(prefix: &str, name: &str) -> Vec<String> {
     vec![
         format!("{prefix}/+/+/status"),
         format!("{prefix}/+/+/availability/+"),
-        format!("$share/{ANSWERING}/{prefix}/+/+/request"),
+        format!("$share/lineside-{}/{prefix}/+/+/request", family(name)),
         Asker::filter(prefix, name),
     ]
 }
@@ -150,8 +153,11 @@ mod tests {
             ledger_filters("p", Some("city"))[0],
             "$share/city/p/+/+/ledger/leaf"
         );
-        let exchange = exchange_filters("p", "me");
-        assert!(exchange.contains(&"p/+/+/response/me".to_owned()));
-        assert!(exchange.contains(&"$share/lineside-archives/p/+/+/request".to_owned()));
+        // Two processes of one archive share its requests, and no other does.
+        for (name, group) in [("archive-a-1", "archive-a"), ("archive-b-1", "archive-b")] {
+            let exchange = exchange_filters("p", name);
+            assert!(exchange.contains(&format!("p/+/+/response/{name}")));
+            assert!(exchange.contains(&format!("$share/lineside-{group}/p/+/+/request")));
+        }
     }
 }

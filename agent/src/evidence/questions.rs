@@ -13,9 +13,6 @@ use tokio::time::{self, Instant};
 use super::informant::{Parts, Trouble};
 use crate::uplink::mqtt::answers::{Answers, Reply};
 
-/// How often a question is passed on that came back to whoever asked: so many others may answer at most.
-const AGAIN_MAX: u8 = 3;
-
 /// Values of one part of an answer at most, texts with all that is in them as one: leaves and hashes are texts, and some
 /// hundred of them fill a part. Numbers by the ten thousand take twenty times their bytes when they are read.
 const VALUES_MAX: usize = 2_048;
@@ -48,8 +45,6 @@ struct Waiting {
     /// Where its answer must come.
     topic: String,
     parts: Parts,
-    /// How often it was passed on.
-    again: u8,
     heard: watch::Sender<Heard>,
     done: oneshot::Sender<Result<Vec<Value>, Trouble>>,
 }
@@ -120,7 +115,6 @@ impl Questions {
         let waiting = Waiting {
             topic: topic.clone(),
             parts: Parts::default(),
-            again: 0,
             heard,
             done,
         };
@@ -139,17 +133,6 @@ impl Questions {
             payload,
         };
         Ok((question, pending))
-    }
-
-    /// Whether a question that came back may be passed on; so often at most.
-    pub fn may_go_again(&self, correlation: &[u8]) -> bool {
-        let mut all = self.waiting();
-        let waiting = all.get_mut(correlation);
-        let waiting = waiting.filter(|waiting| waiting.again < AGAIN_MAX);
-        waiting.is_some_and(|waiting| {
-            waiting.again += 1;
-            true
-        })
     }
 
     /// Takes in what came to a response topic.
@@ -269,7 +252,7 @@ impl Drop for Pending<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AGAIN_MAX, Patience, Questions, Reply, Trouble, VALUES_MAX, part, values};
+    use super::{Patience, Questions, Reply, Trouble, VALUES_MAX, part, values};
     use lineside_proto::{ANSWER_BYTES_MAX, Answer, AnswerError, Topics};
     use serde_json::{Value, json};
     use std::time::Duration;
@@ -384,21 +367,6 @@ mod tests {
             let result = ask(patience, &[no(), b"no answer".to_vec()]).await;
             assert!(matches!(result, Err(Trouble::No(_))), "{result:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_question_that_comes_back_goes_on_so_often() {
-        let questions = Questions::new("me".to_owned());
-        let topics = Topics::new("p/v1", &"s".parse().unwrap(), &"g".parse().unwrap());
-        let posed = questions.pose(&topics, ("state", json!({})), PATIENCE);
-        let (posed, pending) = posed.unwrap();
-        for _ in 0..AGAIN_MAX {
-            assert!(questions.may_go_again(which(&posed)));
-        }
-        assert!(!questions.may_go_again(which(&posed)));
-        assert!(!questions.may_go_again(b"77"));
-        drop(pending);
-        assert!(!questions.may_go_again(which(&posed)));
     }
 
     #[tokio::test]

@@ -79,7 +79,7 @@ pub enum LedgerError {
 
 impl LedgerError {
     /// For a failure of the disk at a path.
-    pub(super) fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| {
             let is_full = matches!(

@@ -1,11 +1,12 @@
 //! Kept notes: of those that are signed often one an hour (UTC) is kept for good, so that a period of long ago has
 //! a signed head near its begin and its end; and of each hour one that each witness has cosigned, which need not be the
-//! same.
+//! same. The newest that was cosigned is kept beside them until another is: nothing else may say so much.
 //!
 //! In `notes/` below the ledger's directory, a file a month (`2026-11`), a line a note: CRC-32 of what follows the
 //! blank as eight hexadecimal digits, a blank, and `{"at":…,"note":…}`. Lines are only appended. A line that is torn
 //! or does not fit its CRC is passed over, and takes no other with it. A later line over the same tree takes
-//! the place of the earlier, so that a note can get more signatures. Another epoch begins with an empty folder.
+//! the place of the earlier, so that a note can get more signatures. `newest` is such a line alone, written anew each time.
+//! Another epoch begins with an empty folder.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -40,6 +41,11 @@ const NEWEST_MONTHS: usize = 2;
 const LINE_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + 128;
 /// What stands before the JSON of a line.
 const MARK_BYTES: usize = 9;
+
+/// What stands in the place of the month of the newest cosigned note.
+const NEWEST: u32 = 0;
+/// The name of its file.
+const NEWEST_FILE: &str = "newest";
 
 /// A UTC hour.
 const HOUR_MS: i64 = 3_600_000;
@@ -90,6 +96,11 @@ impl Notes {
     /// The notes of a ledger's directory that are of this origin. What can't be read counts as none.
     pub(crate) fn open(ledger: &Path, origin: &str) -> Self {
         let mut notes = Self::none(ledger, origin, NOTES_MAX);
+        if notes.path(NEWEST).exists() {
+            notes.look(NEWEST);
+            // It is no note of an hour.
+            notes.hour = None;
+        }
         for month in notes.months(MONTHS_MAX) {
             notes.look(month);
         }
@@ -186,6 +197,9 @@ impl Notes {
     }
 
     fn path(&self, month: u32) -> PathBuf {
+        if month == NEWEST {
+            return self.dir.join(NEWEST_FILE);
+        }
         let name = format!("{:04}-{:02}", month / 100, month % 100);
         self.dir.join(name)
     }
@@ -229,7 +243,13 @@ impl Notes {
     /// is kept of it, or with `note`, which has them, if one of these witnesses has cosigned no kept note of its hour. Given the same
     /// again, nothing is written. What can't be written is not kept.
     pub(super) fn cosign(&mut self, at: Time, note: &Note, lines: &[Signature], size: u64) {
-        let kept = self.place(size).and_then(|place| place.read(size));
+        let place = self.place(size);
+        let is_newest = place
+            .as_ref()
+            .is_some_and(|place| place.spot.month == NEWEST);
+        let kept = place.and_then(|place| place.read(size));
+        let kept_of_hour = kept.is_some();
+        let lacks = self.lacks(at, lines, size);
         let (at, note) = match kept {
             Some(kept) => {
                 let Ok(mut merged) = Note::parse(&kept.note) else {
@@ -240,11 +260,16 @@ impl Notes {
                 }
                 (kept.at, merged)
             }
-            None if self.lacks(at, lines, size) => (at, note.clone()),
-            None => return,
+            None => (at, note.clone()),
         };
         let current = self.hour;
-        if let Err(error) = self.put(at, &note.to_string()) {
+        let is_of_hour = lacks || kept_of_hour && !is_newest;
+        let put = if is_of_hour {
+            self.put(at, &note.to_string())
+        } else {
+            self.put_newest(at, &note.to_string())
+        };
+        if let Err(error) = put {
             tracing::warn!(%error, "a cosigned note can't be kept");
         }
         // The first of an hour is kept as if this had not come in between.
@@ -258,6 +283,7 @@ impl Notes {
         let after = self.spots.range(size.saturating_add(1)..);
         let sides: [&mut dyn Iterator<Item = _>; 2] = [&mut { before }, &mut { after }];
         for side in sides {
+            let side = side.filter(|(_, spot)| spot.month != NEWEST);
             for (size, _) in side.take(HOUR_NOTES_MAX) {
                 let kept = self.place(*size).and_then(|place| place.read(*size));
                 let Some(kept) = kept.filter(|kept| hour(kept.at) == hour(at)) else {
@@ -269,6 +295,30 @@ impl Notes {
             }
         }
         !lacking.is_empty()
+    }
+
+    /// Writes the newest note that was cosigned, in the place of the one before, if none is kept over that tree; durable on
+    /// return.
+    pub(crate) fn put_newest(&mut self, at: Time, note: &str) -> io::Result<()> {
+        let head = head(note).filter(|head| head.origin == self.origin);
+        let size = head.ok_or(io::ErrorKind::InvalidInput)?.size;
+        let newest = self.spots.iter().find(|(_, spot)| spot.month == NEWEST);
+        let newest = newest.map(|(size, _)| *size);
+        let is_kept = newest != Some(size) && self.spots.contains_key(&size);
+        if is_kept || newest.is_some_and(|newest| newest > size) {
+            return Ok(());
+        }
+        let text = written(at, note)?;
+        disk::make_dirs(&self.dir)?;
+        disk::put(&self.path(NEWEST), &text)?;
+        self.spots.retain(|_, spot| spot.month != NEWEST);
+        let spot = Spot {
+            month: NEWEST,
+            offset: 0,
+            length: text.len(),
+        };
+        self.spots.insert(size, spot);
+        Ok(())
     }
 
     /// Writes a note; durable on return. One over a tree of which a note is kept takes that one's place; it must say

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::heads::Name;
-use super::prior::{head_answered, prior_answered};
+use super::prior::{Answered, head_answered, prior_answered};
 use super::{Asked, Desk, Output};
 use crate::archive::alarm::Alarm;
 use crate::archive::mirror::{Mirror, Question};
@@ -50,6 +50,19 @@ impl Desk {
         }
     }
 
+    /// Takes in what an answer about the epoch before is worth.
+    fn answered(&mut self, (name, epoch): (&Name, u32), answered: &Answered, now: Stamp) {
+        match answered {
+            Answered::Proved(proved) => self.prior_proved((name, epoch), proved),
+            Answered::Vain => {
+                if let Some(known) = self.gateways.get_mut(name) {
+                    known.turns.in_vain(epoch, now.boot_ms);
+                }
+            }
+            Answered::Nothing => {}
+        }
+    }
+
     /// Takes in an answer, or that there is none.
     pub(super) fn answer(
         &mut self,
@@ -74,15 +87,15 @@ impl Desk {
         if matches!(question, Question::Prior { .. }) {
             let is_told = is_told(&result);
             let proof = result.ok().and_then(|results| proof_in(&results).ok());
-            if let Some(proved) = prior_answered(mirror, proof, is_told, now) {
-                self.prior_proved((&name, place.epoch), &proved);
-            }
+            let answered = prior_answered(mirror, proof, is_told, now);
+            self.answered((&name, place.epoch), &answered, now);
             return;
         }
         if let Question::Last { origin } = &question {
             let is_told = is_told(&result);
             let note = result.ok().as_deref().and_then(note_in);
-            head_answered(mirror, origin, (note.as_deref(), is_told), now);
+            let answered = head_answered(mirror, origin, (note.as_deref(), is_told), now);
+            self.answered((&name, place.epoch), &answered, now);
             if let Some(note) = note {
                 self.last_answered(&name, &note, now, out);
             }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
-use lineside_proto::ledger::PriorHead;
+use lineside_proto::ledger::tree::check_consistency;
+use lineside_proto::ledger::{Hash, PriorHead};
 
 use super::gateway::Gateway;
 use super::turns::LOOKED_MAX;
@@ -106,8 +107,21 @@ impl Gateway {
 /// What the first leaf of a log cites; none where that is not here, or is no first leaf.
 fn first_leaf(shelf: &Shelf, place: &Place) -> Result<Option<Option<PriorHead>>, LedgerError> {
     let view = shelf.view(place)?;
-    let first = view.read(0, 1)?.into_iter().next();
-    Ok(first.and_then(|(_, first)| cited_in(&first)))
+    let Some((_, first)) = view.read(0, 1)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let head = shelf
+        .head(place)
+        .map_err(LedgerError::disk(shelf.log_dir(place)))?;
+    if let Some((_, head)) = head {
+        let proof = view.consistency(1, head.size)?;
+        let proved = check_consistency(1, head.size, &proof, Hash::of_leaf(&first), head.root);
+        proved.map_err(|error| {
+            let what = format!("its first leaf is not that of its tree: {error}");
+            LedgerError::damaged(shelf.log_dir(place), what)
+        })?;
+    }
+    Ok(cited_in(&first))
 }
 
 /// Whether files are not what they were: one that is gone as well.

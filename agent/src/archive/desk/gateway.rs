@@ -332,6 +332,9 @@ impl Gateway {
     /// An alarm that could not be recorded: it is raised again once there is a copy to record it in.
     pub(super) fn is_to_refuse(&mut self, epoch: u32, alarm: Alarm) {
         self.raised.remove(&(epoch, alarm.kind));
+        if self.alarms.contains(&(epoch, alarm.clone())) {
+            return;
+        }
         self.alarms.push((epoch, alarm));
         // What stops a log before what does not.
         self.alarms.sort_by_key(|(_, alarm)| !alarm.kind.stops());

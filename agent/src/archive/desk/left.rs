@@ -3,6 +3,7 @@
 //!
 //! The gateway may still have such a log, put aside; another archive may hold more of it than this one.
 
+use lineside_proto::Time;
 use lineside_proto::ledger::{Checkpoint, Hash, verify};
 
 use super::gateway::Gateway;
@@ -16,6 +17,9 @@ use crate::archive::shelf::Shelf;
 use crate::archive::succession::{Heirs, parsed};
 use crate::archive::writes::Writes;
 use crate::clock::Stamp;
+
+/// Why a log is not cosigned to what is cited of it.
+const BEYOND: &str = "the next epoch cites fewer leaves of it than are here, or others, and no signed head of just so many came here";
 
 /// Gateways in whose epochs before it is looked for something to do, in one pass.
 const OPENED_LOGS: usize = 4;
@@ -70,6 +74,20 @@ impl Gateway {
             }
         };
         (head.size > held).then_some(Shown::Beyond(head))
+    }
+}
+
+impl Gateway {
+    /// Notes why what is here of an epoch before is not cosigned, where its leaves go beyond what the next one cites.
+    fn tells_left(&mut self, now: Time) {
+        let signs = self.signs();
+        let left = self.leaving.as_deref_mut();
+        let Some(left) = left.filter(|left| signs && left.is_cited_without_a_head()) else {
+            return;
+        };
+        if let Err(error) = left.note_uncosigned(Some(BEYOND.to_owned()), now) {
+            tracing::warn!(%error, log = %left.place, "why a head is not cosigned can't be noted");
+        }
     }
 }
 
@@ -170,6 +188,7 @@ impl Desk {
                 continue;
             }
             known.ends_left(&self.shelf, now.boot_ms);
+            known.tells_left(now.wall);
             known.let_go(&self.shelf, now.boot_ms);
             if !known.leaving.as_deref().is_some_and(Mirror::is_behind) {
                 continue;

@@ -66,6 +66,17 @@ enum Found {
     Unsettled(Place),
 }
 
+/// What an answer about the epoch before is worth.
+#[derive(Debug)]
+pub(super) enum Answered {
+    /// This is proved.
+    Proved(PriorWanted),
+    /// Whoever answered does not have it.
+    Vain,
+    /// Nothing.
+    Nothing,
+}
+
 impl Before {
     /// The newest epoch before a log's of which anything is known; none if there is none.
     ///
@@ -134,11 +145,8 @@ impl Before {
             };
         };
         let root = Hash::from_base64(&root).ok_or("what was cosigned of it can't be read")?;
-        let is_settled = place.epoch == 1
-            || least.is_some()
-            || record
-                .as_ref()
-                .is_some_and(|known| known.compared || known.stopped.is_some());
+        let is_settled =
+            place.epoch == 1 || least.is_some() || record.as_ref().is_some_and(is_settled);
         let is_beyond = record.is_some_and(|known| known.beyond);
         let held = held.map(|(_, head)| (head.size, head.root));
         Ok(Some(Self {
@@ -248,6 +256,13 @@ impl Before {
     }
 }
 
+/// Whether a log is found to continue the one before, or the city was told that it does not. One that stands still for another
+/// reason may leave leaves behind as well.
+fn is_settled(record: &Record) -> bool {
+    let stopped = record.stopped.as_ref();
+    record.compared || record.disowned || stopped.is_some_and(|it| it.kind == Kind::Prior.word())
+}
+
 /// What is known of a log that has no checkpoint while it is fetched: the leaves that are in tiles, with the note that they
 /// are under.
 fn part(record: &Record) -> Option<(u64, String, String)> {
@@ -280,10 +295,15 @@ impl Desk {
             return;
         };
         copy.compare_later(now.boot_ms);
-        let Some(cited) = copy.cites().map(Option::<&PriorHead>::cloned) else {
-            return;
-        };
         let place = copy.place.clone();
+        let cited = match copy.cited() {
+            Ok(Some(cited)) => cited.cloned(),
+            Ok(None) => return,
+            Err(error) => {
+                known.lose(epoch, &error, now.boot_ms);
+                return;
+            }
+        };
         let before = Before::of(&self.shelf, witness.as_deref(), &base, &place);
         let found = before.and_then(|before| match before {
             None => Ok(Found::Continues),
@@ -305,10 +325,8 @@ impl Desk {
             }
             Ok(Found::Shortens(fault, before)) => {
                 let alarm = contradiction(copy, Kind::Shorter, &fault, before);
-                let written = copy.continues();
-                known.turns.settled(epoch);
-                self.refuse_of((name, epoch), alarm, now, out);
-                written
+                self.shortens((name, epoch), alarm, now, out);
+                return;
             }
             Ok(Found::Damaged(before, what)) => {
                 tracing::warn!(log = %before, "the copy is damaged: {what}");
@@ -341,6 +359,26 @@ impl Desk {
         }
     }
 
+    /// An epoch gives up leaves that nobody here has cosigned: it goes on when that is told.
+    fn shortens(
+        &mut self,
+        (name, epoch): (&Name, u32),
+        alarm: Alarm,
+        now: Stamp,
+        out: &mut Vec<Output>,
+    ) {
+        let told = Some((epoch, alarm.kind, alarm.shown.clone()));
+        self.refuse_of((name, epoch), alarm, now, out);
+        let known = self.gateways.get_mut(name);
+        let Some(known) = known.filter(|known| known.refused == told) else {
+            return;
+        };
+        if let Some(Err(error)) = known.copy_of(epoch).map(Mirror::continues) {
+            tracing::warn!(%error, "how an epoch continues the one before can't be written down");
+        }
+        known.turns.settled(epoch);
+    }
+
     /// What an epoch cites is proved to continue what was held of the one before when that was asked for.
     pub(super) fn prior_proved(&mut self, (name, epoch): (&Name, u32), proved: &PriorWanted) {
         let witness = self.terms.witness.clone();
@@ -367,14 +405,24 @@ impl Desk {
     /// Another epoch continues one of which nobody shows that it continues the one before: the leaves between are given up
     /// with that, which is not to pass unseen.
     fn settle_before(&mut self, name: &Name, before: &Place, now: Stamp, out: &mut Vec<Output>) {
-        let known = self.gateways.get_mut(name);
-        let copy = known.and_then(|known| known.copy_of(before.epoch));
-        let Some(copy) = copy.filter(|copy| copy.is_uncompared() && copy.is_untold(now.wall))
-        else {
+        let Some(known) = self.gateways.get_mut(name) else {
             return;
         };
+        // One that stands still is not asked about any more.
+        let record = self.shelf.record(before).ok().flatten();
+        let is_over = record.is_some_and(|record| record.stopped.is_some());
+        if !is_over && !known.turns.is_untold(before.epoch, now.boot_ms) {
+            return;
+        }
         let fault = "nobody shows that it continues the epoch before, of which leaves are missing: another followed it meanwhile";
-        let alarm = contradiction(copy, Kind::Prior, fault, String::new());
+        let head = self.shelf.head(before).ok().flatten();
+        let alarm = Alarm {
+            kind: Kind::Prior,
+            text: format!("epoch {} begins, and {fault}", before.epoch),
+            known: None,
+            shown: head.map(|(note, _)| note.to_string()),
+            proof: None,
+        };
         self.refuse_of((name, before.epoch), alarm, now, out);
         self.compare_again(name);
     }
@@ -426,16 +474,16 @@ fn contradiction(copy: &Mirror, kind: Kind, fault: &str, before: String) -> Alar
 }
 
 /// Takes in the proof that a cited head continues what is held, or that there is none; `is_told` is whether anybody
-/// answered. Gives what is proved by it.
+/// answered.
 pub(super) fn prior_answered(
     copy: &mut Mirror,
     proof: Option<Vec<Hash>>,
     is_told: bool,
     now: Stamp,
-) -> Option<PriorWanted> {
+) -> Answered {
     let Some(wanted) = copy.record.prior.clone() else {
         copy.prior_answered(0, now.boot_ms);
-        return None;
+        return Answered::Nothing;
     };
     let joined = proof.and_then(|proof| {
         let root = Hash::from_base64(&wanted.root)?;
@@ -445,10 +493,7 @@ pub(super) fn prior_answered(
     let tries = wanted.tries.saturating_add(1);
     copy.prior_answered(tries, now.boot_ms);
     if joined.is_some() {
-        return Some(wanted);
-    }
-    if is_told {
-        in_vain(copy, now);
+        return Answered::Proved(wanted);
     }
     if tries == PRIOR_TRIES {
         // Nobody may be left who could prove it, and nothing contradicts it: its leaves are kept, and not cosigned.
@@ -459,7 +504,11 @@ pub(super) fn prior_answered(
             "its heads are not cosigned: nobody proves that the head of the epoch before that it cites continues what is held of that"
         );
     }
-    None
+    if is_told {
+        Answered::Vain
+    } else {
+        Answered::Nothing
+    }
 }
 
 /// Takes in the head of an epoch beside, or that there is none. `is_told` is whether anybody answered.
@@ -468,16 +517,11 @@ pub(super) fn head_answered(
     origin: &str,
     (note, is_told): (Option<&str>, bool),
     now: Stamp,
-) {
+) -> Answered {
     copy.head_answered(is_told.then_some(note.is_some()), now.boot_ms);
     if is_told && note.is_none() && origin != copy.origin() {
-        in_vain(copy, now);
-    }
-}
-
-/// What was said does not tell whether an epoch continues the one before; where it leads there, that is found later.
-fn in_vain(copy: &mut Mirror, now: Stamp) {
-    if let Err(error) = copy.asked_in_vain(now.wall) {
-        tracing::warn!(%error, log = %copy.place, "what was asked in vain can't be written down");
+        Answered::Vain
+    } else {
+        Answered::Nothing
     }
 }

@@ -10,7 +10,7 @@ use lineside_proto::ledger::Hash;
 use super::cited::Citations;
 use super::gateway::Gateway;
 use crate::archive::cards::Cards;
-use crate::archive::mirror::{Mirror, MirrorError, NoteTaken};
+use crate::archive::mirror::{Mirror, MirrorError, NoteTaken, VAIN_MAX};
 use crate::archive::shelf::Shelf;
 use crate::logs::chain;
 
@@ -22,6 +22,8 @@ const TURN_MS: u64 = 600_000;
 const IDLE_MS: u64 = 10_000;
 /// How long one is at work at least before a late head of another takes its place.
 const SWAP_MS: u64 = 5_000;
+/// For how long nobody must have it until an epoch is thought not to continue the one before: an hour.
+const VAIN_MS: u64 = 3_600_000;
 /// How often it is looked what the next epoch cites, and what a witness has cosigned meanwhile.
 const LOOK_MS: u64 = 1_000;
 /// How long one is left alone for which nothing more was to be done, and how often it is looked for others.
@@ -40,6 +42,10 @@ pub(super) struct Turns {
     tried: BTreeSet<u32>,
     /// Those for which nothing more was to be done, and when that was.
     done: BTreeMap<u32, u64>,
+    /// Epochs that were asked about in vain whether they continue the one before: how often, and since when.
+    vain: BTreeMap<u32, (u32, u64)>,
+    /// Epochs that could not be opened, and when they are tried again.
+    resting: BTreeMap<u32, u64>,
     /// What the first leaves of epochs cite, as far as they were read.
     pub(super) cited: Citations,
     since_ms: u64,
@@ -58,8 +64,26 @@ impl Turns {
         self.done.remove(&epoch);
     }
 
+    /// Whoever answered did not have what tells whether an epoch continues the one before.
+    pub(super) fn in_vain(&mut self, epoch: u32, now_ms: u64) {
+        let (tries, _) = self.vain.entry(epoch).or_insert((0, now_ms));
+        *tries = tries.saturating_add(1);
+        if self.vain.len() > LOOKED_MAX {
+            self.vain.pop_first();
+        }
+    }
+
+    /// Whether nobody is thought to have that: whoever has it may be off for a while.
+    pub(super) fn is_untold(&self, epoch: u32, now_ms: u64) -> bool {
+        let vain = self.vain.get(&epoch);
+        vain.is_some_and(|(tries, since_ms)| {
+            *tries >= VAIN_MAX && now_ms >= since_ms.saturating_add(VAIN_MS)
+        })
+    }
+
     /// An epoch is found to continue the one before: those that follow it can be found to as well.
     pub(super) fn settled(&mut self, epoch: u32) {
+        self.vain.remove(&epoch);
         self.tried.retain(|tried| *tried <= epoch);
     }
 }
@@ -213,8 +237,10 @@ impl Gateway {
         if let Err(error) = self.take_left(shelf, cards, next, now_ms) {
             let error = chain(&error);
             tracing::warn!(log = %self.place(next), "it can't be opened for now: {error}");
+            self.turns.resting.retain(|_, until| now_ms < *until);
+            let until = now_ms.saturating_add(TURN_MS);
+            self.turns.resting.insert(next, until);
         }
-        self.let_go(shelf, now_ms);
         if self.leaving.is_none() {
             self.turns.from_ms = Some(now_ms);
         }
@@ -233,6 +259,10 @@ impl Gateway {
         let before = known.into_iter().rev().take(LOOKED_MAX);
         let mut due = Vec::new();
         for epoch in before {
+            let resting = self.turns.resting.get(&epoch);
+            if resting.is_some_and(|until| now_ms < *until) {
+                continue;
+            }
             let done = self.turns.done.get(&epoch);
             let is_done = done.is_some_and(|at| now_ms < at.saturating_add(DONE_MS));
             if (!is_done || self.has_alarm(epoch)) && self.is_due(shelf, epoch) {

@@ -8,13 +8,12 @@ use std::cell::OnceCell;
 use std::io;
 use std::time::Duration;
 
-use lineside_proto::Time;
-use lineside_proto::ledger::tree::Range;
+use lineside_proto::ledger::tree::{Range, check_consistency};
 use lineside_proto::ledger::{Hash, PriorHead};
 
 use super::fetch::{Question, millis};
 use super::{Mirror, MirrorError};
-use crate::archive::record::{PriorWanted, Vain};
+use crate::archive::record::PriorWanted;
 use crate::archive::succession::cited_in;
 
 /// How often it is looked again whether a log continues the one before, where nothing is known to have changed.
@@ -26,9 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Doublings of the first that lead beyond it.
 const DOUBLED_MAX: u32 = 9;
 /// Answers that do not help before nobody is thought to have what is missing.
-const VAIN_MAX: u32 = 5;
-/// How long nobody has it until then: others may have it, and be off for a while.
-const VAIN_MS: i64 = 3_600_000;
+pub(in crate::archive) const VAIN_MAX: u32 = 5;
 
 /// How a log stands to the epochs beside it. Times are on the boot clock.
 #[derive(Debug, Default)]
@@ -69,30 +66,40 @@ impl Mirror {
     /// The head of the epoch before that this one's first leaf cites, if it cites one; none while that leaf is not in
     /// tiles.
     pub(in crate::archive) fn cites(&self) -> Option<Option<&PriorHead>> {
-        if let Some(cited) = self.beside.cited.get() {
-            return Some(cited.as_ref());
-        }
-        let (_, first) = self.read(0, 1).ok()?.into_iter().next()?;
-        let cited = cited_in(&first)?;
-        Some(self.beside.cited.get_or_init(|| cited).as_ref())
+        self.cited().ok().flatten()
     }
 
-    /// Reads that: without it, nothing of the epochs beside could ever be told.
+    /// The same, or why that can't be told: without it, nothing of the epochs beside could be.
     ///
     /// # Errors
     ///
-    /// The first leaf can't be read, or ([`MirrorError::Damaged`]) is not there though others are.
-    pub(super) fn recall_cited(&self) -> Result<(), MirrorError> {
-        if self.size() == 0 {
-            return Ok(());
+    /// The first leaf can't be read, or ([`MirrorError::Damaged`]) is not what is in the tree: what went bad on this disk
+    /// tells against nobody.
+    pub(in crate::archive) fn cited(&self) -> Result<Option<Option<&PriorHead>>, MirrorError> {
+        if let Some(cited) = self.beside.cited.get() {
+            return Ok(Some(cited.as_ref()));
+        }
+        let size = self.size();
+        if size == 0 {
+            return Ok(None);
         }
         let gone = || MirrorError::Damaged("its first leaf is not there".to_owned());
-        match self.read(0, 1) {
-            Ok(_) if self.cites().is_some() => Ok(()),
-            Ok(_) => Err(gone()),
-            Err(MirrorError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => Err(gone()),
-            Err(error) => Err(error),
-        }
+        let first = match self.read(0, 1) {
+            Err(MirrorError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(gone());
+            }
+            other => other?.into_iter().next(),
+        };
+        let (_, first) = first.ok_or_else(gone)?;
+        let proof = self.consistency(1, size)?;
+        let proved = check_consistency(1, size, &proof, Hash::of_leaf(&first), self.range.root());
+        proved.map_err(|error| {
+            MirrorError::Damaged(format!("its first leaf is not that of its tree: {error}"))
+        })?;
+        let Some(cited) = cited_in(&first) else {
+            return Ok(None);
+        };
+        Ok(Some(self.beside.cited.get_or_init(|| cited).as_ref()))
     }
 
     /// Whether it is to be looked now whether the log continues the one before.
@@ -122,41 +129,15 @@ impl Mirror {
     ///
     /// That can't be written down.
     pub(in crate::archive) fn continues(&mut self) -> io::Result<()> {
-        let (wanted, vain) = (self.record.prior.take(), self.record.vain.take());
+        let wanted = self.record.prior.take();
         self.record.compared = true;
         self.beside.unheard = None;
         let written = self.write_record();
         if written.is_err() {
             self.record.compared = false;
-            (self.record.prior, self.record.vain) = (wanted, vain);
+            self.record.prior = wanted;
         }
         written
-    }
-
-    /// An answer did not help to find whether it continues the one before.
-    ///
-    /// # Errors
-    ///
-    /// That can't be written down.
-    pub(in crate::archive) fn asked_in_vain(&mut self, now: Time) -> io::Result<()> {
-        let vain = self.record.vain.get_or_insert(Vain {
-            tries: 0,
-            since: now,
-        });
-        if vain.tries >= VAIN_MAX {
-            return Ok(());
-        }
-        vain.tries += 1;
-        self.write_record()
-    }
-
-    /// Whether nobody is thought to have what tells whether it continues the one before.
-    pub(in crate::archive) fn is_untold(&self, now: Time) -> bool {
-        let vain = self.record.vain.as_ref();
-        vain.is_some_and(|vain| {
-            let since = now.as_millis().saturating_sub(vain.since.as_millis());
-            vain.tries >= VAIN_MAX && since >= VAIN_MS
-        })
     }
 
     /// The proof that what is cited continues what is held is to be asked for.
@@ -186,7 +167,6 @@ impl Mirror {
         self.beside.is_unsettled = true;
         self.beside.unheard = None;
         self.record.prior = None;
-        self.record.vain = None;
     }
 
     /// Whether that is so.
@@ -259,6 +239,11 @@ impl Mirror {
         end.zip(head).is_some_and(|((size, root), head)| {
             head.size < size || head.size == size && head.root == root
         })
+    }
+
+    /// Whether more was signed of it than was cosigned and the next epoch cites, so that nothing of it is cosigned any more.
+    pub(in crate::archive) fn is_cited_without_a_head(&self) -> bool {
+        self.has_end() && !self.is_cosigned() && !self.may_be_cosigned()
     }
 
     /// Whether the next epoch cites more of it than is here.

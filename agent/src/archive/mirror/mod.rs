@@ -27,6 +27,7 @@ use lineside_proto::ledger::tile::{Kind as TileKind, Tile, WIDTH};
 use lineside_proto::ledger::tree::{Hash, Range};
 use lineside_proto::ledger::{Checkpoint, Leaf, verify};
 
+pub(super) use beside::VAIN_MAX;
 pub(super) use commit::{Step, Stepped};
 pub(super) use fetch::Question;
 pub(super) use noted::KEYS_MAX;
@@ -37,7 +38,7 @@ use self::beside::Beside;
 use self::claim::{Claim, Coming};
 use self::fetch::Fetch;
 use self::texts::{Text, Texts};
-use super::alarm::Alarm;
+use super::alarm::{Alarm, Kind};
 use super::place::Place;
 use super::record::{Record, Stopped};
 use super::shelf::Shelf;
@@ -209,7 +210,7 @@ impl Mirror {
         };
         mirror.reaches(reaching);
         mirror.recall_keys(recorded)?;
-        mirror.recall_cited()?;
+        mirror.cited()?;
         Ok(mirror)
     }
 
@@ -332,6 +333,7 @@ impl Mirror {
             self.record.prior = None;
             self.record.unproved = None;
         }
+        self.record.disowned |= alarm.kind == Kind::Prior;
         if alarm.kind.stops() && self.record.stopped.is_none() {
             self.record.stopped = Some(Stopped {
                 kind: alarm.kind.to_string(),

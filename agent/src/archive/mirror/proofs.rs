@@ -57,7 +57,8 @@ impl Mirror {
         let (size, new) = (self.size(), head.size);
         let mut range: Range = self.range.clone();
         let mut nodes: BTreeMap<(u8, u64), Hash> = BTreeMap::new();
-        for (_, leaf) in self.ahead.range(size..new) {
+        // Of a long stretch a part is in tiles, and more than the head speaks for.
+        for (_, leaf) in self.ahead.range(size..new.max(size)) {
             range.push(Hash::of_leaf(leaf), |level, index, hash| {
                 nodes.insert((level, index), hash);
             });

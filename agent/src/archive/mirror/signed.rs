@@ -64,18 +64,23 @@ impl Mirror {
         self.last.map(|last| last.min(now))
     }
 
-    /// Keeps one cosigned note an hour, so that a period of long ago has heads with a witness's time.
+    /// Keeps one cosigned note an hour, so that a period of long ago has heads with a witness's time, and the newest: the
+    /// stored checkpoint is soon another.
     fn keep_cosigned(&mut self, note: &str, now: Time) {
         let Some(last) = self.last_at(now) else {
             return;
         };
         let hour = last.as_millis().div_euclid(HOUR_MS);
         let is_kept = |kept: i64| hour <= kept && kept <= now.as_millis().div_euclid(HOUR_MS);
-        if self.kept_hour.is_some_and(is_kept) {
-            return;
-        }
-        match self.notes.put(last, note) {
-            Ok(()) => self.kept_hour = Some(hour),
+        let is_of_hour = !self.kept_hour.is_some_and(is_kept);
+        let kept = if is_of_hour {
+            self.notes.put(last, note)
+        } else {
+            self.notes.put_newest(last, note)
+        };
+        match kept {
+            Ok(()) if is_of_hour => self.kept_hour = Some(hour),
+            Ok(()) => {}
             Err(error) => {
                 tracing::warn!(%error, log = %self.place, "a cosigned note can't be kept")
             }

@@ -240,3 +240,53 @@ fn the_newest_alone_are_known_to_whoever_only_adds() {
     newest.keep_later(at(2_001), &note(2_003), at(2_001));
     assert_eq!(sizes(&newest).last(), Some(&2_003));
 }
+
+#[test]
+fn the_newest_that_was_cosigned_is_kept_beside_those_of_the_hours() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut notes = open(&dir);
+    notes.keep(at(0), &note(10));
+    for size in [11, 12, 13] {
+        notes.put_newest(at(0), &note_of(ORIGIN, size, 2)).unwrap();
+        assert_eq!(sizes(&notes), [10, size]);
+    }
+    // An older one, and one of a size that is kept, say nothing more.
+    notes.put_newest(at(0), &note(12)).unwrap();
+    notes.put_newest(at(0), &note(10)).unwrap();
+    let mut again = open(&dir);
+    assert_eq!(sizes(&again), [10, 13]);
+    assert_eq!(get(&again, 13).unwrap().note, note_of(ORIGIN, 13, 2));
+    // It is no note of its hour: the first of the next is kept, and of its own none was.
+    again.keep(at(1), &note(14));
+    again.keep(at(1), &note(15));
+    again.put_newest(at(1), &note(16)).unwrap();
+    assert_eq!(sizes(&again), [10, 14, 16]);
+    // A torn one is passed over.
+    fs::write(month(dir.path(), "newest"), "torn").unwrap();
+    assert_eq!(sizes(&open(&dir)), [10, 14]);
+    let mut alone = Notes::open(&dir.path().join("none"), ORIGIN);
+    alone.put_newest(at(0), &note(5)).unwrap();
+    let mut alone = Notes::open(&dir.path().join("none"), ORIGIN);
+    alone.keep(at(0), &note(6));
+    assert_eq!(sizes(&alone), [5, 6]);
+}
+
+#[test]
+fn of_each_hour_one_cosigned_note_is_kept_and_the_newest_with_all_who_signed_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut notes = open(&dir);
+    let parse = |size, signers| Note::parse(&note_of(ORIGIN, size, signers)).unwrap();
+    for size in [10, 20, 30] {
+        let one = parse(size, 1);
+        notes.cosign(at(0), &one, &one.signatures, size);
+    }
+    assert_eq!(sizes(&notes), [10, 30]);
+    // Another witness has cosigned the newest, too: it is one that is kept of the hour.
+    let two = parse(30, 2);
+    notes.cosign(at(0), &two, &two.signatures, 30);
+    for notes in [notes, open(&dir)] {
+        assert_eq!(sizes(&notes), [10, 30]);
+        let kept = get(&notes, 30).unwrap();
+        assert_eq!(Note::parse(&kept.note).unwrap().signatures.len(), 2);
+    }
+}

@@ -126,9 +126,16 @@ fn each_hour_keeps_a_note_that_is_cosigned() {
     ledger.cosign(&cosigned(&notes[1], 1, 1)).unwrap();
     assert_eq!(ledger.kept(0..100), [3, 5]);
     ledger.cosign(&cosigned(&notes[2], 1, 2)).unwrap();
-    assert_eq!(ledger.kept(0..100), [3, 5], "the hour has one");
-    ledger.cosign(&cosigned(&notes[2], 2, 2)).unwrap();
-    assert_eq!(ledger.kept(0..100), [3, 5, 7], "the other witness has none");
+    assert_eq!(ledger.kept(0..100), [3, 5, 7], "the newest beside it");
+    ledger.cosign(&cosigned(&notes[3], 1, 2)).unwrap();
+    assert_eq!(ledger.kept(0..100), [3, 5, 9], "the hour has one");
+    ledger.cosign(&cosigned(&notes[3], 2, 2)).unwrap();
+    ledger.cosign(&cosigned(&notes[3], 1, 2)).unwrap();
+    assert_eq!(
+        ledger.kept(0..100),
+        [3, 5, 9],
+        "the other witness had none in it"
+    );
     ledger.cosign(&cosigned(&notes[0], 2, 3)).unwrap();
     let kept = ledger.kept_note(3).unwrap().note;
     assert_eq!(
@@ -137,8 +144,8 @@ fn each_hour_keeps_a_note_that_is_cosigned() {
         "where one is kept it is told all"
     );
     assert_eq!(
-        signers(&ledger.kept_note(7).unwrap().note),
-        [ORIGIN, "w2.example"]
+        signers(&ledger.kept_note(9).unwrap().note),
+        [ORIGIN, "w1.example", "w2.example"]
     );
 }
 

@@ -254,6 +254,8 @@ fn what_was_put_aside_may_go_beyond_what_is_cited() {
             assert_eq!(cosigned(&city).last(), Some(&(3, 6)));
         } else {
             // What goes beyond is kept, and not cosigned.
+            let why = city.record(&plant, 1).uncosigned.unwrap().why;
+            assert!(why.contains("the next epoch cites"), "{why}");
             assert_eq!(city.size(&plant, 1), 120);
             assert_eq!(cosigned(&city), [(1, 100), (2, 6)]);
         }
@@ -371,5 +373,73 @@ fn an_edited_history_is_not_cosigned_by_way_of_an_epoch_that_nobody_proves() {
         .map(|(place, kind)| (place.epoch, *kind))
         .collect();
     assert_eq!(told, [(2, Kind::Prior)]);
+    assert_eq!(cosigned(&city).last(), Some(&(3, 6)));
+}
+
+#[test]
+fn that_leaves_are_given_up_is_told_though_another_alarm_was_just_raised() {
+    let mut city = City::new(false);
+    let mut plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    plant.write("a", 99);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    let mut back = plant.clone_disk();
+    plant.write("b", 10);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    back.next_epoch();
+    back.write("new", 5);
+    let first = back.sign();
+    back.write("newer", 5);
+    let second = back.sign();
+    // Its heads come the wrong way round, and stay so.
+    city.pass(vec![back.head(&second)], None);
+    city.pass(vec![back.head(&first)], None);
+    city.later(21);
+    assert_eq!(city.kinds(), [Kind::Shorter]);
+    let mut inputs = back.leaves();
+    inputs.push(back.head(&second));
+    city.pass(inputs, Some(&back));
+    wait(&mut city, &back, 10);
+    assert_eq!(city.size(&back, 2), 11);
+    assert_eq!(city.kinds(), [Kind::Shorter, Kind::Shorter]);
+    assert!(city.record(&back, 2).compared);
+}
+
+#[test]
+fn a_stop_for_another_reason_hides_nothing_of_what_is_given_up() {
+    let mut city = City::new(true);
+    let mut plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    plant.write("a", 49);
+    plant.sign();
+    let mut edited = plant.clone_disk();
+    plant.write("true", 50);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    city.pass(vec![Input::Connected], None);
+    city.later(4);
+    edited.write("edited", 70);
+    edited.sign();
+    edited.next_epoch();
+    fs::remove_dir_all(edited.state().join("ledger.e1")).unwrap();
+    let twin = edited.clone_disk();
+    let inputs = edited.grown();
+    city.pass(inputs, Some(&edited));
+    wait(&mut city, &edited, 5);
+    // Another head of as many leaves.
+    edited.write("x", 1);
+    let inputs = edited.grown();
+    city.pass(inputs, Some(&edited));
+    twin.write("y", 1);
+    let note = twin.sign();
+    city.pass(vec![edited.head(&note)], Some(&edited));
+    edited.next_epoch();
+    edited.write("as if nothing had been", 5);
+    let inputs = edited.grown();
+    city.pass(inputs, Some(&edited));
+    wait(&mut city, &edited, 5);
+    assert_eq!(city.kinds(), [Kind::TwoHeads, Kind::Prior]);
     assert_eq!(cosigned(&city).last(), Some(&(3, 6)));
 }

@@ -1,7 +1,7 @@
 //! What counts as proof, and what anybody at the broker could have said.
 
 use super::faults::witnessed;
-use super::{City, Plant, Trouble, id, stamp};
+use super::{City, Plant, Trouble, answer, id, stamp};
 use crate::answers::Answers;
 use crate::archive::Cards;
 use crate::archive::alarm::Kind;
@@ -306,4 +306,40 @@ fn of_two_that_write_one_log_the_one_that_answers_is_asked_about_its_own_heads()
         city.fetch(&plant);
     }
     assert_eq!(city.kinds(), [Kind::Fork]);
+}
+
+#[test]
+fn an_old_fork_is_told_while_a_long_stretch_is_fetched() {
+    for restarts in [false, true] {
+        let mut city = City::new(true);
+        let mut plant = Plant::new("gw-1");
+        city.enrol(&plant);
+        let twin = plant.clone_disk();
+        twin.write("forged", 49);
+        let forged = twin.sign();
+        plant.write("a", 99);
+        let inputs = plant.grown();
+        city.pass(inputs, None);
+        plant.write("long", 9_000);
+        let note = plant.sign();
+        city.pass(vec![plant.head(&note)], None);
+        // Some of it is in tiles, and its head is not reached.
+        let mut inputs = Vec::new();
+        while city.record(&plant, 1).size <= 100 {
+            city.seconds += 1;
+            let outputs = city.outputs(std::mem::take(&mut inputs));
+            inputs.extend(outputs.into_iter().filter_map(|output| match output {
+                Output::Ask(asked) => Some(answer(asked, Some(&plant))),
+                Output::Cosigned { .. } | Output::Grown { .. } | Output::Alarm { .. } => None,
+            }));
+            assert!(city.seconds < 600);
+        }
+        // One leaf further on comes by itself, and waits in a file.
+        city.outputs(vec![plant.leaf(9_090)]);
+        if restarts {
+            city.start();
+        }
+        city.pass(vec![plant.head(&forged), Input::Connected], None);
+        assert_eq!((city.kinds(), city.proofs().len()), (vec![Kind::Fork], 1));
+    }
 }

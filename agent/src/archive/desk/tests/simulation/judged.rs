@@ -148,7 +148,7 @@ impl World {
             let between = *before..=*epoch;
             let mut alarms = self.city.alarms.iter();
             let is_told =
-                alarms.any(|(place, kind)| between.contains(&place.epoch) && kind.stops());
+                alarms.any(|(place, kind)| between.contains(&place.epoch) && *kind == Kind::Prior);
             assert!(
                 is_kept || is_told,
                 "epoch {epoch} gives up {} leaves of {before} and cites {at:?}\n{}",
