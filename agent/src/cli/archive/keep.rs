@@ -187,6 +187,10 @@ fn failure(error: ArchiveError) -> Failure {
             "{why}",
             "已有其他程序使用此目录：请让它们使用相同名称的 --share，或改用另一个 --dir（{why}）"
         )),
+        ArchiveError::Join(JoinError::Differs { .. }) => Failure::Correct(text!(
+            "{why}",
+            "已有其他程序使用此目录，且 --share 或 --witness-key 不同：请让它们使用相同的值，或改用另一个 --dir（{why}）"
+        )),
         ArchiveError::Index(error) => super::index::failure(error),
         ArchiveError::Join(JoinError::Disk { .. })
         | ArchiveError::Desk(_)
@@ -315,9 +319,16 @@ mod tests {
             path: "x".into(),
             source: full(),
         };
+        let differs = JoinError::Differs {
+            dir: "x".into(),
+            what: "--share",
+            mine: "city".to_owned(),
+            theirs: "other".to_owned(),
+        };
         for (error, code) in [
             (taken, 3),
             (JoinError::Held("x".into()).into(), 3),
+            (differs.into(), 3),
             (IndexError::Address(text!("a", "b")).into(), 3),
             (IndexError::Foreign("x".to_owned()).into(), 3),
             (IndexError::Away("x".to_owned()).into(), 5),
