@@ -296,12 +296,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let rights = fs::Permissions::from_mode(0o755);
         fs::set_permissions(dir.path(), rights).unwrap();
-        let failure = witness_failure(&Witness::open(&dir.path().join("nokey")).unwrap_err());
+        let key = dir.path().join("nokey");
+        let failure = witness_failure(&Witness::open(&key).unwrap_err());
         let Failure::Correct(text) = failure else {
             panic!("{failure:?}");
         };
         assert!(text.en.contains("there is no key"), "{text}");
         assert!(text.zh.contains("没有密钥"), "{}", text.zh);
+        let key = key.display();
+        let makes = format!("`lineside archive witness-key {key} --name NAME`");
+        for text in [text.en, text.zh] {
+            assert!(text.contains(&makes), "{text}");
+        }
     }
 
     #[test]
