@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lineside_proto::ledger::note::Note;
+use lineside_tests::agent::command;
 use lineside_tests::archive::Place;
 use lineside_tests::broker::{Mosquitto, Persistence};
 use lineside_tests::city::LIMIT;
@@ -82,6 +83,31 @@ fn peer(broker: &Mosquitto, user: &str, filter: &str) -> Peer {
         credentials: Some((user.to_owned(), PASSWORD.to_owned())),
         filter: filter.to_owned(),
     }
+}
+
+/// Whoever mistyped a password is not sent to look at the address.
+#[test]
+fn a_user_that_the_broker_refuses_is_told_what_to_check() -> Result<()> {
+    let broker = broker()?;
+    let place = Place::new(broker.port())?;
+    let password = place.cards().with_file_name("password");
+    fs::write(&password, "another")?;
+    let password = password.display().to_string();
+    let user = ["--user", ARCHIVE, "--password-file", &password];
+    let archive = place.start_with(&user)?;
+    wait::until_true("what to check", LIMIT, || {
+        let log = archive.log();
+        log.contains("refuses") && log.contains("--password-file")
+    })
+    .with_context(|| archive.log())?;
+    archive.stop()?;
+    let url = format!("mqtt://127.0.0.1:{}", broker.port());
+    let pull = ["usage", "pull", "--all", "--from", "2026-01"];
+    let ended = command(&[&pull[..], &["--lang", "en", "--broker", &url], &user].concat())?;
+    let said = String::from_utf8(ended.stderr)?;
+    let is_told = said.contains("refuses this user") && said.contains("--password-file");
+    ensure!(ended.status.code() == Some(5) && is_told, "{said}");
+    Ok(())
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! Two processes of one archive share the load and the directory: one is killed, the other has everything.
 
 use anyhow::{Context, Result, ensure};
+use lineside_tests::agent::binary;
 use lineside_tests::archive::Archive;
 use lineside_tests::broker::Persistence;
-use lineside_tests::city::City;
+use lineside_tests::city::{City, LIMIT};
 use lineside_tests::fleet::Size;
+use lineside_tests::process::Process;
+use lineside_tests::wait;
+use std::fs;
+use std::path::Path;
 
 /// Gateways write while both, one or the other are there.
 fn grow(city: &City, random: &mut fastrand::Rng, turns: usize) -> Result<()> {
@@ -75,7 +80,44 @@ fn a_second_archive_that_does_not_share_is_refused() -> Result<()> {
     city.live(5)?;
     city.until_kept(city.all()).with_context(|| first.log())?;
     let mut second = city.place.start()?;
-    let status = second.process().wait(lineside_tests::city::LIMIT)?;
+    let status = second.process().wait(LIMIT)?;
     ensure!(status.code() == Some(3), "{status}\n{}", second.log());
+    first.stop()
+}
+
+#[test]
+fn one_of_another_group_is_refused_and_one_with_other_cards_is_warned() -> Result<()> {
+    let city = City::new(Persistence::Off, Size::small(1))?;
+    let first = city.place.start_with(&["--share", "city"])?;
+    city.live(5)?;
+    city.until_kept(city.all()).with_context(|| first.log())?;
+    let mut second = city.place.start_with(&["--share", "other"])?;
+    let status = second.process().wait(LIMIT)?;
+    let log = second.log();
+    ensure!(status.code() == Some(3), "{status}\n{log}");
+    ensure!(log.contains("another --share (city; here other)"), "{log}");
+    let mut place = city.place.arguments();
+    let cards = city.place.cards();
+    let others = cards.with_file_name("others");
+    fs::create_dir(&others)?;
+    let (cards, others) = (fs::canonicalize(cards)?, fs::canonicalize(others)?);
+    for word in &mut place {
+        if Path::new(word.as_str()) == city.place.cards() {
+            *word = others.display().to_string();
+        }
+    }
+    let place: Vec<&str> = place.iter().map(String::as_str).collect();
+    let words = [&place[..], &["--share", "city"]].concat();
+    let binary = binary()?.display().to_string();
+    let third = Process::start("the archive with other cards", &binary, &words)?;
+    let told = |log: &str| {
+        let folders = [&cards, &others].map(|path| path.display().to_string());
+        folders.iter().all(|folder| log.contains(folder.as_str()))
+    };
+    wait::until_true("the warning", LIMIT, || {
+        told(&third.errors.lock().join("\n"))
+    })
+    .with_context(|| third.errors.lock().join("\n"))?;
+    drop(third);
     first.stop()
 }

@@ -172,7 +172,8 @@ impl Place {
     /// With all it said, when it is not equal to the tiles.
     pub fn indexed(&self, more: &[&str]) -> Result<Option<Value>> {
         let (code, out, err) = self.say(&[&["index", "--check", "--json"], more].concat())?;
-        if code == 1 && err.contains("there is no index") {
+        let is_new = code == 2 && err.contains("holds no archive");
+        if is_new || code == 1 && err.contains("there is no index") {
             return Ok(None);
         }
         // 1, too: it has not come as far as the tiles, and nobody runs who would bring it there.

@@ -8,6 +8,7 @@ use tokio::time::{self, Instant};
 use super::desk::Input;
 use super::run::{Batch, PASS_MAX};
 use super::sorted::{Sorted, sort};
+use crate::uplink::mqtt::Fault;
 use crate::uplink::mqtt::intake::{Arrival, Intake};
 
 /// After so long without a word below the prefix it is said that the prefix may be another.
@@ -73,7 +74,7 @@ impl Ear {
                 batch.inputs.push(Input::Connected);
             }
             Arrival::Lost(fault) => {
-                tracing::warn!("the broker is not reached: {fault}");
+                tracing::warn!("the broker is not reached: {}", in_words(&fault));
             }
             Arrival::Message(message, ticket, load) => {
                 // Whatever it is: when the pass has kept what it brought, it need not come again.
@@ -90,5 +91,31 @@ impl Ear {
                 }
             }
         }
+    }
+}
+
+/// Why the broker is not reached, and what to do where waiting does not help.
+fn in_words(fault: &Fault) -> String {
+    match fault {
+        Fault::Lost(_) => fault.to_string(),
+        Fault::Refused(_) => format!(
+            "{fault}; check --user and --password-file, and that the broker lets this user in"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+    use crate::uplink::mqtt::Fault;
+
+    #[test]
+    fn whoever_is_refused_is_told_what_to_check() {
+        let refused = in_words(&Fault::Refused("not authorised".to_owned()));
+        for word in ["refuses", "not authorised", "--user", "--password-file"] {
+            assert!(refused.contains(word), "{word}: {refused}");
+        }
+        let lost = in_words(&Fault::lost("nothing listens there"));
+        assert_eq!(lost, "nothing listens there");
     }
 }

@@ -4,15 +4,19 @@
 //! so that nobody has to agree with anybody; the lock on the gateway's folder decides where they differ for a moment. A
 //! process that ends, however it ends, gives its locks back.
 //!
+//! Beside its lock each says what all of them must have in common ([`Common`]), and whoever joins is measured by that.
+//!
 //! Bound: `MEMBERS_MAX` processes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use lineside_proto::Identifier;
 use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ledger::disk;
@@ -24,6 +28,74 @@ const MEMBERS_MAX: usize = 64;
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(86_400);
 /// Files of a folder that are looked at.
 const LISTED_MAX: usize = 1_000;
+/// Bytes of what a member says of itself at most: a path, and two short names.
+const COMMON_BYTES_MAX: usize = 64 << 10;
+
+/// How often is tried whether another has done with joining, and how long is waited in between: 5 s in all, many times
+/// what that takes on a slow disk.
+const JOIN_TRIES: u32 = 500;
+const JOIN_WAIT: Duration = Duration::from_millis(10);
+
+/// What the processes of one archive have in common; beside each one's lock, in `common`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Common {
+    /// The name by which they share the broker's messages; none for one alone.
+    group: Option<String>,
+    /// The hash of the witness's key, as topics end; none where none cosigns.
+    witness: Option<String>,
+    /// The folder of enrolment cards. It may differ: several hosts see it at different places.
+    cards: String,
+}
+
+impl Common {
+    /// Of a process with these arguments.
+    pub(super) fn of(share: Option<&str>, witness: Option<[u8; 4]>, cards: &Path) -> Self {
+        // Before it is made it has no other path than the one that it was given.
+        let whole = fs::canonicalize(cards).or_else(|_| path::absolute(cards));
+        Self {
+            group: share.map(str::to_owned),
+            witness: witness.map(|[a, b, c, d]| format!("{a:02x}{b:02x}{c:02x}{d:02x}")),
+            cards: whole.as_deref().unwrap_or(cards).display().to_string(),
+        }
+    }
+
+    /// What a member says; none of a process that says nothing yet.
+    fn read(folder: &Path) -> Option<Self> {
+        let bytes = disk::read(&folder.join("common"), COMMON_BYTES_MAX).ok()??;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    fn write(&self, folder: &Path) -> io::Result<()> {
+        disk::put(&folder.join("common"), &serde_json::to_vec(self)?)
+    }
+
+    /// Whether this process may work beside another.
+    fn fits(&self, dir: &Path, other: &Self) -> Result<(), JoinError> {
+        let differ = |what, mine: &Option<String>, theirs: &Option<String>| {
+            let none = || "none".to_owned();
+            Err(JoinError::Differs {
+                dir: dir.to_owned(),
+                what,
+                mine: mine.clone().unwrap_or_else(none),
+                theirs: theirs.clone().unwrap_or_else(none),
+            })
+        };
+        if self.group != other.group {
+            return differ("--share", &self.group, &other.group);
+        }
+        if self.witness != other.witness {
+            return differ("--witness-key", &self.witness, &other.witness);
+        }
+        if self.cards != other.cards {
+            let (mine, theirs) = (&self.cards, &other.cards);
+            tracing::warn!(
+                "this process takes its enrolment cards from {mine}, another of this archive from {theirs}: \
+                 unless both hold the same cards, a gateway counts by one and not by the other"
+            );
+        }
+        Ok(())
+    }
+}
 
 /// Why a process can't take part.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +105,21 @@ pub enum JoinError {
         "another process works on {0}: give all of them --share with the same name, or another --dir"
     )]
     Held(PathBuf),
+    /// Another works here, and is another archive.
+    #[error(
+        "another process works on {dir} with another {what} ({theirs}; here {mine}): give all of them the same, or another \
+         --dir", dir = dir.display()
+    )]
+    Differs {
+        /// The folder.
+        dir: PathBuf,
+        /// The argument that differs.
+        what: &'static str,
+        /// What this process has: a group's name, or the hash of a key.
+        mine: String,
+        /// What the other has.
+        theirs: String,
+    },
     /// All places are taken.
     #[error("{MEMBERS_MAX} processes work on {0} already")]
     Full(PathBuf),
@@ -58,8 +145,8 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Takes part in the archive of a directory: alone, or with others that share it.
-    pub(super) fn join(dir: &Path, shares: bool) -> Result<Self, JoinError> {
+    /// Takes part in the archive of a directory: alone, or with others that share it and have the rest in common.
+    pub(super) fn join(dir: &Path, common: &Common) -> Result<Self, JoinError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| JoinError::Disk { path, source }
@@ -68,18 +155,28 @@ impl Members {
         disk::make_dirs(&pending).map_err(failed(&pending))?;
         let path = dir.join("lock");
         let archive = lock_file(&path).map_err(failed(&path))?;
-        let wanted = if shares {
+        let wanted = if common.group.is_some() {
             FlockOperation::NonBlockingLockShared
         } else {
             FlockOperation::NonBlockingLockExclusive
         };
         flock(&archive, wanted).map_err(|_| JoinError::Held(dir.to_owned()))?;
+        // One after the other: what a member says is then that of the process that holds its lock, not of one before.
+        let path = pending.join("joining");
+        let _joining = wait_for(&path).map_err(failed(&path))?;
+        for folder in (1..=MEMBERS_MAX).map(|number| pending.join(format!("m{number}"))) {
+            let lives = is_held(&folder.join("lock")).map_err(failed(&folder))?;
+            if let Some(other) = lives.then(|| Common::read(&folder)).flatten() {
+                common.fits(dir, &other)?;
+            }
+        }
         for number in 1..=MEMBERS_MAX {
             let me = format!("m{number}");
             let mine = pending.join(&me);
             disk::make_dirs(&mine).map_err(failed(&mine))?;
             let lock = disk::lock(&mine.join("lock")).map_err(failed(&mine))?;
             if let Some(lock) = lock {
+                common.write(&mine).map_err(failed(&mine))?;
                 let mut members = Self {
                     dir: pending,
                     living: vec![me.clone()],
@@ -163,6 +260,17 @@ fn lock_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Takes a file for this process alone, once the others have done.
+fn wait_for(path: &Path) -> io::Result<File> {
+    for _ in 0..JOIN_TRIES {
+        if let Some(file) = disk::lock(path)? {
+            return Ok(file);
+        }
+        thread::sleep(JOIN_WAIT);
+    }
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
 /// Whether somebody holds the lock of a file.
 fn is_held(path: &Path) -> io::Result<bool> {
     match File::open(path) {
@@ -182,20 +290,27 @@ fn written(folder: &Path) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
-    use super::{JoinError, Members};
+    use super::{Common, JoinError, Members};
+    use std::fs;
+    use std::path::Path;
+
+    fn common(share: &str, witness: Option<[u8; 4]>, cards: &Path) -> Common {
+        Common::of(Some(share), witness, cards)
+    }
 
     #[test]
     fn one_alone_or_several_that_share() {
         let dir = tempfile::tempdir().unwrap();
-        let alone = Members::join(dir.path(), false).unwrap();
-        let refused = Members::join(dir.path(), true);
+        let (one, some) = (Common::default(), common("city", None, dir.path()));
+        let alone = Members::join(dir.path(), &one).unwrap();
+        let refused = Members::join(dir.path(), &some);
         assert!(matches!(refused, Err(JoinError::Held(_))));
         drop(alone);
-        let mut first = Members::join(dir.path(), true).unwrap();
-        let second = Members::join(dir.path(), true).unwrap();
+        let mut first = Members::join(dir.path(), &some).unwrap();
+        let second = Members::join(dir.path(), &some).unwrap();
         assert_eq!((first.me(), second.me()), ("m1", "m2"));
         assert!(matches!(
-            Members::join(dir.path(), false),
+            Members::join(dir.path(), &one),
             Err(JoinError::Held(_))
         ));
         assert!(first.look().unwrap());
@@ -213,6 +328,49 @@ mod tests {
         drop(second);
         assert!(first.look().unwrap());
         assert_eq!(mine(&first), 100);
-        assert_eq!(Members::join(dir.path(), true).unwrap().me(), "m2");
+        assert_eq!(Members::join(dir.path(), &some).unwrap().me(), "m2");
+    }
+
+    #[test]
+    fn whoever_is_another_archive_is_refused_and_other_cards_are_only_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Some([0xab, 1, 2, 3]);
+        let first = Members::join(dir.path(), &common("city", key, dir.path())).unwrap();
+        let refused = |common: &Common, words: [&str; 3]| {
+            let error = Members::join(dir.path(), common).unwrap_err();
+            assert!(matches!(error, JoinError::Differs { .. }), "{error:?}");
+            for word in words {
+                assert!(error.to_string().contains(word), "{word}: {error}");
+            }
+        };
+        let group = common("other", key, dir.path());
+        refused(&group, ["--share", "(city;", "here other)"]);
+        let witness = common("city", Some([0xcd, 1, 2, 3]), dir.path());
+        refused(&witness, ["--witness-key", "(ab010203;", "here cd010203)"]);
+        let none = common("city", None, dir.path());
+        refused(&none, ["--witness-key", "(ab010203;", "here none)"]);
+        let cards = common("city", key, &dir.path().join("elsewhere"));
+        let second = Members::join(dir.path(), &cards).unwrap();
+        assert_eq!(second.me(), "m2");
+        // What a process said that ended, and one of an older version that says nothing, hold nobody off.
+        drop(first);
+        drop(second);
+        let first = Members::join(dir.path(), &group).unwrap();
+        fs::remove_file(first.folder("m1").join("common")).unwrap();
+        assert_eq!(Members::join(dir.path(), &none).unwrap().me(), "m2");
+        fs::write(first.folder("m1").join("common"), "{").unwrap();
+        assert_eq!(Members::join(dir.path(), &none).unwrap().me(), "m2");
+    }
+
+    #[test]
+    fn a_folder_of_cards_is_the_same_by_whatever_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let cards = dir.path().join("cards");
+        fs::create_dir(&cards).unwrap();
+        let way = dir.path().join("way");
+        std::os::unix::fs::symlink(&cards, &way).unwrap();
+        let of = |cards| Common::of(None, None, cards);
+        assert_eq!(of(&cards), of(&way));
+        assert_ne!(of(&cards), of(&dir.path().join("others")));
     }
 }

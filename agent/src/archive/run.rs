@@ -26,7 +26,7 @@ use super::desk::{Desk, DeskError, Input, Terms};
 use super::ear::Ear;
 use super::exchange::{Exchange, Hearers};
 use super::index::IndexError;
-use super::members::{JoinError, Members};
+use super::members::{Common, JoinError, Members};
 use super::mouth::Mouth;
 use super::readers::Readers;
 use super::seat;
@@ -155,7 +155,9 @@ pub async fn run(settings: Settings, cancel: CancellationToken) -> Result<(), Ar
         submit,
     } = settings;
     allow_files();
-    let members = Members::join(&dir, share.is_some())?;
+    let witness_hash = witness.as_ref().map(|witness| witness.key().hash());
+    let common = Common::of(share.as_deref(), witness_hash, &cards);
+    let members = Members::join(&dir, &common)?;
     let shelf = Shelf::of(&dir);
     let logs = shelf.logs_dir();
     disk::make_dirs(&logs).map_err(|source| ArchiveError::Disk { path: logs, source })?;

@@ -3,7 +3,7 @@ use crate::answers::Answers;
 use crate::archive::alarm::{AlarmDocument, Kind, ProofDocument};
 use crate::archive::asker::SILENCE;
 use crate::archive::cards::named;
-use crate::archive::members::Members;
+use crate::archive::members::{Common, Members};
 use crate::archive::record::Record;
 use crate::archive::witness::Witness;
 use crate::archive::{Place, Shelf};
@@ -295,7 +295,7 @@ impl City {
     fn start(&mut self) {
         self.desk = None;
         let dir = self.archive();
-        let members = Members::join(&dir, false).unwrap();
+        let members = Members::join(&dir, &Common::default()).unwrap();
         let witness = self
             .witness
             .then(|| Arc::new(Witness::open(&self.witness_key()).unwrap()));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::none_there;
 use crate::archive::Shelf;
 use crate::archive::index::{Checked, Index, IndexError, LOCK, Round, SCHEMA, check, rebuild};
 use crate::cli::{Context, Failure, Outcome, write_json};
@@ -76,12 +77,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         io::stdout().write_all(SCHEMA.as_bytes())?;
         return Ok(Outcome::Done);
     };
-    if !dir.is_dir() {
-        let dir = dir.display();
-        return Err(Failure::Usage(text!(
-            "there is no directory {dir}",
-            "没有目录 {dir}"
-        )));
+    if !Shelf::of(dir).logs_dir().is_dir() {
+        return Err(none_there(dir));
     }
     if args.postgres.is_none() && !args.rebuild && !Index::is_in(dir) {
         let dir = dir.display();

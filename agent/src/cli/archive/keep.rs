@@ -1,6 +1,7 @@
 //! `lineside archive --broker URL --dir D`: keeps the copy.
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::witness_key::witness_failure;
+use crate::archive::desk::DeskError;
 use crate::archive::members::JoinError;
 use crate::archive::run::{self, ArchiveError, Settings};
 use crate::archive::witness::{ForeignLogs, ListError, Target, Witness};
@@ -187,14 +189,39 @@ fn failure(error: ArchiveError) -> Failure {
             "{why}",
             "已有其他程序使用此目录：请让它们使用相同名称的 --share，或改用另一个 --dir（{why}）"
         )),
+        ArchiveError::Join(JoinError::Differs { .. }) => Failure::Correct(text!(
+            "{why}",
+            "已有其他程序使用此目录，且 --share 或 --witness-key 不同：请让它们使用相同的值，或改用另一个 --dir（{why}）"
+        )),
         ArchiveError::Index(error) => super::index::failure(error),
-        ArchiveError::Join(JoinError::Disk { .. })
-        | ArchiveError::Desk(_)
-        | ArchiveError::Disk { .. } => Failure::Store(text!("{why}", "磁盘拒绝写入或读取：{why}")),
+        ArchiveError::Join(JoinError::Disk { path, source })
+        | ArchiveError::Desk(DeskError { path, source })
+        | ArchiveError::Disk { path, source } => unusable(&path, &source),
         ArchiveError::Ended | ArchiveError::Stalled => {
             Failure::Store(text!("{why}", "存证程序意外结束：原因见日志"))
         }
     }
+}
+
+/// What the directory's file system said at the start. A path or rights that are wrong stay so until a person corrects them;
+/// whatever else a disk says may be otherwise the next time.
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    let (path, why) = (path.display(), error.to_string());
+    let is_lasting = matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::NotFound
+    );
+    if is_lasting {
+        return Failure::Correct(text!(
+            "the archive's directory can't be used: {path}: {why}; --dir takes a folder that is there or can be made, and all in it must belong to the archive's account and be writable for it: `chown -R ACCOUNT DIR`",
+            "无法使用存证库目录：{path}（系统报告：{why}）；--dir 须为已有或可新建的文件夹，其中所有内容须属于存证库账户且可写：`chown -R 账户 目录`"
+        ));
+    }
+    Failure::Store(text!("{path}: {why}", "磁盘拒绝写入或读取：{path}：{why}"))
 }
 
 /// Whether all witnesses have topics of their own: these are named by the hashes of their keys, four bytes each, and one who
@@ -234,7 +261,10 @@ fn fits(args: &Args, dir: &Path) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ArchiveError, JoinError, apart, failure, is_of_network, is_remote};
+    use super::{
+        ArchiveError, DeskError, ForeignLogs, JoinError, Settings, apart, failure, is_of_network,
+        is_remote, run, sources,
+    };
     use crate::archive::index::IndexError;
     use crate::archive::witness::{Witness, WitnessError};
     use crate::cli::Failure;
@@ -245,6 +275,8 @@ mod tests {
     use std::fs;
     use std::io;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+    use tokio_util::sync::CancellationToken;
 
     fn check(failure: &Failure, code: u8) {
         let found = match failure {
@@ -292,12 +324,51 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let rights = fs::Permissions::from_mode(0o755);
         fs::set_permissions(dir.path(), rights).unwrap();
-        let failure = witness_failure(&Witness::open(&dir.path().join("nokey")).unwrap_err());
+        let key = dir.path().join("nokey");
+        let failure = witness_failure(&Witness::open(&key).unwrap_err());
         let Failure::Correct(text) = failure else {
             panic!("{failure:?}");
         };
         assert!(text.en.contains("there is no key"), "{text}");
         assert!(text.zh.contains("没有密钥"), "{}", text.zh);
+        let key = key.display();
+        let makes = format!("`lineside archive witness-key {key} --name NAME`");
+        for text in [text.en, text.zh] {
+            assert!(text.contains(&makes), "{text}");
+        }
+    }
+
+    /// A service that is started again for ever finds the same place each time.
+    #[tokio::test]
+    async fn a_directory_that_can_t_be_one_is_for_a_person_to_correct() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "").unwrap();
+        for (place, dir) in [(&path, path.clone()), (&path, path.join("below"))] {
+            let settings = Settings {
+                broker: sources::broker("mqtt://127.0.0.1:1", None, None).unwrap(),
+                prefix: "p".to_owned(),
+                cards: dir.join("gateways"),
+                dir,
+                witness: None,
+                cosign_every: Duration::from_secs(60),
+                share: None,
+                listen: None,
+                postgres: None,
+                foreign_logs: ForeignLogs::default(),
+                submit: Vec::new(),
+            };
+            let error = run::run(settings, CancellationToken::new()).await;
+            let failure = failure(error.unwrap_err());
+            check(&failure, 3);
+            let Failure::Correct(text) = failure else {
+                panic!("{failure:?}");
+            };
+            for text in [text.en, text.zh] {
+                let place = place.display().to_string();
+                assert!(text.contains(&place) && text.contains("--dir"), "{text}");
+            }
+        }
     }
 
     #[test]
@@ -315,9 +386,16 @@ mod tests {
             path: "x".into(),
             source: full(),
         };
+        let differs = JoinError::Differs {
+            dir: "x".into(),
+            what: "--share",
+            mine: "city".to_owned(),
+            theirs: "other".to_owned(),
+        };
         for (error, code) in [
             (taken, 3),
             (JoinError::Held("x".into()).into(), 3),
+            (differs.into(), 3),
             (IndexError::Address(text!("a", "b")).into(), 3),
             (IndexError::Foreign("x".to_owned()).into(), 3),
             (IndexError::Away("x".to_owned()).into(), 5),
@@ -326,6 +404,15 @@ mod tests {
         ] {
             check(&failure(error), code);
         }
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let desk = |source| {
+            ArchiveError::Desk(DeskError {
+                path: "x".into(),
+                source,
+            })
+        };
+        check(&failure(desk(denied())), 3);
+        check(&failure(desk(full())), 4);
         let key = |error: KeyError| witness_failure(&WitnessError::Key(error));
         let path = || "x".into();
         check(&key(KeyError::Missing(path())), 3);

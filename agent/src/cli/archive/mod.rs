@@ -80,8 +80,46 @@ fn none_there(dir: &Path) -> Failure {
             "无权进入 {dir}：请以存证库自己的账户执行，如 `sudo -u 账户 lineside archive …`"
         ));
     }
-    Failure::Negative(text!(
+    Failure::Usage(text!(
         "{dir} holds no archive: say the folder that holds `logs`",
         "{dir} 中没有存证库：请指定包含 `logs` 的文件夹"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, run};
+    use crate::cli::{Context, Failure};
+    use crate::text::Language;
+    use clap::{Args as _, Command, FromArgMatches};
+    use std::path::PathBuf;
+
+    /// A mistyped directory is no bad news of an archive.
+    #[test]
+    fn a_directory_without_an_archive_is_wrong_usage() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = Context {
+            config: PathBuf::new(),
+            language: Language::En,
+        };
+        let log = ["--site", "s", "--gateway", "g", "-o", "out"];
+        for place in [dir.path().to_owned(), dir.path().join("nosuch")] {
+            let place = place.display().to_string();
+            for (words, more) in [
+                (&["status"][..], &[][..]),
+                (&["verify"], &[]),
+                (&["export"], &log),
+                (&["index", "--check"], &[]),
+                (&["index", "--rebuild"], &[]),
+            ] {
+                let words = [&["archive"], words, &["--dir", &place], more].concat();
+                let found = Args::augment_args(Command::new("archive")).get_matches_from(&words);
+                let ended = run(&Args::from_arg_matches(&found).unwrap(), &context);
+                let Err(Failure::Usage(text)) = ended else {
+                    panic!("{words:?}: {ended:?}");
+                };
+                assert!(text.en.contains("holds no archive"), "{words:?}: {text}");
+            }
+        }
+    }
 }

@@ -166,7 +166,7 @@ pub(super) fn witness_failure(error: &WitnessError) -> Failure {
 fn missing(path: &std::path::Path) -> Text {
     let path = path.display();
     text!(
-        "there is no key {path}; --name NAME makes one",
-        "没有密钥 {path}；可用 --name NAME 生成"
+        "there is no key {path}; `lineside archive witness-key {path} --name NAME` makes one",
+        "没有密钥 {path}；可用 `lineside archive witness-key {path} --name NAME` 生成"
     )
 }

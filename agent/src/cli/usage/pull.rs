@@ -188,12 +188,8 @@ impl Job<'_> {
             site: args.site.clone(),
             gateway: args.gateway.clone(),
         };
-        let broker = Broker::connect(peer, &scope).await.map_err(|fault| {
-            Failure::Unreachable(text!(
-                "can't reach {url}: {fault}; check the address, and that the broker runs",
-                "无法连接 {url}：{fault}；请检查地址以及服务是否在运行"
-            ))
-        })?;
+        let connected = Broker::connect(peer, &scope).await;
+        let broker = connected.map_err(|fault| sources::not_connected(url, &fault))?;
         let broker = Arc::new(broker);
         let gateways = broker.gateways().await;
         if let (Some(site), Some(gateway)) = (&args.site, &args.gateway) {

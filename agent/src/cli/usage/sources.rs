@@ -8,7 +8,7 @@ use crate::cli::Failure;
 use crate::evidence::http::{Archive, Http};
 use crate::evidence::post::address;
 use crate::text;
-use crate::uplink::mqtt::Peer;
+use crate::uplink::mqtt::{Fault, Peer};
 
 /// How often to ping, and so after what time at most a dead connection is noticed: about twice this.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -43,6 +43,20 @@ pub(in crate::cli) fn broker(
         client_id: String::new(),
         credentials: user.map(|user| (user.to_owned(), password.unwrap_or_default())),
         keep_alive: KEEP_ALIVE,
+    })
+}
+
+/// A broker that is not reached, or that wants another user.
+pub(super) fn not_connected(url: &str, fault: &Fault) -> Failure {
+    Failure::Unreachable(match fault {
+        Fault::Refused(why) => text!(
+            "the broker at {url} refuses this user: {why}; check --user and --password-file, and what it lets this user do",
+            "{url} 的消息服务器拒绝此用户：{why}；请检查 --user 和 --password-file，以及该用户的权限"
+        ),
+        Fault::Lost(why) => text!(
+            "can't reach {url}: {why}; check the address, and that the broker runs",
+            "无法连接 {url}：{why}；请检查地址以及服务是否在运行"
+        ),
     })
 }
 
@@ -98,4 +112,30 @@ fn password(file: &Path) -> Result<String, Failure> {
         ))
     })?;
     Ok(password.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_connected;
+    use crate::cli::Failure;
+    use crate::uplink::mqtt::Fault;
+
+    #[test]
+    fn a_user_that_is_refused_is_not_sent_to_look_at_the_address() {
+        let said = |fault: &Fault| {
+            let Failure::Unreachable(text) = not_connected("mqtt://city", fault) else {
+                panic!("{fault:?}");
+            };
+            [text.en, text.zh]
+        };
+        let refused = said(&Fault::Refused("not authorised".to_owned()));
+        for (text, address) in refused.iter().zip(["address", "地址"]) {
+            for word in ["mqtt://city", "not authorised", "--user", "--password-file"] {
+                assert!(text.contains(word), "{word}: {text}");
+            }
+            assert!(!text.contains(address), "{text}");
+        }
+        let [lost, _] = said(&Fault::lost("nothing listens there"));
+        assert!(lost.contains("check the address"), "{lost}");
+    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{Context, Failure, Outcome, write_json};
 use crate::text;
+use crate::text::Text;
 
 /// Arguments of `lineside usage verify`.
 #[derive(clap::Args, Clone, Debug)]
@@ -30,7 +31,7 @@ pub(super) struct Args {
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] for a trust file that is none; [`Failure::Store`] for a page that can't be written.
+/// [`Failure::Usage`] for a trust file that is none, and, once the others are verified, for files that can't be opened; [`Failure::Store`] for a page that can't be written.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     if let Some(path) = &args.page {
         fs::write(path, PAGE).map_err(|error| unwritable(path, &error))?;
@@ -38,7 +39,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let trust = args.trust.as_deref().map(trust).transpose()?;
     let language = context.language;
     let mut outcome = Outcome::Done;
+    let mut unread: Option<Text> = None;
     for path in &args.files {
+        if let Err(error) = readable(path) {
+            let said = not_read(path, &error);
+            unread = Some(match unread {
+                None => said,
+                Some(before) => Text::new(
+                    format!("{}\n{}", before.en, said.en),
+                    format!("{}\n{}", before.zh, said.zh),
+                ),
+            });
+            continue;
+        }
         let said = evidence::verify_file(path, trust.as_ref(), language);
         let mut text = Vec::new();
         if args.json {
@@ -55,7 +68,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
             outcome = Outcome::Negative;
         }
     }
-    Ok(outcome)
+    match unread {
+        None => Ok(outcome),
+        Some(said) => Err(Failure::Usage(said)),
+    }
+}
+
+/// Whether there is a file that may be read.
+fn readable(path: &Path) -> io::Result<()> {
+    // A folder can be opened, too.
+    if File::open(path)?.metadata()?.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    Ok(())
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
@@ -66,12 +91,9 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
     ))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
+fn not_read(path: &Path, error: &io::Error) -> Text {
     let path = path.display();
-    Failure::Usage(text!(
-        "can't read {path}: {error}",
-        "无法读取 {path}：{error}"
-    ))
+    text!("can't read {path}: {error}", "无法读取 {path}：{error}")
 }
 
 fn trust(path: &Path) -> Result<Trust, Failure> {
@@ -79,7 +101,7 @@ fn trust(path: &Path) -> Result<Trust, Failure> {
     let room = TRUST_BYTES_MAX as u64 + 1;
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(room).read_to_string(&mut text));
-    read.map_err(|error| unreadable(path, &error))?;
+    read.map_err(|error| Failure::Usage(not_read(path, &error)))?;
     Trust::parse(&text).map_err(|fault| {
         let (path, fault) = (path.display(), crate::logs::chain(&fault));
         Failure::Usage(text!(
@@ -87,4 +109,50 @@ fn trust(path: &Path) -> Result<Trust, Failure> {
             "{path} 不是有效的信任文件：{fault}"
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, run};
+    use crate::cli::{Context, Failure, Outcome};
+    use crate::text::Language;
+    use std::fs;
+    use std::path::PathBuf;
+
+    #[test]
+    fn what_is_no_file_is_a_line_and_wrong_usage() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = Context {
+            config: PathBuf::new(),
+            language: Language::En,
+        };
+        let other = dir.path().join("other.zip");
+        fs::write(&other, "no bundle").unwrap();
+        let missing = dir.path().join("nosuch.zip");
+        let ended = |files: &[&PathBuf], json| {
+            let args = Args {
+                files: files.iter().map(|path| (*path).clone()).collect(),
+                trust: None,
+                json,
+                page: None,
+            };
+            run(&args, &context)
+        };
+        for json in [false, true] {
+            let folder = dir.path().to_owned();
+            for (files, lines) in [
+                (&[&missing][..], 1),
+                (&[&folder], 1),
+                (&[&missing, &other, &folder], 2),
+            ] {
+                let Err(Failure::Usage(text)) = ended(files, json) else {
+                    panic!("{files:?}");
+                };
+                assert_eq!(text.en.lines().count(), lines, "{text}");
+                assert!(text.en.lines().all(|line| line.starts_with("can't read")));
+            }
+            // One that can be read is judged.
+            assert_eq!(ended(&[&other], json).unwrap(), Outcome::Negative);
+        }
+    }
 }
