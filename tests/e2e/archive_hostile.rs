@@ -233,6 +233,20 @@ fn honest_go_on(city: &mut City, numbers: &[usize], grows: u64) -> Result<()> {
     Ok(())
 }
 
+/// Whoever pulls a log is told what the archive holds against it: on standard error, and in its line of JSON.
+fn is_told(city: &City, log: &str, stops: bool) -> Result<()> {
+    let (said, err) = city.place.pulled(log)?;
+    let ours = standing(city, log)?;
+    for field in ["stopped", "alarms"] {
+        ensure!(said.get(field) == ours.get(field), "{said} {ours}");
+    }
+    let words = if stops { "stopped this log" } else { "alarms" };
+    let begun = format!("{}: the archive", log.replace("/e1", " e1"));
+    let is_it = |line: &str| line.starts_with(&begun) && line.contains(words);
+    ensure!(err.lines().any(is_it), "{begun}, {words}: {err}");
+    Ok(())
+}
+
 #[test]
 fn each_lie_is_named_and_stops_its_own_log_only() -> Result<()> {
     let honest = LIES.len();
@@ -281,15 +295,12 @@ fn each_lie_is_named_and_stops_its_own_log_only() -> Result<()> {
     }
     let now = city.cosigned(&witness)?;
     for (lie, log, before) in told {
-        let after = taken(&city, &log)?;
+        let (after, size) = (taken(&city, &log)?, now.size(&log));
         ensure!(after == before, "{}: {before:?} {after:?}", lie.name);
         let last = after.cosigned.as_ref().and_then(|head| head.get("size"));
-        ensure!(
-            last.and_then(Value::as_u64) == Some(now.size(&log)),
-            "{}: {} leaves were cosigned, {after:?}",
-            lie.name,
-            now.size(&log)
-        );
+        let is_last = last.and_then(Value::as_u64) == Some(size);
+        ensure!(is_last, "{}: {size} cosigned, {after:?}", lie.name);
+        is_told(&city, &log, lie.stops).context(lie.name)?;
     }
     now.judge(&city.place)?;
     city.place.verify()?;

@@ -150,6 +150,27 @@ impl Place {
         Ok((code, text, String::from_utf8(output.stderr)?))
     }
 
+    /// What `usage pull --archive --json` says of a log (`site/gateway/epoch`), and what it says on standard error.
+    ///
+    /// # Errors
+    ///
+    /// When it is not pulled.
+    pub fn pulled(&self, log: &str) -> Result<(Value, String)> {
+        let mut names = log.split('/');
+        let mut name = || names.next().context("a name");
+        let (site, gateway) = (name()?, name()?);
+        let dir = self.dir().display().to_string();
+        let out = tempfile::tempdir()?;
+        let out = out.path().join("one.zip").display().to_string();
+        let whose = ["--archive", &dir, "--site", site, "--gateway", gateway];
+        let what = ["--from", "2020-01", "--to", "2029-01", "-o", &out];
+        let how = ["--json", "--lang", "en"];
+        let output = command(&[&["usage", "pull"], &whose[..], &what, &how].concat())?;
+        let err = String::from_utf8(output.stderr)?;
+        ensure!(output.status.success(), "{err}");
+        Ok((serde_json::from_slice(&output.stdout)?, err))
+    }
+
     /// Has `archive verify` check everything anew, by the cards and with the witness's key.
     ///
     /// # Errors

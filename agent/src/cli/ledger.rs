@@ -244,8 +244,8 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
         ),
     };
     let done = text!(
-        "the old ledger is kept in {}\nthe new one is {next}: give the city its card (`lineside keys show`)\n{cited}",
-        "旧台账保留在 {}\n新台账为 {next}：请向城市平台登记其卡（`lineside keys show`）\n{cited}",
+        "the old ledger is kept in {}\nthe new one is {next}: evaluators need its line (`lineside keys show --trust`), the city a card only where the key is new\n{cited}",
+        "旧台账保留在 {}\n新台账为 {next}：请把它的一行交给评估人（`lineside keys show --trust`）；仅当密钥为新密钥时，才需向城市平台登记新卡\n{cited}",
         aside.display()
     );
     writeln!(io::stdout(), "{}", done.say(context.language))?;

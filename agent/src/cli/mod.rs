@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, thin.
 
+mod against;
 pub mod apply;
 pub mod archive;
 pub mod booking;

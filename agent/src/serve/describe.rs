@@ -25,7 +25,7 @@ pub const TEXT: Content = Content::Other("text/plain");
 /// Bytes.
 pub const BYTES: Content = Content::Other("application/octet-stream");
 
-/// What may be asked for behind the `?` of a path.
+/// What may be asked for behind the `?` of a path, or by a header.
 #[derive(Clone, Copy, Debug)]
 pub struct Query {
     /// Its name.
@@ -60,6 +60,8 @@ pub struct Endpoint {
     pub summary_zh: &'static str,
     /// What may be asked for.
     pub query: &'static [Query],
+    /// Headers by which more may be asked for.
+    pub headers: &'static [Query],
     /// What it takes.
     pub takes: Option<Body>,
     /// What it gives.
@@ -83,6 +85,7 @@ pub const fn get(
         summary,
         summary_zh,
         query: &[],
+        headers: &[],
         takes: None,
         gives,
         refuses: &["404", "503"],
@@ -194,10 +197,12 @@ fn operation(
         .filter_map(|part| part.split_once('{')?.1.strip_suffix('}'))
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
     let mut parameters: Vec<Value> = in_path.collect();
-    parameters.extend(endpoint.query.iter().map(|query| {
+    let asked = endpoint.query.iter().map(|query| ("query", query));
+    let asked = asked.chain(endpoint.headers.iter().map(|header| ("header", header)));
+    parameters.extend(asked.map(|(place, query)| {
         json!({
             "name": query.name,
-            "in": "query",
+            "in": place,
             "description": query.about,
             "required": query.is_required,
             "schema": (query.takes)(taken),

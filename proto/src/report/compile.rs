@@ -125,6 +125,7 @@ fn source(bundle: &Evidence) -> Option<Source> {
         size: totals.size,
         root: totals.root.clone(),
         cosigned: verification.cosigned,
+        begun: bundle.observed.begun.clone(),
     })
 }
 

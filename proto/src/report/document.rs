@@ -1,11 +1,12 @@
 //! The report: what machines did, by class and grade, with every number's coverage and formula.
 
+use crate::text;
 use crate::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Anomaly, Coverage, Explanation, Figure, Formula, FormulaSaid, Score};
+use super::{Anomaly, Coverage, Explanation, Figure, Formula, FormulaSaid, Score, shanghai};
 use crate::evidence::{Grade, SessionTotals, Verdict};
 use crate::{Class, Identifier, Outcome, State, Time};
 
@@ -131,6 +132,29 @@ pub struct Source {
     pub root: String,
     /// When a trusted witness cosigned the newest head; null for none.
     pub cosigned: Option<Time>,
+    /// That this ledger was begun anew in the period, after another of the gateway; absent where it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<BegunAnew>,
+}
+
+/// A ledger that was begun after another of its gateway.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct BegunAnew {
+    /// When.
+    pub at: Time,
+    /// Why, as the person who did it said.
+    pub reason: String,
+}
+
+impl BegunAnew {
+    /// In words, without the reason.
+    pub fn said(&self) -> Text {
+        let at = shanghai::moment(self.at);
+        text!(
+            "the ledger was begun anew on {at}",
+            "台账已于 {at} 重新建立"
+        )
+    }
 }
 
 /// A time without a hole.

@@ -28,8 +28,8 @@ pub use bookings::{Bookings, ListedBooking};
 pub use brought::{Brought, Evidence, ListFile, ReportError};
 pub use compile::report;
 pub use document::{
-    Asset, Figures, GroupReport, LineReport, ListKind, ListUsed, MachineReport, Quota, REPORT_KIND,
-    Report, RulesUsed, SessionReport, SiteReport, Source, Span, Sums,
+    Asset, BegunAnew, Figures, GroupReport, LineReport, ListKind, ListUsed, MachineReport, Quota,
+    REPORT_KIND, Report, RulesUsed, SessionReport, SiteReport, Source, Span, Sums,
 };
 pub use explanation::{Explanation, Loss, LossReason, Step};
 pub use fault::{FAULTS_MAX, InputFault, InputFaults};

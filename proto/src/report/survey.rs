@@ -9,7 +9,7 @@ pub use machine::{EnergyDay, Hole, MachineObserved, MapChange, NonStop, Pause};
 use std::collections::BTreeMap;
 
 use super::anomaly::ANOMALIES_EACH_MAX;
-use super::{Span, Thresholds};
+use super::{BegunAnew, Span, Thresholds};
 use crate::ledger::{Leaf, LeafBody};
 use crate::{ClockStatus, Identifier, Time};
 
@@ -27,6 +27,7 @@ pub struct Survey {
     corrections: Told<CorrectionSeen>,
     newest: Option<(String, u64)>,
     counted: Option<Span>,
+    begun: Option<BegunAnew>,
 }
 
 /// What the pass found.
@@ -40,6 +41,8 @@ pub struct Observed {
     pub corrections: Told<CorrectionSeen>,
     /// From the first to the last moment of which hours are counted; none where none are.
     pub counted: Option<Span>,
+    /// That the ledger was begun anew in the period; none where it was not.
+    pub begun: Option<BegunAnew>,
 }
 
 /// The first of many, and their number.
@@ -111,6 +114,7 @@ impl Survey {
             corrections: Told::default(),
             newest: None,
             counted: None,
+            begun: None,
         }
     }
 
@@ -143,6 +147,12 @@ impl Survey {
                 });
             }
         }
+        if let (true, LeafBody::Genesis(said)) = (is_in, body) {
+            self.begun = said.prior.as_ref().map(|prior| BegunAnew {
+                at: head.at,
+                reason: prior.reason.clone(),
+            });
+        }
         if let LeafBody::Usage(said) = body {
             if (self.from..self.to).contains(&said.from) {
                 let counted = self.counted.unwrap_or(Span {
@@ -173,6 +183,7 @@ impl Survey {
             clocks: self.clocks,
             corrections: self.corrections,
             counted: self.counted,
+            begun: self.begun,
         }
     }
 }

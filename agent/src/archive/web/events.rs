@@ -29,6 +29,8 @@ use crate::text;
 
 /// What events are called.
 pub(super) const EVENTS: &str = "text/event-stream";
+/// The header that says after which event they go on.
+pub(super) const LAST_EVENT_ID: &str = "Last-Event-ID";
 
 /// Where nothing happens, a remark is sent so often: proxies close what is silent.
 const PULSE: Duration = Duration::from_secs(15);
@@ -91,7 +93,7 @@ pub(super) async fn events(
     let sender = extensions.get::<Sender>();
     let share = sender.map(|sender| desk.listening.take(sender.0).ok_or_else(crowded));
     let share = share.transpose()?;
-    let after = headers.get("last-event-id");
+    let after = headers.get(LAST_EVENT_ID);
     let after = after.and_then(|id| id.to_str().ok());
     let stream = Stream {
         listener: desk.live.events().listen(after),

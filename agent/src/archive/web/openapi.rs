@@ -5,7 +5,7 @@ use schemars::generate::SchemaGenerator;
 use schemars::{Schema, json_schema};
 use serde_json::{Map, Value};
 
-use super::events::{Data, EVENTS};
+use super::events::{Data, EVENTS, LAST_EVENT_ID};
 use super::figures::{By, Usage};
 use super::logs::{ArchiveStatus, GatewayNow, SiteNow};
 use crate::archive::index::model::{
@@ -82,6 +82,12 @@ const BY: Query = optional(
     SchemaGenerator::subschema_for::<By>,
 );
 
+const LAST_EVENT: Query = optional(
+    LAST_EVENT_ID,
+    "The `id` of the last event that was received: goes on after it",
+    SchemaGenerator::subschema_for::<String>,
+);
+
 /// How many rows may be asked for.
 fn limit(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "minimum": 1, "maximum": 1000})
@@ -136,6 +142,7 @@ const fn request(path: &'static str, summary: &'static str, summary_zh: &'static
         summary,
         summary_zh,
         query: &[],
+        headers: &[],
         takes: Some(Body::Json(SchemaGenerator::subschema_for::<Request>)),
         gives: Content::Many(LINES, SchemaGenerator::subschema_for::<Answer>),
         refuses: &["404", "413"],
@@ -188,6 +195,7 @@ pub(super) const ENDPOINTS: [Endpoint; 24] = [
         Content::Json(SchemaGenerator::subschema_for::<Vec<MachineNow>>),
     ),
     Endpoint {
+        headers: &[LAST_EVENT],
         refuses: &["400", "503"],
         ..get(
             "/api/v1/events",
@@ -300,6 +308,7 @@ pub(super) const ENDPOINTS: [Endpoint; 24] = [
         summary: "Asks the witness to cosign a checkpoint (C2SP tlog-witness); only where there is one",
         summary_zh: "请见证方会签存证点（C2SP tlog-witness）；仅在设有见证方时",
         query: &[],
+        headers: &[],
         takes: Some(Body::Other("text/plain")),
         gives: TEXT,
         refuses: &[],

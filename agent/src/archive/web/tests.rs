@@ -407,4 +407,9 @@ fn the_description_refers_to_nothing_that_is_not_in_it() {
         (&from["in"], &from["required"]),
         (&json!("query"), &json!(true))
     );
+    let events = document.pointer("/paths/~1api~1v1~1events/get/parameters");
+    let events = events.and_then(|list| list.as_array()).unwrap();
+    let mut headers = events.iter().filter(|one| one["in"] == "header");
+    assert_eq!(headers.next().unwrap()["name"], "Last-Event-ID");
+    assert_eq!(headers.next(), None);
 }

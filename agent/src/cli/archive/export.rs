@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::none_there;
 use crate::archive::export::{ExportError, export};
 use crate::archive::{Place, Shelf};
+use crate::cli::against::Against;
 use crate::cli::{Context, Failure, Outcome, write_json};
 use crate::logs::chain;
 use crate::text;
@@ -44,6 +45,10 @@ pub(super) struct Args {
 ///
 /// There is no such log, it can't be read, or the folder can't be written.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    taken(args, context, &mut io::stderr())
+}
+
+fn taken(args: &Args, context: &Context, err: &mut impl Write) -> Result<Outcome, Failure> {
     let shelf = Shelf::of(&args.dir);
     if !shelf.logs_dir().is_dir() {
         return Err(none_there(&args.dir));
@@ -56,6 +61,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         epoch,
     };
     let standing = export(&shelf, &place, &args.output).map_err(failure)?;
+    // With its alarms: JSON has them, too.
+    Against::of(&standing).say(err, &place, context.language)?;
     let mut out = io::stdout().lock();
     if args.json {
         write_json(&mut out, &standing)?;
@@ -103,5 +110,53 @@ fn failure(error: ExportError) -> Failure {
         ExportError::Log(_) | ExportError::Disk { .. } => {
             Failure::Store(text!("{said}", "无法导出：{said}"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, taken};
+    use crate::archive::Record;
+    use crate::archive::testing::City;
+    use crate::cli::{Context, Outcome};
+    use crate::text::Language;
+    use std::path::PathBuf;
+
+    #[test]
+    fn whoever_takes_out_a_log_is_told_of_its_alarms() {
+        let city = City::new();
+        let held = city.gateway("zs", "gw");
+        held.grow(3, 0);
+        city.keep(&held, None);
+        let context = Context {
+            config: PathBuf::new(),
+            language: Language::En,
+        };
+        let outs = tempfile::tempdir().unwrap();
+        let check = |name: &str, expected: &str| {
+            let args = Args {
+                dir: city.dir(),
+                site: held.place.site.clone(),
+                gateway: held.place.gateway.clone(),
+                epoch: None,
+                output: outs.path().join(name),
+                json: true,
+            };
+            let mut err = Vec::new();
+            assert_eq!(taken(&args, &context, &mut err).unwrap(), Outcome::Done);
+            let err = String::from_utf8(err).unwrap();
+            assert!(err.starts_with(expected), "{err}");
+            assert_eq!(err.is_empty(), expected.is_empty(), "{err}");
+        };
+        check("a", "");
+        let record = city.shelf().record(&held.place).unwrap().unwrap();
+        city.record(
+            &held.place,
+            &Record {
+                alarms: 3,
+                ..record
+            },
+        );
+        check("b", "zs/gw e1: the archive has raised 3 alarms");
     }
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::none_there;
 use super::standings::Found;
-use crate::archive::alarm::Kind;
 use crate::archive::{Refused, Shelf, Standing, Stranger};
+use crate::cli::against::kind;
 use crate::cli::columns::columns;
 use crate::cli::{Context, Failure, Outcome};
 use crate::clock::{Clock, SystemClock};
@@ -153,16 +153,6 @@ fn missing(log: &Standing, now: Time) -> Vec<Text> {
         }
     }
     all
-}
-
-/// What is wrong: the word of the files, with a name before it in Chinese.
-fn kind(word: &str) -> Text {
-    let word = plain(word);
-    match Kind::of(&word) {
-        Some(kind) => Text::new(word.to_string(), format!("{} ({word})", kind.chinese())),
-        // Of a later version.
-        None => Text::new(word.to_string(), word.to_string()),
-    }
 }
 
 /// How long ago something was, in one unit; by a clock that is ahead of this one's, how far.

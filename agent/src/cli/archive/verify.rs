@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::{no_cards, none_there};
 use crate::archive::inspection::{Inspected, LogFault, Trust, inspect};
 use crate::archive::{Cards, Place, Shelf};
+use crate::cli::against::Against;
 use crate::cli::{Context, Failure, Outcome, write_json};
 use crate::logs::chain;
 use crate::text;
@@ -68,6 +69,9 @@ struct Said<'a> {
     cosigned: Option<u64>,
     maps_missing: Option<u64>,
     tokens_missing: Option<u64>,
+    /// What the archive holds against it: beside its soundness, which is about this copy.
+    #[serde(flatten)]
+    against: Against<'a>,
     error: Option<String>,
 }
 
@@ -77,6 +81,15 @@ struct Said<'a> {
 ///
 /// There is no archive, or the cards can't be read. A log that is not sound: exit code 1.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+    checked(args, context, (&mut out, &mut err))
+}
+
+fn checked(
+    args: &Args,
+    context: &Context,
+    (out, err): (&mut impl Write, &mut impl Write),
+) -> Result<Outcome, Failure> {
     let shelf = Shelf::of(&args.dir);
     if !shelf.logs_dir().is_dir() {
         return Err(none_there(&args.dir));
@@ -84,7 +97,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
     let cards = cards(args, context)?;
     let mut faulty = 0_u64;
     let mut checked = 0_u64;
-    let mut out = io::stdout().lock();
     let is = |wanted: &Option<Identifier>, named: &Identifier| {
         wanted.as_ref().is_none_or(|wanted| wanted == named)
     };
@@ -95,8 +107,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Outcome, Failure> {
         let found = inspect(&shelf, &place, cards.as_ref(), &args.witnesses);
         checked += 1;
         faulty += u64::from(found.is_err());
+        // One that can't be read is a fault of its own.
+        let record = shelf.record(&place).ok().flatten().unwrap_or_default();
+        let against = Against::recorded(&record);
+        against.say(err, &place, context.language)?;
         if args.json {
-            write_json(&mut out, &said(&place, &found, cards.is_some()))?;
+            write_json(out, &said((&place, against), &found, cards.is_some()))?;
         } else {
             let is_asked = !args.witnesses.is_empty();
             writeln!(
@@ -145,7 +161,11 @@ fn cards(args: &Args, context: &Context) -> Result<Option<Cards>, Failure> {
     Ok(Some(cards))
 }
 
-fn said<'a>(place: &'a Place, found: &'a Result<Inspected, LogFault>, by_card: bool) -> Said<'a> {
+fn said<'a>(
+    (place, against): (&'a Place, Against<'a>),
+    found: &'a Result<Inspected, LogFault>,
+    by_card: bool,
+) -> Said<'a> {
     let sound = found.as_ref().ok();
     let head = sound.map(|sound| &sound.head);
     Said {
@@ -161,6 +181,7 @@ fn said<'a>(place: &'a Place, found: &'a Result<Inspected, LogFault>, by_card: b
         cosigned: sound.and_then(|sound| sound.cosigned),
         maps_missing: sound.map(|sound| sound.maps_missing),
         tokens_missing: sound.map(|sound| sound.tokens_missing),
+        against,
         error: found.as_ref().err().map(|fault| chain(fault)),
     }
 }
@@ -212,11 +233,63 @@ fn in_words(place: &Place, found: &Result<Inspected, LogFault>, is_asked: bool) 
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, run};
-    use crate::archive::testing::City;
+    use super::{Args, checked, run};
+    use crate::archive::testing::{City, at};
+    use crate::archive::{Record, Stopped};
     use crate::cli::{Context, Failure, Outcome};
     use crate::text::Language;
     use std::path::PathBuf;
+
+    #[test]
+    fn a_copy_that_is_sound_of_a_log_that_is_stopped_is_told_of_as_both() {
+        let city = City::new();
+        let held = city.gateway("zs", "gw");
+        held.grow(3, 0);
+        city.keep(&held, None);
+        let args = |json| Args {
+            dir: city.dir(),
+            gateways: None,
+            witnesses: Vec::new(),
+            site: None,
+            gateway: None,
+            json,
+        };
+        let check = |json| {
+            let context = Context {
+                config: PathBuf::new(),
+                language: Language::En,
+            };
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let done = checked(&args(json), &context, (&mut out, &mut err)).unwrap();
+            assert_eq!(done, Outcome::Done);
+            let [out, err] = [out, err].map(|bytes| String::from_utf8(bytes).unwrap());
+            (out, err)
+        };
+        assert_eq!(check(false).1, "");
+        let record = city.shelf().record(&held.place).unwrap().unwrap();
+        let stopped = Stopped {
+            kind: "fork".to_owned(),
+            text: "two histories".to_owned(),
+            proof: "x-fork".to_owned(),
+            at: at(5),
+        };
+        let record = Record {
+            stopped: Some(stopped.clone()),
+            alarms: 1,
+            ..record
+        };
+        city.record(&held.place, &record);
+        for json in [false, true] {
+            let (_, err) = check(json);
+            let begun = format!("zs/gw e1: the archive stopped this log at {}", at(5));
+            assert!(err.starts_with(&begun), "{err}");
+            assert_eq!(err.lines().count(), 1, "{err}");
+        }
+        let said: serde_json::Value = serde_json::from_str(&check(true).0).unwrap();
+        assert_eq!(said["sound"], true);
+        assert_eq!(said["stopped"], serde_json::to_value(stopped).unwrap());
+        assert_eq!(said["alarms"], 1);
+    }
 
     #[test]
     fn whoever_asks_for_nothing_that_is_there_gets_no_good_answer() {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pull::{Args, Job, failure, is_folder, no_answer, not_all, summed};
 use super::{several, shown, sources};
-use crate::archive::{Held, Library, Place, Shelf, Standing};
+use crate::archive::{Held, Library, Shelf, Standing};
 use crate::cli::{Failure, Outcome};
 use crate::evidence::http::Archive;
 use crate::evidence::inquiry::Rhythm;
@@ -131,20 +131,14 @@ impl Source {
         let (place, usual) = (log.place(), job.rhythm());
         match self {
             Self::Directory(library) => {
-                one(
-                    job,
-                    Shelved::new(library, place.clone()),
-                    usual,
-                    &place,
-                    bundle,
-                )
-                .await
+                let shelved = Shelved::new(library, place);
+                one(job, shelved, usual, log, bundle).await
             }
-            Self::Server(server) => one(job, server.log(&place), usual, &place, bundle).await,
+            Self::Server(server) => one(job, server.log(&place), usual, log, bundle).await,
             Self::Broker(broker, rhythm) => {
                 let wire = Arc::new(Wire::new(broker, &place.site, &place.gateway));
                 let named = Named::new(&wire, &log.origin);
-                one(job, named, *rhythm, &place, bundle).await
+                one(job, named, *rhythm, log, bundle).await
             }
         }
     }
@@ -253,12 +247,12 @@ async fn one<I: Informant>(
     job: &Job<'_>,
     informant: I,
     rhythm: Rhythm,
-    place: &Place,
+    log: &Standing,
     bundle: &Path,
 ) -> Result<Result<(), Failure>, PullError> {
-    let named = (place.site.clone(), place.gateway.clone());
+    let named = (log.site.clone(), log.gateway.clone());
     let inquiry = Inquiry::new(informant, rhythm);
-    job.make(inquiry, named, bundle).await
+    job.make(inquiry, named, bundle, Some(log)).await
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@ use clap::ArgGroup;
 use jiff::tz::Offset;
 use lineside_proto::{Identifier, Period, Time, Topics};
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{archived, off, several, shown, sources};
+use crate::archive::Standing;
 use crate::cli::{Context, Failure, Outcome, runtime};
 use crate::clock::{Clock, SystemClock};
 use crate::evidence::copied::Copied;
@@ -283,12 +285,13 @@ impl Job<'_> {
         several::pull(self, (wire, Some(gateway)), rhythm, no_answer).await
     }
 
-    /// Makes a bundle, and says what was got.
+    /// Makes a bundle, and says what was got; of an archive's log, what the archive holds against it as well.
     pub(super) async fn make<I: Informant>(
         &self,
         inquiry: Inquiry<I>,
         gateway: (Identifier, Identifier),
         bundle: &Path,
+        log: Option<&Standing>,
     ) -> Result<Result<(), Failure>, PullError> {
         let language = self.context.language;
         let progress = Arc::new(Progress::default());
@@ -308,7 +311,15 @@ impl Job<'_> {
         let pulled = pull::pull(inquiry, making, &progress).await;
         drop(watch);
         let pulled = pulled?;
-        Ok(shown::got(bundle, &pulled, self.args.json, language))
+        let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+        let to = (&mut out, &mut err);
+        Ok(shown::got(
+            to,
+            (bundle, &pulled),
+            log,
+            self.args.json,
+            language,
+        ))
     }
 
     /// The file of a gateway's evidence, or of one epoch of several. Makes the folder where one is named.

@@ -107,7 +107,7 @@ pub(super) async fn pull<I: Informant>(
     }
     let pull = async |log: &Log, bundle: &Path| {
         let inquiry = Inquiry::new(Named::new(&informant, &log.origin), rhythm);
-        job.make(inquiry, gateway.clone(), bundle).await
+        job.make(inquiry, gateway.clone(), bundle, None).await
     };
     let others = usize::from(missing.is_some());
     let got = each(job, &gateway, (&logs, others), fail, pull).await?;

@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::time;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::archive::Standing;
+use crate::cli::against::Against;
 use crate::cli::{Failure, write_json};
 use crate::evidence::fetch::Progress;
 use crate::evidence::pull::Pulled;
@@ -100,6 +102,9 @@ struct Said<'a> {
     tokens_missing: &'a [String],
     /// What the check of the whole found, beside that nobody vouches for the signer.
     found: &'a [String],
+    /// What the archive that it is from holds against the log.
+    #[serde(flatten)]
+    against: Option<Against<'a>>,
 }
 
 /// What could not be got, for programs.
@@ -113,14 +118,18 @@ struct NotGot<'a> {
     error: &'a str,
 }
 
-/// Says what was got, as JSON or in words.
+/// Says what was got, as JSON or in words; and on standard error what the archive that it is from holds against its log.
 pub(super) fn got(
-    file: &Path,
-    pulled: &Pulled,
+    (out, err): (&mut impl Write, &mut impl Write),
+    (file, pulled): (&Path, &Pulled),
+    log: Option<&Standing>,
     json: bool,
     language: Language,
 ) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let against = log.map(Against::of);
+    if let (Some(against), Some(log)) = (against, log) {
+        against.say(err, &log.place(), language)?;
+    }
     if json {
         let plan = &pulled.plan;
         let said = Said {
@@ -140,8 +149,9 @@ pub(super) fn got(
             maps_missing: &pulled.maps_missing,
             tokens_missing: &pulled.tokens_missing,
             found: &pulled.found,
+            against,
         };
-        return write_json(&mut out, &said);
+        return write_json(out, &said);
     }
     writeln!(out, "{}", words(file, pulled).say(language))?;
     Ok(())

@@ -56,6 +56,12 @@ fn head(report: &Report, language: Language) -> Vec<String> {
         language.pick("machines", "设备"),
         report.whole.machines,
     ));
+    for source in &report.sources {
+        let Some(begun) = &source.begun else { continue };
+        let (site, gateway, said) = (&source.site, &source.gateway, begun.said());
+        lines.push(format!("{site}/{gateway}: {}", said.say(language)));
+        lines.push(format!("  {}", begun.reason));
+    }
     let listed = report.whole.sums.listed_ms;
     if listed > 0 {
         let words = language.pick(

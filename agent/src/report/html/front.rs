@@ -241,6 +241,7 @@ fn source(source: &Source, language: Language) -> Markup {
                 div { (source.first) " … " (source.end) "; " (source.start_size) " → " (source.size) }
                 div.soft { code { (source.root) } }
                 div.soft { (source.origin) }
+                @if let Some(begun) = &source.begun { div { (begun.said().say(language)) ": " (begun.reason) } }
             }
             td {
                 @match source.cosigned {

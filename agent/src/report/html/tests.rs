@@ -1,6 +1,6 @@
 //! The page of a report, in both languages.
 
-use lineside_proto::report::{Anomaly, AnomalyKind, Report};
+use lineside_proto::report::{Anomaly, AnomalyKind, BegunAnew, Report};
 use proptest::prelude::*;
 
 use super::page;
@@ -164,6 +164,10 @@ fn said_by(name: &str) -> Report {
         source.origin = name();
         source.root = name();
         source.said = vec![name()];
+        source.begun = Some(BegunAnew {
+            at: source.from,
+            reason: name(),
+        });
     }
     for anomaly in &mut report.anomalies {
         anomaly.text = Text::new(name(), name());

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use super::{Observed, Survey};
 use crate::ledger::{
-    BookingLeaf, ClockLeaf, ConfigLeaf, Correction, Counter, GapLeaf, GapReason, Leaf, LeafBody,
-    LeafHead, StateLeaf, UsageLeaf,
+    BookingLeaf, ClockLeaf, ConfigLeaf, Correction, Counter, GapLeaf, GapReason, Genesis, Leaf,
+    LeafBody, LeafHead, PriorHead, StateLeaf, UsageLeaf,
 };
 use crate::report::{EnergyDay, HOUR_MS, Thresholds};
 use crate::{CheckIn, Class, ClockStatus, Outcome, State, Time};
@@ -136,6 +136,38 @@ impl Leaves {
         self.0.iter().for_each(|leaf| survey.take(leaf));
         survey.finish()
     }
+}
+
+#[test]
+fn a_ledger_that_follows_another_is_told_with_its_reason() {
+    let begun = |minutes: i64, prior: Option<&str>| {
+        let mut leaves = Leaves::default();
+        let prior = prior.map(|reason| PriorHead {
+            origin: "example.org/zs/gw".to_owned(),
+            size: 9,
+            root: String::new(),
+            reason: reason.to_owned(),
+        });
+        leaves.push(
+            minutes,
+            LeafBody::Genesis(Genesis {
+                site: "zs".parse().unwrap(),
+                gateway: "gw".parse().unwrap(),
+                origin: "example.org/zs/gw/e2".to_owned(),
+                epoch: 2,
+                key: String::new(),
+                prior,
+            }),
+        );
+        leaves.survey().begun
+    };
+    let told = begun(30, Some("the disk was lost")).unwrap();
+    let words = "the ledger was begun anew on 2026-03-02 00:30:00";
+    assert_eq!(told.said().en, words);
+    assert_eq!((told.at, &*told.reason), (at(30), "the disk was lost"));
+    assert_eq!(begun(30, None), None);
+    // Of the days around the period.
+    assert_eq!(begun(-1, Some("x")), None);
 }
 
 #[test]

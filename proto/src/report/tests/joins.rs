@@ -5,7 +5,9 @@ use super::build::{
 };
 use crate::Class;
 use crate::evidence::{CheckResult, Grade, Status, Verdict, Why};
-use crate::report::{AnomalyKind, HOUR_MS, ListFile, ListKind, ReportError, Rules, Span, report};
+use crate::report::{
+    AnomalyKind, BegunAnew, HOUR_MS, ListFile, ListKind, ReportError, Rules, Span, report,
+};
 
 #[test]
 fn adjoining_periods_of_a_machine_are_one() {
@@ -136,8 +138,17 @@ fn two_epochs_tell_of_one_period_if_what_they_count_does_not_overlap() {
         });
         bundle
     };
-    let both = vec![epoch(2, (60, 100), 40), epoch(1, (0, 50), 50)];
+    let begun = BegunAnew {
+        at: at(55),
+        reason: "the disk was lost".to_owned(),
+    };
+    let mut second = epoch(2, (60, 100), 40);
+    second.observed.begun = Some(begun.clone());
+    let both = vec![second, epoch(1, (0, 50), 50)];
     let made = made(both, &national());
+    let told: Vec<_> = made.sources.iter().map(|source| &source.begun).collect();
+    assert_eq!(told, [&None, &Some(begun)]);
+    assert!(made.anomalies.is_empty(), "{:?}", made.anomalies);
     let files: Vec<_> = made.sources.iter().map(|source| &*source.file).collect();
     assert_eq!(files, ["e1.zip", "e2.zip"]);
     let only = &made.machines[0];

@@ -1,6 +1,6 @@
 use clap::Parser;
 use lineside_proto::evidence::sample::{Sample, zip};
-use lineside_proto::report::Report;
+use lineside_proto::report::{BegunAnew, Report};
 use std::fs;
 use std::path::Path;
 
@@ -173,5 +173,27 @@ fn every_form_is_written_in_both_languages() {
     for format in [Format::Table, Format::Csv] {
         let text = written(&unverified, format, Language::ZhCn).unwrap();
         assert!(text.contains("未通过核验"));
+    }
+}
+
+#[test]
+fn a_ledger_that_was_begun_anew_is_told_of_with_its_reason() {
+    let golden = include_str!("../../../../../proto/testdata/report/report.json");
+    let report: Report = serde_json::from_str(golden).unwrap();
+    for (format, language, words) in [
+        (Format::Table, Language::En, "the ledger was begun anew on"),
+        (Format::Html, Language::ZhCn, "重新建立"),
+        (Format::Json, Language::En, "\"begun\""),
+    ] {
+        let text = written(&report, format, language).unwrap();
+        assert!(!text.contains(words), "{text}");
+        let mut report = report.clone();
+        report.sources[0].begun = Some(BegunAnew {
+            at: report.from,
+            reason: "the disk was replaced".to_owned(),
+        });
+        let text = written(&report, format, language).unwrap();
+        assert!(text.contains(words), "{text}");
+        assert!(text.contains("the disk was replaced"), "{text}");
     }
 }
