@@ -237,13 +237,8 @@ fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> 
     });
     told.with_context(|| stand.log())?;
     stand.stop()?;
-    let anew = [
-        "ledger",
-        "new-epoch",
-        "--yes",
-        "--reason",
-        "the gateway burnt down",
-    ];
+    let reason = "the gateway burnt down";
+    let anew = ["ledger", "new-epoch", "--yes", "--reason", reason];
     Said::on(&stand.site, &anew)?.done()?;
     ran(&mut stand, &mut press)?;
     cosigned(&mut stand, &archive, &place, 2)?;

@@ -5,6 +5,7 @@
 
 mod answer;
 mod asking;
+mod before;
 mod cited;
 mod cosigning;
 mod gateway;
