@@ -63,7 +63,7 @@ fn cosigned(stand: &mut Stand, archive: &Archive, place: &Place, epoch: u64) -> 
         let is_there = size.is_some_and(|size| size >= head.size);
         Ok(is_there.then_some(()))
     });
-    seen.with_context(|| archive.log())?;
+    seen.with_context(|| format!("{}\n{:?}", archive.log(), place.status()))?;
     Ok(head)
 }
 
@@ -236,6 +236,11 @@ fn a_gateway_that_burnt_down_loses_no_cosigned_hour_and_goes_on() -> Result<()> 
         status(message)?.ledger?.suspended
     });
     told.with_context(|| stand.log())?;
+    // It may say so by its key's record, before it has heard what the city has.
+    let heard = stand.site.state_dir().join("ledger/elsewhere");
+    wait::until("what the city has", LIMIT, || {
+        Ok(heard.exists().then_some(()))
+    })?;
     stand.stop()?;
     let reason = "the gateway burnt down";
     let anew = ["ledger", "new-epoch", "--yes", "--reason", reason];

@@ -197,7 +197,6 @@ impl Place {
         if is_new || code == 1 && err.contains("there is no index") {
             return Ok(None);
         }
-        // 1, too: it has not come as far as the tiles, and nobody runs who would bring it there.
         ensure!(code == 0 || code == 1, "{code}: {out}{err}");
         let said: Value = serde_json::from_str(&out).with_context(|| format!("{out}{err}"))?;
         let is_equal = said.get("equal").and_then(Value::as_bool);
@@ -228,8 +227,8 @@ impl Place {
     /// When a line is no JSON.
     pub fn status(&self) -> Result<Vec<Value>> {
         let (code, out, err) = self.say(&["status", "--json"])?;
-        // 1: a log stands still.
-        ensure!(code == 0 || code == 1, "{code}: {out}{err}");
+        let is_new = code == 2 && err.contains("holds no archive");
+        ensure!(code == 0 || code == 1 || is_new, "{code}: {out}{err}");
         let read = |line: &str| serde_json::from_str(line).with_context(|| line.to_owned());
         out.lines().map(read).collect()
     }
@@ -313,10 +312,9 @@ impl Archive {
         let waited = self.process.wait_for_error_line(0, said, REACH_MAX);
         waited.with_context(|| self.log())?;
         let log = self.log();
-        let line = log.lines().find(|line| line.contains(said));
-        let (_, address) = line
-            .and_then(|line| line.rsplit_once("address="))
-            .context("no address")?;
+        let is_it = |line: &&str| line.contains(said);
+        let line = log.lines().find(is_it).context("no line")?;
+        let (_, address) = line.rsplit_once("address=").context("no address")?;
         Ok(address.trim().parse()?)
     }
 

@@ -57,12 +57,15 @@ impl Logs {
             found.push((log, at));
             // One that ended before the period tells nothing of it.
             let before = genesis.prior.filter(|_| at > period.from);
-            let before = before.filter(|prior| prior.size > 0 && found.len() < EPOCHS_MAX);
+            let before = before.filter(|prior| prior.size > 0);
             let Some(before) = before else { break None };
             let Some(epoch) = epoch_of(&base, &before.origin).filter(|it| *it < genesis.epoch)
             else {
                 break None;
             };
+            if found.len() >= EPOCHS_MAX {
+                break Some(epoch);
+            }
             let named = Inquiry::new(Named::new(informant, &before.origin), rhythm);
             match beginning(&named).await {
                 Ok((next, first)) if next.origin == before.origin && next.epoch == epoch => {
@@ -87,6 +90,24 @@ impl Logs {
             missing,
         })
     }
+}
+
+/// The epoch before that a log cites, where that may tell of a period, too.
+///
+/// # Errors
+///
+/// Whatever comes of asking.
+pub async fn cites<I: Informant>(
+    inquiry: &Inquiry<I>,
+    period: Period,
+) -> Result<Option<u32>, PullError> {
+    let (genesis, at) = beginning(inquiry).await?;
+    let prior = genesis
+        .prior
+        .filter(|prior| prior.size > 0 && at > period.from);
+    let base = base_of(&genesis.origin);
+    let epoch = prior.and_then(|prior| epoch_of(base, &prior.origin));
+    Ok(epoch.filter(|epoch| *epoch < genesis.epoch))
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ const PATIENCE: Patience = Patience {
 };
 /// How long is waited after a refusal where others may answer for the same gateway.
 const REFUSAL: Duration = Duration::from_secs(3);
+/// The same for texts, of which many may be nowhere.
+const REFUSAL_TEXT: Duration = Duration::from_secs(1);
 /// For how long a broker may leave requests unacknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a question waits for a connection before it counts as lost.
@@ -223,7 +225,12 @@ impl Informant for Wire {
     async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
         // A gateway may have lost a log of before, and say so before an archive has looked for it.
         let names_log = params.get("origin").is_some();
-        let refusal = if names_log { REFUSAL } else { Duration::ZERO };
+        let refusal = match method {
+            _ if names_log => REFUSAL,
+            // Of two archives one may not have the text.
+            "config.get" | "token.get" | "status" => REFUSAL_TEXT,
+            _ => Duration::ZERO,
+        };
         let patience = Patience {
             refusal,
             ..PATIENCE

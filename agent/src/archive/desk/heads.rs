@@ -242,7 +242,9 @@ impl Desk {
         };
         if known.copy_of(epoch).is_none() {
             known.is_to_refuse(epoch, alarm);
-            known.turns.from_ms.get_or_insert(now.boot_ms);
+            if known.leaving.is_none() {
+                known.turns.from_ms = Some(now.boot_ms);
+            }
             return;
         }
         let told = Some((epoch, alarm.kind, alarm.shown.clone()));

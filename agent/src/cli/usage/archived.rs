@@ -1,6 +1,7 @@
 //! `lineside usage pull --archive`: from the city's copy, which has what its gateway may have lost.
 
 use lineside_proto::{Identifier, Period};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +10,7 @@ use super::pull::{Args, Job, failure, is_folder, no_answer, not_all, summed};
 use super::{several, shown, sources};
 use crate::archive::{Held, Library, Shelf, Standing};
 use crate::cli::{Failure, Outcome};
+use crate::evidence::epochs::cites;
 use crate::evidence::http::Archive;
 use crate::evidence::inquiry::Rhythm;
 use crate::evidence::named::Named;
@@ -57,11 +59,12 @@ pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure>
     }
     let alone = parts.len() == 1;
     let mut worst = None;
+    let mut is_whole = true;
     for (held, logs) in &parts {
         let got = gateway(job, &source, held, logs).await;
         not_read(job, held)?;
         match got {
-            Ok(()) => {}
+            Ok(all) => is_whole &= all && held.unreadable.is_empty(),
             Err(failure) if alone => return Err(failure),
             Err(failure) => {
                 let named = (held.site.clone(), held.gateway.clone());
@@ -70,7 +73,6 @@ pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure>
             }
         }
     }
-    let is_whole = parts.iter().all(|(held, _)| held.unreadable.is_empty());
     match worst {
         None if is_whole => Ok(Outcome::Done),
         // It may be there again when the archive has fetched it anew.
@@ -143,6 +145,25 @@ impl Source {
         }
     }
 
+    /// The epoch before that a log cites, where that may tell of the period, too.
+    async fn cites(&self, job: &Job<'_>, log: &Standing) -> Result<Option<u32>, PullError> {
+        let (place, usual) = (log.place(), job.rhythm());
+        match self {
+            Self::Directory(library) => {
+                let inquiry = Inquiry::new(Shelved::new(library, place), usual);
+                cites(&inquiry, job.period).await
+            }
+            Self::Server(server) => {
+                cites(&Inquiry::new(server.log(&place), usual), job.period).await
+            }
+            Self::Broker(broker, rhythm) => {
+                let wire = Arc::new(Wire::new(broker, &place.site, &place.gateway));
+                let named = Named::new(&wire, &log.origin);
+                cites(&Inquiry::new(named, *rhythm), job.period).await
+            }
+        }
+    }
+
     fn failure(&self, error: PullError) -> Failure {
         match self {
             Self::Broker(..) => no_answer(error),
@@ -167,9 +188,14 @@ pub(super) async fn over(
         return Err(one_file(job, 1, logs.len()));
     }
     let source = Source::Broker(Arc::clone(broker), rhythm);
+    if !missing(job, &source, held, &logs).await.is_empty() {
+        // Another archive may have it: each is asked by what is cited.
+        let gateway = (held.site.clone(), held.gateway.clone());
+        return job.over(broker, &gateway, rhythm).await;
+    }
     let got = gateway(job, &source, held, &logs).await;
     not_read(job, held)?;
-    got.map(|()| held.unreadable.is_empty())
+    got.map(|all| all && held.unreadable.is_empty())
 }
 
 /// Says what the archive can't read of a gateway.
@@ -225,22 +251,42 @@ fn one_file(job: &Job<'_>, gateways: usize, files: usize) -> Failure {
     several::one_file(job, files)
 }
 
-/// Fetches what there is of one gateway.
+/// Epochs that these logs cite, may tell of the period, and are not among what is held.
+async fn missing(job: &Job<'_>, source: &Source, held: &Held, logs: &[Standing]) -> BTreeSet<u32> {
+    let mut missing = BTreeSet::new();
+    for log in logs {
+        // What can't be told now is told when the log is fetched.
+        let cited = source.cites(job, log).await.ok().flatten();
+        let is_known = |epoch: &u32| {
+            let mut all = held.logs.iter().map(|log| log.epoch);
+            all.any(|known| known == *epoch) || held.unreadable.contains(epoch)
+        };
+        missing.extend(cited.filter(|epoch| !is_known(epoch)));
+    }
+    missing
+}
+
+/// Fetches what there is of one gateway. Whether that is all that its logs cite.
 async fn gateway(
     job: &Job<'_>,
     source: &Source,
     held: &Held,
     logs: &[Standing],
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let named = (held.site.clone(), held.gateway.clone());
     let pull = async |log: &Standing, bundle: &Path| source.pull(job, log, bundle).await;
     let fail = |error| source.failure(error);
-    let got = several::each(job, &named, (logs, held.unreadable.len()), fail, pull).await?;
-    // What can't be read may have it.
-    if got == 0 && held.unreadable.is_empty() {
+    let missing = missing(job, source, held, logs).await;
+    let others = held.unreadable.len() + missing.len();
+    let got = several::each(job, &named, (logs, others), fail, pull).await?;
+    for epoch in &missing {
+        shown::not_here(&named, *epoch, job.args.json, job.context.language)?;
+    }
+    // What is not here may have it.
+    if got == 0 && others == 0 {
         return Err(failure(PullError::Nothing));
     }
-    Ok(())
+    Ok(missing.is_empty())
 }
 
 async fn one<I: Informant>(

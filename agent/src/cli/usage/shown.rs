@@ -211,8 +211,8 @@ pub(super) fn not_here(
 ) -> Result<(), Failure> {
     let (site, gateway) = named;
     let why = text!(
-        "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody here has the one before: ask the city's archive, by --archive DIR or URL",
-        "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录；台账已重新建立，此处无人存有之前的一期：请用 --archive 目录或网址 向城市存证库索取"
+        "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody here has the one before: ask the city's archive, or another one, by --archive DIR or URL",
+        "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录；台账已重新建立，此处无人存有之前的一期：请用 --archive 目录或网址 向城市存证库或另一存证库索取"
     );
     no_epoch(named, epoch, json, why.say(language))
 }
