@@ -42,9 +42,8 @@ const LINE_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + 128;
 /// What stands before the JSON of a line.
 const MARK_BYTES: usize = 9;
 
-/// What stands in the place of the month of the newest cosigned note.
+/// What stands in the place of the month of the newest cosigned note, and the name of its file.
 const NEWEST: u32 = 0;
-/// The name of its file.
 const NEWEST_FILE: &str = "newest";
 
 /// A UTC hour.
@@ -297,8 +296,7 @@ impl Notes {
         !lacking.is_empty()
     }
 
-    /// Writes the newest note that was cosigned, in the place of the one before, if none is kept over that tree; durable on
-    /// return.
+    /// Writes the newest note that was cosigned, in the place of the one before; durable on return.
     pub(crate) fn put_newest(&mut self, at: Time, note: &str) -> io::Result<()> {
         let head = head(note).filter(|head| head.origin == self.origin);
         let size = head.ok_or(io::ErrorKind::InvalidInput)?.size;
