@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lineside_proto::Identifier;
-use lineside_proto::ledger::Checkpoint;
 use lineside_proto::ledger::note::{NOTE_BYTES_MAX, Note};
+use lineside_proto::ledger::tile::WIDTH;
+use lineside_proto::ledger::tree::check_consistency;
+use lineside_proto::ledger::{Checkpoint, Hash};
 use ulid::Ulid;
 
 use super::place::{Place, epoch_of};
 use super::record::Record;
 use crate::answers::Copied;
+use crate::ledger::tiles::Tiles;
 use crate::ledger::{LedgerError, View};
 use crate::slots;
 
@@ -226,6 +229,38 @@ impl Shelf {
     /// What lies there does not fit together.
     pub fn view(&self, place: &Place) -> Result<View, LedgerError> {
         View::of_log(&self.log_dir(place), &self.kept_dir(place))
+    }
+
+    /// The root over the first leaves of a log, proved by the head that lies here or, while a first long stretch is fetched, by
+    /// the leaves in tiles that are recorded: what went bad on this disk tells against nobody.
+    ///
+    /// # Errors
+    ///
+    /// The files can't be read, do not fit together, or there are not so many leaves.
+    pub(super) fn proved_root(&self, place: &Place, size: u64) -> Result<Hash, LedgerError> {
+        let dir = self.log_dir(place);
+        let head = self.head(place).map_err(LedgerError::disk(&dir))?;
+        let (root, proof, (held, signed)) = if let Some((_, head)) = head {
+            let view = self.view(place)?;
+            let proof = view.consistency(size, head.size)?;
+            (view.root_at(size)?, proof, (head.size, head.root))
+        } else {
+            let record = self.record(place).map_err(LedgerError::disk(&dir))?;
+            let part = record.and_then(|it| Some((it.size, Hash::from_base64(&it.root)?)));
+            let part = part.filter(|(held, _)| held % WIDTH == 0);
+            let (held, recorded) = part.ok_or(LedgerError::Beyond {
+                place: size,
+                size: 0,
+            })?;
+            let tiles = Tiles::open(&dir, held)?;
+            let proof = tiles.consistency(size, held)?;
+            (tiles.root_at(size)?, proof, (held, recorded))
+        };
+        let proved = check_consistency(size, held, &proof, root, signed);
+        proved.map(|()| root).map_err(|error| {
+            let what = format!("its tiles are not those of its head: {error}");
+            LedgerError::damaged(dir, what)
+        })
     }
 
     /// A log as it is now, and the texts that it names, as a source of answers.

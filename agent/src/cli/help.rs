@@ -20,7 +20,7 @@ const PROGRAM: &str = "lineside";
 const ITSELF: &str = "";
 
 /// Command (below another: both, `session start`), argument and text.
-const TEXTS: [(&str, &str, &str); 118] = [
+const TEXTS: [(&str, &str, &str); 119] = [
     (
         PROGRAM,
         ITSELF,
@@ -159,6 +159,11 @@ const TEXTS: [(&str, &str, &str); 118] = [
         "ledger new-epoch",
         "prior",
         "存证库给出的最后一个签名存证点；本机无从得知，或仅一个见证方有更多时使用",
+    ),
+    (
+        "ledger new-epoch",
+        "unheard",
+        "尚未得知城市平台持有什么，仍引用仅有本网关记得的存证点",
     ),
     ("ledger new-epoch", "yes", "不询问，直接执行"),
     ("watch", ITSELF, "以门户的视角实时查看整个平台的可用状态"),

@@ -54,6 +54,9 @@ struct NewEpoch {
     /// The last head that the city has, as a signed note from its archive: where nothing here remembers it, or a single witness has more
     #[arg(long, value_name = "FILE")]
     prior: Option<PathBuf>,
+    /// Cite what this gateway alone remembers, though nothing of what the city has was heard
+    #[arg(long, conflicts_with = "prior")]
+    unheard: bool,
     /// Do it without asking
     #[arg(long)]
     yes: bool,
@@ -219,6 +222,7 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
         witnesses: &settings.witnesses.keys,
         quorum: settings.witnesses.quorum,
         prior: prior.as_deref(),
+        unheard: args.unheard,
     };
     let aside = ledger::new_epoch(&gateway.state_dir, key, base, &args.reason, &testimony);
     // Whoever signs with this key is the agent of this ledger.

@@ -22,19 +22,22 @@ pub struct Testimony<'a> {
     pub quorum: usize,
     /// The last head that the city has, as a signed note.
     pub prior: Option<&'a str>,
+    /// That nothing of the city can be heard: what only this gateway remembers is cited all the same.
+    pub unheard: bool,
 }
 
 /// Gives up the ledger of a state directory for a new epoch: the old one is moved aside and kept, and the
 /// next start begins an empty one whose first leaf cites the last head that was signed: the one that is named, else the
 /// one that others hold and the ledger does not continue, else the newest that anything here remembers. Where a single
-/// witness holds more than that, the head has to be named: archives stop an epoch that gives up what they hold. Gives
+/// witness holds more than that, or the ledger was lost and nothing of the city was heard, the head has to be named: archives stop an
+/// epoch that gives up what they hold, and cosign none whose citation nobody can prove. Gives
 /// the folder that holds the old one now.
 ///
 /// # Errors
 ///
 /// An agent runs on it ([`LedgerError::Held`], [`LedgerError::KeyHeld`]), there is no key, the head that is named can't
 /// be the last one ([`LedgerError::Prior`]), none is named and a single witness holds more than what counts
-/// ([`LedgerError::Alone`]), or the disk refuses; then it can be asked for again, and until that was done nothing is
+/// ([`LedgerError::Alone`]) or none says anything of a ledger that was lost ([`LedgerError::Unheard`]), or the disk refuses; then it can be asked for again, and until that was done nothing is
 /// signed.
 pub fn new_epoch(
     state_dir: &Path,
@@ -81,12 +84,9 @@ pub fn new_epoch(
     let cited = match named {
         Some(named) => Some(named.head),
         None => {
-            let cited = last_of(shown.clone(), (last.clone(), held_size(&dir)), epoch);
-            let counts = shown.filter(|shown| cited.as_ref() == Some(&shown.head));
-            let mut alone = elsewhere.alone(&judges);
-            alone.retain(|one| cited.as_ref() != Some(&one.head));
-            undisputed(&alone, counts.as_ref(), epoch)?;
-            cited
+            let own = (last.clone(), held_size(&dir));
+            let heard = (shown, elsewhere.alone(&judges));
+            cited(heard, own, epoch, testimony)?
         }
     };
     if let (None, Some(last)) = (remembered, &last) {
@@ -150,6 +150,26 @@ fn outdated(named: &Vouched, shown: Option<&Vouched>, epoch: u32) -> Result<(), 
         return Err(LedgerError::Prior(why));
     }
     Ok(())
+}
+
+/// The head to cite where none is named: `shown` is what others hold, `alone` what single witnesses say, and `held` how many
+/// of the own leaves are here.
+fn cited(
+    (shown, mut alone): (Option<Vouched>, Vec<Vouched>),
+    (own, held): (Option<Checkpoint>, u64),
+    epoch: u32,
+    testimony: &Testimony<'_>,
+) -> Result<Option<Checkpoint>, LedgerError> {
+    let is_heard = shown.is_some();
+    let cited = last_of(shown.clone(), (own, held), epoch);
+    let counts = shown.filter(|shown| cited.as_ref() == Some(&shown.head));
+    alone.retain(|one| cited.as_ref() != Some(&one.head));
+    undisputed(&alone, counts.as_ref(), epoch)?;
+    let is_lost = cited.as_ref().is_none_or(|head| held < head.size);
+    if is_lost && !is_heard && !testimony.witnesses.is_empty() && !testimony.unheard {
+        return Err(LedgerError::Unheard);
+    }
+    Ok(cited)
 }
 
 /// Refuses where single witnesses say that there is more than the head that counts, in its epoch or a later one: the one

@@ -64,6 +64,10 @@ pub enum LedgerError {
         /// Of which log.
         origin: String,
     },
+    /// The ledger was lost, and nothing was heard of what the city has of it: what the key's record tells may never have
+    /// been sent, and nobody could prove it. Nothing was changed.
+    #[error("the ledger is not here, and nothing was heard of what the city has of it")]
+    Unheard,
     /// A leaf or a size beyond the ledger's end was asked for.
     #[error("there is no leaf or size {place} in a ledger of {size} leaves")]
     Beyond {
@@ -100,6 +104,13 @@ impl LedgerError {
             path: path.into(),
             what: what.into(),
         }
+    }
+
+    /// Whether files are not what they were: one that is gone as well.
+    pub(crate) fn is_damage(&self) -> bool {
+        let is_gone = |source: &io::Error| source.kind() == ErrorKind::NotFound;
+        matches!(self, Self::Damaged { .. })
+            || matches!(self, Self::Disk { source, .. } if is_gone(source))
     }
 
     /// Whether room on the disk would have helped.

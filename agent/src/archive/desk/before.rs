@@ -1,16 +1,13 @@
 //! The newest epoch before one, as far as anything is known of it, and what a citation of it comes to.
 
-use lineside_proto::ledger::tree::check_consistency;
 use lineside_proto::ledger::{Hash, PriorHead};
 
-use super::cited::is_damage;
 use crate::archive::alarm::Kind;
 use crate::archive::cards::origin as origin_of;
 use crate::archive::place::Place;
 use crate::archive::record::{PriorWanted, Record};
 use crate::archive::shelf::Shelf;
 use crate::archive::witness::Witness;
-use crate::ledger::LedgerError;
 use crate::ledger::head::EPOCH_LEAP_MAX;
 use crate::logs::chain;
 
@@ -26,8 +23,6 @@ pub(super) struct Before {
     note: String,
     /// Leaves that a new epoch cites at least: those that were cosigned; none where nothing was.
     least: Option<u64>,
-    /// The head that lies here.
-    held: Option<(u64, Hash)>,
     /// Whether it is found to continue the one before it, or stands still.
     pub(super) is_settled: bool,
     /// Whether what goes beyond the citation came because it was asked for.
@@ -124,7 +119,6 @@ impl Before {
         let is_settled =
             place.epoch == 1 || least.is_some() || record.as_ref().is_some_and(is_settled);
         let is_beyond = record.is_some_and(|known| known.beyond);
-        let held = held.map(|(_, head)| (head.size, head.root));
         Ok(Some(Self {
             place,
             origin,
@@ -132,7 +126,6 @@ impl Before {
             root,
             note,
             least,
-            held,
             is_settled,
             is_beyond,
         }))
@@ -180,9 +173,9 @@ impl Before {
         let root = match cited.size {
             same if same == size => self.root,
             more if more > size => return Ok(Found::Unproved(self.wanted(cited))),
-            below => match self.root_at(shelf, below) {
+            below => match shelf.proved_root(&self.place, below) {
                 Ok(root) => root,
-                Err(error) if is_damage(&error) => {
+                Err(error) if error.is_damage() => {
                     return Ok(Found::Damaged(self.place, chain(&error)));
                 }
                 Err(error) => return Err(chain(&error)),
@@ -200,21 +193,6 @@ impl Before {
             Found::Shortens(fewer(size), self.note)
         } else {
             Found::Continues
-        })
-    }
-
-    /// The root over the first leaves, proved by the head that lies here: what went bad on this disk tells against nobody.
-    fn root_at(&self, shelf: &Shelf, size: u64) -> Result<Hash, LedgerError> {
-        let view = shelf.view(&self.place)?;
-        let root = view.root_at(size)?;
-        let Some((held, signed)) = self.held else {
-            return Ok(root);
-        };
-        let proof = view.consistency(size, held)?;
-        let proved = check_consistency(size, held, &proof, root, signed);
-        proved.map(|()| root).map_err(|error| {
-            let what = format!("its tiles are not those of its head: {error}");
-            LedgerError::damaged(shelf.log_dir(&self.place), what)
         })
     }
 

@@ -1,9 +1,7 @@
 //! What epochs cite of those before them, in their first leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 
-use lineside_proto::ledger::tree::check_consistency;
 use lineside_proto::ledger::{Hash, PriorHead};
 
 use super::gateway::Gateway;
@@ -61,7 +59,7 @@ impl Gateway {
         let cited = match first_leaf(shelf, &place) {
             Ok(cited) => cited?,
             Err(error) => {
-                if shelf.has_head(&place) && is_damage(&error) {
+                if shelf.has_head(&place) && error.is_damage() {
                     tracing::warn!(log = %place, "the copy is damaged: {}", chain(&error));
                     self.is_damaged(epoch, chain(&error), 0);
                 }
@@ -110,33 +108,9 @@ fn first_leaf(shelf: &Shelf, place: &Place) -> Result<Option<Option<PriorHead>>,
     let Some((_, first)) = view.read(0, 1)?.into_iter().next() else {
         return Ok(None);
     };
-    let head = shelf
-        .head(place)
-        .map_err(LedgerError::disk(shelf.log_dir(place)))?;
-    if let Some((_, head)) = head {
-        let proof = view.consistency(1, head.size)?;
-        let proved = check_consistency(1, head.size, &proof, Hash::of_leaf(&first), head.root);
-        proved.map_err(|error| {
-            let what = format!("its first leaf is not that of its tree: {error}");
-            LedgerError::damaged(shelf.log_dir(place), what)
-        })?;
+    if shelf.proved_root(place, 1)? != Hash::of_leaf(&first) {
+        let what = "its first leaf is not that of its tree";
+        return Err(LedgerError::damaged(shelf.log_dir(place), what));
     }
     Ok(cited_in(&first))
-}
-
-/// Whether files are not what they were: one that is gone as well.
-pub(super) fn is_damage(error: &LedgerError) -> bool {
-    match error {
-        LedgerError::Damaged { .. } => true,
-        LedgerError::Disk { source, .. } => source.kind() == ErrorKind::NotFound,
-        LedgerError::Held { .. }
-        | LedgerError::KeyHeld { .. }
-        | LedgerError::Full { .. }
-        | LedgerError::Key(_)
-        | LedgerError::Leaf(_)
-        | LedgerError::Prior(_)
-        | LedgerError::Alone { .. }
-        | LedgerError::Beyond { .. }
-        | LedgerError::Broken => false,
-    }
 }

@@ -93,6 +93,7 @@ impl From<LedgerError> for MirrorError {
             | LedgerError::Leaf(_)
             | LedgerError::Prior(_)
             | LedgerError::Alone { .. }
+            | LedgerError::Unheard
             | LedgerError::Beyond { .. }
             | LedgerError::Broken) => Self::Other(crate::logs::chain(&other)),
         }

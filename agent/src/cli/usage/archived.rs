@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::pull::{Args, Job, failure, is_folder, no_answer, not_all, summed};
+use super::shown::Lack;
 use super::{several, shown, sources};
 use crate::archive::{Held, Library, Shelf, Standing};
 use crate::cli::{Failure, Outcome};
@@ -202,7 +203,12 @@ pub(super) async fn over(
 fn not_read(job: &Job<'_>, held: &Held) -> Result<(), Failure> {
     let named = (held.site.clone(), held.gateway.clone());
     for epoch in &held.unreadable {
-        shown::not_read(&named, *epoch, job.args.json, job.context.language)?;
+        shown::lacks(
+            &named,
+            (*epoch, Lack::Unreadable),
+            job.args.json,
+            job.context.language,
+        )?;
     }
     Ok(())
 }
@@ -280,7 +286,12 @@ async fn gateway(
     let others = held.unreadable.len() + missing.len();
     let got = several::each(job, &named, (logs, others), fail, pull).await?;
     for epoch in &missing {
-        shown::not_here(&named, *epoch, job.args.json, job.context.language)?;
+        shown::lacks(
+            &named,
+            (*epoch, Lack::Nowhere),
+            job.args.json,
+            job.context.language,
+        )?;
     }
     // What is not here may have it.
     if got == 0 && others == 0 {

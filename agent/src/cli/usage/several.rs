@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::pull::{Job, is_folder};
-use super::shown;
+use super::shown::{self, Lack};
 use crate::archive::Standing;
 use crate::cli::Failure;
 use crate::evidence::epochs::{Log, Logs};
@@ -112,7 +112,12 @@ pub(super) async fn pull<I: Informant>(
     let others = usize::from(missing.is_some());
     let got = each(job, &gateway, (&logs, others), fail, pull).await?;
     if let Some(epoch) = missing {
-        shown::not_here(&gateway, epoch, job.args.json, job.context.language)?;
+        shown::lacks(
+            &gateway,
+            (epoch, Lack::Nowhere),
+            job.args.json,
+            job.context.language,
+        )?;
     } else if got == 0 {
         return Err(fail(PullError::Nothing));
     }

@@ -187,42 +187,33 @@ pub(super) fn not_got(
     Ok(())
 }
 
-/// Says that one epoch of a gateway can't be read where it is kept.
-pub(super) fn not_read(
-    named: &(Identifier, Identifier),
-    epoch: u32,
-    json: bool,
-    language: Language,
-) -> Result<(), Failure> {
-    let (site, gateway) = named;
-    let why = text!(
-        "not got: epoch {epoch} of {site}/{gateway} can't be read in the archive, and may be of this period; `lineside archive status` tells why, and the archive fetches anew what it can",
-        "未取得：存证库中 {site}/{gateway} 第 {epoch} 期无法读取，其中可能有此时段的记录；原因见 `lineside archive status`，存证库会重新获取可获取的部分"
-    );
-    no_epoch(named, epoch, json, why.say(language))
+/// Why one epoch of a gateway was not got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lack {
+    /// It can't be read where it is kept.
+    Unreadable,
+    /// It is nowhere where it was asked for.
+    Nowhere,
 }
 
-/// Says that one epoch of a gateway is nowhere where it was asked for.
-pub(super) fn not_here(
-    named: &(Identifier, Identifier),
-    epoch: u32,
-    json: bool,
-    language: Language,
-) -> Result<(), Failure> {
-    let (site, gateway) = named;
-    let why = text!(
-        "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody here has the one before: ask the city's archive, or another one, by --archive DIR or URL",
-        "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录；台账已重新建立，此处无人存有之前的一期：请用 --archive 目录或网址 向城市存证库或另一存证库索取"
-    );
-    no_epoch(named, epoch, json, why.say(language))
-}
-
-fn no_epoch(
+/// Says that one epoch of a gateway was not got, and why.
+pub(super) fn lacks(
     (site, gateway): &(Identifier, Identifier),
-    epoch: u32,
+    (epoch, lack): (u32, Lack),
     json: bool,
-    error: &str,
+    language: Language,
 ) -> Result<(), Failure> {
+    let why = match lack {
+        Lack::Unreadable => text!(
+            "not got: epoch {epoch} of {site}/{gateway} can't be read in the archive, and may be of this period; `lineside archive status` tells why, and the archive fetches anew what it can",
+            "未取得：存证库中 {site}/{gateway} 第 {epoch} 期无法读取，其中可能有此时段的记录；原因见 `lineside archive status`，存证库会重新获取可获取的部分"
+        ),
+        Lack::Nowhere => text!(
+            "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody here has the one before: ask the city's archive, or another one, by --archive DIR or URL",
+            "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录；台账已重新建立，此处无人存有之前的一期：请用 --archive 目录或网址 向城市存证库或另一存证库索取"
+        ),
+    };
+    let error = why.say(language);
     if json {
         let said = NotGot {
             site,

@@ -66,6 +66,7 @@ fn next(place: &Place, prior: Option<&str>) -> Result<(u32, Option<u64>), String
         witnesses: &keys,
         quorum: 2,
         prior,
+        ..Testimony::default()
     };
     let begun = new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony);
     begun.map_err(|error| error.to_string())?;

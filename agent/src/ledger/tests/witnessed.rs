@@ -2,7 +2,7 @@
 
 use super::{ORIGIN, Place, facts, grow, note, witness};
 use crate::config::model::Witnesses;
-use crate::ledger::{Keys, Ledger, Seen, Testimony, Witnessed, new_epoch};
+use crate::ledger::{Keys, Ledger, LedgerError, Seen, Testimony, Witnessed, new_epoch};
 use lineside_proto::Time;
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey};
 use lineside_proto::ledger::{Checkpoint, Hash};
@@ -272,6 +272,7 @@ fn a_new_epoch_cites_what_the_city_has_and_no_number_comes_twice() {
             witnesses: &keys,
             quorum: 1,
             prior,
+            ..Testimony::default()
         };
         new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony).unwrap();
         let (epoch, head) = cited(&place);
@@ -314,6 +315,7 @@ fn refused(shown: &[String], prior: &str, why: &str) {
         witnesses: &keys,
         quorum: 1,
         prior: Some(prior),
+        ..Testimony::default()
     };
     let refused = new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony);
     let said = refused.unwrap_err().to_string();
@@ -323,25 +325,42 @@ fn refused(shown: &[String], prior: &str, why: &str) {
 
 /// The disk is gone, and the key's record tells of leaves that were signed and never sent: nobody could prove them.
 #[test]
-fn a_gateway_that_lost_its_disk_cites_what_others_hold() {
-    let place = Place::new();
-    let ledger = written(&place, 3);
-    let sent = note(&ledger);
-    grow(&ledger, 3);
-    ledger.sign().unwrap();
-    drop(ledger);
-    fs::remove_dir_all(place.state()).unwrap();
-    let ledger = open(&place);
-    assert!(ledger.suspended().is_some());
-    ledger.compare(&sent).unwrap();
-    drop(ledger);
-    let testimony = Testimony {
-        witnesses: &two().keys,
-        quorum: 1,
-        prior: None,
-    };
-    new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony).unwrap();
-    assert_eq!(cited(&place), (2, Some((ORIGIN.to_owned(), 3))));
+fn a_gateway_that_lost_its_disk_cites_what_others_hold_and_waits_for_it() {
+    let keys = two().keys;
+    for heard in [false, true] {
+        let place = Place::new();
+        let ledger = written(&place, 3);
+        let sent = note(&ledger);
+        grow(&ledger, 3);
+        ledger.sign().unwrap();
+        drop(ledger);
+        fs::remove_dir_all(place.state()).unwrap();
+        let ledger = open(&place);
+        assert!(ledger.suspended().is_some());
+        if heard {
+            ledger.compare(&sent).unwrap();
+        }
+        drop(ledger);
+        let testimony = Testimony {
+            witnesses: &keys,
+            quorum: 1,
+            ..Testimony::default()
+        };
+        let begun = new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony);
+        if heard {
+            begun.unwrap();
+            assert_eq!(cited(&place), (2, Some((ORIGIN.to_owned(), 3))));
+            continue;
+        }
+        assert!(matches!(begun, Err(LedgerError::Unheard)), "{begun:?}");
+        // Nothing was changed. Where the city has nothing of it, or no witness is named, it goes on by itself.
+        let alone = Testimony {
+            unheard: true,
+            ..testimony
+        };
+        new_epoch(&place.state(), &place.key(), ORIGIN, "x", &alone).unwrap();
+        assert_eq!(cited(&place), (2, Some((ORIGIN.to_owned(), 6))));
+    }
 }
 
 /// State and key are gone: only the broker and the city remember.
@@ -373,6 +392,7 @@ fn a_gateway_that_lost_everything_goes_on_after_what_the_city_has() {
         witnesses: &keys,
         quorum: 1,
         prior: None,
+        ..Testimony::default()
     };
     new_epoch(
         &place.state(),

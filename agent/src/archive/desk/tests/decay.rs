@@ -1,7 +1,7 @@
 //! Bits that change on the archive's own disk, and files that are gone from it: they tell against no gateway.
 
 use super::changes::cosigned;
-use super::epochs::wait;
+use super::epochs::{cut_within, wait};
 use super::faults::witnessed;
 use super::{City, Input, Plant, id, stamp};
 use crate::archive::alarm::Kind;
@@ -57,25 +57,8 @@ fn a_tile_that_went_bad_is_no_fork_when_a_head_is_cosigned() {
 
 #[test]
 fn a_tile_that_went_bad_accuses_no_new_epoch() {
-    let mut city = City::new(true);
-    let mut plant = Plant::new("gw-1");
-    city.enrol(&plant);
-    plant.write("a", 299);
-    let inputs = plant.grown();
-    city.pass(inputs, None);
-    city.pass(vec![Input::Connected], None);
-    city.later(4);
-    assert_eq!(cosigned(&city), [(1, 300)]);
-    // The next epoch cites more than was cosigned and less than is held.
-    plant.write("b", 20);
-    plant.sign();
-    let mut cut = plant.clone_disk();
-    plant.write("c", 10);
-    let inputs = plant.grown();
-    city.pass(inputs, None);
-    cut.next_epoch();
-    cut.write("new", 5);
-    decay(&city, &plant, 1_000);
+    let (mut city, mut cut) = cut_within();
+    decay(&city, &cut, 1_000);
     let inputs = cut.grown();
     city.pass(inputs, Some(&cut));
     wait(&mut city, &cut, 10);

@@ -4,7 +4,8 @@
 use super::changes::cosigned;
 use super::epochs::{Backup, wait};
 use super::faults::witnessed;
-use super::{City, Input, Output, Plant, Testimony, answer, elsewhere, id, new_epoch, stamp};
+use super::several::fetch_part;
+use super::{City, Input, Plant, Testimony, elsewhere, id, new_epoch, stamp};
 use crate::archive::alarm::Kind;
 use std::fs;
 use std::io;
@@ -35,6 +36,44 @@ fn replaced() -> (City, Plant, Plant) {
     back.next_epoch();
     back.write("new", 5);
     (city, plant, back)
+}
+
+/// A gateway that was replaced when another archive's witness had cosigned 100 of its leaves; here are 110, of which none was.
+fn uncosigned(witness: bool) -> (City, Plant) {
+    let mut city = City::new(witness);
+    let mut plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    plant.write("a", 99);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    let mut back = plant.clone_disk();
+    plant.write("b", 10);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    back.next_epoch();
+    back.write("new", 5);
+    (city, back)
+}
+
+/// A gateway whose second epoch cites another history than the cosigned one, and more of it, which nobody can prove.
+fn edited() -> (City, Plant) {
+    let mut city = City::new(true);
+    let mut plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    plant.write("a", 49);
+    plant.sign();
+    let mut edited = plant.clone_disk();
+    plant.write("true", 50);
+    let inputs = plant.grown();
+    city.pass(inputs, None);
+    city.pass(vec![Input::Connected], None);
+    city.later(4);
+    assert_eq!(cosigned(&city), [(1, 100)]);
+    edited.write("edited", 70);
+    edited.sign();
+    edited.next_epoch();
+    fs::remove_dir_all(edited.state().join("ledger.e1")).unwrap();
+    (city, edited)
 }
 
 #[test]
@@ -68,16 +107,9 @@ fn nothing_is_cosigned_beyond_what_an_epoch_cites_that_is_half_here() {
     back.write("long", 9_000);
     let note = back.sign();
     city.pass(vec![back.head(&note)], None);
-    let mut inputs = Vec::new();
-    while !city.record(&back, 2).compared {
-        city.seconds += 3;
-        let outputs = city.outputs(std::mem::take(&mut inputs));
-        inputs.extend(outputs.into_iter().filter_map(|output| match output {
-            Output::Ask(asked) => Some(answer(asked, Some(&back))),
-            Output::Cosigned { .. } | Output::Grown { .. } | Output::Alarm { .. } => None,
-        }));
-        assert!(city.seconds < 600);
-    }
+    fetch_part(&mut city, &back, 0);
+    city.later(11);
+    assert!(city.record(&back, 2).compared);
     assert!(!city.shelf().has_head(&back.place(2)));
     city.start();
     city.pass(vec![Input::Connected], None);
@@ -313,19 +345,7 @@ fn a_fork_of_an_epoch_that_was_followed_is_told_whatever_is_held() {
 #[test]
 fn leaves_that_nobody_here_cosigned_are_not_given_up_in_silence_and_stop_nothing() {
     for witness in [false, true] {
-        let mut city = City::new(witness);
-        let mut plant = Plant::new("gw-1");
-        city.enrol(&plant);
-        plant.write("a", 99);
-        let inputs = plant.grown();
-        city.pass(inputs, None);
-        // So far another archive's witness has cosigned it.
-        let mut back = plant.clone_disk();
-        plant.write("b", 10);
-        let inputs = plant.grown();
-        city.pass(inputs, None);
-        back.next_epoch();
-        back.write("new", 5);
+        let (mut city, mut back) = uncosigned(witness);
         let inputs = back.grown();
         city.pass(inputs, Some(&back));
         wait(&mut city, &back, 3);
@@ -340,22 +360,7 @@ fn leaves_that_nobody_here_cosigned_are_not_given_up_in_silence_and_stop_nothing
 
 #[test]
 fn an_edited_history_is_not_cosigned_by_way_of_an_epoch_that_nobody_proves() {
-    let mut city = City::new(true);
-    let mut plant = Plant::new("gw-1");
-    city.enrol(&plant);
-    plant.write("a", 49);
-    plant.sign();
-    let mut edited = plant.clone_disk();
-    plant.write("true", 50);
-    let inputs = plant.grown();
-    city.pass(inputs, None);
-    city.pass(vec![Input::Connected], None);
-    city.later(4);
-    assert_eq!(cosigned(&city), [(1, 100)]);
-    edited.write("edited", 70);
-    edited.sign();
-    edited.next_epoch();
-    fs::remove_dir_all(edited.state().join("ledger.e1")).unwrap();
+    let (mut city, mut edited) = edited();
     let inputs = edited.grown();
     city.pass(inputs, Some(&edited));
     wait(&mut city, &edited, 30);
@@ -378,18 +383,7 @@ fn an_edited_history_is_not_cosigned_by_way_of_an_epoch_that_nobody_proves() {
 
 #[test]
 fn that_leaves_are_given_up_is_told_though_another_alarm_was_just_raised() {
-    let mut city = City::new(false);
-    let mut plant = Plant::new("gw-1");
-    city.enrol(&plant);
-    plant.write("a", 99);
-    let inputs = plant.grown();
-    city.pass(inputs, None);
-    let mut back = plant.clone_disk();
-    plant.write("b", 10);
-    let inputs = plant.grown();
-    city.pass(inputs, None);
-    back.next_epoch();
-    back.write("new", 5);
+    let (mut city, mut back) = uncosigned(false);
     let first = back.sign();
     back.write("newer", 5);
     let second = back.sign();
@@ -409,21 +403,7 @@ fn that_leaves_are_given_up_is_told_though_another_alarm_was_just_raised() {
 
 #[test]
 fn a_stop_for_another_reason_hides_nothing_of_what_is_given_up() {
-    let mut city = City::new(true);
-    let mut plant = Plant::new("gw-1");
-    city.enrol(&plant);
-    plant.write("a", 49);
-    plant.sign();
-    let mut edited = plant.clone_disk();
-    plant.write("true", 50);
-    let inputs = plant.grown();
-    city.pass(inputs, None);
-    city.pass(vec![Input::Connected], None);
-    city.later(4);
-    edited.write("edited", 70);
-    edited.sign();
-    edited.next_epoch();
-    fs::remove_dir_all(edited.state().join("ledger.e1")).unwrap();
+    let (mut city, mut edited) = edited();
     let twin = edited.clone_disk();
     let inputs = edited.grown();
     city.pass(inputs, Some(&edited));
@@ -437,9 +417,35 @@ fn a_stop_for_another_reason_hides_nothing_of_what_is_given_up() {
     city.pass(vec![edited.head(&note)], Some(&edited));
     edited.next_epoch();
     edited.write("as if nothing had been", 5);
-    let inputs = edited.grown();
-    city.pass(inputs, Some(&edited));
+    // Its head comes before its leaves, which are asked for.
+    let note = edited.sign();
+    city.pass(vec![edited.head(&note)], None);
+    city.later(1);
     wait(&mut city, &edited, 5);
     assert_eq!(city.kinds(), [Kind::TwoHeads, Kind::Prior]);
     assert_eq!(cosigned(&city).last(), Some(&(3, 6)));
+}
+
+#[test]
+fn an_epoch_that_cites_fewer_leaves_than_a_long_fetch_has_brought_is_compared() {
+    let mut city = City::new(true);
+    let plant = Plant::new("gw-1");
+    city.enrol(&plant);
+    city.pass(vec![Input::Connected], None);
+    plant.write("a", 3_999);
+    plant.sign();
+    // Another archive's witness cosigned so many; the rest is lost with the disk.
+    let mut back = plant.clone_disk();
+    plant.write("b", 5_000);
+    let note = plant.sign();
+    city.pass(vec![plant.head(&note)], None);
+    fetch_part(&mut city, &plant, 4_000);
+    assert!(!city.shelf().has_head(&plant.place(1)));
+    back.next_epoch();
+    back.write("new", 5);
+    let inputs = back.grown();
+    city.pass(inputs, Some(&back));
+    wait(&mut city, &back, 5);
+    assert_eq!(city.kinds(), [Kind::Shorter]);
+    assert_eq!(cosigned(&city).last(), Some(&(2, 6)));
 }

@@ -1,7 +1,8 @@
 //! What counts as proof, and what anybody at the broker could have said.
 
 use super::faults::witnessed;
-use super::{City, Plant, Trouble, answer, id, stamp};
+use super::several::fetch_part;
+use super::{City, Plant, Trouble, id, stamp};
 use crate::answers::Answers;
 use crate::archive::Cards;
 use crate::archive::alarm::Kind;
@@ -324,16 +325,7 @@ fn an_old_fork_is_told_while_a_long_stretch_is_fetched() {
         let note = plant.sign();
         city.pass(vec![plant.head(&note)], None);
         // Some of it is in tiles, and its head is not reached.
-        let mut inputs = Vec::new();
-        while city.record(&plant, 1).size <= 100 {
-            city.seconds += 1;
-            let outputs = city.outputs(std::mem::take(&mut inputs));
-            inputs.extend(outputs.into_iter().filter_map(|output| match output {
-                Output::Ask(asked) => Some(answer(asked, Some(&plant))),
-                Output::Cosigned { .. } | Output::Grown { .. } | Output::Alarm { .. } => None,
-            }));
-            assert!(city.seconds < 600);
-        }
+        fetch_part(&mut city, &plant, 100);
         // One leaf further on comes by itself, and waits in a file.
         city.outputs(vec![plant.leaf(9_090)]);
         if restarts {

@@ -6,12 +6,17 @@ use super::faults::witnessed;
 use super::kept::give_map;
 use super::{City, Input, Output, Plant, answer, id, stamp};
 use crate::archive::alarm::Kind;
+use crate::archive::cards::epoch_of;
+use lineside_proto::ledger::Checkpoint;
+use lineside_proto::ledger::note::Note;
 use std::fs;
 
-/// The first part of a log comes into tiles, and its head is not reached yet.
-fn fetch_part(city: &mut City, plant: &Plant) {
+/// More than so many leaves of a gateway's log of now come into tiles, and its head is not reached yet.
+pub(super) fn fetch_part(city: &mut City, plant: &Plant, size: u64) {
+    let head = Checkpoint::parse(&Note::parse(&plant.note()).unwrap().text).unwrap();
+    let epoch = epoch_of(&plant.base(), &head.origin).unwrap();
     let mut answers = Vec::new();
-    while city.record(plant, 1).size == 0 {
+    while city.record(plant, epoch).size <= size {
         city.seconds += 3;
         let asked = city.outputs(std::mem::take(&mut answers));
         answers.extend(asked.into_iter().filter_map(|output| match output {
@@ -35,7 +40,7 @@ fn a_copy_that_is_fetched_anew_accuses_nobody() {
     plant.write("b", 4_000);
     let note = plant.sign();
     city.pass(vec![plant.head(&note)], None);
-    fetch_part(&mut city, &plant);
+    fetch_part(&mut city, &plant, 0);
     let tile = city.shelf().log_dir(&plant.place(1)).join("tile/0/000");
     fs::write(tile, b"spoilt").unwrap();
     city.start();
@@ -101,7 +106,7 @@ fn a_first_long_fetch_that_a_new_epoch_cuts_goes_on() {
         // A part of it comes, and then nobody answers.
         let note = plant.note();
         city.pass(vec![plant.head(&note)], None);
-        fetch_part(&mut city, &plant);
+        fetch_part(&mut city, &plant, 0);
         let part = city.record(&plant, 1).size;
         assert!(part < 9_000 && city.size(&plant, 1) == 0, "{part}");
         if !cites {

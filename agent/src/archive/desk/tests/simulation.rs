@@ -280,6 +280,7 @@ impl World {
             witnesses: &[witness.key().clone()],
             quorum: 1,
             prior: Some(&last),
+            ..Testimony::default()
         };
         new_epoch(&state, &key, &base, "its disk was lost", &testimony).unwrap();
         plant.reopen();

@@ -109,6 +109,22 @@ fn a_log_that_can_not_be_read_is_missed_and_not_passed_over() {
 }
 
 #[test]
+fn an_epoch_that_the_archive_never_had_is_named() {
+    let city = City::new();
+    let first = city.gateway("zs", "gw");
+    first.grow(5, 0);
+    // The archive began after it.
+    let second = first.next_epoch(6);
+    second.grow(5, 7);
+    city.keep(&second, None);
+    let outs = tempfile::tempdir().unwrap();
+    let dir = city.dir().display().to_string();
+    let (done, names) = pulled(&dir, &["--all"], outs.path());
+    assert!(is_missing(&done), "{done:?}");
+    assert_eq!(names, ["zs-gw-20261101-20261201-e2.zip"]);
+}
+
+#[test]
 fn what_is_held_names_what_can_not_be_read() {
     let city = City::new();
     let first = city.gateway("zs", "gw");
