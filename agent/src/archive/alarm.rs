@@ -234,9 +234,13 @@ impl Alarm {
             Kind::Fork => format!(
                 "{signed}; a witness that refuses cosigned known.note, and no proof was shown that shown.note continues it"
             ),
+            Kind::Shorter if self.is_over_epochs() => format!(
+                "{signed}: known.note is of the epoch before, and of more leaves than the first leaf of the new epoch, below logs/, cites. That none of them was cosigned here is this archive's word."
+            ),
             Kind::Shorter => format!(
                 "{signed}: both are real, and the older was shown after the newer. That it was shown late is this archive's word."
             ),
+            Kind::Prior if self.known.is_none() => "verify the signature of shown.note by the gateway's key. The first leaf of its epoch, below logs/, says which head it cites. That nobody showed how that continues what was held is this archive's word.".to_owned(),
             Kind::Prior => format!(
                 "{signed}: known.note is of the epoch before. The first leaf of the new epoch, below logs/, says which head it cites."
             ),
@@ -246,6 +250,13 @@ impl Alarm {
             Kind::Leaves => "nothing: answers are not signed, so that somebody else at the broker may have given them. Ask the gateway itself.".to_owned(),
             Kind::Damaged => "nothing against the gateway: this archive's own files did not fit together.".to_owned(),
         }
+    }
+
+    /// Whether its notes are of two logs.
+    fn is_over_epochs(&self) -> bool {
+        let origin = |note: &Option<String>| Some(super::shelf::head(note.as_deref()?)?.origin);
+        let both = origin(&self.known).zip(origin(&self.shown));
+        both.is_some_and(|(known, shown)| known != shown)
     }
 
     /// Whether there is room for one more.

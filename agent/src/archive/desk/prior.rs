@@ -1,8 +1,9 @@
 //! Whether a new epoch continues the one before: what its first leaf cites, beside what is held of that and what this
 //! archive's witness cosigned of it. What lies between is given up.
 //!
-//! Nothing of an epoch is cosigned before that is found, and it is written down with the log. Only what two signed
-//! documents tell stops a log; what can't be read or proved now is looked at again.
+//! Nothing of an epoch is cosigned before that is found, and it is written down with the log. What can't be read or proved now
+//! is looked at again. Two signed documents that contradict each other stop a log at once; one that another has followed is
+//! given up, with an alarm, when nobody who answered for an hour could show that it continues the one before.
 
 use lineside_proto::ledger::Hash;
 use lineside_proto::ledger::tree::check_consistency;

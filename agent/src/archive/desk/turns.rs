@@ -1,7 +1,8 @@
 //! Which of the epochs before that of now is at work: one at a time, as long as something of it is still to come, to be
 //! cosigned or to be written down. What is to be done stands on the disk, so that nothing of it is lost.
 //!
-//! Bounds: `LOOKED_MAX` epochs; each is at work for `TURN_MS` where others wait; a minute between two rounds.
+//! Bounds: `LOOKED_MAX` epochs; each is at work for `TURN_MS` where others wait; a minute between two rounds; one that can't be
+//! opened rests for `TURN_MS`. How often was asked in vain is in memory alone: an hour begins anew with each start.
 
 use std::collections::{BTreeMap, BTreeSet};
 

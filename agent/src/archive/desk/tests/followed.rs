@@ -351,6 +351,8 @@ fn leaves_that_nobody_here_cosigned_are_not_given_up_in_silence_and_stop_nothing
         wait(&mut city, &back, 3);
         assert_eq!(city.kinds(), [Kind::Shorter]);
         assert_eq!(city.record(&back, 2).stopped, None);
+        let told = &city.proofs()[0].check;
+        assert!(told.contains("of the epoch before"), "{told}");
         back.write("newer", 5);
         let inputs = back.grown();
         city.pass(inputs, Some(&back));
@@ -378,6 +380,8 @@ fn an_edited_history_is_not_cosigned_by_way_of_an_epoch_that_nobody_proves() {
         .map(|(place, kind)| (place.epoch, *kind))
         .collect();
     assert_eq!(told, [(2, Kind::Prior)]);
+    let told = &city.proofs()[0].check;
+    assert!(told.contains("nobody showed"), "{told}");
     assert_eq!(cosigned(&city).last(), Some(&(3, 6)));
 }
 
