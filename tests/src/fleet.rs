@@ -25,6 +25,8 @@ use crate::wait;
 
 /// How long the broker may take for what it was handed.
 const FLUSH_MAX: Duration = Duration::from_secs(120);
+/// How long a first connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(60);
 /// Answers that are made at once.
 const ANSWERS_MAX: usize = 4;
 /// When every ledger begins: half a day before this program did, since a witness looks whether its clock and the leaves
@@ -137,7 +139,7 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// When there is no runtime.
+    /// When there is no runtime, or the broker lets a connection wait for a minute.
     pub fn start(port: u16, size: Size) -> Result<Self> {
         Self::start_as(port, size, None)
     }
@@ -146,7 +148,7 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// When there is no runtime.
+    /// When there is no runtime, or the broker lets a connection wait for a minute.
     pub fn start_as(port: u16, size: Size, user: Option<(&str, &str)>) -> Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
@@ -172,12 +174,16 @@ impl Fleet {
         });
         let wires = connected.collect();
         drop(entered);
-        Ok(Self {
+        let fleet = Self {
             size,
             rows,
             wires,
             _runtime: runtime,
-        })
+        };
+        // What a connection says of itself comes before anything that a test has a gateway do.
+        let all = || fleet.wires.iter().all(|wire| wire.connections() > 0);
+        wait::until_true("the fleet's connections", CONNECT_MAX, all)?;
+        Ok(fleet)
     }
 
     /// How many gateways there are, without those that were added.

@@ -164,7 +164,7 @@ impl Wire {
         self.counts.refused.load(Ordering::SeqCst)
     }
 
-    /// Connections so far.
+    /// Connections so far that have said what each says first.
     pub fn connections(&self) -> u64 {
         self.counts.connections.load(Ordering::SeqCst)
     }
@@ -224,7 +224,6 @@ impl Line {
             };
             match event {
                 Event::Incoming(Incoming::ConnAck(_)) => {
-                    self.counts.connections.fetch_add(1, Ordering::SeqCst);
                     let filter = self.peer.filter.clone();
                     if !filter.is_empty() && client.try_subscribe(filter, QoS::AtLeastOnce).is_err()
                     {
@@ -262,6 +261,7 @@ impl Line {
             self.counts.handed.fetch_add(1, Ordering::SeqCst);
             self.send(client, again, sent).await;
         }
+        self.counts.connections.fetch_add(1, Ordering::SeqCst);
         loop {
             // Whoever asked waits; what is told meanwhile can.
             let next = tokio::select! {
