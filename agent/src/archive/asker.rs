@@ -18,6 +18,7 @@ const PATIENCE: Patience = Patience {
     whole: Duration::from_secs(300),
     // Two copies of one gateway may run: that is what an archive must see.
     refusal: Duration::from_secs(2),
+    others: Duration::ZERO,
     silence: SILENCE,
 };
 

@@ -143,6 +143,32 @@ impl Held {
         Ok(Self::gathered(shelf, places))
     }
 
+    /// Takes in what another archive holds of the same gateway: of each log the copy that has more, and what either has
+    /// against it.
+    pub(crate) fn join(&mut self, other: Self) {
+        for log in other.logs {
+            let Some(known) = self.logs.iter_mut().find(|known| known.epoch == log.epoch) else {
+                self.logs.push(log);
+                continue;
+            };
+            let (less, mut more) = if log.size > known.size {
+                (known.clone(), log)
+            } else {
+                (log, known.clone())
+            };
+            more.stopped = more.stopped.or(less.stopped);
+            more.alarms = more.alarms.max(less.alarms);
+            *known = more;
+        }
+        self.logs.sort_by_key(|log| log.epoch);
+        self.unreadable.extend(other.unreadable);
+        let logs = &self.logs;
+        let is_there = |epoch: &u32| logs.iter().any(|log| log.epoch == *epoch);
+        self.unreadable.retain(|epoch| !is_there(epoch));
+        self.unreadable.sort_unstable();
+        self.unreadable.dedup();
+    }
+
     /// The logs at these places, which come in order, by gateway.
     fn gathered(shelf: &Shelf, places: impl Iterator<Item = Place>) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();

@@ -163,7 +163,7 @@ const TEXTS: [(&str, &str, &str); 119] = [
     (
         "ledger new-epoch",
         "unheard",
-        "尚未得知城市平台持有什么，仍引用仅有本网关记得的存证点",
+        "仅引用本网关所记的存证点；若城市平台已会签更多，新一期会被停止",
     ),
     ("ledger new-epoch", "yes", "不询问，直接执行"),
     ("watch", ITSELF, "以门户的视角实时查看整个平台的可用状态"),

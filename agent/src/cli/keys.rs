@@ -406,11 +406,13 @@ pub(super) fn ledger_failure(error: LedgerError) -> Failure {
              请向其存证库索取该台账的签名存证点。若无误，用 `--prior 文件` 指定；若该见证方有误，请改为指定应引用的存证点：其他存证库的，或本台账自己的（状态目录中的 `ledger/checkpoint`）"
         )),
         LedgerError::Unheard => Failure::Negative(text!(
-            "the old ledger is not here, and nothing was heard of what the city has of it; nothing was changed. Let the agent run for a minute with the broker \
-             reachable, stop it, and do this again; or bring the last checkpoint from the city's archive by `--prior FILE`. Where the city has nothing of it, `--unheard` \
-             cites what this gateway's key remembers: archives cosign that only if somebody still has those leaves",
-            "此处没有旧台账，也尚未得知城市平台持有其中哪些内容；未作任何改动。请在可连接消息服务器的情况下让程序运行一分钟，停止后再执行；\
-             或用 `--prior 文件` 提供城市存证库中最后的签名存证点。如城市平台没有其任何内容，可用 `--unheard` 引用本网关密钥所记的存证点：只有仍有人持有那些记录时，存证库才会会签"
+            "nothing was heard of what the city has of this ledger, and what is here is not all of it, or no witness ever cosigned it; nothing was changed. \
+             Let the agent run for some minutes with the broker reachable, stop it, and do this again; or bring the last cosigned checkpoint from the city's archive by `--prior FILE`. \
+             Where the city has nothing of it, `--unheard` cites what this gateway remembers: archives cosign that only if somebody still has those leaves, and stop \
+             the new epoch with an alarm if they have cosigned more",
+            "尚未得知城市平台持有本台账的哪些内容，而此处的台账不完整，或从未经见证方会签；未作任何改动。\
+             请在可连接消息服务器的情况下让程序运行数分钟，停止后再执行；或用 `--prior 文件` 提供城市存证库中最后一个已会签的签名存证点。\
+             如城市平台没有其任何内容，可用 `--unheard` 引用本网关所记的存证点：只有仍有人持有那些记录时，存证库才会会签；若存证库已会签更多记录，则会告警并停止新的一期"
         )),
         LedgerError::Full { .. }
         | LedgerError::Disk { .. }

@@ -54,7 +54,7 @@ struct NewEpoch {
     /// The last head that the city has, as a signed note from its archive: where nothing here remembers it, or a single witness has more
     #[arg(long, value_name = "FILE")]
     prior: Option<PathBuf>,
-    /// Cite what this gateway alone remembers, though nothing of what the city has was heard
+    /// Cite what this gateway alone remembers, though nothing of what the city has was heard: archives stop it if they have cosigned more
     #[arg(long, conflicts_with = "prior")]
     unheard: bool,
     /// Do it without asking
@@ -233,20 +233,11 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
             ledger_failure(error)
         }
     })?;
-    let next = begin(gateway, &origin, &aside).map_err(ledger_failure)?;
-    let (next, cited) = next;
-    let cited = match cited {
-        Some(head) => text!(
-            "it cites {} with {} leaves",
-            "它引用 {} 的 {} 条记录",
-            head.origin,
-            head.size
-        ),
-        None => text!(
-            "it cites nothing: no head of the old one is known here",
-            "它没有引用：此处不知道旧台账的任何存证点"
-        ),
-    };
+    let kept = aside.file_name().unwrap_or_default().to_string_lossy();
+    let unheard = if args.unheard { ", by --unheard" } else { "" };
+    let what = format!("{origin} kept in {kept}{unheard}");
+    let (next, cited) = begin(gateway, what).map_err(ledger_failure)?;
+    let cited = citation(cited.as_ref());
     let done = text!(
         "the old ledger is kept in {}\nthe new one is {next}: evaluators need its line (`lineside keys show --trust`), the city a card only where the key is new\n{cited}",
         "旧台账保留在 {}\n新台账为 {next}：请把它的一行交给评估人（`lineside keys show --trust`）；仅当密钥为新密钥时，才需向城市平台登记新卡\n{cited}",
@@ -254,6 +245,22 @@ fn new_epoch(args: &NewEpoch, gateway: &Gateway, context: &Context) -> Result<Ou
     );
     writeln!(io::stdout(), "{}", done.say(context.language))?;
     Ok(Outcome::Done)
+}
+
+/// What the new ledger cites, in words.
+fn citation(cited: Option<&PriorHead>) -> Text {
+    match cited {
+        Some(head) => text!(
+            "it cites {} with {} leaves",
+            "它引用 {} 的 {} 条记录",
+            head.origin,
+            head.size
+        ),
+        None => text!(
+            "it cites nothing: no head of the old one is known here; an archive that has cosigned any of it stops the new one with an alarm",
+            "它没有引用：此处不知道旧台账的任何存证点；若存证库曾会签旧台账，则会告警并停止新台账"
+        ),
+    }
 }
 
 /// A signed note from a file.
@@ -273,21 +280,16 @@ fn note(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Writes the first leaves of the new ledger: what it continues, and who began it. Gives its origin, and the head that
-/// it cites.
-fn begin(
-    gateway: &Gateway,
-    old: &str,
-    aside: &Path,
-) -> Result<(String, Option<PriorHead>), LedgerError> {
+/// Writes the first leaves of the new ledger: what it continues, and who did what to begin it. Gives its origin, and the
+/// head that it cites.
+fn begin(gateway: &Gateway, what: String) -> Result<(String, Option<PriorHead>), LedgerError> {
     let settings = &gateway.ledger;
     let (ledger, opened) = Ledger::open(&gateway.state_dir, &settings.key, &settings.origin)?;
     let at = SystemClock.now();
-    let name = aside.file_name().unwrap_or_default().to_string_lossy();
     let audit = Audit {
         who: user_name(rustix::process::getuid().as_raw()),
         action: "new-epoch".to_owned(),
-        what: format!("{old} kept in {name}"),
+        what,
     };
     let genesis = opened.genesis(&gateway.site, &gateway.id);
     let entries = [genesis, LeafBody::Audit(audit)].map(|body| Entry { at, body });

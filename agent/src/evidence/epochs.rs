@@ -1,6 +1,7 @@
 //! Which logs of a gateway tell of a period: its ledger may have been begun anew in it, each time with a first leaf that cites
 //! the one before.
 
+use lineside_proto::ledger::Genesis;
 use lineside_proto::{Identifier, Period, Time};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::named::Named;
 use super::plan::beginning;
 use crate::archive::cards::{base_of, epoch_of};
 
-/// Logs that are looked for at most.
+/// Logs of a gateway that are looked for at most.
 const EPOCHS_MAX: usize = 64;
 
 /// One log.
@@ -46,7 +47,6 @@ impl Logs {
     ) -> Result<Self, PullError> {
         let newest = Inquiry::new(Arc::clone(informant), rhythm);
         let (mut genesis, mut at) = beginning(&newest).await?;
-        let base = base_of(&genesis.origin).to_owned();
         let gateway = (genesis.site.clone(), genesis.gateway.clone());
         let mut found: Vec<(Log, Time)> = Vec::new();
         let missing = loop {
@@ -54,25 +54,15 @@ impl Logs {
                 origin: genesis.origin.clone(),
                 epoch: genesis.epoch,
             };
+            let before = Cited::by(&genesis, at, period);
             found.push((log, at));
-            // One that ended before the period tells nothing of it.
-            let before = genesis.prior.filter(|_| at > period.from);
-            let before = before.filter(|prior| prior.size > 0);
             let Some(before) = before else { break None };
-            let Some(epoch) = epoch_of(&base, &before.origin).filter(|it| *it < genesis.epoch)
-            else {
-                break None;
-            };
             if found.len() >= EPOCHS_MAX {
-                break Some(epoch);
+                break Some(before.epoch);
             }
-            let named = Inquiry::new(Named::new(informant, &before.origin), rhythm);
-            match beginning(&named).await {
-                Ok((next, first)) if next.origin == before.origin && next.epoch == epoch => {
-                    (genesis, at) = (next, first);
-                }
-                Ok(_) | Err(PullError::Refused { .. } | PullError::Lies(_)) => break Some(epoch),
-                Err(error) => return Err(error),
+            match before.begin(informant, rhythm).await? {
+                Some(next) => (genesis, at) = next,
+                None => break Some(before.epoch),
             }
         };
         // Those that began after it don't either; where all did, the oldest may.
@@ -92,6 +82,46 @@ impl Logs {
     }
 }
 
+/// A log that the next epoch cites, and that may tell of a period, too.
+struct Cited {
+    epoch: u32,
+    origin: String,
+}
+
+impl Cited {
+    /// What a first leaf of this time cites; none where the epoch before had ended when the period began.
+    fn by(genesis: &Genesis, at: Time, period: Period) -> Option<Self> {
+        let prior = genesis.prior.as_ref();
+        let prior = prior.filter(|prior| prior.size > 0 && at > period.from)?;
+        let epoch = epoch_of(base_of(&genesis.origin), &prior.origin)?;
+        (epoch < genesis.epoch).then(|| Self {
+            epoch,
+            origin: prior.origin.clone(),
+        })
+    }
+
+    /// How it begins; none where whoever is asked does not have it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever else comes of asking.
+    async fn begin<I: Informant>(
+        &self,
+        informant: &Arc<I>,
+        rhythm: Rhythm,
+    ) -> Result<Option<(Genesis, Time)>, PullError> {
+        let named = Inquiry::new(Named::new(informant, &self.origin), rhythm);
+        match beginning(&named).await {
+            Ok((genesis, at)) => {
+                let is_it = genesis.origin == self.origin && genesis.epoch == self.epoch;
+                Ok(is_it.then_some((genesis, at)))
+            }
+            Err(PullError::Refused { .. } | PullError::Lies(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// The epoch before that a log cites, where that may tell of a period, too.
 ///
 /// # Errors
@@ -102,12 +132,7 @@ pub async fn cites<I: Informant>(
     period: Period,
 ) -> Result<Option<u32>, PullError> {
     let (genesis, at) = beginning(inquiry).await?;
-    let prior = genesis
-        .prior
-        .filter(|prior| prior.size > 0 && at > period.from);
-    let base = base_of(&genesis.origin);
-    let epoch = prior.and_then(|prior| epoch_of(base, &prior.origin));
-    Ok(epoch.filter(|epoch| *epoch < genesis.epoch))
+    Ok(Cited::by(&genesis, at, period).map(|cited| cited.epoch))
 }
 
 #[cfg(test)]

@@ -29,11 +29,14 @@ impl<I: Informant> Informant for Named<I> {
             return self.informant.ask(method, params).await;
         }
         let answer = self.informant.ask(method, naming(origin, params)).await?;
-        if method == "ledger.checkpoint" && !is_of(&answer, origin) {
-            let words = format!("the head of another log than {origin}");
-            return Err(Trouble::Nonsense(words));
+        if method != "ledger.checkpoint" {
+            return Ok(answer);
         }
-        Ok(answer)
+        let furthest = furthest(answer, origin).ok_or_else(|| {
+            let words = format!("the head of another log than {origin}");
+            Trouble::Nonsense(words)
+        })?;
+        Ok(vec![furthest])
     }
 }
 
@@ -54,16 +57,24 @@ fn naming(origin: &str, params: Value) -> Value {
     Value::Object(fields)
 }
 
-/// Whether a head is that of this log: whoever does not know the parameter gives the newest log's.
-fn is_of(answer: &[Value], origin: &str) -> bool {
-    let notes = answer.iter().map(|part| part.get("checkpoint")?.as_str());
-    let is_named = |note: &str| note.lines().next() == Some(origin);
-    notes.into_iter().all(|note| note.is_some_and(is_named))
+/// Of the heads of this log, which several may have given, the one of most leaves. Whoever does not know the parameter
+/// gives the newest log's.
+fn furthest(answer: Vec<Value>, origin: &str) -> Option<Value> {
+    let size = |part: &Value| {
+        let note = part.get("checkpoint")?.as_str()?;
+        let mut lines = note.lines();
+        let is_of = lines.next() == Some(origin);
+        lines.next()?.parse::<u64>().ok().filter(|_| is_of)
+    };
+    let sized = answer
+        .into_iter()
+        .filter_map(|part| Some((size(&part)?, part)));
+    sized.max_by_key(|(size, _)| *size).map(|(_, part)| part)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_about_log, is_of, naming};
+    use super::{furthest, is_about_log, naming};
     use crate::answers::{Call, METHODS, call};
     use serde_json::{Value, json};
 
@@ -92,10 +103,19 @@ mod tests {
     }
 
     #[test]
-    fn the_head_of_another_log_is_none_of_it() {
-        let said = |origin: &str| [json!({"checkpoint": format!("{origin}\n5\nroot\n")})];
-        assert!(is_of(&said("lineside/zs/gw"), "lineside/zs/gw"));
-        assert!(!is_of(&said("lineside/zs/gw/e2"), "lineside/zs/gw"));
-        assert!(!is_of(&[json!({})], "lineside/zs/gw"));
+    fn of_the_heads_of_a_log_the_furthest_counts() {
+        let said =
+            |origin: &str, size: u64| json!({"checkpoint": format!("{origin}\n{size}\nroot\n")});
+        let first = "lineside/zs/gw";
+        let second = || said("lineside/zs/gw/e2", 9);
+        let check = |answer: &[Value], expected: Option<Value>| {
+            assert_eq!(furthest(answer.to_vec(), first), expected, "{answer:?}");
+        };
+        check(&[said(first, 5)], Some(said(first, 5)));
+        let several = [said(first, 5), second(), said(first, 7), said(first, 6)];
+        check(&several, Some(said(first, 7)));
+        check(&[second()], None);
+        check(&[json!({}), json!({"checkpoint": first})], None);
+        check(&[], None);
     }
 }

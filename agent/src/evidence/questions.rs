@@ -17,6 +17,9 @@ use crate::uplink::mqtt::answers::{Answers, Reply};
 /// hundred of them fill a part. Numbers by the ten thousand take twenty times their bytes when they are read.
 const VALUES_MAX: usize = 2_048;
 
+/// Whole answers to one question that are gathered at most: a city has two archives or three.
+const ANSWERS_MAX: u32 = 8;
+
 /// How long is waited for whoever is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
@@ -27,6 +30,8 @@ pub struct Patience {
     /// After a refusal, for an answer of somebody else: of two who answer for one gateway, the one that has nothing is
     /// the quicker.
     pub refusal: Duration,
+    /// After the first whole answer, for those of others, all of which count then; nothing where the first does.
+    pub others: Duration,
     /// What a silence is called.
     pub silence: &'static str,
 }
@@ -45,6 +50,9 @@ struct Waiting {
     /// Where its answer must come.
     topic: String,
     parts: Parts,
+    /// Those of whole answers that came, and how many answers still may.
+    results: Vec<Value>,
+    open: u32,
     heard: watch::Sender<Heard>,
     done: oneshot::Sender<Result<Vec<Value>, Trouble>>,
 }
@@ -53,6 +61,8 @@ struct Waiting {
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Heard {
     at: Instant,
+    /// The first whole answer, where others are waited for.
+    answered: Option<Instant>,
     /// The first refusal.
     refused: Option<(Instant, Trouble)>,
 }
@@ -110,11 +120,15 @@ impl Questions {
         let (done, answer) = oneshot::channel();
         let (heard, hears) = watch::channel(Heard {
             at: Instant::now(),
+            answered: None,
             refused: None,
         });
+        let gathers = !patience.others.is_zero();
         let waiting = Waiting {
             topic: topic.clone(),
             parts: Parts::default(),
+            results: Vec::new(),
+            open: if gathers { ANSWERS_MAX } else { 1 },
             heard,
             done,
         };
@@ -165,9 +179,18 @@ impl Questions {
                 return;
             }
         };
+        waiting.results.extend(results);
+        waiting.open = waiting.open.saturating_sub(1);
+        if waiting.open > 0 {
+            waiting.parts = Parts::default();
+            waiting.heard.send_modify(|heard| {
+                heard.answered.get_or_insert(now);
+            });
+            return;
+        }
         if let Some(waiting) = all.remove(correlation) {
             // Whoever asked may have gone.
-            drop(waiting.done.send(Ok(results)));
+            drop(waiting.done.send(Ok(waiting.results)));
         }
     }
 
@@ -222,13 +245,16 @@ impl Pending<'_> {
         let patience = self.patience;
         let last = Instant::now() + patience.whole;
         loop {
-            let Heard { at, refused } = self.heard.borrow_and_update().clone();
-            let (until, trouble) = match refused {
-                Some((at, trouble)) => (at + patience.refusal, trouble),
-                None => (
-                    last.min(at + patience.part),
-                    Trouble::Lost(patience.silence.to_owned()),
-                ),
+            let Heard {
+                at,
+                answered,
+                refused,
+            } = self.heard.borrow_and_update().clone();
+            let silence = || Trouble::Lost(patience.silence.to_owned());
+            let (until, trouble) = match (answered, refused) {
+                (Some(at), _) => (at + patience.others, silence()),
+                (None, Some((at, trouble))) => (at + patience.refusal, trouble),
+                (None, None) => (last.min(at + patience.part), silence()),
             };
             tokio::select! {
                 biased;
@@ -238,9 +264,15 @@ impl Pending<'_> {
                 }
                 // Gone with the answer, which is there then.
                 Ok(()) = self.heard.changed() => {}
-                () = time::sleep_until(until) => return Err(trouble),
+                () = time::sleep_until(until) => return self.gathered().ok_or(trouble),
             }
         }
+    }
+
+    /// What whole answers have brought, if there are any.
+    fn gathered(&self) -> Option<Vec<Value>> {
+        let waiting = self.questions.waiting().remove(&self.correlation)?;
+        (!waiting.results.is_empty()).then_some(waiting.results)
     }
 }
 
@@ -252,7 +284,7 @@ impl Drop for Pending<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Patience, Questions, Reply, Trouble, VALUES_MAX, part, values};
+    use super::{ANSWERS_MAX, Patience, Questions, Reply, Trouble, VALUES_MAX, part, values};
     use lineside_proto::{ANSWER_BYTES_MAX, Answer, AnswerError, Topics};
     use serde_json::{Value, json};
     use std::time::Duration;
@@ -263,6 +295,7 @@ mod tests {
         part: EVER,
         whole: EVER,
         refusal: EVER,
+        others: Duration::ZERO,
         silence: "nobody answers",
     };
 
@@ -367,6 +400,29 @@ mod tests {
             let result = ask(patience, &[no(), b"no answer".to_vec()]).await;
             assert!(matches!(result, Err(Trouble::No(_))), "{result:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn of_several_who_know_all_are_heard() {
+        let patience = Patience {
+            others: Duration::from_millis(20),
+            ..PATIENCE
+        };
+        let one = || answer(1, 1, None);
+        let no = || answer(1, 1, Some("not-found"));
+        for (said, expected) in [
+            (vec![one()], 1),
+            (vec![no(), one(), b"no answer".to_vec(), one()], 2),
+            (vec![one(), answer(1, 2, None)], 1),
+            (vec![one(); 100], ANSWERS_MAX as usize),
+        ] {
+            assert_eq!(ask(patience, &said).await.unwrap().len(), expected);
+        }
+        let hasty = Patience {
+            refusal: Duration::ZERO,
+            ..patience
+        };
+        assert!(matches!(ask(hasty, &[no()]).await, Err(Trouble::No(_))));
     }
 
     #[tokio::test]

@@ -25,12 +25,15 @@ const PATIENCE: Patience = Patience {
     whole: Duration::from_secs(720),
     // A person waits, and one who says no has mostly looked.
     refusal: Duration::ZERO,
+    others: Duration::ZERO,
     silence: "the gateway does not answer: is it running, and may this user ask it?",
 };
 /// How long is waited after a refusal where others may answer for the same gateway.
 const REFUSAL: Duration = Duration::from_secs(3);
 /// The same for texts, of which many may be nowhere.
 const REFUSAL_TEXT: Duration = Duration::from_secs(1);
+/// How long is waited for a second archive, where each says how much it has.
+const OTHERS: Duration = Duration::from_secs(1);
 /// For how long a broker may leave requests unacknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a question waits for a connection before it counts as lost.
@@ -209,6 +212,8 @@ impl Broker {
 pub struct Wire {
     broker: Arc<Broker>,
     topics: Topics,
+    /// Whether everybody is heard who says how much there is.
+    gathers: bool,
 }
 
 impl Wire {
@@ -217,6 +222,16 @@ impl Wire {
         Self {
             topics: Topics::new(&broker.prefix, site, gateway),
             broker: Arc::clone(broker),
+            gathers: false,
+        }
+    }
+
+    /// To the archives that answer for this gateway, which is off: one may have more than another, so that `status` and
+    /// `ledger.checkpoint` are answered by a part of each.
+    pub fn gathering(broker: &Arc<Broker>, site: &Identifier, gateway: &Identifier) -> Self {
+        Self {
+            gathers: true,
+            ..Self::new(broker, site, gateway)
         }
     }
 }
@@ -231,8 +246,13 @@ impl Informant for Wire {
             "config.get" | "token.get" | "status" => REFUSAL_TEXT,
             _ => Duration::ZERO,
         };
+        let others = match method {
+            "status" | "ledger.checkpoint" if self.gathers => OTHERS,
+            _ => Duration::ZERO,
+        };
         let patience = Patience {
             refusal,
+            others,
             ..PATIENCE
         };
         let question = (method, params);

@@ -19,6 +19,9 @@ use crate::clock::Stamp;
 use crate::config::model::Witnesses;
 use crate::slots::{self, Slots};
 
+/// The record below the ledger's directory.
+const FILE: &str = "cosigned";
+
 /// An anchor at most so often: it leads to a head, that to a cosignature, and that to the next anchor.
 const ANCHOR_EVERY_MS: u64 = 3_600_000;
 
@@ -108,7 +111,7 @@ impl Cosigned {
         witnesses: &Witnesses,
         origin: &str,
     ) -> Result<Self, LedgerError> {
-        let path = dir.join("cosigned");
+        let path = dir.join(FILE);
         let record = slots::look(&path).map_err(LedgerError::disk(&path))?;
         let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
         let mut record = record
@@ -238,6 +241,14 @@ impl Cosigned {
             None => acknowledged,
         }
     }
+}
+
+/// Whether one of these witnesses has cosigned anything of the log of a head, by what the ledger's directory remembers.
+pub(super) fn is_seen(dir: &Path, keys: &[VerifierKey], head: &Checkpoint) -> bool {
+    let bytes = slots::look(&dir.join(FILE)).ok().flatten();
+    let record = bytes.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+    let mut heads = record.iter().flat_map(|record| &record.heads);
+    heads.any(|known| keys.iter().any(|key| known.holds(key, &head.origin)))
 }
 
 /// What an anchor calls a cosignature: the hash of its signature line, without the line break.

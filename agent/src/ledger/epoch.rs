@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lineside_proto::ledger::note::{Note, VerifierKey};
-use lineside_proto::ledger::{Checkpoint, PriorHead, verify};
+use lineside_proto::ledger::{Checkpoint, Hash, PriorHead, verify};
 
 use super::elsewhere::{Elsewhere, Judges, Vouched};
 use super::head::{self, EPOCH_LEAP_MAX, Memory, Signed};
-use super::{FOLDER, Keys, LedgerError, disk, kept_note, keys, lock_key, log};
+use super::{FOLDER, Keys, LedgerError, cosigned, disk, kept_note, keys, lock_key, log};
 
 /// Ledgers of one epoch that are put aside at most: each is the trace of an interrupted change.
 const ASIDE_MAX: u32 = 100;
@@ -37,8 +37,8 @@ pub struct Testimony<'a> {
 ///
 /// An agent runs on it ([`LedgerError::Held`], [`LedgerError::KeyHeld`]), there is no key, the head that is named can't
 /// be the last one ([`LedgerError::Prior`]), none is named and a single witness holds more than what counts
-/// ([`LedgerError::Alone`]) or none says anything of a ledger that was lost ([`LedgerError::Unheard`]), or the disk refuses; then it can be asked for again, and until that was done nothing is
-/// signed.
+/// ([`LedgerError::Alone`]) or nobody says anything of a ledger that is not here or that no witness ever cosigned
+/// ([`LedgerError::Unheard`]), or the disk refuses; then it can be asked for again, and until that was done nothing is signed.
 pub fn new_epoch(
     state_dir: &Path,
     key: &Path,
@@ -56,21 +56,23 @@ pub fn new_epoch(
         // No epoch may come twice: the highest that anything tells of was the last.
         None => noted(&dir, base).unwrap_or(1).max(aside(state_dir)),
     };
-    let own = Keys::load(key, base).map(|keys| keys.all());
-    let own = own.unwrap_or_default();
+    let own_keys = Keys::load(key, base).map(|keys| keys.all());
+    let own_keys = own_keys.unwrap_or_default();
     let judges = Judges {
         base,
-        own: &own,
+        own: &own_keys,
         witnesses: testimony.witnesses,
         quorum: testimony.quorum,
     };
     let elsewhere = Elsewhere::open(&dir);
     let shown = elsewhere.vouched(&judges);
     let shown = shown.filter(|shown| shown.is_near(epoch));
+    let own = Own::of(&dir, key, base, remembered);
     let named = testimony.prior.map(|note| named(note, &judges));
     let named = named.transpose()?;
     if let Some(named) = &named {
-        outdated(named, shown.as_ref(), epoch)?;
+        let known = own.given_up(base, remembered).unwrap_or(epoch);
+        outdated(named, shown.as_ref(), (epoch, known))?;
     }
     let others = [&named, &shown].into_iter().flatten();
     let last_epoch = others.map(|vouched| vouched.epoch).fold(epoch, u32::max);
@@ -80,16 +82,16 @@ pub fn new_epoch(
     disk::make_dirs(&dir).map_err(LedgerError::disk(&dir))?;
     let lock = log::lock(&dir)?;
     let free = free_name(state_dir, epoch)?;
-    let last = last_head(&dir, key, base, remembered);
     let cited = match named {
         Some(named) => Some(named.head),
         None => {
-            let own = (last.clone(), held_size(&dir));
             let heard = (shown, elsewhere.alone(&judges));
-            cited(heard, own, epoch, testimony)?
+            let is_seen = |head: &Checkpoint| cosigned::is_seen(&dir, testimony.witnesses, head);
+            let is_seen = own.signed.as_ref().is_none_or(is_seen);
+            cited(heard, (&own, is_seen), epoch, testimony)?
         }
     };
-    if let (None, Some(last)) = (remembered, &last) {
+    if let (None, Some(last)) = (remembered, &own.signed) {
         // The note goes aside with the folder: without a record a crash would leave no trace of it.
         let known = Signed {
             origin: last.origin.clone(),
@@ -125,9 +127,64 @@ fn named(note: &str, judges: &Judges<'_>) -> Result<Vouched, LedgerError> {
     })
 }
 
-/// Refuses a head that can't be the last one, since a later one is known.
-fn outdated(named: &Vouched, shown: Option<&Vouched>, epoch: u32) -> Result<(), LedgerError> {
-    let last = shown.map_or(epoch, |shown| shown.epoch.max(epoch));
+/// What is known of the epoch of now without anybody else.
+struct Own {
+    /// The last head that was signed in it; none where none was.
+    signed: Option<Checkpoint>,
+    /// What it cites, where nothing of it was signed.
+    prior: Option<Checkpoint>,
+    /// How many of the signed leaves are here.
+    held: u64,
+}
+
+impl Own {
+    fn of(dir: &Path, key: &Path, base: &str, remembered: Option<&Signed>) -> Self {
+        let signed = last_head(dir, key, base, remembered);
+        let held = signed
+            .as_ref()
+            .map_or(0, |head| held_size(dir, &head.origin));
+        let cited = remembered.and_then(|signed| signed.prior.as_ref());
+        let prior = cited.filter(|_| signed.is_none()).and_then(|prior| {
+            Some(Checkpoint {
+                origin: prior.origin.clone(),
+                size: prior.size,
+                root: Hash::from_base64(&prior.root)?,
+            })
+        });
+        Self {
+            signed,
+            prior,
+            held,
+        }
+    }
+
+    /// Whether leaves that were signed are not here.
+    fn is_lost(&self) -> bool {
+        self.signed
+            .as_ref()
+            .is_some_and(|head| self.held < head.size)
+    }
+
+    /// The epoch that a lost one cites: where nobody else has the lost one either, what it continued may be cited instead.
+    fn given_up(&self, base: &str, remembered: Option<&Signed>) -> Option<u32> {
+        let prior = remembered.filter(|_| self.is_lost())?.prior.as_ref()?;
+        head::epoch_of(base, &prior.origin)
+    }
+
+    /// What is cited where nobody else says anything.
+    fn head(&self) -> Option<&Checkpoint> {
+        self.signed.as_ref().or(self.prior.as_ref())
+    }
+}
+
+/// Refuses a head that can't be the last one, since a later one is known: `epoch` is that of now, and `known` the last of
+/// which anybody may have something.
+fn outdated(
+    named: &Vouched,
+    shown: Option<&Vouched>,
+    (epoch, known): (u32, u32),
+) -> Result<(), LedgerError> {
+    let last = shown.map_or(known, |shown| shown.epoch.max(known));
     if !named.is_near(epoch) {
         let why = format!(
             "it is of epoch {}, and {epoch} is the last one here: no more than {EPOCH_LEAP_MAX} are ever skipped",
@@ -152,21 +209,22 @@ fn outdated(named: &Vouched, shown: Option<&Vouched>, epoch: u32) -> Result<(), 
     Ok(())
 }
 
-/// The head to cite where none is named: `shown` is what others hold, `alone` what single witnesses say, and `held` how many
-/// of the own leaves are here.
+/// The head to cite where none is named: `shown` is what others hold, `alone` what single witnesses say, and `is_seen` whether
+/// a witness has cosigned the ledger that lies here, if anything of it was signed.
 fn cited(
     (shown, mut alone): (Option<Vouched>, Vec<Vouched>),
-    (own, held): (Option<Checkpoint>, u64),
+    (own, is_seen): (&Own, bool),
     epoch: u32,
     testimony: &Testimony<'_>,
 ) -> Result<Option<Checkpoint>, LedgerError> {
     let is_heard = shown.is_some();
-    let cited = last_of(shown.clone(), (own, held), epoch);
+    let cited = last_of(shown.clone(), own, epoch);
     let counts = shown.filter(|shown| cited.as_ref() == Some(&shown.head));
     alone.retain(|one| cited.as_ref() != Some(&one.head));
     undisputed(&alone, counts.as_ref(), epoch)?;
-    let is_lost = cited.as_ref().is_none_or(|head| held < head.size);
-    if is_lost && !is_heard && !testimony.witnesses.is_empty() && !testimony.unheard {
+    // A ledger that no witness ever cosigned may have been begun where there was another.
+    let is_unknown = cited.is_none() || own.is_lost() || !is_seen;
+    if is_unknown && !is_heard && !testimony.witnesses.is_empty() && !testimony.unheard {
         return Err(LedgerError::Unheard);
     }
     Ok(cited)
@@ -197,25 +255,22 @@ fn undisputed(alone: &[Vouched], counts: Option<&Vouched>, epoch: u32) -> Result
 /// Of what others hold and what is remembered here, the head to cite: what a witness cosigned goes before what only
 /// this gateway says of itself, since a copy that went its own way may have signed more. And where the disk was lost,
 /// what others hold goes before what the key's record tells: leaves that were signed and not sent are nowhere, and
-/// nobody could ever prove that they continued the others. `held` is how many leaves of the signed ones are here.
-fn last_of(
-    shown: Option<Vouched>,
-    (own, held): (Option<Checkpoint>, u64),
-    epoch: u32,
-) -> Option<Checkpoint> {
-    let size = own.as_ref().map_or(0, |own| own.size);
+/// nobody could ever prove that they continued the others.
+fn last_of(shown: Option<Vouched>, own: &Own, epoch: u32) -> Option<Checkpoint> {
+    let size = own.signed.as_ref().map_or(0, |own| own.size);
     let shown = shown.filter(|shown| {
-        let is_better = !shown.witnesses.is_empty() || shown.head.size > size || held < size;
+        let is_better = !shown.witnesses.is_empty() || shown.head.size > size || own.is_lost();
         shown.epoch > epoch || shown.epoch == epoch && is_better
     });
-    shown.map(|shown| shown.head).or(own)
+    shown.map(|shown| shown.head).or(own.head().cloned())
 }
 
-/// Leaves that the kept note of a ledger's directory speaks for.
-fn held_size(dir: &Path) -> u64 {
+/// Leaves of a log that the kept note of a ledger's directory speaks for.
+fn held_size(dir: &Path, origin: &str) -> u64 {
     let head = kept_note(dir).and_then(|note| Note::parse(&note).ok());
     let head = head.and_then(|note| Checkpoint::parse(&note.text).ok());
-    head.map_or(0, |head| head.size)
+    head.filter(|head| head.origin == origin)
+        .map_or(0, |head| head.size)
 }
 
 /// The epoch that the note in a ledger's directory is of; none without one of this ledger.
@@ -252,7 +307,7 @@ pub(super) fn aside(state_dir: &Path) -> u32 {
     epochs.max().map_or(1, |last| last.saturating_add(1))
 }
 
-/// The last head that was signed, as far as anything here remembers.
+/// The last head that was signed in the epoch of now, as far as anything here remembers.
 fn last_head(
     dir: &Path,
     key: &Path,

@@ -64,9 +64,11 @@ pub enum LedgerError {
         /// Of which log.
         origin: String,
     },
-    /// The ledger was lost, and nothing was heard of what the city has of it: what the key's record tells may never have
-    /// been sent, and nobody could prove it. Nothing was changed.
-    #[error("the ledger is not here, and nothing was heard of what the city has of it")]
+    /// Nothing was heard of what the city has of the ledger, and it was lost, so that what the key's record tells may never
+    /// have been sent; or no witness ever cosigned what is here, so that there may have been another. Nothing was changed.
+    #[error(
+        "nothing was heard of what the city has of a ledger that is not here or was never cosigned"
+    )]
     Unheard,
     /// A leaf or a size beyond the ledger's end was asked for.
     #[error("there is no leaf or size {place} in a ledger of {size} leaves")]

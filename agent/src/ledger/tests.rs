@@ -1,3 +1,4 @@
+mod anew;
 mod hostile;
 mod keys;
 mod lost;

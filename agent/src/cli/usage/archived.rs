@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::pull::{Args, Job, failure, is_folder, no_answer, not_all, summed};
 use super::shown::Lack;
 use super::{several, shown, sources};
-use crate::archive::{Held, Library, Shelf, Standing};
+use crate::archive::{Held, Library, Place, Shelf, Standing};
 use crate::cli::{Failure, Outcome};
 use crate::evidence::epochs::cites;
 use crate::evidence::http::Archive;
@@ -139,8 +139,7 @@ impl Source {
             }
             Self::Server(server) => one(job, server.log(&place), usual, log, bundle).await,
             Self::Broker(broker, rhythm) => {
-                let wire = Arc::new(Wire::new(broker, &place.site, &place.gateway));
-                let named = Named::new(&wire, &log.origin);
+                let named = Named::new(&wire(broker, &place), &log.origin);
                 one(job, named, *rhythm, log, bundle).await
             }
         }
@@ -148,19 +147,15 @@ impl Source {
 
     /// The epoch before that a log cites, where that may tell of the period, too.
     async fn cites(&self, job: &Job<'_>, log: &Standing) -> Result<Option<u32>, PullError> {
-        let (place, usual) = (log.place(), job.rhythm());
+        let (place, usual, period) = (log.place(), job.rhythm(), job.period);
         match self {
             Self::Directory(library) => {
-                let inquiry = Inquiry::new(Shelved::new(library, place), usual);
-                cites(&inquiry, job.period).await
+                cites(&Inquiry::new(Shelved::new(library, place), usual), period).await
             }
-            Self::Server(server) => {
-                cites(&Inquiry::new(server.log(&place), usual), job.period).await
-            }
+            Self::Server(server) => cites(&Inquiry::new(server.log(&place), usual), period).await,
             Self::Broker(broker, rhythm) => {
-                let wire = Arc::new(Wire::new(broker, &place.site, &place.gateway));
-                let named = Named::new(&wire, &log.origin);
-                cites(&Inquiry::new(named, *rhythm), job.period).await
+                let named = Named::new(&wire(broker, &place), &log.origin);
+                cites(&Inquiry::new(named, *rhythm), period).await
             }
         }
     }
@@ -189,11 +184,6 @@ pub(super) async fn over(
         return Err(one_file(job, 1, logs.len()));
     }
     let source = Source::Broker(Arc::clone(broker), rhythm);
-    if !missing(job, &source, held, &logs).await.is_empty() {
-        // Another archive may have it: each is asked by what is cited.
-        let gateway = (held.site.clone(), held.gateway.clone());
-        return job.over(broker, &gateway, rhythm).await;
-    }
     let got = gateway(job, &source, held, &logs).await;
     not_read(job, held)?;
     got.map(|all| all && held.unreadable.is_empty())
@@ -257,19 +247,47 @@ fn one_file(job: &Job<'_>, gateways: usize, files: usize) -> Failure {
     several::one_file(job, files)
 }
 
-/// Epochs that these logs cite, may tell of the period, and are not among what is held.
-async fn missing(job: &Job<'_>, source: &Source, held: &Held, logs: &[Standing]) -> BTreeSet<u32> {
-    let mut missing = BTreeSet::new();
-    for log in logs {
-        // What can't be told now is told when the log is fetched.
-        let cited = source.cites(job, log).await.ok().flatten();
-        let is_known = |epoch: &u32| {
-            let mut all = held.logs.iter().map(|log| log.epoch);
-            all.any(|known| known == *epoch) || held.unreadable.contains(epoch)
+/// Whether an archive has a log of this epoch, be it damaged.
+fn knows(held: &Held, epoch: u32) -> bool {
+    held.logs.iter().any(|log| log.epoch == epoch) || held.unreadable.contains(&epoch)
+}
+
+/// What is cited of what is not held.
+#[derive(Default)]
+struct Citations {
+    /// Epochs that may tell of the period.
+    missing: BTreeSet<u32>,
+    /// Epochs that don't say what they cite.
+    untold: BTreeSet<u32>,
+}
+
+impl Citations {
+    /// By the logs that are chosen; and, where these end before the period does, by the next one.
+    async fn of(job: &Job<'_>, source: &Source, held: &Held, logs: &[Standing]) -> Self {
+        let mut all = Self::default();
+        let is_beyond = |log: &Standing| {
+            log.first
+                .max(log.newest)
+                .is_some_and(|end| end >= job.period.to)
         };
-        missing.extend(cited.filter(|epoch| !is_known(epoch)));
+        let last = logs.iter().map(|log| log.epoch).max();
+        let is_next = |log: &&Standing| Some(log.epoch) > last;
+        let next = held.logs.iter().find(is_next);
+        let next = next.filter(|_| !logs.iter().any(is_beyond));
+        for log in logs.iter().chain(next) {
+            match source.cites(job, log).await {
+                Ok(cited) => {
+                    let missing = cited.filter(|epoch| !knows(held, *epoch));
+                    all.missing.extend(missing);
+                }
+                Err(error) => {
+                    tracing::debug!("epoch {} does not say what it cites: {error}", log.epoch);
+                    all.untold.insert(log.epoch);
+                }
+            }
+        }
+        all
     }
-    missing
 }
 
 /// Fetches what there is of one gateway. Whether that is all that its logs cite.
@@ -280,24 +298,27 @@ async fn gateway(
     logs: &[Standing],
 ) -> Result<bool, Failure> {
     let named = (held.site.clone(), held.gateway.clone());
-    let pull = async |log: &Standing, bundle: &Path| source.pull(job, log, bundle).await;
     let fail = |error| source.failure(error);
-    let missing = missing(job, source, held, logs).await;
+    let Citations { missing, untold } = Citations::of(job, source, held, logs).await;
+    let pull = async |log: &Standing, bundle: &Path| source.pull(job, log, bundle).await;
     let others = held.unreadable.len() + missing.len();
     let got = several::each(job, &named, (logs, others), fail, pull).await?;
-    for epoch in &missing {
-        shown::lacks(
-            &named,
-            (*epoch, Lack::Nowhere),
-            job.args.json,
-            job.context.language,
-        )?;
+    let missing = missing.into_iter().map(|epoch| (epoch, Lack::Nowhere));
+    let untold = untold.into_iter().map(|epoch| (epoch, Lack::Unreadable));
+    let mut is_whole = true;
+    for lack in missing.chain(untold) {
+        is_whole = false;
+        shown::lacks(&named, lack, job.args.json, job.context.language)?;
     }
     // What is not here may have it.
-    if got == 0 && others == 0 {
+    if got == 0 && is_whole && held.unreadable.is_empty() {
         return Err(failure(PullError::Nothing));
     }
-    Ok(missing.is_empty())
+    Ok(is_whole)
+}
+
+fn wire(broker: &Arc<Broker>, place: &Place) -> Arc<Wire> {
+    Arc::new(Wire::gathering(broker, &place.site, &place.gateway))
 }
 
 async fn one<I: Informant>(

@@ -1,8 +1,7 @@
 //! Gateways that are off: the city's archive may answer for them, whoever asks over the broker.
 //!
 //! Bounds: one that nobody answers for is waited for `SILENCE_MAX`, all of them together `WHOLE_MAX`; when an archive falls
-//! silent that had begun to answer, `LOST_MAX` of its gateways are waited for. Each run begins with others, so that none
-//! is left out for ever.
+//! silent that had begun to answer, `LOST_MAX` of its gateways are waited for. Each run begins with others, so that none is left out for ever.
 
 use futures_util::{StreamExt, stream};
 use lineside_proto::Identifier;
@@ -88,7 +87,7 @@ pub(super) fn rhythm(usual: Rhythm, seen: Option<Seen>) -> Rhythm {
     }
 }
 
-/// Fetches what whoever answers for a gateway has of it: an archive says of which epochs it has leaves. Whether that is all.
+/// Fetches what whoever answers for a gateway has of it: archives say of which epochs they have leaves. Whether that is all.
 ///
 /// # Errors
 ///
@@ -99,7 +98,7 @@ pub(super) async fn pull(
     gateway: &Name,
     rhythm: Rhythm,
 ) -> Result<bool, Failure> {
-    let wire = Wire::new(broker, &gateway.0, &gateway.1);
+    let wire = Wire::gathering(broker, &gateway.0, &gateway.1);
     let inquiry = Inquiry::new(wire, rhythm);
     match held(&inquiry, gateway).await.map_err(no_answer)? {
         Some(held) => archived::over(job, broker, &held, rhythm).await,
@@ -108,24 +107,31 @@ pub(super) async fn pull(
     }
 }
 
-/// What an archive says that it holds of a gateway; none where no archive answers.
+/// What archives say that they hold of a gateway, together; none where no archive answers, or the gateway does after all.
 async fn held<I: Informant>(
     inquiry: &Inquiry<I>,
     gateway: &Name,
 ) -> Result<Option<Held>, PullError> {
-    let said: Value = match inquiry.ask_one("status", ()).await {
+    let said: Vec<Value> = match inquiry.ask("status", ()).await {
         Ok(said) => said,
         Err(PullError::Refused { .. } | PullError::Lies(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
     let is_asked =
         |site: &Identifier, named: &Identifier| (site, named) == (&gateway.0, &gateway.1);
-    let held = serde_json::from_value::<Held>(said).ok();
-    let held = held.filter(|held| is_asked(&held.site, &held.gateway));
-    Ok(held.map(|mut held| {
+    let mut all: Option<Held> = None;
+    for said in said {
+        let held = serde_json::from_value::<Held>(said).ok();
+        let Some(mut held) = held.filter(|held| is_asked(&held.site, &held.gateway)) else {
+            return Ok(None);
+        };
         held.logs.retain(|log| is_asked(&log.site, &log.gateway));
-        held
-    }))
+        match &mut all {
+            Some(all) => all.join(held),
+            None => all = Some(held),
+        }
+    }
+    Ok(all)
 }
 
 /// Whether others are still tried, after so many of which nothing came.

@@ -209,8 +209,8 @@ pub(super) fn lacks(
             "未取得：存证库中 {site}/{gateway} 第 {epoch} 期无法读取，其中可能有此时段的记录；原因见 `lineside archive status`，存证库会重新获取可获取的部分"
         ),
         Lack::Nowhere => text!(
-            "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody here has the one before: ask the city's archive, or another one, by --archive DIR or URL",
-            "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录；台账已重新建立，此处无人存有之前的一期：请用 --archive 目录或网址 向城市存证库或另一存证库索取"
+            "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody who was asked has it: ask the city's archive, or another one, by --archive DIR or URL",
+            "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录；台账已重新建立，所询问的各方均未存有这一期：请用 --archive 目录或网址 向城市存证库或另一存证库索取"
         ),
     };
     let error = why.say(language);

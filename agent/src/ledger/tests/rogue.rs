@@ -312,6 +312,9 @@ fn no_word_uses_up_the_numbers_of_epochs() {
     let check = |note: &str, prior: Option<&str>, expected: Result<(u32, Option<u64>), &str>| {
         let place = Place::new();
         let ledger = written(&place);
+        let mut own = Note::parse(&super::note(&ledger)).unwrap();
+        own.signatures.push(witness(3).sign(&own.text, at()));
+        ledger.cosign(&own.to_string()).unwrap();
         ledger.cosign(note).unwrap();
         ledger.compare(note).unwrap();
         drop(ledger);

@@ -2,13 +2,13 @@
 
 use super::{ORIGIN, Place, facts, grow, note, witness};
 use crate::config::model::Witnesses;
-use crate::ledger::{Keys, Ledger, LedgerError, Seen, Testimony, Witnessed, new_epoch};
+use crate::ledger::{Keys, Ledger, Witnessed};
 use lineside_proto::Time;
 use lineside_proto::ledger::note::{KeyKind, Note, SignerKey};
 use lineside_proto::ledger::{Checkpoint, Hash};
 use std::fs;
 
-fn two() -> Witnesses {
+pub(super) fn two() -> Witnesses {
     Witnesses {
         keys: [1, 2].map(|seed| witness(seed).public().clone()).into(),
         quorum: 1,
@@ -19,13 +19,13 @@ fn at(minutes: i64) -> Time {
     Time::from_millis(1_795_420_800_000 + minutes * 60_000)
 }
 
-fn open(place: &Place) -> Ledger {
+pub(super) fn open(place: &Place) -> Ledger {
     let opened = Ledger::open_witnessed(&place.state(), &place.key(), ORIGIN, &two());
     opened.unwrap().0
 }
 
 /// A ledger of so many signed leaves.
-fn written(place: &Place, count: u64) -> Ledger {
+pub(super) fn written(place: &Place, count: u64) -> Ledger {
     let ledger = open(place);
     grow(&ledger, count);
     ledger.sign().unwrap();
@@ -33,7 +33,7 @@ fn written(place: &Place, count: u64) -> Ledger {
 }
 
 /// A note with the cosignature of a witness more.
-fn cosigned(note: &str, seed: u8, minutes: i64) -> String {
+pub(super) fn cosigned(note: &str, seed: u8, minutes: i64) -> String {
     let mut note = Note::parse(note).unwrap();
     let line = witness(seed).sign(&note.text, at(minutes));
     note.signatures.push(line);
@@ -41,7 +41,7 @@ fn cosigned(note: &str, seed: u8, minutes: i64) -> String {
 }
 
 /// A head that only a witness has signed.
-fn bare(origin: &str, size: u64, root: Hash, seed: u8) -> String {
+pub(super) fn bare(origin: &str, size: u64, root: Hash, seed: u8) -> String {
     let origin = origin.to_owned();
     let text = Checkpoint { origin, size, root }.to_string();
     let signatures = vec![witness(seed).sign(&text, at(0))];
@@ -247,169 +247,6 @@ fn a_log_that_lost_what_was_cosigned_is_noticed() {
     }
     let reason = open(&place).suspended().unwrap();
     assert!(reason.contains("a witness has cosigned more"), "{reason}");
-}
-
-fn cited(place: &Place) -> (u32, Option<(String, u64)>) {
-    let (_, opened) = Ledger::open_witnessed(&place.state(), &place.key(), ORIGIN, &two()).unwrap();
-    (
-        opened.epoch,
-        opened.prior.map(|prior| (prior.origin, prior.size)),
-    )
-}
-
-#[test]
-fn a_new_epoch_cites_what_the_city_has_and_no_number_comes_twice() {
-    let other = Hash([9; 32]);
-    let keys = two().keys;
-    let check = |shown: &[String], prior: Option<&str>, expected: (u32, Option<(&str, u64)>)| {
-        let place = Place::new();
-        let ledger = written(&place, 3);
-        for note in shown {
-            ledger.cosign(note).unwrap();
-        }
-        drop(ledger);
-        let testimony = Testimony {
-            witnesses: &keys,
-            quorum: 1,
-            prior,
-            ..Testimony::default()
-        };
-        new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony).unwrap();
-        let (epoch, head) = cited(&place);
-        let head = head.as_ref().map(|(origin, size)| (origin.as_str(), *size));
-        assert_eq!((epoch, head), expected, "{shown:?} {prior:?}");
-    };
-    let third = "lineside/site/gw/e3";
-    let (more, less) = (bare(ORIGIN, 10, other, 1), bare(ORIGIN, 2, other, 1));
-    let later = bare(third, 7, other, 2);
-    check(&[], None, (2, Some((ORIGIN, 3))));
-    check(std::slice::from_ref(&more), None, (2, Some((ORIGIN, 10))));
-    check(&[more.clone(), less.clone()], None, (2, Some((ORIGIN, 10))));
-    // This copy went its own way, and signed more than the city saw.
-    check(std::slice::from_ref(&less), None, (2, Some((ORIGIN, 2))));
-    check(&[more.clone(), later.clone()], None, (4, Some((third, 7))));
-    check(&[], Some(&more), (2, Some((ORIGIN, 10))));
-    check(&[less], Some(&more), (2, Some((ORIGIN, 10))));
-    check(&[], Some(&later), (4, Some((third, 7))));
-    for (prior, why) in [
-        ("junk", "no signed note"),
-        (&*bare(ORIGIN, 10, other, 3), "neither this gateway's key"),
-        (&*bare("other", 10, other, 1), "neither this gateway's key"),
-    ] {
-        refused(&[], prior, why);
-    }
-    refused(&[later], &more, "epoch 3 is known");
-    let less = bare(ORIGIN, 2, other, 1);
-    refused(&[more], &less, "10 are known to be cosigned");
-}
-
-fn refused(shown: &[String], prior: &str, why: &str) {
-    let place = Place::new();
-    let ledger = written(&place, 3);
-    for note in shown {
-        ledger.cosign(note).unwrap();
-    }
-    drop(ledger);
-    let keys = two().keys;
-    let testimony = Testimony {
-        witnesses: &keys,
-        quorum: 1,
-        prior: Some(prior),
-        ..Testimony::default()
-    };
-    let refused = new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony);
-    let said = refused.unwrap_err().to_string();
-    assert!(said.contains(why), "{said}");
-    assert_eq!(open(&place).size(), 3, "nothing was changed");
-}
-
-/// The disk is gone, and the key's record tells of leaves that were signed and never sent: nobody could prove them.
-#[test]
-fn a_gateway_that_lost_its_disk_cites_what_others_hold_and_waits_for_it() {
-    let keys = two().keys;
-    for heard in [false, true] {
-        let place = Place::new();
-        let ledger = written(&place, 3);
-        let sent = note(&ledger);
-        grow(&ledger, 3);
-        ledger.sign().unwrap();
-        drop(ledger);
-        fs::remove_dir_all(place.state()).unwrap();
-        let ledger = open(&place);
-        assert!(ledger.suspended().is_some());
-        if heard {
-            ledger.compare(&sent).unwrap();
-        }
-        drop(ledger);
-        let testimony = Testimony {
-            witnesses: &keys,
-            quorum: 1,
-            ..Testimony::default()
-        };
-        let begun = new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony);
-        if heard {
-            begun.unwrap();
-            assert_eq!(cited(&place), (2, Some((ORIGIN.to_owned(), 3))));
-            continue;
-        }
-        assert!(matches!(begun, Err(LedgerError::Unheard)), "{begun:?}");
-        // Nothing was changed. Where the city has nothing of it, or no witness is named, it goes on by itself.
-        let alone = Testimony {
-            unheard: true,
-            ..testimony
-        };
-        new_epoch(&place.state(), &place.key(), ORIGIN, "x", &alone).unwrap();
-        assert_eq!(cited(&place), (2, Some((ORIGIN.to_owned(), 6))));
-    }
-}
-
-/// State and key are gone: only the broker and the city remember.
-#[test]
-fn a_gateway_that_lost_everything_goes_on_after_what_the_city_has() {
-    let place = Place::new();
-    let ledger = written(&place, 300);
-    let kept = note(&ledger);
-    let seen = cosigned(&kept, 1, 1);
-    ledger.cosign(&seen).unwrap();
-    drop(ledger);
-    fs::remove_dir_all(place.state()).unwrap();
-    fs::remove_dir_all(place.key().parent().unwrap()).unwrap();
-
-    let ledger = open(&place);
-    grow(&ledger, 2);
-    assert_eq!(
-        ledger.compare(&kept).unwrap(),
-        Seen::Foreign,
-        "of a key that is gone"
-    );
-    assert!(ledger.suspended().is_none());
-    // The same note with the cosignature speaks for itself, wherever it is shown.
-    assert_eq!(ledger.compare(&seen).unwrap(), Seen::Conflict);
-    assert!(ledger.sign().unwrap().is_none());
-    drop(ledger);
-    let keys = two().keys;
-    let testimony = Testimony {
-        witnesses: &keys,
-        quorum: 1,
-        prior: None,
-        ..Testimony::default()
-    };
-    new_epoch(
-        &place.state(),
-        &place.key(),
-        ORIGIN,
-        "all was lost",
-        &testimony,
-    )
-    .unwrap();
-    assert_eq!(cited(&place), (2, Some((ORIGIN.to_owned(), 300))));
-    // What the broker keeps of the first epoch disturbs the second no more.
-    let ledger = open(&place);
-    assert_eq!(ledger.cosign(&seen).unwrap(), Witnessed::Earlier);
-    assert_eq!(ledger.compare(&kept).unwrap(), Seen::Foreign);
-    grow(&ledger, 1);
-    assert!(ledger.sign().unwrap().is_some());
-    assert!(ledger.suspended().is_none());
 }
 
 #[test]

@@ -124,6 +124,58 @@ fn an_epoch_that_the_archive_never_had_is_named() {
     assert_eq!(names, ["zs-gw-20261101-20261201-e2.zip"]);
 }
 
+/// An epoch is lost, and the one that cites it was begun after the period.
+#[test]
+fn an_epoch_between_one_that_ended_and_one_after_the_period_is_named() {
+    let (december, beyond) = (24 * 40, 24 * 45);
+    // Until when the first epoch goes on, and what is said then.
+    let check = |last: i64, expected: &str, missing: bool| {
+        let city = City::new();
+        let first = city.gateway("zs", "gw");
+        first.grow(5, 0);
+        first.grow(1, last);
+        city.keep(&first, None);
+        let second = first.next_epoch(last + 1);
+        second.grow(5, last + 2);
+        // The archive was away for all of it.
+        let third = second.next_epoch(beyond);
+        third.grow(5, beyond + 1);
+        city.keep(&third, None);
+        let outs = tempfile::tempdir().unwrap();
+        let dir = city.dir().display().to_string();
+        let (done, names) = pulled(&dir, &["--all"], outs.path());
+        assert_eq!(is_missing(&done), missing, "{last}: {done:?}");
+        assert!(missing || done.is_ok(), "{last}: {done:?}");
+        assert_eq!(names, [expected], "{last}");
+    };
+    check(6, "zs-gw-20261101-20261201-e1.zip", true);
+    check(december, "zs-gw-20261101-20261201.zip", false);
+}
+
+#[test]
+fn what_two_archives_hold_is_held_together() {
+    let held = |logs: Vec<Standing>, unreadable: &[u32]| Held {
+        v: 1,
+        site: name("s"),
+        gateway: name("g"),
+        logs,
+        unreadable: unreadable.to_vec(),
+    };
+    let sized = |epoch, size, alarms| Standing {
+        size,
+        alarms,
+        ..log(epoch, 0, 1)
+    };
+    let one = held(vec![sized(1, 5, 2), sized(3, 9, 0)], &[2, 4]);
+    let other = held(vec![sized(1, 7, 0), sized(2, 4, 0), sized(3, 8, 1)], &[4]);
+    let both = held(vec![sized(1, 7, 2), sized(2, 4, 0), sized(3, 9, 1)], &[4]);
+    for (first, second) in [(&one, &other), (&other, &one)] {
+        let mut all = first.clone();
+        all.join(second.clone());
+        assert_eq!(all, both);
+    }
+}
+
 #[test]
 fn what_is_held_names_what_can_not_be_read() {
     let city = City::new();
