@@ -11,7 +11,6 @@ use lineside_tests::archive::{Archive, Place};
 use lineside_tests::broker::Persistence;
 use lineside_tests::device::{Cell, Device, Transport};
 use lineside_tests::foreign::{self, Question};
-use lineside_tests::log;
 use lineside_tests::requester::Requester;
 use lineside_tests::said::Said;
 use lineside_tests::site::Site;
@@ -26,7 +25,7 @@ use std::time::Duration;
 use crate::archive_read::{MAP, ORIGIN, content, of_now, pulled, ran, said, trust};
 
 /// A city whose gateway counts a leaf as delivered when this archive's witness has cosigned it.
-fn city() -> Result<(Stand, Device, Place)> {
+pub(crate) fn city() -> Result<(Stand, Device, Place)> {
     let settings = format!("{QUICK}\n[sessions]\nown = [\"own\"]\nidle-close = \"1s\"");
     let stand = Stand::new(Persistence::On, &settings)?;
     let place = Place::new(stand.broker.port())?.with(&["--cosign-every", "1"]);
@@ -49,7 +48,12 @@ fn city() -> Result<(Stand, Device, Place)> {
 
 /// Waits until the archive has cosigned the newest head of an epoch that the broker keeps, or one of more leaves, and gives
 /// the one that was the newest.
-fn cosigned(stand: &mut Stand, archive: &Archive, place: &Place, epoch: u64) -> Result<Checkpoint> {
+pub(crate) fn cosigned(
+    stand: &mut Stand,
+    archive: &Archive,
+    place: &Place,
+    epoch: u64,
+) -> Result<Checkpoint> {
     let topic = Site::topic("ledger/checkpoint");
     let heard = stand.archive.messages()?.into_iter().rev();
     let mut signed = heard.filter(|message| message.topic == topic);
@@ -66,6 +70,20 @@ fn cosigned(stand: &mut Stand, archive: &Archive, place: &Place, epoch: u64) -> 
     });
     seen.with_context(|| format!("{}\n{:?}", archive.log(), place.status()))?;
     Ok(head)
+}
+
+/// Waits until the gateway, which is started for it, says that something of its ledger is cosigned: of a ledger of which it
+/// never heard that it begins no new epoch by itself.
+pub(crate) fn hears(stand: &mut Stand) -> Result<()> {
+    let mark = stand.archive.mark()?;
+    stand.start()?;
+    let topic = Site::topic("status");
+    let told = stand.archive.wait_on(mark, &topic, LIMIT, |message| {
+        let cosigned = status(message)?.ledger?.cosigned;
+        cosigned.filter(|size| *size > 0)
+    });
+    told.with_context(|| stand.log())?;
+    Ok(())
 }
 
 /// What `usage verify` says of a file in JSON.
@@ -371,12 +389,7 @@ fn a_key_that_has_changed_signs_on_here_and_in_the_next_epoch() -> Result<()> {
     ran(&mut stand, &mut press)?;
     cosigned(&mut stand, &archive, &place, 1)?;
     // One card, of the first key, for all of it.
-    let mark = stand.archive.mark()?;
-    stand.start()?;
-    let online = |message: &Message| (status(message)?.link == Link::Online).then_some(());
-    stand
-        .archive
-        .wait_on(mark, &Site::topic("status"), LIMIT, online)?;
+    hears(&mut stand)?;
     for finish in [&[][..], &["--finish"]] {
         Said::on(&stand.site, &[&["keys", "rotate"], finish].concat())?.done()?;
     }
@@ -400,79 +413,5 @@ fn a_key_that_has_changed_signs_on_here_and_in_the_next_epoch() -> Result<()> {
     ensure!(place.alarms()?.is_empty(), "{:?}", place.alarms()?);
     let kept = place.log("site/gw/e1").head()?.context("no head")?.1;
     ensure!(kept.size >= last.size, "{kept:?} {last:?}");
-    Ok(())
-}
-
-/// What an archive has of an epoch is gone, as if it had been away for all of it.
-fn forgets(place: &Place, epoch: u32) -> Result<()> {
-    for part in fs::read_dir(place.dir())? {
-        let of = part?.path().join(format!("site/gw/e{epoch}"));
-        if of.exists() {
-            fs::remove_dir_all(of)?;
-        }
-    }
-    Ok(())
-}
-
-/// Three epochs, a gateway that is off, and archives of which each lacks what another has.
-#[test]
-fn what_one_archive_lacks_comes_from_another_or_is_named() -> Result<()> {
-    let (mut stand, mut press, place) = city()?;
-    let (from, to) = of_now()?;
-    let archive = place.start()?;
-    for epoch in 1..=3 {
-        if epoch > 1 {
-            let anew = ["ledger", "new-epoch", "--yes", "--reason", "moved house"];
-            Said::on(&stand.site, &anew)?.done()?;
-        }
-        ran(&mut stand, &mut press)?;
-        cosigned(&mut stand, &archive, &place, epoch)?;
-    }
-    archive.stop()?;
-    fs::rename(stand.site.state_dir(), stand.site.path().join("gone"))?;
-    let other = Place::new(stand.broker.port())?;
-    fs::copy(place.cards().join("gw.json"), other.cards().join("gw.json"))?;
-    log::copy(&place.dir(), &other.dir())?;
-    // As deploy/city says of a copy that becomes an archive of its own.
-    for file in fs::read_dir(other.dir())? {
-        let name = file?.file_name().to_string_lossy().into_owned();
-        if name == "name" || name.starts_with("index.sqlite") {
-            fs::remove_file(other.dir().join(name))?;
-        }
-    }
-    forgets(&place, 2)?;
-    forgets(&other, 3)?;
-
-    let dir = tempfile::tempdir()?;
-    let url = format!("mqtt://127.0.0.1:{}", stand.broker.port());
-    let pull = |name: &str| -> Result<(Option<i32>, String, Vec<String>)> {
-        let out = dir.path().join(name);
-        let folder = format!("{}/", out.display());
-        let what = ["--from", &from, "--to", &to, "-o", &folder];
-        let whose = ["--broker", &url, "--site", "site", "--gateway", "gw"];
-        let (code, text) = said(&[&["usage", "pull"], &whose[..], &what].concat())?;
-        let mut epochs = Vec::new();
-        for entry in fs::read_dir(&out)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            let bundle = name.strip_suffix(".zip");
-            epochs.extend(bundle.and_then(|name| Some(name.rsplit_once('-')?.1.to_owned())));
-        }
-        epochs.sort();
-        Ok((code, text, epochs))
-    };
-    let archive = place.start()?;
-    let (code, text, epochs) = pull("one")?;
-    let is_named = text.contains("not got: epoch 2 of site/gw");
-    ensure!(code == Some(5) && is_named, "{code:?} {text}");
-    ensure!(epochs == ["e1", "e3"], "{epochs:?} {text}");
-
-    let second = other.start()?;
-    wait::until("both archives' epochs", LIMIT, || {
-        let (code, _, epochs) = pull("both")?;
-        Ok((code == Some(0) && epochs == ["e1", "e2", "e3"]).then_some(()))
-    })
-    .with_context(|| format!("{}\n{}", archive.log(), second.log()))?;
-    archive.stop()?;
-    second.stop()?;
     Ok(())
 }

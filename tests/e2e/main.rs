@@ -6,6 +6,7 @@ mod archive_flood;
 mod archive_foreign;
 mod archive_hostile;
 mod archive_index;
+mod archive_off;
 mod archive_read;
 mod archive_rights;
 mod archive_share;

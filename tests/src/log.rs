@@ -179,7 +179,7 @@ pub enum End {
     Full,
 }
 
-/// Appends batches and signs now and then, until it is killed, the disk is full or it has written `count` leaves.
+/// Appends batches, the first a small one, and signs now and then, until it is killed, the disk is full or it has written `count` leaves.
 /// Prints, after each append, `D` and how many leaves are durable; after each signature, `S` and the note as JSON.
 ///
 /// # Errors
@@ -195,9 +195,11 @@ pub fn write(dir: &Path, seed: u64, count: u64, output: &mut impl Write) -> Resu
         Ok(ledger) => ledger,
         Err(error) => return ended(error),
     };
-    let end = ledger.size().saturating_add(count);
+    let begin = ledger.size();
+    let end = begin.saturating_add(count);
     while ledger.size() < end {
-        let most = if random.u8(..) < 8 { 600 } else { 20 };
+        let is_large = random.u8(..) < 8 && ledger.size() > begin;
+        let most = if is_large { 600 } else { 20 };
         let batch = random.u64(1..=most).min(end - ledger.size());
         if let Err(error) = grow(&ledger, batch, batch, "") {
             return ended(error);

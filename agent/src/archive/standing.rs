@@ -158,6 +158,10 @@ impl Held {
             };
             more.stopped = more.stopped.or(less.stopped);
             more.alarms = more.alarms.max(less.alarms);
+            // Whichever says less of the time may be right.
+            let both = |one: Option<Time>, other: Option<Time>| one.zip(other);
+            more.first = both(more.first, less.first).map(|(one, other)| one.min(other));
+            more.newest = both(more.newest, less.newest).map(|(one, other)| one.max(other));
             *known = more;
         }
         self.logs.sort_by_key(|log| log.epoch);

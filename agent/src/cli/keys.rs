@@ -391,8 +391,8 @@ pub(super) fn ledger_failure(error: LedgerError) -> Failure {
             ))
         }
         LedgerError::Prior(why) => Failure::Negative(text!(
-            "the note can't be cited as the last head: {why}",
-            "该签名存证点不能作为最后一期的结尾引用：{why}"
+            "the note can't be cited as the last head: {why}. Bring the newest cosigned one; where the leaves of an epoch that is known are not here and the city has none of them, say so by `--unheard`",
+            "该签名存证点不能作为最后一期的结尾引用：{why}。请提供最新的已会签存证点；若已知的一期记录不在此处，且城市平台没有其任何记录，请以 `--unheard` 说明"
         )),
         LedgerError::Alone {
             witness,
@@ -408,11 +408,11 @@ pub(super) fn ledger_failure(error: LedgerError) -> Failure {
         LedgerError::Unheard => Failure::Negative(text!(
             "nothing was heard of what the city has of this ledger, and what is here is not all of it, or no witness ever cosigned it; nothing was changed. \
              Let the agent run for some minutes with the broker reachable, stop it, and do this again; or bring the last cosigned checkpoint from the city's archive by `--prior FILE`. \
-             Where the city has nothing of it, `--unheard` cites what this gateway remembers: archives cosign that only if somebody still has those leaves, and stop \
-             the new epoch with an alarm if they have cosigned more",
+             Where the city has nothing of it, or its archive has stopped what is here with an alarm, `--unheard` cites what this gateway remembers: archives cosign that only if \
+             somebody still has those leaves, and stop the new epoch with an alarm if they have cosigned more",
             "尚未得知城市平台持有本台账的哪些内容，而此处的台账不完整，或从未经见证方会签；未作任何改动。\
              请在可连接消息服务器的情况下让程序运行数分钟，停止后再执行；或用 `--prior 文件` 提供城市存证库中最后一个已会签的签名存证点。\
-             如城市平台没有其任何内容，可用 `--unheard` 引用本网关所记的存证点：只有仍有人持有那些记录时，存证库才会会签；若存证库已会签更多记录，则会告警并停止新的一期"
+             如城市平台没有其任何内容，或其存证库已告警并停止此处的台账，可用 `--unheard` 引用本网关所记的存证点：只有仍有人持有那些记录时，存证库才会会签；若存证库已会签更多记录，则会告警并停止新的一期"
         )),
         LedgerError::Full { .. }
         | LedgerError::Disk { .. }

@@ -54,8 +54,9 @@ struct NewEpoch {
     /// The last head that the city has, as a signed note from its archive: where nothing here remembers it, or a single witness has more
     #[arg(long, value_name = "FILE")]
     prior: Option<PathBuf>,
-    /// Cite what this gateway alone remembers, though nothing of what the city has was heard: archives stop it if they have cosigned more
-    #[arg(long, conflicts_with = "prior")]
+    /// Cite what this gateway alone remembers, though nothing of what the city has was heard: archives stop it if they have cosigned more.
+    /// With --prior: the city has nothing of an epoch whose leaves are not here
+    #[arg(long)]
     unheard: bool,
     /// Do it without asking
     #[arg(long)]

@@ -32,8 +32,12 @@ const PATIENCE: Patience = Patience {
 const REFUSAL: Duration = Duration::from_secs(3);
 /// The same for texts, of which many may be nowhere.
 const REFUSAL_TEXT: Duration = Duration::from_secs(1);
-/// How long is waited for a second archive, where each says how much it has.
-const OTHERS: Duration = Duration::from_secs(1);
+/// How long is waited for a second archive, where each says which logs it has.
+const OTHERS: Duration = Duration::from_secs(3);
+/// The same for the head of a log.
+const OTHERS_HEAD: Duration = Duration::from_secs(1);
+/// The same after a refusal, where an archive may have to read a log to say where a period begins.
+const REFUSAL_PERIOD: Duration = Duration::from_secs(30);
 /// For how long a broker may leave requests unacknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a question waits for a connection before it counts as lost.
@@ -241,13 +245,15 @@ impl Informant for Wire {
         // A gateway may have lost a log of before, and say so before an archive has looked for it.
         let names_log = params.get("origin").is_some();
         let refusal = match method {
+            "usage.bundle" if self.gathers => REFUSAL_PERIOD,
             _ if names_log => REFUSAL,
             // Of two archives one may not have the text.
             "config.get" | "token.get" | "status" => REFUSAL_TEXT,
             _ => Duration::ZERO,
         };
         let others = match method {
-            "status" | "ledger.checkpoint" if self.gathers => OTHERS,
+            "status" if self.gathers => OTHERS,
+            "ledger.checkpoint" if self.gathers => OTHERS_HEAD,
             _ => Duration::ZERO,
         };
         let patience = Patience {

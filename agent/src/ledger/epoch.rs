@@ -22,7 +22,8 @@ pub struct Testimony<'a> {
     pub quorum: usize,
     /// The last head that the city has, as a signed note.
     pub prior: Option<&'a str>,
-    /// That nothing of the city can be heard: what only this gateway remembers is cited all the same.
+    /// That nothing of the city can be heard: what only this gateway remembers is cited all the same; or, with a head of an
+    /// epoch before, that the city has nothing of the one that is not here.
     pub unheard: bool,
 }
 
@@ -71,8 +72,7 @@ pub fn new_epoch(
     let named = testimony.prior.map(|note| named(note, &judges));
     let named = named.transpose()?;
     if let Some(named) = &named {
-        let known = own.given_up(base, remembered).unwrap_or(epoch);
-        outdated(named, shown.as_ref(), (epoch, known))?;
+        outdated(named, shown.as_ref(), epoch, own.given_up(testimony))?;
     }
     let others = [&named, &shown].into_iter().flatten();
     let last_epoch = others.map(|vouched| vouched.epoch).fold(epoch, u32::max);
@@ -82,15 +82,15 @@ pub fn new_epoch(
     disk::make_dirs(&dir).map_err(LedgerError::disk(&dir))?;
     let lock = log::lock(&dir)?;
     let free = free_name(state_dir, epoch)?;
+    let is_named = named.is_some() || shown.is_some();
+    let unheard = !is_named && own.is_unknown(&dir, testimony.witnesses);
     let cited = match named {
         Some(named) => Some(named.head),
-        None => {
-            let heard = (shown, elsewhere.alone(&judges));
-            let is_seen = |head: &Checkpoint| cosigned::is_seen(&dir, testimony.witnesses, head);
-            let is_seen = own.signed.as_ref().is_none_or(is_seen);
-            cited(heard, (&own, is_seen), epoch, testimony)?
-        }
+        None => cited((shown, elsewhere.alone(&judges)), &own, epoch)?,
     };
+    if unheard && !testimony.witnesses.is_empty() && !testimony.unheard {
+        return Err(LedgerError::Unheard);
+    }
     if let (None, Some(last)) = (remembered, &own.signed) {
         // The note goes aside with the folder: without a record a crash would leave no trace of it.
         let known = Signed {
@@ -107,7 +107,10 @@ pub fn new_epoch(
         root: head.root.to_string(),
         reason: reason.to_owned(),
     });
-    let next = Signed::nothing(base, next_epoch, prior);
+    let next = Signed {
+        unheard,
+        ..Signed::nothing(base, next_epoch, prior)
+    };
     // The folder first: a crash in between leaves a record that no ledger fits, and nothing is signed.
     fs::rename(&dir, &free).map_err(LedgerError::disk(&free))?;
     disk::sync(state_dir).map_err(LedgerError::disk(state_dir))?;
@@ -131,10 +134,12 @@ fn named(note: &str, judges: &Judges<'_>) -> Result<Vouched, LedgerError> {
 struct Own {
     /// The last head that was signed in it; none where none was.
     signed: Option<Checkpoint>,
-    /// What it cites, where nothing of it was signed.
-    prior: Option<Checkpoint>,
+    /// What it cites, and of which epoch that is.
+    prior: Option<(u32, Checkpoint)>,
     /// How many of the signed leaves are here.
     held: u64,
+    /// Whether it was begun without a word of the city.
+    unheard: bool,
 }
 
 impl Own {
@@ -144,17 +149,19 @@ impl Own {
             .as_ref()
             .map_or(0, |head| held_size(dir, &head.origin));
         let cited = remembered.and_then(|signed| signed.prior.as_ref());
-        let prior = cited.filter(|_| signed.is_none()).and_then(|prior| {
-            Some(Checkpoint {
+        let prior = cited.and_then(|prior| {
+            let head = Checkpoint {
                 origin: prior.origin.clone(),
                 size: prior.size,
                 root: Hash::from_base64(&prior.root)?,
-            })
+            };
+            Some((head::epoch_of(base, &head.origin)?, head))
         });
         Self {
             signed,
             prior,
             held,
+            unheard: remembered.is_some_and(|signed| signed.unheard),
         }
     }
 
@@ -165,25 +172,38 @@ impl Own {
             .is_some_and(|head| self.held < head.size)
     }
 
-    /// The epoch that a lost one cites: where nobody else has the lost one either, what it continued may be cited instead.
-    fn given_up(&self, base: &str, remembered: Option<&Signed>) -> Option<u32> {
-        let prior = remembered.filter(|_| self.is_lost())?.prior.as_ref()?;
-        head::epoch_of(base, &prior.origin)
+    /// Whether there may have been another ledger, or more of this one, of which the city knows: it is not here, no witness
+    /// ever cosigned it, or it was begun in ignorance and nothing of it was signed.
+    fn is_unknown(&self, dir: &Path, witnesses: &[VerifierKey]) -> bool {
+        match &self.signed {
+            Some(head) => self.is_lost() || !cosigned::is_seen(dir, witnesses, head),
+            None => self.prior.is_none() || self.unheard,
+        }
+    }
+
+    /// What the epoch of now continued, where it may be given up for that: nothing of it was signed; or its leaves are not
+    /// here, and somebody says that the city has none of it either.
+    fn given_up(&self, testimony: &Testimony<'_>) -> Option<&(u32, Checkpoint)> {
+        let is_nothing = self.signed.is_none() || self.is_lost() && testimony.unheard;
+        self.prior.as_ref().filter(|_| is_nothing)
     }
 
     /// What is cited where nobody else says anything.
     fn head(&self) -> Option<&Checkpoint> {
-        self.signed.as_ref().or(self.prior.as_ref())
+        let prior = self.prior.as_ref().map(|(_, head)| head);
+        self.signed.as_ref().or(prior)
     }
 }
 
-/// Refuses a head that can't be the last one, since a later one is known: `epoch` is that of now, and `known` the last of
-/// which anybody may have something.
+/// Refuses a head that can't be the last one, since a later one is known. Where the epoch of now was given up, the last one is what
+/// it continued.
 fn outdated(
     named: &Vouched,
     shown: Option<&Vouched>,
-    (epoch, known): (u32, u32),
+    epoch: u32,
+    given_up: Option<&(u32, Checkpoint)>,
 ) -> Result<(), LedgerError> {
+    let known = given_up.map_or(epoch, |(prior, _)| *prior);
     let last = shown.map_or(known, |shown| shown.epoch.max(known));
     if !named.is_near(epoch) {
         let why = format!(
@@ -192,41 +212,37 @@ fn outdated(
         );
         return Err(LedgerError::Prior(why));
     }
-    let later = shown.filter(|shown| {
-        let is_further = shown.epoch == named.epoch && shown.head.size > named.head.size;
-        is_further && !shown.witnesses.is_empty()
-    });
     let origin = &named.head.origin;
     if named.epoch < last {
         let why = format!("it is of {origin}, and epoch {last} is known");
         return Err(LedgerError::Prior(why));
     }
+    let size = named.head.size;
+    let more = |head: &Checkpoint, what: &str| {
+        let why = format!("it is of {size} leaves, and {} are known {what}", head.size);
+        Err(LedgerError::Prior(why))
+    };
+    let is_further = |head: &Checkpoint| head.origin == *origin && head.size > size;
+    let later = shown.filter(|shown| is_further(&shown.head) && !shown.witnesses.is_empty());
     if let Some(later) = later {
-        let (size, known) = (named.head.size, later.head.size);
-        let why = format!("it is of {size} leaves, and {known} are known to be cosigned");
-        return Err(LedgerError::Prior(why));
+        return more(&later.head, "to be cosigned");
     }
-    Ok(())
+    match given_up.filter(|(_, head)| is_further(head)) {
+        Some((_, head)) => more(head, "here"),
+        None => Ok(()),
+    }
 }
 
-/// The head to cite where none is named: `shown` is what others hold, `alone` what single witnesses say, and `is_seen` whether
-/// a witness has cosigned the ledger that lies here, if anything of it was signed.
+/// The head to cite where none is named: `shown` is what others hold, and `alone` what single witnesses say.
 fn cited(
     (shown, mut alone): (Option<Vouched>, Vec<Vouched>),
-    (own, is_seen): (&Own, bool),
+    own: &Own,
     epoch: u32,
-    testimony: &Testimony<'_>,
 ) -> Result<Option<Checkpoint>, LedgerError> {
-    let is_heard = shown.is_some();
     let cited = last_of(shown.clone(), own, epoch);
     let counts = shown.filter(|shown| cited.as_ref() == Some(&shown.head));
     alone.retain(|one| cited.as_ref() != Some(&one.head));
     undisputed(&alone, counts.as_ref(), epoch)?;
-    // A ledger that no witness ever cosigned may have been begun where there was another.
-    let is_unknown = cited.is_none() || own.is_lost() || !is_seen;
-    if is_unknown && !is_heard && !testimony.witnesses.is_empty() && !testimony.unheard {
-        return Err(LedgerError::Unheard);
-    }
     Ok(cited)
 }
 

@@ -26,6 +26,9 @@ pub(super) struct Signed {
     pub(super) root: String,
     /// The last signed head of the epoch before.
     pub(super) prior: Option<PriorHead>,
+    /// Whether the epoch was begun though nothing was heard of what the city has.
+    #[serde(default)]
+    pub(super) unheard: bool,
 }
 
 impl Signed {
@@ -37,6 +40,7 @@ impl Signed {
             size: 0,
             root: Hash::of_nothing().to_string(),
             prior,
+            unheard: false,
         }
     }
 

@@ -217,7 +217,7 @@ fn no_list(whence: &str, trouble: &Trouble) -> Failure {
     }
 }
 
-/// The logs of a gateway that tell of a period; where none does, the one that may: its newest that had begun.
+/// The logs of a gateway that tell of a period; where none does, the one that may: the newest that had begun, else the oldest.
 fn chosen(logs: &[Standing], period: Period) -> Vec<Standing> {
     // A clock may have been wrong at either end, and set back between them.
     let ends = |log: &Standing| [log.first, log.newest].into_iter().flatten();
@@ -232,7 +232,8 @@ fn chosen(logs: &[Standing], period: Period) -> Vec<Standing> {
     if !inside.is_empty() {
         return inside;
     }
-    let newest = logs.iter().rev().find(has_begun).or(logs.last());
+    // Where all began after it, the oldest may.
+    let newest = logs.iter().rev().find(has_begun).or(logs.first());
     newest.cloned().into_iter().collect()
 }
 
@@ -304,14 +305,14 @@ async fn gateway(
     let others = held.unreadable.len() + missing.len();
     let got = several::each(job, &named, (logs, others), fail, pull).await?;
     let missing = missing.into_iter().map(|epoch| (epoch, Lack::Nowhere));
-    let untold = untold.into_iter().map(|epoch| (epoch, Lack::Unreadable));
-    let mut is_whole = true;
+    let untold = untold.into_iter().map(|epoch| (epoch, Lack::Untold));
+    let mut is_whole = got.is_whole;
     for lack in missing.chain(untold) {
         is_whole = false;
         shown::lacks(&named, lack, job.args.json, job.context.language)?;
     }
     // What is not here may have it.
-    if got == 0 && is_whole && held.unreadable.is_empty() {
+    if got.files == 0 && is_whole && held.unreadable.is_empty() {
         return Err(failure(PullError::Nothing));
     }
     Ok(is_whole)

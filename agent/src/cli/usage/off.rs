@@ -28,6 +28,9 @@ const LOST_MAX: u32 = 3;
 /// How long an archive may put off a question, or fall silent: it does neither for long.
 const GIVE_UP: Duration = Duration::from_secs(60);
 
+/// Epochs of a gateway at most: they are begun by hand.
+const LOGS_MAX: usize = 256;
+
 type Name = (Identifier, Identifier);
 
 /// Who answers for a gateway.
@@ -126,6 +129,12 @@ async fn held<I: Informant>(
             return Ok(None);
         };
         held.logs.retain(|log| is_asked(&log.site, &log.gateway));
+        if held.logs.len() + held.unreadable.len() > LOGS_MAX {
+            return Err(PullError::Lies(text!(
+                "more epochs than any gateway has",
+                "期数超过任何网关所能有的数量"
+            )));
+        }
         match &mut all {
             Some(all) => all.join(held),
             None => all = Some(held),
@@ -296,17 +305,21 @@ mod tests {
     }
 
     /// Says this to whatever is asked.
-    struct Says(Result<Value, Trouble>);
+    struct Says(Result<Vec<Value>, Trouble>);
 
     impl Informant for Says {
         async fn ask(&self, method: &'static str, _: Value) -> Result<Vec<Value>, Trouble> {
             assert_eq!(method, "status");
-            self.0.clone().map(|said| vec![said])
+            self.0.clone()
         }
     }
 
     async fn told(said: Result<Value, Trouble>) -> Result<Option<Held>, PullError> {
-        let inquiry = Inquiry::new(Says(said), Rhythm::default());
+        heard(Says(said.map(|said| vec![said]))).await
+    }
+
+    async fn heard(says: Says) -> Result<Option<Held>, PullError> {
+        let inquiry = Inquiry::new(says, Rhythm::default());
         held(&inquiry, &(name("zs"), name("gw"))).await
     }
 
@@ -321,6 +334,20 @@ mod tests {
         let of = of.unwrap();
         let said = serde_json::to_value(&of).unwrap();
         assert_eq!(told(Ok(said)).await.unwrap(), Some(of.clone()));
+        // Of two, each has what the other lacks.
+        let split = |epoch: u32| {
+            let mut part = of.clone();
+            part.logs.retain(|log| log.epoch == epoch);
+            Ok(serde_json::to_value(&part).unwrap())
+        };
+        let both = Says(vec![split(2), split(1)].into_iter().collect());
+        assert_eq!(heard(both).await.unwrap(), Some(of.clone()));
+        let crowd = Held {
+            unreadable: (1..1_000).collect(),
+            ..of.clone()
+        };
+        let crowd = told(Ok(serde_json::to_value(&crowd).unwrap())).await;
+        assert!(matches!(crowd, Err(PullError::Lies(_))));
         // What is said of another gateway is none of it.
         let mut mixed = of.clone();
         mixed.logs[0].gateway = name("gx");

@@ -1,6 +1,6 @@
 //! Several logs of one gateway in a period: its ledger was begun anew in it, and each epoch is a file.
 
-use lineside_proto::Identifier;
+use lineside_proto::{Identifier, Period};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,11 +19,27 @@ use crate::text;
 pub(super) trait OfEpoch {
     /// Which.
     fn epoch(&self) -> u32;
+    /// Whether it is known to have leaves of a period.
+    fn tells(&self, period: Period) -> bool;
+}
+
+/// What came of several logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Got {
+    /// Files that were made.
+    pub(super) files: usize,
+    /// Whether nothing is lacking.
+    pub(super) is_whole: bool,
 }
 
 impl OfEpoch for Standing {
     fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    fn tells(&self, period: Period) -> bool {
+        let mut ends = [self.first, self.newest].into_iter().flatten();
+        ends.any(|end| period.from <= end && end < period.to)
     }
 }
 
@@ -31,9 +47,13 @@ impl OfEpoch for Log {
     fn epoch(&self) -> u32 {
         self.epoch
     }
+
+    fn tells(&self, _: Period) -> bool {
+        false
+    }
 }
 
-/// Fetches each of these logs; `others` are those that can't be fetched. How many were.
+/// Fetches each of these logs; `others` are those that can't be fetched.
 ///
 /// # Errors
 ///
@@ -44,7 +64,7 @@ pub(super) async fn each<L: OfEpoch>(
     (logs, others): (&[L], usize),
     fail: impl Fn(PullError) -> Failure,
     pull: impl AsyncFn(&L, &Path) -> Result<Result<(), Failure>, PullError>,
-) -> Result<usize, Failure> {
+) -> Result<Got, Failure> {
     // Files are named alike when those that can't be fetched now are there again.
     let several = logs.len() + others > 1;
     if logs.len() > 1 {
@@ -57,20 +77,25 @@ pub(super) async fn each<L: OfEpoch>(
         );
         writeln!(io::stderr(), "{}", line.say(job.context.language))?;
     }
-    let mut got = 0;
+    let (mut files, mut is_whole) = (0, true);
     for log in logs {
         let bundle = job.file(named, several.then_some(log.epoch()))?;
         match pull(log, &bundle).await {
             Ok(said) => {
                 said?;
-                got += 1;
+                files += 1;
+            }
+            Err(PullError::Nothing) if log.tells(job.period) => {
+                is_whole = false;
+                let lack = (log.epoch(), Lack::Withheld);
+                shown::lacks(named, lack, job.args.json, job.context.language)?;
             }
             // Of several epochs, one may have its leaves beside the period only.
             Err(PullError::Nothing) if several => {}
             Err(error) => return Err(fail(error)),
         }
     }
-    Ok(got)
+    Ok(Got { files, is_whole })
 }
 
 /// Several files, and a place for one.
@@ -118,7 +143,7 @@ pub(super) async fn pull<I: Informant>(
             job.args.json,
             job.context.language,
         )?;
-    } else if got == 0 {
+    } else if got.files == 0 {
         return Err(fail(PullError::Nothing));
     }
     Ok(missing.is_none())

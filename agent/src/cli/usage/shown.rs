@@ -194,6 +194,10 @@ pub(super) enum Lack {
     Unreadable,
     /// It is nowhere where it was asked for.
     Nowhere,
+    /// It does not say which one it continues, which may be of the period.
+    Untold,
+    /// It has leaves of the period, and none was given.
+    Withheld,
 }
 
 /// Says that one epoch of a gateway was not got, and why.
@@ -207,6 +211,14 @@ pub(super) fn lacks(
         Lack::Unreadable => text!(
             "not got: epoch {epoch} of {site}/{gateway} can't be read in the archive, and may be of this period; `lineside archive status` tells why, and the archive fetches anew what it can",
             "未取得：存证库中 {site}/{gateway} 第 {epoch} 期无法读取，其中可能有此时段的记录；原因见 `lineside archive status`，存证库会重新获取可获取的部分"
+        ),
+        Lack::Untold => text!(
+            "not known: whether an epoch before epoch {epoch} of {site}/{gateway} is of this period: its first leaf, which would say so, can't be had now; the same command asks again",
+            "无法得知：{site}/{gateway} 第 {epoch} 期之前是否有属于此时段的一期：其第一条记录本应说明，但现在无法取得；再次运行同一命令会重新询问"
+        ),
+        Lack::Withheld => text!(
+            "not got: epoch {epoch} of {site}/{gateway}, which has leaves of this period: whoever answered gave none; the same command asks again, or ask the archive itself, by --archive DIR or URL",
+            "未取得：{site}/{gateway} 的第 {epoch} 期，其中有此时段的记录，但应答者未给出：再次运行同一命令会重新询问，也可用 --archive 目录或网址 直接向存证库索取"
         ),
         Lack::Nowhere => text!(
             "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody who was asked has it: ask the city's archive, or another one, by --archive DIR or URL",

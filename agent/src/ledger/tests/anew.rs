@@ -172,6 +172,32 @@ fn a_new_epoch_that_signed_nothing_hands_on_what_it_cites() {
     let nobody = Testimony::default();
     new_epoch(&place.state(), &place.key(), ORIGIN, "x", &nobody).unwrap();
     assert_eq!(cited(&place), (5, Some((ORIGIN.to_owned(), 3))));
+    // What is brought may be more than that, and not less.
+    let [less, more] = [2, 7].map(|size| bare(ORIGIN, size, Hash([9; 32]), 1));
+    let said = begin(&place, Some(&less), false).unwrap_err().to_string();
+    assert!(said.contains("3 are known"), "{said}");
+    begin(&place, Some(&more), false).unwrap();
+    assert_eq!(cited(&place), (6, Some((ORIGIN.to_owned(), 7))));
+}
+
+/// What was begun without a word of the city says so of the next one, too, until something of it is cosigned.
+#[test]
+fn what_was_begun_unheard_is_not_handed_on_unheard() {
+    let place = Place::new();
+    drop(written(&place, 3));
+    waits(&place);
+    begin(&place, None, true).unwrap();
+    waits(&place);
+    begin(&place, None, true).unwrap();
+    assert_eq!(cited(&place), (3, Some((ORIGIN.to_owned(), 3))));
+    let ledger = written(&place, 2);
+    ledger.cosign(&cosigned(&note(&ledger), 1, 1)).unwrap();
+    drop(ledger);
+    begin(&place, None, false).unwrap();
+    assert_eq!(
+        cited(&place),
+        (4, Some(("lineside/site/gw/e3".to_owned(), 2)))
+    );
 }
 
 /// The second epoch never left the gateway, and its disk is lost: nobody can ever show it.
@@ -197,7 +223,15 @@ fn an_epoch_that_nobody_has_gives_way_to_what_it_continued() {
         // Leaves of another epoch stand for none of it.
         assert!(open(&place).suspended().is_some());
         waits(&place);
-        begin(&place, Some(&seen), false).unwrap();
+        // The city may have it, and more of the one before than this.
+        for (note, unheard, why) in [
+            (&seen, false, "epoch 2 is known"),
+            (&bare(ORIGIN, 10, Hash([9; 32]), 1), true, "11 are known"),
+        ] {
+            let said = begin(&place, Some(note), unheard).unwrap_err().to_string();
+            assert!(said.contains(why), "{said}");
+        }
+        begin(&place, Some(&seen), true).unwrap();
         assert_eq!(cited(&place), (3, Some((ORIGIN.to_owned(), 11))));
     }
 }

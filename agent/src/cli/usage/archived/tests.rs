@@ -152,6 +152,24 @@ fn an_epoch_between_one_that_ended_and_one_after_the_period_is_named() {
     check(december, "zs-gw-20261101-20261201.zip", false);
 }
 
+/// Everything that is held was begun after the period, and what was there before is not.
+#[test]
+fn an_epoch_before_all_that_began_after_the_period_is_named() {
+    let city = City::new();
+    let first = city.gateway("zs", "gw");
+    first.grow(5, 0);
+    let mut gateway = first;
+    for hour in [24 * 40, 24 * 50, 24 * 60] {
+        gateway = gateway.next_epoch(hour);
+        gateway.grow(5, hour + 1);
+        city.keep(&gateway, None);
+    }
+    let outs = tempfile::tempdir().unwrap();
+    let dir = city.dir().display().to_string();
+    let (done, _) = pulled(&dir, &["--all"], outs.path());
+    assert!(is_missing(&done), "{done:?}");
+}
+
 #[test]
 fn what_two_archives_hold_is_held_together() {
     let held = |logs: Vec<Standing>, unreadable: &[u32]| Held {
@@ -174,6 +192,19 @@ fn what_two_archives_hold_is_held_together() {
         all.join(second.clone());
         assert_eq!(all, both);
     }
+    // Times may be wrong on either side.
+    let times = |size, first, newest| Standing {
+        size,
+        first: Some(Time::from_millis(first)),
+        newest,
+        ..log(1, 0, 0)
+    };
+    let newest = |at| Some(Time::from_millis(at));
+    let mut all = held(vec![times(5, 10, newest(20))], &[]);
+    all.join(held(vec![times(7, 15, newest(18))], &[]));
+    assert_eq!(all.logs, [times(7, 10, newest(20))]);
+    all.join(held(vec![times(8, 15, None)], &[]));
+    assert_eq!(all.logs, [times(8, 10, None)]);
 }
 
 #[test]
@@ -245,7 +276,7 @@ fn a_period_is_told_by_the_epochs_that_have_leaves_in_it() {
         (400, 401, &[2, 3]),
         (600, 700, &[3]),
         // Before all: whoever asks is told that there is nothing.
-        (0, 50, &[3]),
+        (0, 50, &[1]),
     ] {
         let period = Period {
             from: Time::from_millis(from),
