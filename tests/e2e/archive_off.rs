@@ -10,10 +10,14 @@ use lineside_tests::wait;
 use serde_json::{Value, json};
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Builder;
 
 use crate::archive_read::{of_now, ran, said};
 use crate::archive_whole::{city, cosigned, hears};
+
+/// How long the second archive needs.
+const LATE: Duration = Duration::from_millis(1_500);
 
 /// What an archive has of an epoch is gone, as if it had been away for all of it.
 fn forgets(place: &Place, epoch: u32) -> Result<()> {
@@ -26,7 +30,7 @@ fn forgets(place: &Place, epoch: u32) -> Result<()> {
     Ok(())
 }
 
-/// An archive that has some epochs of the gateway, and can't read them.
+/// A slow archive that has some epochs of the gateway, and can't read them.
 struct Second(Vec<u32>);
 
 impl Ear for Second {
@@ -36,14 +40,21 @@ impl Ear for Second {
 
     fn heard(&self, _: &str, message: &Request) -> Vec<Outgoing> {
         let asked: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
-        let is_status = asked.get("method").and_then(Value::as_str) == Some("status");
-        let Some(response) = message.response.clone().filter(|_| is_status) else {
+        let Some(response) = message.response.clone() else {
             return Vec::new();
         };
-        let held = json!({
-            "v": 1, "site": "site", "gateway": "gw", "logs": [], "unreadable": self.0,
-        });
-        let answer = json!({"id": asked.get("id"), "part": 1, "parts": 1, "result": held});
+        let id = asked.get("id");
+        let answer = if asked.get("method").and_then(Value::as_str) == Some("status") {
+            // Later than the other, and in time.
+            drop(wait::throughout(LATE, || Ok(())));
+            let held = json!({
+                "v": 1, "site": "site", "gateway": "gw", "logs": [], "unreadable": self.0,
+            });
+            json!({"id": id, "part": 1, "parts": 1, "result": held})
+        } else {
+            let error = json!({"code": "unavailable", "text": "the copy is damaged"});
+            json!({"id": id, "part": 1, "parts": 1, "error": error})
+        };
         vec![Outgoing {
             correlation: message.correlation.clone(),
             ..Outgoing::new(response, answer.to_string())

@@ -241,7 +241,7 @@ impl Alarm {
                 "{signed}: both are real, and the older was shown after the newer. That it was shown late is this archive's word."
             ),
             Kind::Prior if self.shown.is_none() => "nothing by itself: no signed note of the new epoch is here. That it does not continue what was held or cosigned is this archive's word.".to_owned(),
-            Kind::Prior if self.known.is_none() => "verify the signature of shown.note by the gateway's key. The first leaf of its epoch, below logs/, says which head it cites. That this is not known to continue what was held or cosigned is this archive's word.".to_owned(),
+            Kind::Prior if self.known.is_none() => "verify the signature of shown.note by the gateway's key. The first leaf of its epoch, below logs/, says which head it cites. That nobody showed how this continues what was held or cosigned is this archive's word.".to_owned(),
             Kind::Prior => format!(
                 "{signed}: known.note is of the epoch before. The first leaf of the new epoch, below logs/, says which head it cites."
             ),

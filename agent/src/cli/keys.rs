@@ -391,8 +391,8 @@ pub(super) fn ledger_failure(error: LedgerError) -> Failure {
             ))
         }
         LedgerError::Prior(why) => Failure::Negative(text!(
-            "the note can't be cited as the last head: {why}. Bring the newest cosigned one; where the leaves of an epoch that is known are not here and the city has none of them, say so by `--unheard`",
-            "该签名存证点不能作为最后一期的结尾引用：{why}。请提供最新的已会签存证点；若已知的一期记录不在此处，且城市平台没有其任何记录，请以 `--unheard` 说明"
+            "the note can't be cited as the last head: {why}. Bring the newest cosigned one; where the leaves of an epoch that is known are not here and the city has none of them, or the head that was cited before is wrong, say so by `--unheard` beside it; what is here and was never cosigned is cited by `--unheard` alone",
+            "该签名存证点不能作为最后一期的结尾引用：{why}。请提供最新的已会签存证点；若已知的一期记录不在此处，且城市平台没有其任何记录，或先前引用的存证点有误，请同时以 `--unheard` 说明；此处从未会签的台账则单独用 `--unheard` 引用"
         )),
         LedgerError::Alone {
             witness,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::task;
 
-use super::informant::{Informant, Trouble};
+use super::informant::{BUSY, Informant, Trouble};
 use crate::answers::{Answers, Failure};
 use crate::ledger::LedgerError;
 
@@ -44,7 +44,7 @@ impl Informant for Copied {
 pub(super) fn trouble(failure: Failure) -> Trouble {
     let error: AnswerError = failure.into();
     let trouble = Trouble::from(error.clone());
-    let is_final = matches!(trouble, Trouble::Later(_)) && error.code != "busy";
+    let is_final = matches!(trouble, Trouble::Later(_)) && error.code != BUSY;
     if is_final {
         Trouble::No(error)
     } else {

@@ -10,6 +10,9 @@ use lineside_proto::{Answer, AnswerError};
 /// Parts of one answer at most: as many as a gateway makes. Bounds what is collected.
 pub const PARTS_MAX: u32 = 16;
 
+/// What whoever is at work for others says: the answer comes when it is asked again.
+pub(super) const BUSY: &str = "busy";
+
 /// One gateway, and a way to ask it. Nothing that it says is verified.
 pub trait Informant: Send + Sync + 'static {
     /// Asks once. Gives the results of all parts of the answer, in order, at least one.
@@ -55,7 +58,7 @@ impl fmt::Display for Trouble {
 impl From<AnswerError> for Trouble {
     fn from(error: AnswerError) -> Self {
         match error.code.as_str() {
-            "busy" | "unavailable" => Self::Later(error.text),
+            BUSY | "unavailable" => Self::Later(error.text),
             _ => Self::No(error),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{self, Instant};
 
-use super::informant::{Parts, Trouble};
+use super::informant::{BUSY, Parts, Trouble};
 use crate::uplink::mqtt::answers::{Answers, Reply};
 
 /// Values of one part of an answer at most, texts with all that is in them as one: leaves and hashes are texts, and some
@@ -65,39 +65,35 @@ struct Heard {
     is_open: bool,
     /// The first whole answer, where others are waited for.
     answered: Option<Instant>,
-    /// The first refusal, or who was busy.
+    /// The first refusal, but for who was busy: that one may have what another does not.
     refused: Option<(Instant, Trouble)>,
+    /// Whether somebody was busy.
+    is_busy: bool,
 }
 
 impl Heard {
-    /// Somebody refuses. Whoever is busy may have what another does not.
-    fn refuse(&mut self, now: Instant, trouble: Trouble) {
-        let is_busy = |trouble: &Trouble| matches!(trouble, Trouble::Later(_));
+    /// Somebody refuses, perhaps since they are busy.
+    fn refuse(&mut self, now: Instant, trouble: Trouble, is_busy: bool) {
         match &mut self.refused {
-            Some((_, known)) if is_busy(&trouble) && !is_busy(known) => *known = trouble,
+            Some((_, known)) if is_busy && !self.is_busy => *known = trouble,
             Some(_) => {}
             none => *none = Some((now, trouble)),
         }
+        self.is_busy |= is_busy;
     }
 
     /// Until when is waited, and what is said then of whom nothing came.
     fn until(&self, patience: &Patience, last: Instant) -> (Instant, Trouble) {
-        let next = last.min(self.at + patience.part);
+        let silence = || Trouble::Lost(patience.silence.to_owned());
         match (self.answered, self.refused.clone()) {
-            (Some(at), Some((_, trouble @ Trouble::Later(_)))) => (at + patience.others, trouble),
-            // Whoever has nothing is the quicker; another's answer is on its way.
-            (None, Some((_, trouble))) if self.is_open => (next, trouble),
-            (None, Some((at, trouble))) => (at + patience.refusal, trouble),
-            (answered, _) => {
-                let until = answered.map_or(next, |at| at + patience.others);
-                (until, Trouble::Lost(patience.silence.to_owned()))
+            (Some(at), refused) => {
+                let busy = refused.filter(|_| self.is_busy).map(|(_, trouble)| trouble);
+                (at + patience.others, busy.unwrap_or_else(silence))
             }
+            // Whoever has nothing is the quicker; another's answer is on its way.
+            (None, Some((at, trouble))) if !self.is_open => (at + patience.refusal, trouble),
+            (None, _) => (last.min(self.at + patience.part), silence()),
         }
-    }
-
-    /// Whether whoever had nothing to say yet may have more.
-    fn is_busy(&self) -> bool {
-        matches!(self.refused, Some((_, Trouble::Later(_))))
     }
 }
 
@@ -157,6 +153,7 @@ impl Questions {
             is_open: false,
             answered: None,
             refused: None,
+            is_busy: false,
         });
         let gathers = !patience.others.is_zero();
         let waiting = Waiting {
@@ -195,9 +192,13 @@ impl Questions {
         }
         let now = Instant::now();
         let missing = waiting.parts.missing();
-        let taken = match part(payload) {
-            Ok(answer) => waiting.parts.take(answer),
-            Err(fault) => Err(Trouble::Nonsense(fault)),
+        let (taken, is_busy) = match part(payload) {
+            Ok(answer) => {
+                let code = answer.error.as_ref().map(|error| error.code.as_str());
+                let is_busy = code == Some(BUSY);
+                (waiting.parts.take(answer), is_busy)
+            }
+            Err(fault) => (Err(Trouble::Nonsense(fault)), false),
         };
         let results = match taken {
             Ok(Some(results)) => results,
@@ -212,7 +213,7 @@ impl Questions {
             Err(trouble) => {
                 waiting
                     .heard
-                    .send_modify(|heard| heard.refuse(now, trouble));
+                    .send_modify(|heard| heard.refuse(now, trouble, is_busy));
                 return;
             }
         };
@@ -294,7 +295,7 @@ impl Pending<'_> {
                 // Gone with the answer, which is there then.
                 Ok(()) = self.heard.changed() => {}
                 () = time::sleep_until(until) => {
-                    let gathered = self.gathered().filter(|_| !heard.is_busy());
+                    let gathered = self.gathered().filter(|_| !heard.is_busy);
                     return gathered.ok_or(trouble);
                 }
             }

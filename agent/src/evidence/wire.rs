@@ -36,8 +36,8 @@ const REFUSAL_TEXT: Duration = Duration::from_secs(1);
 const OTHERS: Duration = Duration::from_secs(3);
 /// The same for the head of a log.
 const OTHERS_HEAD: Duration = Duration::from_secs(1);
-/// The same after a refusal, where an archive may have to read a log to say where a period begins.
-const REFUSAL_PERIOD: Duration = Duration::from_secs(30);
+/// The same after a refusal, where an archive may have to read a log to say where a period begins: for half a minute at most.
+const REFUSAL_PERIOD: Duration = Duration::from_secs(45);
 /// For how long a broker may leave requests unacknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a question waits for a connection before it counts as lost.
@@ -230,8 +230,8 @@ impl Wire {
         }
     }
 
-    /// To the archives that answer for this gateway, which is off: one may have more than another, so that `status` and
-    /// `ledger.checkpoint` are answered by a part of each.
+    /// To several archives that answer for this gateway, which is off: one may have more than another, so that `status` and
+    /// `ledger.checkpoint` are answered by a part of each, and nobody's refusal is the last word.
     pub fn gathering(broker: &Arc<Broker>, site: &Identifier, gateway: &Identifier) -> Self {
         Self {
             gathers: true,

@@ -72,7 +72,8 @@ pub fn new_epoch(
     let named = testimony.prior.map(|note| named(note, &judges));
     let named = named.transpose()?;
     if let Some(named) = &named {
-        outdated(named, shown.as_ref(), epoch, own.given_up(testimony))?;
+        let given_up = own.given_up(named, base, testimony);
+        outdated(named, shown.as_ref(), epoch, given_up)?;
     }
     let others = [&named, &shown].into_iter().flatten();
     let last_epoch = others.map(|vouched| vouched.epoch).fold(epoch, u32::max);
@@ -134,8 +135,8 @@ fn named(note: &str, judges: &Judges<'_>) -> Result<Vouched, LedgerError> {
 struct Own {
     /// The last head that was signed in it; none where none was.
     signed: Option<Checkpoint>,
-    /// What it cites, and of which epoch that is.
-    prior: Option<(u32, Checkpoint)>,
+    /// What it cites.
+    prior: Option<Checkpoint>,
     /// How many of the signed leaves are here.
     held: u64,
     /// Whether it was begun without a word of the city.
@@ -150,12 +151,11 @@ impl Own {
             .map_or(0, |head| held_size(dir, &head.origin));
         let cited = remembered.and_then(|signed| signed.prior.as_ref());
         let prior = cited.and_then(|prior| {
-            let head = Checkpoint {
+            Some(Checkpoint {
                 origin: prior.origin.clone(),
                 size: prior.size,
                 root: Hash::from_base64(&prior.root)?,
-            };
-            Some((head::epoch_of(base, &head.origin)?, head))
+            })
         });
         Self {
             signed,
@@ -181,29 +181,39 @@ impl Own {
         }
     }
 
-    /// What the epoch of now continued, where it may be given up for that: nothing of it was signed; or its leaves are not
-    /// here, and somebody says that the city has none of it either.
-    fn given_up(&self, testimony: &Testimony<'_>) -> Option<&(u32, Checkpoint)> {
+    /// The epoch that the one of now continued, and how many leaves of it are to be cited at least, where the one of now may be
+    /// given up for that: nothing of it was signed; or its leaves are not here, and somebody says that the city has none of it
+    /// either.
+    fn given_up(
+        &self,
+        named: &Vouched,
+        base: &str,
+        testimony: &Testimony<'_>,
+    ) -> Option<(u32, u64)> {
         let is_nothing = self.signed.is_none() || self.is_lost() && testimony.unheard;
-        self.prior.as_ref().filter(|_| is_nothing)
+        let prior = self.prior.as_ref().filter(|_| is_nothing)?;
+        // A witness knows better than this gateway alone, or than somebody who was wrong before.
+        let is_doubtful = self.unheard || self.signed.is_none() && testimony.unheard;
+        let yields = is_doubtful && !named.witnesses.is_empty();
+        let least = if yields { 0 } else { prior.size };
+        Some((head::epoch_of(base, &prior.origin)?, least))
     }
 
     /// What is cited where nobody else says anything.
     fn head(&self) -> Option<&Checkpoint> {
-        let prior = self.prior.as_ref().map(|(_, head)| head);
-        self.signed.as_ref().or(prior)
+        self.signed.as_ref().or(self.prior.as_ref())
     }
 }
 
 /// Refuses a head that can't be the last one, since a later one is known. Where the epoch of now was given up, the last one is what
-/// it continued.
+/// it continued, of which the epoch is given and how many leaves are cited at least.
 fn outdated(
     named: &Vouched,
     shown: Option<&Vouched>,
     epoch: u32,
-    given_up: Option<&(u32, Checkpoint)>,
+    given_up: Option<(u32, u64)>,
 ) -> Result<(), LedgerError> {
-    let known = given_up.map_or(epoch, |(prior, _)| *prior);
+    let known = given_up.map_or(epoch, |(prior, _)| prior);
     let last = shown.map_or(known, |shown| shown.epoch.max(known));
     if !named.is_near(epoch) {
         let why = format!(
@@ -218,19 +228,23 @@ fn outdated(
         return Err(LedgerError::Prior(why));
     }
     let size = named.head.size;
-    let more = |head: &Checkpoint, what: &str| {
-        let why = format!("it is of {size} leaves, and {} are known {what}", head.size);
-        Err(LedgerError::Prior(why))
-    };
-    let is_further = |head: &Checkpoint| head.origin == *origin && head.size > size;
-    let later = shown.filter(|shown| is_further(&shown.head) && !shown.witnesses.is_empty());
+    let is_further = |shown: &&Vouched| shown.epoch == named.epoch && shown.head.size > size;
+    let later = shown.filter(is_further);
+    let later = later.filter(|shown| !shown.witnesses.is_empty());
     if let Some(later) = later {
-        return more(&later.head, "to be cosigned");
+        let why = format!(
+            "it is of {size} leaves, and {} are known to be cosigned",
+            later.head.size
+        );
+        return Err(LedgerError::Prior(why));
     }
-    match given_up.filter(|(_, head)| is_further(head)) {
-        Some((_, head)) => more(head, "here"),
-        None => Ok(()),
+    if let Some((_, least)) =
+        given_up.filter(|(prior, least)| *prior == named.epoch && *least > size)
+    {
+        let why = format!("it is of {size} leaves, and {least} are known here");
+        return Err(LedgerError::Prior(why));
     }
+    Ok(())
 }
 
 /// The head to cite where none is named: `shown` is what others hold, and `alone` what single witnesses say.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::pull::{Args, Job, failure, is_folder, no_answer, not_all, summed};
 use super::shown::Lack;
 use super::{several, shown, sources};
-use crate::archive::{Held, Library, Place, Shelf, Standing};
+use crate::archive::{Held, Library, Shelf, Standing};
 use crate::cli::{Failure, Outcome};
 use crate::evidence::epochs::cites;
 use crate::evidence::http::Archive;
@@ -25,7 +25,27 @@ enum Source {
     Directory(Arc<Library>),
     Server(Archive),
     /// It answers for gateways that are off.
-    Broker(Arc<Broker>, Rhythm),
+    Broker(Over),
+}
+
+/// Archives at a broker, of one gateway.
+pub(super) struct Over {
+    pub(super) broker: Arc<Broker>,
+    pub(super) rhythm: Rhythm,
+    /// Whether more than one answers.
+    pub(super) is_several: bool,
+}
+
+impl Over {
+    /// Asks about a log, of which one archive may have more than another where several are heard.
+    fn log(&self, log: &Standing, gathers: bool) -> Named<Wire> {
+        let wire = if gathers {
+            Wire::gathering(&self.broker, &log.site, &log.gateway)
+        } else {
+            Wire::new(&self.broker, &log.site, &log.gateway)
+        };
+        Named::new(&Arc::new(wire), &log.origin)
+    }
 }
 
 /// Fetches it.
@@ -138,9 +158,10 @@ impl Source {
                 one(job, shelved, usual, log, bundle).await
             }
             Self::Server(server) => one(job, server.log(&place), usual, log, bundle).await,
-            Self::Broker(broker, rhythm) => {
-                let named = Named::new(&wire(broker, &place), &log.origin);
-                one(job, named, *rhythm, log, bundle).await
+            Self::Broker(over) => {
+                // One that has nothing of the period anyway says so at once.
+                let gathers = over.is_several && is_of(log, job.period);
+                one(job, over.log(log, gathers), over.rhythm, log, bundle).await
             }
         }
     }
@@ -153,9 +174,8 @@ impl Source {
                 cites(&Inquiry::new(Shelved::new(library, place), usual), period).await
             }
             Self::Server(server) => cites(&Inquiry::new(server.log(&place), usual), period).await,
-            Self::Broker(broker, rhythm) => {
-                let named = Named::new(&wire(broker, &place), &log.origin);
-                cites(&Inquiry::new(named, *rhythm), period).await
+            Self::Broker(over) => {
+                cites(&Inquiry::new(over.log(log, false), over.rhythm), period).await
             }
         }
     }
@@ -168,23 +188,17 @@ impl Source {
     }
 }
 
-/// Fetches over the broker what an archive there says that it holds of a gateway. Whether that is all of it.
+/// Fetches over the broker what archives there say that they hold of a gateway. Whether that is all of it.
 ///
 /// # Errors
 ///
 /// As those of every pull.
-pub(super) async fn over(
-    job: &Job<'_>,
-    broker: &Arc<Broker>,
-    held: &Held,
-    rhythm: Rhythm,
-) -> Result<bool, Failure> {
+pub(super) async fn over(job: &Job<'_>, source: Over, held: &Held) -> Result<bool, Failure> {
     let logs = chosen(&held.logs, job.period);
     if logs.len() > 1 && !is_folder(&job.args.output) {
         return Err(one_file(job, 1, logs.len()));
     }
-    let source = Source::Broker(Arc::clone(broker), rhythm);
-    let got = gateway(job, &source, held, &logs).await;
+    let got = gateway(job, &Source::Broker(source), held, &logs).await;
     not_read(job, held)?;
     got.map(|all| all && held.unreadable.is_empty())
 }
@@ -217,24 +231,28 @@ fn no_list(whence: &str, trouble: &Trouble) -> Failure {
     }
 }
 
+/// Whether a log had begun before a period was over. A clock may have been wrong at either end, and set back between them.
+fn has_begun(log: &Standing, period: Period) -> bool {
+    let ends = log.first.into_iter().chain(log.newest);
+    log.first.is_none() || ends.min().is_some_and(|first| first < period.to)
+}
+
+/// Whether a log may tell of a period.
+fn is_of(log: &Standing, period: Period) -> bool {
+    let ends = log.first.into_iter().chain(log.newest);
+    let goes_on = log.newest.is_none() || ends.max().is_some_and(|newest| newest >= period.from);
+    goes_on && has_begun(log, period)
+}
+
 /// The logs of a gateway that tell of a period; where none does, the one that may: the newest that had begun, else the oldest.
 fn chosen(logs: &[Standing], period: Period) -> Vec<Standing> {
-    // A clock may have been wrong at either end, and set back between them.
-    let ends = |log: &Standing| [log.first, log.newest].into_iter().flatten();
-    let has_begun = |log: &&Standing| ends(log).min().is_none_or(|first| first < period.to);
-    let goes_on = |log: &&Standing| ends(log).max().is_none_or(|newest| newest >= period.from);
-    let inside: Vec<Standing> = logs
-        .iter()
-        .filter(has_begun)
-        .filter(goes_on)
-        .cloned()
-        .collect();
+    let inside = logs.iter().filter(|log| is_of(log, period));
+    let inside: Vec<Standing> = inside.cloned().collect();
     if !inside.is_empty() {
         return inside;
     }
-    // Where all began after it, the oldest may.
-    let newest = logs.iter().rev().find(has_begun).or(logs.first());
-    newest.cloned().into_iter().collect()
+    let newest = logs.iter().rev().find(|log| has_begun(log, period));
+    newest.or(logs.first()).cloned().into_iter().collect()
 }
 
 fn one_file(job: &Job<'_>, gateways: usize, files: usize) -> Failure {
@@ -316,10 +334,6 @@ async fn gateway(
         return Err(failure(PullError::Nothing));
     }
     Ok(is_whole)
-}
-
-fn wire(broker: &Arc<Broker>, place: &Place) -> Arc<Wire> {
-    Arc::new(Wire::gathering(broker, &place.site, &place.gateway))
 }
 
 async fn one<I: Informant>(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::archived;
+use super::archived::{self, Over};
 use super::pull::{Job, no_answer};
 use crate::archive::Held;
 use crate::cli::Failure;
@@ -104,17 +104,25 @@ pub(super) async fn pull(
     let wire = Wire::gathering(broker, &gateway.0, &gateway.1);
     let inquiry = Inquiry::new(wire, rhythm);
     match held(&inquiry, gateway).await.map_err(no_answer)? {
-        Some(held) => archived::over(job, broker, &held, rhythm).await,
+        Some((held, archives)) => {
+            let source = Over {
+                broker: Arc::clone(broker),
+                rhythm,
+                is_several: archives > 1,
+            };
+            archived::over(job, source, &held).await
+        }
         // It answers itself, or says why not.
         None => job.over(broker, gateway, rhythm).await,
     }
 }
 
-/// What archives say that they hold of a gateway, together; none where no archive answers, or the gateway does after all.
+/// What archives say that they hold of a gateway, together, and how many say it; none where no archive answers, or the gateway does
+/// after all.
 async fn held<I: Informant>(
     inquiry: &Inquiry<I>,
     gateway: &Name,
-) -> Result<Option<Held>, PullError> {
+) -> Result<Option<(Held, usize)>, PullError> {
     let said: Vec<Value> = match inquiry.ask("status", ()).await {
         Ok(said) => said,
         Err(PullError::Refused { .. } | PullError::Lies(_)) => return Ok(None),
@@ -123,6 +131,7 @@ async fn held<I: Informant>(
     let is_asked =
         |site: &Identifier, named: &Identifier| (site, named) == (&gateway.0, &gateway.1);
     let mut all: Option<Held> = None;
+    let archives = said.len();
     for said in said {
         let held = serde_json::from_value::<Held>(said).ok();
         let Some(mut held) = held.filter(|held| is_asked(&held.site, &held.gateway)) else {
@@ -140,7 +149,7 @@ async fn held<I: Informant>(
             None => all = Some(held),
         }
     }
-    Ok(all)
+    Ok(all.map(|all| (all, archives)))
 }
 
 /// Whether others are still tried, after so many of which nothing came.
@@ -320,7 +329,8 @@ mod tests {
 
     async fn heard(says: Says) -> Result<Option<Held>, PullError> {
         let inquiry = Inquiry::new(says, Rhythm::default());
-        held(&inquiry, &(name("zs"), name("gw"))).await
+        let held = held(&inquiry, &(name("zs"), name("gw"))).await;
+        held.map(|held| held.map(|(held, _)| held))
     }
 
     #[tokio::test(start_paused = true)]

@@ -140,6 +140,11 @@ async fn of_several_who_know_all_are_heard() {
         ..patience
     };
     assert!(matches!(ask(hasty, &[no()]).await, Err(Trouble::No(_))));
+    // A copy that can't be read may stay so.
+    let unavailable = || answer(1, 1, Some("unavailable"));
+    for said in [vec![one(), unavailable()], vec![unavailable(), one()]] {
+        assert_eq!(ask(patience, &said).await, Ok(vec![json!(1)]));
+    }
     // Whoever is busy is asked again.
     let busy = || answer(1, 1, Some("busy"));
     for said in [vec![one(), busy()], vec![no(), busy(), one()]] {
@@ -169,6 +174,14 @@ async fn a_refusal_ends_no_answer_that_comes() {
     };
     let (result, ()) = tokio::join!(pending.answer(), speaks);
     assert_eq!(result, Ok(vec![json!(1), json!(2), json!(3)]));
+    // One that breaks off is lost, and no refusal.
+    let (posed, pending) = questions
+        .pose(&topics, ("state", json!({})), patience)
+        .unwrap();
+    for payload in [answer(1, 1, Some("not-found")), answer(1, 3, None)] {
+        questions.take(to(&posed), which(&posed), &payload);
+    }
+    assert!(matches!(pending.answer().await, Err(Trouble::Lost(_))));
 }
 
 #[tokio::test]

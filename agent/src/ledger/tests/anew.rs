@@ -178,6 +178,9 @@ fn a_new_epoch_that_signed_nothing_hands_on_what_it_cites() {
     assert!(said.contains("3 are known"), "{said}");
     begin(&place, Some(&more), false).unwrap();
     assert_eq!(cited(&place), (6, Some((ORIGIN.to_owned(), 7))));
+    // Unless somebody says that the word before was wrong.
+    begin(&place, Some(&less), true).unwrap();
+    assert_eq!(cited(&place), (7, Some((ORIGIN.to_owned(), 2))));
 }
 
 /// What was begun without a word of the city says so of the next one, too, until something of it is cosigned.
@@ -190,13 +193,17 @@ fn what_was_begun_unheard_is_not_handed_on_unheard() {
     waits(&place);
     begin(&place, None, true).unwrap();
     assert_eq!(cited(&place), (3, Some((ORIGIN.to_owned(), 3))));
+    // A witness knows better, also of less.
+    let less = bare(ORIGIN, 2, Hash([9; 32]), 1);
+    begin(&place, Some(&less), false).unwrap();
+    assert_eq!(cited(&place), (4, Some((ORIGIN.to_owned(), 2))));
     let ledger = written(&place, 2);
     ledger.cosign(&cosigned(&note(&ledger), 1, 1)).unwrap();
     drop(ledger);
     begin(&place, None, false).unwrap();
     assert_eq!(
         cited(&place),
-        (4, Some(("lineside/site/gw/e3".to_owned(), 2)))
+        (5, Some(("lineside/site/gw/e4".to_owned(), 2)))
     );
 }
 

@@ -7,13 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use super::super::pull;
+use super::super::pull::{self, Job};
+use super::super::several::{self, Got};
 use super::chosen;
 use crate::archive::testing::{City, name};
 use crate::archive::web::{self, Desk};
 use crate::archive::{Held, Library, Live, Place, Record, Standing};
 use crate::cli::{Context, Failure, Outcome};
 use crate::clock::SystemClock;
+use crate::evidence::PullError;
 use crate::text::Language;
 
 #[derive(Parser)]
@@ -244,6 +246,40 @@ fn what_is_held_names_what_can_not_be_read() {
     );
 }
 
+/// Whoever answers has none of the leaves that an archive says it has.
+#[tokio::test]
+async fn leaves_that_are_withheld_are_named() {
+    let outs = tempfile::tempdir().unwrap();
+    let out = format!("{}/", outs.path().display());
+    let words = ["pull", "--archive", "a", "--from", "2026-11", "-o", &out];
+    let Command { args } = Command::try_parse_from(words).unwrap();
+    let context = Context {
+        config: "none".into(),
+        language: Language::En,
+    };
+    let job = Job {
+        args: &args,
+        context: &context,
+        period: Period {
+            from: Time::from_millis(150),
+            to: Time::from_millis(450),
+        },
+    };
+    // The logs, and whether nothing is lacking; none where there is nothing at all.
+    let check = async |logs: &[Standing], expected: Option<bool>| {
+        let named = (name("s"), name("g"));
+        let nothing = async |_: &Standing, _: &Path| Err(PullError::Nothing);
+        let got = several::each(&job, &named, (logs, 0), pull::failure, nothing).await;
+        let expected = expected.map(|is_whole| Got { files: 0, is_whole });
+        assert_eq!(got.ok(), expected, "{logs:?}");
+    };
+    check(&[log(1, 160, 500)], Some(false)).await;
+    check(&[log(1, 100, 440)], Some(false)).await;
+    check(&[log(1, 100, 500)], None).await;
+    check(&[log(1, 100, 500), log(2, 501, 502)], Some(true)).await;
+    check(&[log(1, 100, 440), log(2, 501, 502)], Some(false)).await;
+}
+
 fn log(epoch: u32, first: i64, newest: i64) -> Standing {
     Standing {
         site: "s".parse().unwrap(),
@@ -285,6 +321,25 @@ fn a_period_is_told_by_the_epochs_that_have_leaves_in_it() {
         let chosen = chosen(&logs, period);
         let epochs: Vec<u32> = chosen.iter().map(|log| log.epoch).collect();
         assert_eq!(epochs, expected, "{from} to {to}");
+    }
+    // One end can't be read: it may be anywhere.
+    for (first, newest, expected) in [
+        (None, Some(500), 2),
+        (Some(100), None, 2),
+        (Some(900), None, 1),
+    ] {
+        let at = |at: Option<i64>| at.map(Time::from_millis);
+        let open = Standing {
+            first: at(first),
+            newest: at(newest),
+            ..log(2, 0, 0)
+        };
+        let period = Period {
+            from: Time::from_millis(150),
+            to: Time::from_millis(450),
+        };
+        let chosen = chosen(&[log(1, 100, 200), open], period);
+        assert_eq!(chosen.len(), expected, "{first:?} {newest:?}");
     }
     // Its clock was ahead when it began, and was set back.
     let logs = [log(1, 100, 200), log(2, 900, 400)];
