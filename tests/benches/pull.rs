@@ -169,7 +169,8 @@ fn run(program: &Path, arguments: &[&str]) -> Result<Taken> {
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
-        .spawn()?;
+        .spawn()
+        .with_context(|| format!("{}: build all programs first", program.display()))?;
     let status = format!("/proc/{}/status", child.id());
     let mut peak_kb = 0;
     let ended = wait::until("the command to end", COMMAND_MAX, || {
