@@ -183,6 +183,20 @@ fn a_new_epoch_that_signed_nothing_hands_on_what_it_cites() {
     assert_eq!(cited(&place), (7, Some((ORIGIN.to_owned(), 2))));
 }
 
+/// The gateway got another name: what is cited still bears the old one.
+#[test]
+fn a_ledger_that_was_renamed_hands_on_what_it_cites() {
+    let place = Place::new();
+    drop(written(&place, 3));
+    let (other, nobody) = ("lineside/site/other", Testimony::default());
+    for _ in 0..2 {
+        new_epoch(&place.state(), &place.key(), other, "x", &nobody).unwrap();
+    }
+    let (_, opened) = Ledger::open(&place.state(), &place.key(), other).unwrap();
+    let prior = opened.prior.unwrap();
+    assert_eq!((prior.origin.as_str(), prior.size), (ORIGIN, 3));
+}
+
 /// What was begun without a word of the city says so of the next one, too, until something of it is cosigned.
 #[test]
 fn what_was_begun_unheard_is_not_handed_on_unheard() {
