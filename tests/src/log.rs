@@ -179,7 +179,8 @@ pub enum End {
     Full,
 }
 
-/// Appends batches, the first a small one, and signs now and then, until it is killed, the disk is full or it has written `count` leaves.
+/// Appends batches, the first a small one, and signs now and then, until it is killed, the disk is full or it has written
+/// `count` leaves.
 /// Prints, after each append, `D` and how many leaves are durable; after each signature, `S` and the note as JSON.
 ///
 /// # Errors

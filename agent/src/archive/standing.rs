@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 
 use lineside_proto::ledger::tile::{Kind, Tile, WIDTH, entries};
 use lineside_proto::ledger::{LEAF_BYTES_MAX, Leaf};
-use lineside_proto::{Identifier, Time};
+use lineside_proto::{Identifier, Period, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +111,33 @@ impl Standing {
             epoch: self.epoch,
         }
     }
+
+    /// The times at its ends that can be read. A clock may have been wrong at either, and set back between them.
+    fn ends(&self) -> impl Iterator<Item = Time> + use<> {
+        self.first.into_iter().chain(self.newest)
+    }
+
+    /// Whether it may have begun before a period is over.
+    pub(crate) fn has_begun(&self, period: Period) -> bool {
+        self.first.is_none() || self.ends().min().is_some_and(|first| first < period.to)
+    }
+
+    /// Whether it may have leaves of a period.
+    pub(crate) fn may_be_of(&self, period: Period) -> bool {
+        let last = self.ends().max();
+        let goes_on = self.newest.is_none() || last.is_some_and(|last| last >= period.from);
+        goes_on && self.has_begun(period)
+    }
+
+    /// Whether it is known to have leaves of a period: one of its ends is in it.
+    pub(crate) fn is_of(&self, period: Period) -> bool {
+        self.ends().any(|end| period.from <= end && end < period.to)
+    }
+
+    /// Whether it is known to go on after a period.
+    pub(crate) fn goes_beyond(&self, period: Period) -> bool {
+        self.ends().max().is_some_and(|last| last >= period.to)
+    }
 }
 
 impl Held {
@@ -141,6 +168,11 @@ impl Held {
         let places = shelf.recorded()?.into_iter();
         let places = places.filter(|place| wanted(&place.site, &place.gateway));
         Ok(Self::gathered(shelf, places))
+    }
+
+    /// Whether there is a log of this epoch, be it one that can't be read.
+    pub(crate) fn knows(&self, epoch: u32) -> bool {
+        self.logs.iter().any(|log| log.epoch == epoch) || self.unreadable.contains(&epoch)
     }
 
     /// Takes in what another archive holds of the same gateway: of each log the copy that has more, and what either has

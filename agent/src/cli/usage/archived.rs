@@ -1,4 +1,5 @@
-//! `lineside usage pull --archive`: from the city's copy, which has what its gateway may have lost.
+//! `lineside usage pull --archive`, and `--broker` where archives answer for a gateway that is off: from the city's copy, which
+//! has what its gateway may have lost.
 
 use lineside_proto::{Identifier, Period};
 use std::collections::BTreeSet;
@@ -160,7 +161,7 @@ impl Source {
             Self::Server(server) => one(job, server.log(&place), usual, log, bundle).await,
             Self::Broker(over) => {
                 // One that has nothing of the period anyway says so at once.
-                let gathers = over.is_several && is_of(log, job.period);
+                let gathers = over.is_several && log.may_be_of(job.period);
                 one(job, over.log(log, gathers), over.rhythm, log, bundle).await
             }
         }
@@ -231,27 +232,14 @@ fn no_list(whence: &str, trouble: &Trouble) -> Failure {
     }
 }
 
-/// Whether a log had begun before a period was over. A clock may have been wrong at either end, and set back between them.
-fn has_begun(log: &Standing, period: Period) -> bool {
-    let ends = log.first.into_iter().chain(log.newest);
-    log.first.is_none() || ends.min().is_some_and(|first| first < period.to)
-}
-
-/// Whether a log may tell of a period.
-fn is_of(log: &Standing, period: Period) -> bool {
-    let ends = log.first.into_iter().chain(log.newest);
-    let goes_on = log.newest.is_none() || ends.max().is_some_and(|newest| newest >= period.from);
-    goes_on && has_begun(log, period)
-}
-
 /// The logs of a gateway that tell of a period; where none does, the one that may: the newest that had begun, else the oldest.
 fn chosen(logs: &[Standing], period: Period) -> Vec<Standing> {
-    let inside = logs.iter().filter(|log| is_of(log, period));
+    let inside = logs.iter().filter(|log| log.may_be_of(period));
     let inside: Vec<Standing> = inside.cloned().collect();
     if !inside.is_empty() {
         return inside;
     }
-    let newest = logs.iter().rev().find(|log| has_begun(log, period));
+    let newest = logs.iter().rev().find(|log| log.has_begun(period));
     newest.or(logs.first()).cloned().into_iter().collect()
 }
 
@@ -264,11 +252,6 @@ fn one_file(job: &Job<'_>, gateways: usize, files: usize) -> Failure {
         ));
     }
     several::one_file(job, files)
-}
-
-/// Whether an archive has a log of this epoch, be it damaged.
-fn knows(held: &Held, epoch: u32) -> bool {
-    held.logs.iter().any(|log| log.epoch == epoch) || held.unreadable.contains(&epoch)
 }
 
 /// What is cited of what is not held.
@@ -284,19 +267,14 @@ impl Citations {
     /// By the logs that are chosen; and, where these end before the period does, by the next one.
     async fn of(job: &Job<'_>, source: &Source, held: &Held, logs: &[Standing]) -> Self {
         let mut all = Self::default();
-        let is_beyond = |log: &Standing| {
-            log.first
-                .max(log.newest)
-                .is_some_and(|end| end >= job.period.to)
-        };
         let last = logs.iter().map(|log| log.epoch).max();
         let is_next = |log: &&Standing| Some(log.epoch) > last;
         let next = held.logs.iter().find(is_next);
-        let next = next.filter(|_| !logs.iter().any(is_beyond));
+        let next = next.filter(|_| !logs.iter().any(|log| log.goes_beyond(job.period)));
         for log in logs.iter().chain(next) {
             match source.cites(job, log).await {
                 Ok(cited) => {
-                    let missing = cited.filter(|epoch| !knows(held, *epoch));
+                    let missing = cited.filter(|epoch| !held.knows(*epoch));
                     all.missing.extend(missing);
                 }
                 Err(error) => {

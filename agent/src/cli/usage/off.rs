@@ -1,7 +1,8 @@
 //! Gateways that are off: the city's archive may answer for them, whoever asks over the broker.
 //!
 //! Bounds: one that nobody answers for is waited for `SILENCE_MAX`, all of them together `WHOLE_MAX`; when an archive falls
-//! silent that had begun to answer, `LOST_MAX` of its gateways are waited for. Each run begins with others, so that none is left out for ever.
+//! silent that had begun to answer, `LOST_MAX` of its gateways are waited for. Each run begins with others, so that none
+//! is left out for ever.
 
 use futures_util::{StreamExt, stream};
 use lineside_proto::Identifier;

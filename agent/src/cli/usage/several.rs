@@ -38,8 +38,7 @@ impl OfEpoch for Standing {
     }
 
     fn tells(&self, period: Period) -> bool {
-        let mut ends = [self.first, self.newest].into_iter().flatten();
-        ends.any(|end| period.from <= end && end < period.to)
+        self.is_of(period)
     }
 }
 

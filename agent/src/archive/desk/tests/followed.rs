@@ -46,13 +46,19 @@ fn uncosigned(witness: bool) -> (City, Plant) {
     plant.write("a", 99);
     let inputs = plant.grown();
     city.pass(inputs, None);
+    let back = replaced_late(&mut city, &mut plant);
+    (city, back)
+}
+
+/// The gateway in the place of one that was lost right after a head of ten more leaves, which came here.
+fn replaced_late(city: &mut City, plant: &mut Plant) -> Plant {
     let mut back = plant.clone_disk();
     plant.write("b", 10);
     let inputs = plant.grown();
     city.pass(inputs, None);
     back.next_epoch();
     back.write("new", 5);
-    (city, back)
+    back
 }
 
 /// A gateway whose second epoch cites another history than the cosigned one, and more of it, which nobody can prove.
@@ -171,12 +177,7 @@ fn nothing_is_cosigned_beyond_what_an_epoch_may_cite_that_waits() {
         city.pass(inputs, None);
         assert_eq!(cosigned(&city).last(), Some(&(4, 11)));
         // It is replaced once more, right after a head that was not cosigned yet.
-        let mut back = plant.clone_disk();
-        plant.write("b", 10);
-        let inputs = plant.grown();
-        city.pass(inputs, None);
-        back.next_epoch();
-        back.write("new", 5);
+        let mut back = replaced_late(&mut city, &mut plant);
         let inputs = back.grown();
         city.pass(inputs, Some(&back));
         assert_eq!(city.size(&back, 5), 0);
