@@ -26,7 +26,7 @@ const ADDRESSES: [u16; 4] = [0, 200, 400, 600];
 /// Beyond the timeout of 20 ms and far within the quiet window after it, so that a busy machine, which
 /// delays the simulated devices, too, does not push an answer out of the window.
 const LATE: Duration = Duration::from_millis(25);
-const SETTINGS: &str = "timeout = \"20ms\"\nquiet = \"200ms\"";
+const SETTINGS: &str = "timeout = \"20ms\"\nquiet = \"350ms\"";
 /// Batches on their way to the count.
 const BATCHES_MAX: usize = 1024;
 const LIMIT: Duration = Duration::from_secs(150);
