@@ -30,8 +30,8 @@ fn forgets(place: &Place, epoch: u32) -> Result<()> {
     Ok(())
 }
 
-/// A slow archive that has some epochs of the gateway, and can't read them.
-struct Second(Vec<u32>);
+/// A slow archive that has something of the gateway, says so, and can't read it.
+struct Second(Value);
 
 impl Ear for Second {
     fn connected(&self) -> Vec<Outgoing> {
@@ -47,10 +47,7 @@ impl Ear for Second {
         let answer = if asked.get("method").and_then(Value::as_str) == Some("status") {
             // Later than the other, and in time.
             drop(wait::throughout(LATE, || Ok(())));
-            let held = json!({
-                "v": 1, "site": "site", "gateway": "gw", "logs": [], "unreadable": self.0,
-            });
-            json!({"id": id, "part": 1, "parts": 1, "result": held})
+            json!({"id": id, "part": 1, "parts": 1, "result": self.0})
         } else {
             let error = json!({"code": "unavailable", "text": "the copy is damaged"});
             json!({"id": id, "part": 1, "parts": 1, "error": error})
@@ -59,6 +56,43 @@ impl Ear for Second {
             correlation: message.correlation.clone(),
             ..Outgoing::new(response, answer.to_string())
         }]
+    }
+}
+
+/// A pull over the broker of a gateway that is off.
+struct Off {
+    url: String,
+    from: String,
+    to: String,
+}
+
+impl Off {
+    /// Of the epochs only the first and the third are got; these are said to be missing, and these words stand beside.
+    fn pull(&self, missing: &[u32], beside: &[&str]) -> Result<()> {
+        let Self { url, from, to } = self;
+        let dir = tempfile::tempdir()?;
+        let folder = format!("{}/", dir.path().display());
+        let what = ["--from", from, "--to", to, "-o", &folder];
+        let whose = ["--broker", url, "--site", "site", "--gateway", "gw"];
+        let (code, text) = said(&[&["usage", "pull"], &whose[..], &what].concat())?;
+        ensure!(code == Some(5), "{code:?} {text}");
+        for epoch in missing {
+            let words = format!("not got: epoch {epoch} of site/gw");
+            ensure!(text.contains(&words), "{words}: {text}");
+        }
+        for words in beside {
+            ensure!(text.contains(words), "{words}: {text}");
+        }
+        ensure!(text.matches("not got: ").count() == missing.len(), "{text}");
+        let mut epochs = Vec::new();
+        for entry in fs::read_dir(dir.path())? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let bundle = name.strip_suffix(".zip");
+            epochs.extend(bundle.and_then(|name| Some(name.rsplit_once('-')?.1.to_owned())));
+        }
+        epochs.sort();
+        ensure!(epochs == ["e1", "e3"], "{epochs:?} {text}");
+        Ok(())
     }
 }
 
@@ -83,32 +117,14 @@ fn what_an_archive_lacks_is_named_and_another_is_heard_beside_it() -> Result<()>
     forgets(&place, 2)?;
     let archive = place.start()?;
 
-    let url = format!("mqtt://127.0.0.1:{}", stand.broker.port());
-    let pull = |missing: &[u32]| -> Result<()> {
-        let dir = tempfile::tempdir()?;
-        let folder = format!("{}/", dir.path().display());
-        let what = ["--from", &from, "--to", &to, "-o", &folder];
-        let whose = ["--broker", &url, "--site", "site", "--gateway", "gw"];
-        let (code, text) = said(&[&["usage", "pull"], &whose[..], &what].concat())?;
-        ensure!(code == Some(5), "{code:?} {text}");
-        for epoch in missing {
-            let words = format!("not got: epoch {epoch} of site/gw");
-            ensure!(text.contains(&words), "{words}: {text}");
-        }
-        ensure!(text.matches("not got: ").count() == missing.len(), "{text}");
-        let mut epochs = Vec::new();
-        for entry in fs::read_dir(dir.path())? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            let bundle = name.strip_suffix(".zip");
-            epochs.extend(bundle.and_then(|name| Some(name.rsplit_once('-')?.1.to_owned())));
-        }
-        epochs.sort();
-        ensure!(epochs == ["e1", "e3"], "{epochs:?} {text}");
-        Ok(())
+    let off = Off {
+        url: format!("mqtt://127.0.0.1:{}", stand.broker.port()),
+        from,
+        to,
     };
-    pull(&[2]).with_context(|| archive.log())?;
+    off.pull(&[2], &[]).with_context(|| archive.log())?;
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    let second = {
+    let second = |held: Value| -> Result<Wire> {
         let _entered = runtime.enter();
         let peer = Peer {
             port: stand.broker.port(),
@@ -116,10 +132,28 @@ fn what_an_archive_lacks_is_named_and_another_is_heard_beside_it() -> Result<()>
             credentials: None,
             filter: Site::topic("request"),
         };
-        Wire::start(peer, Arc::new(Second(vec![2, 3, 4])))
+        let second = Wire::start(peer, Arc::new(Second(held)));
+        wait::until_true("the second archive", LIMIT, || second.connections() > 0)?;
+        Ok(second)
     };
-    wait::until_true("the second archive", LIMIT, || second.connections() > 0)?;
     // The newest, of which nothing that is here tells, is named; what one has is not lacking because the other has not.
-    pull(&[2, 4]).with_context(|| archive.log())?;
+    let unreadable = second(json!({
+        "v": 1, "site": "site", "gateway": "gw", "logs": [], "unreadable": [2, 3, 4],
+    }))?;
+    off.pull(&[2, 4], &[]).with_context(|| archive.log())?;
+    drop(unreadable);
+    // It has more of one than can be had of it, and does not know whether there are others.
+    let more = json!({
+        "site": "site", "gateway": "gw", "epoch": 3, "origin": "lineside/site/gw/e3", "size": 1_000_000, "root": "",
+        "first": null, "newest": null, "heard": null, "cosigned": null, "stopped": null, "alarms": 0,
+    });
+    let _short = second(json!({
+        "v": 1, "site": "site", "gateway": "gw", "logs": [more], "unlisted": true,
+    }))?;
+    let words = [
+        "not all: of epoch 3 of site/gw 1000000 leaves are known",
+        "an archive can't say which epochs of site/gw it holds",
+    ];
+    off.pull(&[2], &words).with_context(|| archive.log())?;
     archive.stop()
 }

@@ -62,8 +62,9 @@ impl Bus {
     }
 }
 
-fn since(now: [u64; 3], then: [u64; 3]) -> [u64; 3] {
-    [0, 1, 2].map(|unit| now[unit] - then[unit])
+fn since([one, two, three]: [u64; 3], then: [u64; 3]) -> [u64; 3] {
+    let [first, second, third] = then;
+    [one - first, two - second, three - third]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

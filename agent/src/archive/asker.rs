@@ -19,6 +19,7 @@ const PATIENCE: Patience = Patience {
     // Two copies of one gateway may run: that is what an archive must see.
     refusal: Duration::from_secs(2),
     others: Duration::ZERO,
+    expected: None,
     silence: SILENCE,
 };
 

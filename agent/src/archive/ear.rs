@@ -1,5 +1,6 @@
 //! What comes of the ledgers, sorted for the desk.
 
+use std::future;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -24,29 +25,22 @@ pub(super) struct Ear {
 impl Ear {
     pub(super) async fn listen(self, mut intake: Intake) {
         let mut arrivals = Vec::new();
-        // Until something was heard.
-        let mut silent_until = None;
+        let mut silence = Silence::default();
         loop {
-            let next = intake.next(&mut arrivals, PASS_MAX);
-            let is_going_on = match silent_until {
-                Some(until) => match time::timeout_at(until, next).await {
-                    Ok(is_going_on) => is_going_on,
-                    Err(_) => {
-                        self.tell_silence();
-                        silent_until = None;
-                        continue;
-                    }
+            tokio::select! {
+                is_going_on = intake.next(&mut arrivals, PASS_MAX) => if !is_going_on {
+                    return;
                 },
-                None => next.await,
-            };
-            if !is_going_on {
-                return;
+                () = silence.is_long() => {
+                    self.tell_silence();
+                    continue;
+                }
             }
             let mut batch = Batch::default();
             for arrival in arrivals.drain(..) {
                 match &arrival {
-                    Arrival::Connected(_) => silent_until = Some(Instant::now() + SILENCE),
-                    Arrival::Message(..) => silent_until = None,
+                    Arrival::Connected(_) => silence.begin(),
+                    Arrival::Message(..) => silence.end(),
                     Arrival::Lost(_) => {}
                 }
                 self.take(arrival, &mut batch);
@@ -94,6 +88,32 @@ impl Ear {
     }
 }
 
+/// Whether nothing is heard on a connection, which is told once.
+#[derive(Debug, Default)]
+struct Silence {
+    /// When it is long; none where something was heard, or where it was told.
+    until: Option<Instant>,
+}
+
+impl Silence {
+    fn begin(&mut self) {
+        self.until = Some(Instant::now() + SILENCE);
+    }
+
+    fn end(&mut self) {
+        self.until = None;
+    }
+
+    /// Waits until it is long, once for each connection.
+    async fn is_long(&mut self) {
+        match self.until {
+            Some(until) => time::sleep_until(until).await,
+            None => future::pending().await,
+        }
+        self.until = None;
+    }
+}
+
 /// Why the broker is not reached, and what to do where waiting does not help.
 fn in_words(fault: &Fault) -> String {
     match fault {
@@ -106,8 +126,10 @@ fn in_words(fault: &Fault) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::in_words;
+    use super::{SILENCE, Silence, in_words};
     use crate::uplink::mqtt::Fault;
+    use std::time::Duration;
+    use tokio::time;
 
     #[test]
     fn whoever_is_refused_is_told_what_to_check() {
@@ -117,5 +139,27 @@ mod tests {
         }
         let lost = in_words(&Fault::lost("nothing listens there"));
         assert_eq!(lost, "nothing listens there");
+    }
+
+    /// Whether silence is told within `wait`.
+    async fn is_told(silence: &mut Silence, wait: Duration) -> bool {
+        time::timeout(wait, silence.is_long()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_told_once_for_each_connection_on_which_nothing_is_heard() {
+        let mut silence = Silence::default();
+        let long = SILENCE * 3;
+        assert!(!is_told(&mut silence, long).await, "not connected yet");
+        silence.begin();
+        assert!(!is_told(&mut silence, SILENCE / 2).await);
+        assert!(is_told(&mut silence, long).await);
+        assert!(!is_told(&mut silence, long).await, "told already");
+        silence.begin();
+        assert!(!is_told(&mut silence, SILENCE / 2).await);
+        silence.end();
+        assert!(!is_told(&mut silence, long).await, "something was heard");
+        silence.begin();
+        assert!(is_told(&mut silence, long).await, "another connection");
     }
 }

@@ -108,13 +108,16 @@ impl Library {
             | Call::Bundle(_)
             | Call::Status => epoch,
         };
+        if *call == Call::Status && epoch.is_none() {
+            return Ok(vec![value(&self.held(site, gateway)?)?]);
+        }
         let mut place = self.place(site, gateway, epoch)?;
         if epoch.is_none() && matches!(call, Call::Map(_) | Call::Token(_)) {
             // Texts are the gateway's, not a log's: any log that can be read gives them.
             self.turn_to_readable(&mut place)?;
         }
         if *call == Call::Status {
-            let held = self.held(&place, epoch.is_some())?;
+            let held = self.held(site, gateway)?.only(place.epoch);
             return Ok(vec![value(&held)?]);
         }
         self.answers(&place)?.answer(call, room, deadline)
@@ -187,16 +190,13 @@ impl Library {
         Ok(())
     }
 
-    /// What there is of a gateway, or of one epoch.
-    fn held(&self, place: &Place, only: bool) -> Result<Held, Failure> {
-        let held = Held::of(&self.shelf, &place.site, &place.gateway);
-        let held = held.map_err(|error| unreadable(&error))?;
-        let mut held = held.ok_or_else(|| absent(&[]))?;
-        if only {
-            held.logs.retain(|log| log.epoch == place.epoch);
-            held.unreadable.retain(|epoch| *epoch == place.epoch);
-        }
-        Ok(held)
+    /// What there is of a gateway. That it can't be told is an answer, too: what other archives say is not all then.
+    fn held(&self, site: &Identifier, gateway: &Identifier) -> Result<Held, Failure> {
+        let held = Held::of(&self.shelf, site, gateway).unwrap_or_else(|error| {
+            tracing::warn!(%site, %gateway, %error, "the logs of a gateway can't be listed");
+            Some(Held::unlisted(site.clone(), gateway.clone()))
+        });
+        held.ok_or_else(|| absent(&[]))
     }
 
     /// The answers of a log as it is now.

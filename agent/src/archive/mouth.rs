@@ -29,8 +29,7 @@ pub(super) struct Mouth {
     readers: Readers,
     submitters: Vec<Submitter>,
     submitted: mpsc::Receiver<(Place, Submitted)>,
-    /// What of each gateway's ledger was published last of what a witness has cosigned, by its key's hash: epoch and size.
-    published: BTreeMap<(Identifier, Identifier, [u8; 4]), (u32, u64)>,
+    published: Published,
     /// Keeps the channel open where nobody submits.
     _submitting: mpsc::Sender<(Place, Submitted)>,
 }
@@ -53,7 +52,7 @@ impl Mouth {
             batches,
             readers,
             submitted,
-            published: BTreeMap::new(),
+            published: Published::default(),
             _submitting: submitting,
         }
     }
@@ -120,11 +119,7 @@ impl Mouth {
             signature,
             ..
         } = submitted;
-        let whose = (place.site.clone(), place.gateway.clone(), signature.hash);
-        let last = self.published.entry(whose).or_default();
-        // Gateways find the last word only, and an epoch before may be shown late.
-        if (place.epoch, head.size) > *last {
-            *last = (place.epoch, head.size);
+        if self.published.is_beyond(&place, head.size, signature.hash) {
             self.publish(&place, &note.to_string(), signature.hash);
         }
         Batch::of(Input::Signed {
@@ -138,6 +133,53 @@ impl Mouth {
         let topics = Topics::new(&self.prefix, &place.site, &place.gateway);
         for topic in [topics.cosignature_of(key), topics.cosignature()] {
             self.outlet.keep(topic, note.to_owned());
+        }
+    }
+}
+
+/// What of each gateway's ledger was published last of what a witness has cosigned, by its key's hash: epoch and size.
+#[derive(Debug, Default)]
+struct Published(BTreeMap<(Identifier, Identifier, [u8; 4]), (u32, u64)>);
+
+impl Published {
+    /// Whether a head is beyond what was published before, and takes it for what was published last: gateways find the
+    /// last word only, and an epoch before may be shown late.
+    fn is_beyond(&mut self, place: &Place, size: u64, key: [u8; 4]) -> bool {
+        let whose = (place.site.clone(), place.gateway.clone(), key);
+        let last = self.0.entry(whose).or_default();
+        let is_beyond = (place.epoch, size) > *last;
+        if is_beyond {
+            *last = (place.epoch, size);
+        }
+        is_beyond
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Published};
+
+    #[test]
+    fn an_epoch_before_that_is_shown_late_does_not_take_the_place_of_the_newest() {
+        let mut published = Published::default();
+        let (one, other) = ([1; 4], [2; 4]);
+        for (gateway, epoch, size, key, expected) in [
+            ("gw-1", 1, 50, one, true),
+            ("gw-1", 1, 50, one, false),
+            ("gw-1", 1, 49, one, false),
+            ("gw-1", 2, 3, one, true),
+            ("gw-1", 1, 90, one, false),
+            ("gw-1", 1, 90, other, true),
+            ("gw-2", 1, 1, one, true),
+            ("gw-1", 2, 4, one, true),
+        ] {
+            let place = Place {
+                site: "zs".parse().unwrap(),
+                gateway: gateway.parse().unwrap(),
+                epoch,
+            };
+            let said = published.is_beyond(&place, size, key);
+            assert_eq!(said, expected, "{place} {size} {key:?}");
         }
     }
 }

@@ -109,6 +109,9 @@ pub struct Unproved {
 pub struct Uncosigned {
     /// In words.
     pub why: String,
+    /// Leaves of a head that was cosigned before, where the copy has fewer; null where it has not.
+    #[serde(default)]
+    pub beyond: Option<u64>,
     /// Since when.
     pub since: Time,
 }

@@ -65,6 +65,9 @@ pub struct Held {
     /// Epochs of which there was a log, and whose head can't be read now: damaged, or to be fetched anew.
     #[serde(default)]
     pub unreadable: Vec<u32>,
+    /// Whether an archive can't tell now which logs there are, so that there may be others.
+    #[serde(default)]
+    pub unlisted: bool,
 }
 
 impl Standing {
@@ -101,6 +104,18 @@ impl Standing {
             unproved: record.unproved,
             uncosigned: record.uncosigned,
         }))
+    }
+
+    /// Leaves of it that there are, as far as anybody says it, whether or not they are here.
+    pub(crate) fn known(&self) -> u64 {
+        // What a log that is stopped shows is of another history.
+        let unproved = self.unproved.as_ref().filter(|_| self.stopped.is_none());
+        let others = [
+            unproved.map(|unproved| unproved.size),
+            self.cosigned.as_ref().map(|cosigned| cosigned.size),
+            self.uncosigned.as_ref().and_then(|why| why.beyond),
+        ];
+        others.into_iter().flatten().fold(self.size, u64::max)
     }
 
     /// The log.
@@ -190,6 +205,18 @@ impl Held {
             };
             more.stopped = more.stopped.or(less.stopped);
             more.alarms = more.alarms.max(less.alarms);
+            // What either knows of, and neither has.
+            more.cosigned = [more.cosigned, less.cosigned]
+                .into_iter()
+                .flatten()
+                .max_by_key(|cosigned| cosigned.size);
+            more.unproved = [more.unproved, less.unproved]
+                .into_iter()
+                .flatten()
+                .filter(|unproved| unproved.size > more.size)
+                .max_by_key(|unproved| unproved.size);
+            let beyond = |why: &Uncosigned| why.beyond.is_some_and(|beyond| beyond > more.size);
+            more.uncosigned = more.uncosigned.or(less.uncosigned.filter(beyond));
             // Whichever says less of the time may be right.
             let both = |one: Option<Time>, other: Option<Time>| one.zip(other);
             more.first = both(more.first, less.first).map(|(one, other)| one.min(other));
@@ -203,6 +230,31 @@ impl Held {
         self.unreadable.retain(|epoch| !is_there(epoch));
         self.unreadable.sort_unstable();
         self.unreadable.dedup();
+        self.unlisted |= other.unlisted;
+    }
+
+    /// What is of one epoch.
+    pub(crate) fn only(mut self, epoch: u32) -> Self {
+        self.logs.retain(|log| log.epoch == epoch);
+        self.unreadable.retain(|other| *other == epoch);
+        self
+    }
+
+    /// Whether all of it can be read.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.unreadable.is_empty() && !self.unlisted
+    }
+
+    /// What is said of a gateway where its logs can't be listed.
+    pub(crate) fn unlisted(site: Identifier, gateway: Identifier) -> Self {
+        Self {
+            v: 1,
+            site,
+            gateway,
+            logs: Vec::new(),
+            unreadable: Vec::new(),
+            unlisted: true,
+        }
     }
 
     /// The logs at these places, which come in order, by gateway.
@@ -226,6 +278,7 @@ impl Held {
                     gateway,
                     logs: Vec::new(),
                     unreadable: Vec::new(),
+                    unlisted: false,
                 });
             }
             let Some(held) = all.last_mut() else { continue };

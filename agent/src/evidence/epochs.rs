@@ -21,6 +21,8 @@ pub struct Log {
     pub origin: String,
     /// The epoch.
     pub epoch: u32,
+    /// Leaves that the next one cites of it; 0 of the newest.
+    pub cited: u64,
 }
 
 /// Those of a period.
@@ -49,14 +51,17 @@ impl Logs {
         let (mut genesis, mut at) = beginning(&newest).await?;
         let gateway = (genesis.site.clone(), genesis.gateway.clone());
         let mut found: Vec<(Log, Time)> = Vec::new();
+        let mut cited = 0;
         let missing = loop {
             let log = Log {
                 origin: genesis.origin.clone(),
                 epoch: genesis.epoch,
+                cited,
             };
             let before = Cited::by(&genesis, at, period);
             found.push((log, at));
             let Some(before) = before else { break None };
+            cited = before.size;
             if found.len() >= EPOCHS_MAX {
                 break Some(before.epoch);
             }
@@ -83,8 +88,12 @@ impl Logs {
 }
 
 /// A log that the next epoch cites, and that may tell of a period, too.
-struct Cited {
-    epoch: u32,
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cited {
+    /// Its epoch.
+    pub epoch: u32,
+    /// Leaves of it that are cited.
+    pub size: u64,
     origin: String,
 }
 
@@ -96,6 +105,7 @@ impl Cited {
         let epoch = epoch_of(base_of(&genesis.origin), &prior.origin)?;
         (epoch < genesis.epoch).then(|| Self {
             epoch,
+            size: prior.size,
             origin: prior.origin.clone(),
         })
     }
@@ -130,9 +140,9 @@ impl Cited {
 pub async fn cites<I: Informant>(
     inquiry: &Inquiry<I>,
     period: Period,
-) -> Result<Option<u32>, PullError> {
+) -> Result<Option<Cited>, PullError> {
     let (genesis, at) = beginning(inquiry).await?;
-    Ok(Cited::by(&genesis, at, period).map(|cited| cited.epoch))
+    Ok(Cited::by(&genesis, at, period))
 }
 
 #[cfg(test)]
@@ -150,8 +160,10 @@ mod tests {
         let city = City::new();
         let gateway = city.gateway("zs", "gw");
         gateway.grow(3, 1);
+        let first = gateway.ledger.size();
         let gateway = gateway.next_epoch(10);
-        gateway.grow(3, 11);
+        gateway.grow(4, 11);
+        let second = gateway.ledger.size();
         let gateway = gateway.next_epoch(20);
         gateway.grow(3, 21);
         let state = gateway.state.clone();
@@ -164,6 +176,11 @@ mod tests {
                 format!("{base}/e{epoch}")
             },
             epoch,
+            cited: match epoch {
+                1 => first,
+                2 => second,
+                _ => 0,
+            },
         };
         let check = async |from: i64, to: i64, epochs: &[u32], missing: Option<u32>| {
             let informant = Arc::new(Copied::open(&state).unwrap());

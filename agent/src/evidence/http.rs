@@ -113,6 +113,7 @@ impl Archive {
             gateway: listed.gateway,
             logs: listed.logs,
             unreadable: listed.unreadable,
+            unlisted: false,
         });
         Ok(held.collect())
     }

@@ -49,6 +49,9 @@ pub enum PullError {
     /// Nobody answers; what has come is kept, and the same command goes on with it.
     #[error("no answer: {0}")]
     Unreachable(String),
+    /// Somebody answers, and has put this off for so long that it is given up; otherwise as if nobody answered.
+    #[error("no answer: {0}")]
+    PutOff(String),
     /// The gateway says no.
     #[error("the gateway refuses {method}: {code}: {text}")]
     Refused {
@@ -121,8 +124,8 @@ impl<I: Informant> Inquiry<I> {
     ///
     /// # Errors
     ///
-    /// [`PullError::Refused`], [`PullError::Lies`] for what is no answer, [`PullError::Unreachable`] when patience
-    /// has come to its end.
+    /// [`PullError::Refused`], [`PullError::Lies`] for what is no answer, [`PullError::Unreachable`] or
+    /// [`PullError::PutOff`] when patience has come to its end.
     pub async fn ask<T: DeserializeOwned>(
         &self,
         method: &'static str,
@@ -134,7 +137,7 @@ impl<I: Informant> Inquiry<I> {
         let asked = Instant::now();
         let mut wait = self.rhythm.wait_first;
         loop {
-            let (why, limit) = match self.informant.ask(method, params.clone()).await {
+            let (error, limit) = match self.informant.ask(method, params.clone()).await {
                 Ok(results) => {
                     self.hear();
                     return results
@@ -155,15 +158,15 @@ impl<I: Informant> Inquiry<I> {
                 Err(Trouble::Refused(why)) => return Err(PullError::Unreachable(why)),
                 Err(Trouble::Later(why)) => {
                     self.hear();
-                    (why, asked + self.rhythm.give_up)
+                    (PullError::PutOff(why), asked + self.rhythm.give_up)
                 }
-                Err(Trouble::Lost(why)) => (why, self.until()),
+                Err(Trouble::Lost(why)) => (PullError::Unreachable(why), self.until()),
             };
             let now = Instant::now();
             if now >= limit {
-                return Err(PullError::Unreachable(why));
+                return Err(error);
             }
-            tracing::debug!(method, "asking again: {why}");
+            tracing::debug!(method, "asking again: {error}");
             time::sleep(wait.min(limit - now)).await;
             wait = (wait * 2).min(self.rhythm.wait_max);
         }
@@ -265,7 +268,7 @@ mod tests {
         assert!(matches!(answer, Err(PullError::Unreachable(why)) if why == "cut"));
         assert!(took >= RHYTHM.give_up_unheard, "{took:?}");
         let (answer, took) = said(vec![later()]).await;
-        assert!(matches!(answer, Err(PullError::Unreachable(_))));
+        assert!(matches!(answer, Err(PullError::PutOff(why)) if why == "busy"));
         assert!(took >= RHYTHM.give_up, "{took:?}");
         // Whoever was heard once is waited for longer.
         let (answer, took) = said(vec![later(), lost()]).await;

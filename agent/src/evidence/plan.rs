@@ -133,6 +133,11 @@ impl Plan {
         between.chain(end).max()
     }
 
+    /// Whether leaves up to this one, the last, are all that belong to the period, whatever the ledger has more.
+    pub fn reaches_beyond(&self, last: Time) -> bool {
+        last >= self.period.to.plus_millis(MARGIN_MS)
+    }
+
     /// Whether this is a plan for what is wanted.
     pub fn suits(&self, wanted: &Wanted) -> bool {
         let (site, gateway) = &wanted.gateway;

@@ -31,6 +31,17 @@ pub struct Pulled {
     pub found: Vec<String>,
 }
 
+impl Pulled {
+    /// The leaves of its tree, where so many are known and some of these, which may be of the period, are not in it.
+    pub fn short_of(&self, known: u64) -> Option<u64> {
+        let size = self.plan.size;
+        let is_whole = self
+            .span
+            .is_some_and(|(_, last)| self.plan.reaches_beyond(last));
+        (size < known && !is_whole).then_some(size)
+    }
+}
+
 /// How a bundle is to be made.
 #[derive(Clone, Debug)]
 pub struct Making<'a> {

@@ -32,6 +32,8 @@ pub struct Patience {
     pub refusal: Duration,
     /// After the first whole answer, for those of others, all of which count then; nothing where the first does.
     pub others: Duration,
+    /// How many answer, where that is known: when as many have said what they say, nobody else is waited for.
+    pub expected: Option<u32>,
     /// What a silence is called.
     pub silence: &'static str,
 }
@@ -69,6 +71,8 @@ struct Heard {
     refused: Option<(Instant, Trouble)>,
     /// Whether somebody was busy.
     is_busy: bool,
+    /// Whole answers and refusals.
+    said: u32,
 }
 
 impl Heard {
@@ -80,18 +84,23 @@ impl Heard {
             none => *none = Some((now, trouble)),
         }
         self.is_busy |= is_busy;
+        self.said = self.said.saturating_add(1);
     }
 
     /// Until when is waited, and what is said then of whom nothing came.
     fn until(&self, patience: &Patience, last: Instant) -> (Instant, Trouble) {
         let silence = || Trouble::Lost(patience.silence.to_owned());
+        let is_all = patience
+            .expected
+            .is_some_and(|expected| self.said >= expected);
+        let more = |wait: Duration| if is_all { Duration::ZERO } else { wait };
         match (self.answered, self.refused.clone()) {
             (Some(at), refused) => {
                 let busy = refused.filter(|_| self.is_busy).map(|(_, trouble)| trouble);
-                (at + patience.others, busy.unwrap_or_else(silence))
+                (at + more(patience.others), busy.unwrap_or_else(silence))
             }
             // Whoever has nothing is the quicker; another's answer is on its way.
-            (None, Some((at, trouble))) if !self.is_open => (at + patience.refusal, trouble),
+            (None, Some((at, trouble))) if !self.is_open => (at + more(patience.refusal), trouble),
             (None, _) => (last.min(self.at + patience.part), silence()),
         }
     }
@@ -154,6 +163,7 @@ impl Questions {
             answered: None,
             refused: None,
             is_busy: false,
+            said: 0,
         });
         let gathers = !patience.others.is_zero();
         let waiting = Waiting {
@@ -223,6 +233,7 @@ impl Questions {
             waiting.parts = Parts::default();
             waiting.heard.send_modify(|heard| {
                 heard.is_open = false;
+                heard.said = heard.said.saturating_add(1);
                 heard.answered.get_or_insert(now);
             });
             return;

@@ -26,6 +26,7 @@ const PATIENCE: Patience = Patience {
     // A person waits, and one who says no has mostly looked.
     refusal: Duration::ZERO,
     others: Duration::ZERO,
+    expected: None,
     silence: "the gateway does not answer: is it running, and may this user ask it?",
 };
 /// How long is waited after a refusal where others may answer for the same gateway.
@@ -216,8 +217,16 @@ impl Broker {
 pub struct Wire {
     broker: Arc<Broker>,
     topics: Topics,
-    /// Whether everybody is heard who says how much there is.
-    gathers: bool,
+    gathers: Gathers,
+}
+
+/// Whether everybody is heard who says how much there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Gathers {
+    /// The first who answers counts.
+    No,
+    /// As many as are known to answer, or whoever does.
+    All(Option<u32>),
 }
 
 impl Wire {
@@ -226,15 +235,20 @@ impl Wire {
         Self {
             topics: Topics::new(&broker.prefix, site, gateway),
             broker: Arc::clone(broker),
-            gathers: false,
+            gathers: Gathers::No,
         }
     }
 
-    /// To several archives that answer for this gateway, which is off: one may have more than another, so that `status` and
-    /// `ledger.checkpoint` are answered by a part of each, and nobody's refusal is the last word.
-    pub fn gathering(broker: &Arc<Broker>, site: &Identifier, gateway: &Identifier) -> Self {
+    /// To several archives that answer for this gateway, which is off, as many as are known: one may have more than another,
+    /// so that `status` and `ledger.checkpoint` are answered by a part of each, and nobody's refusal is the last word.
+    pub fn gathering(
+        broker: &Arc<Broker>,
+        site: &Identifier,
+        gateway: &Identifier,
+        archives: Option<u32>,
+    ) -> Self {
         Self {
-            gathers: true,
+            gathers: Gathers::All(archives),
             ..Self::new(broker, site, gateway)
         }
     }
@@ -242,27 +256,38 @@ impl Wire {
 
 impl Informant for Wire {
     async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
-        // A gateway may have lost a log of before, and say so before an archive has looked for it.
-        let names_log = params.get("origin").is_some();
-        let refusal = match method {
-            "usage.bundle" if self.gathers => REFUSAL_PERIOD,
-            _ if names_log => REFUSAL,
-            // Of two archives one may not have the text.
-            "config.get" | "token.get" | "status" => REFUSAL_TEXT,
-            _ => Duration::ZERO,
-        };
-        let others = match method {
-            "status" if self.gathers => OTHERS,
-            "ledger.checkpoint" if self.gathers => OTHERS_HEAD,
-            _ => Duration::ZERO,
-        };
-        let patience = Patience {
-            refusal,
-            others,
-            ..PATIENCE
-        };
+        let patience = patience(method, params.get("origin").is_some(), self.gathers);
         let question = (method, params);
         self.broker.ask(&self.topics, question, patience).await
+    }
+}
+
+/// How long answers are waited for; whether the question names a log, and whether several are heard.
+fn patience(method: &str, names_log: bool, gathers: Gathers) -> Patience {
+    let (is_gathered, expected) = match gathers {
+        Gathers::No => (false, None),
+        Gathers::All(archives) => (true, archives),
+    };
+    // A gateway may have lost a log of before, and say so before an archive has looked for it.
+    let refusal = match method {
+        "usage.bundle" if is_gathered => REFUSAL_PERIOD,
+        // Whoever has nothing is the quicker.
+        "status" if is_gathered => OTHERS,
+        _ if names_log => REFUSAL,
+        // Of two archives one may not have the text.
+        "config.get" | "token.get" | "status" => REFUSAL_TEXT,
+        _ => Duration::ZERO,
+    };
+    let others = match method {
+        "status" if is_gathered => OTHERS,
+        "ledger.checkpoint" if is_gathered => OTHERS_HEAD,
+        _ => Duration::ZERO,
+    };
+    Patience {
+        refusal,
+        others,
+        expected,
+        ..PATIENCE
     }
 }
 
@@ -340,6 +365,43 @@ impl Desk {
             Err(_) => {
                 gateways.remove(&(site, gateway));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Duration, Gathers, OTHERS, OTHERS_HEAD, REFUSAL, REFUSAL_PERIOD, REFUSAL_TEXT, patience,
+    };
+
+    #[test]
+    fn no_is_the_last_word_only_of_whoever_answers_alone() {
+        const NONE: Duration = Duration::ZERO;
+        for (method, names_log, gathers, refusal, others) in [
+            ("status", false, false, REFUSAL_TEXT, NONE),
+            ("status", false, true, OTHERS, OTHERS),
+            ("ledger.checkpoint", true, false, REFUSAL, NONE),
+            ("ledger.checkpoint", true, true, REFUSAL, OTHERS_HEAD),
+            ("ledger.entries", false, false, NONE, NONE),
+            ("ledger.entries", true, true, REFUSAL, NONE),
+            ("usage.bundle", false, false, NONE, NONE),
+            ("usage.bundle", true, false, REFUSAL, NONE),
+            ("usage.bundle", true, true, REFUSAL_PERIOD, NONE),
+            ("config.get", false, true, REFUSAL_TEXT, NONE),
+            ("token.get", false, false, REFUSAL_TEXT, NONE),
+        ] {
+            let gathers = if gathers {
+                Gathers::All(Some(2))
+            } else {
+                Gathers::No
+            };
+            let said = patience(method, names_log, gathers);
+            assert_eq!(
+                (said.refusal, said.others),
+                (refusal, others),
+                "{method} {names_log} {gathers:?}"
+            );
         }
     }
 }

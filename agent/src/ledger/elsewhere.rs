@@ -221,9 +221,15 @@ impl Elsewhere {
 
 impl State {
     /// Why this ledger must not be signed while somebody trusted holds such a head, if it does not continue that.
-    pub(super) fn contradicted(&self, vouched: &Vouched) -> Result<Option<String>, LedgerError> {
+    pub(super) fn contradicted(
+        &self,
+        base: &str,
+        vouched: &Vouched,
+    ) -> Result<Option<String>, LedgerError> {
         let Vouched { epoch, head, .. } = vouched;
-        if *epoch < self.signed.epoch || !vouched.is_near(self.signed.epoch) {
+        let is_overlooked = self.signed.overlooks(base, vouched);
+        let is_earlier = *epoch < self.signed.epoch && !is_overlooked;
+        if is_earlier || !vouched.is_near(self.signed.epoch) {
             // It was given up, and the present one cites it; or it is of an epoch that there can't be.
             return Ok(None);
         }
@@ -240,8 +246,13 @@ impl State {
             [name] => format!("cosigned by the city's witness {name}"),
             names => format!("cosigned by the city's witnesses {}", names.join(", ")),
         };
+        let does_not = if is_overlooked {
+            "this epoch, which was begun unheard, does not cite it"
+        } else {
+            "this ledger does not continue it"
+        };
         Ok(Some(format!(
-            "a head of {size} leaves of {origin}, {by}, is known elsewhere, and this ledger does not continue it"
+            "a head of {size} leaves of {origin}, {by}, is known elsewhere, and {does_not}"
         )))
     }
 }
@@ -265,7 +276,11 @@ impl Ledger {
         };
         let seen = self.confront(&mut state, &parsed, &vouched, &judges)?;
         let is_earlier = vouched.epoch < state.signed.epoch;
-        Ok(if is_earlier { Seen::Foreign } else { seen })
+        Ok(if is_earlier && seen == Seen::Ours {
+            Seen::Foreign
+        } else {
+            seen
+        })
     }
 
     /// Whose word on this ledger counts.
@@ -290,7 +305,7 @@ impl Ledger {
         if !vouched.is_near(state.signed.epoch) {
             return Ok(Seen::Foreign);
         }
-        let Some(mut reason) = state.contradicted(vouched)? else {
+        let Some(mut reason) = state.contradicted(judges.base, vouched)? else {
             return Ok(Seen::Ours);
         };
         let dir = &self.shared.dir;
@@ -305,7 +320,7 @@ impl Ledger {
             }
             let agreed = elsewhere.agreed(judges);
             let agreed = agreed
-                .map(|agreed| state.contradicted(&agreed))
+                .map(|agreed| state.contradicted(judges.base, &agreed))
                 .transpose()?;
             let Some(agreed) = agreed.flatten() else {
                 return Ok(Seen::Disputed);

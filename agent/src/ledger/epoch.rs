@@ -83,23 +83,23 @@ pub fn new_epoch(
     disk::make_dirs(&dir).map_err(LedgerError::disk(&dir))?;
     let lock = log::lock(&dir)?;
     let free = free_name(state_dir, epoch)?;
+    // Of the epochs before, only what the one of now should have cited still counts.
+    let shown = shown.filter(|shown| shown.epoch >= epoch || own.overlooks(base, shown));
     let is_named = named.is_some() || shown.is_some();
     let unheard = !is_named && own.is_unknown(&dir, testimony.witnesses);
     let cited = match named {
         Some(named) => Some(named.head),
-        None => cited((shown, elsewhere.alone(&judges)), &own, epoch)?,
+        None => {
+            let mut alone = elsewhere.alone(&judges);
+            alone.retain(|one| one.epoch >= epoch || own.overlooks(base, one));
+            cited((shown, alone), &own, epoch)?
+        }
     };
     if unheard && !testimony.witnesses.is_empty() && !testimony.unheard {
         return Err(LedgerError::Unheard);
     }
-    if let (None, Some(last)) = (remembered, &own.signed) {
+    if let Some(known) = own.unrecorded(base, epoch) {
         // The note goes aside with the folder: without a record a crash would leave no trace of it.
-        let known = Signed {
-            origin: last.origin.clone(),
-            size: last.size,
-            root: last.root.to_string(),
-            ..Signed::nothing(base, epoch, None)
-        };
         memory.write(&known).map_err(LedgerError::disk(key))?;
     }
     let prior = cited.map(|head| PriorHead {
@@ -139,8 +139,8 @@ struct Own {
     prior: Option<Checkpoint>,
     /// How many of the signed leaves are here.
     held: u64,
-    /// Whether it was begun without a word of the city.
-    unheard: bool,
+    /// The key's record.
+    remembered: Option<Signed>,
 }
 
 impl Own {
@@ -161,8 +161,32 @@ impl Own {
             signed,
             prior,
             held,
-            unheard: remembered.is_some_and(|signed| signed.unheard),
+            remembered: remembered.cloned(),
         }
+    }
+
+    /// What is to be recorded beside the key where nothing is, and the kept note tells of something.
+    fn unrecorded(&self, base: &str, epoch: u32) -> Option<Signed> {
+        let last = self.signed.as_ref().filter(|_| self.remembered.is_none())?;
+        Some(Signed {
+            origin: last.origin.clone(),
+            size: last.size,
+            root: last.root.to_string(),
+            ..Signed::nothing(base, epoch, None)
+        })
+    }
+
+    /// Whether it was begun without a word of the city.
+    fn is_unheard(&self) -> bool {
+        self.remembered
+            .as_ref()
+            .is_some_and(|signed| signed.unheard)
+    }
+
+    /// Whether it should have cited such a head of an epoch before, and nothing of it was signed yet.
+    fn overlooks(&self, base: &str, vouched: &Vouched) -> bool {
+        let begun = self.remembered.as_ref().filter(|_| self.signed.is_none());
+        begun.is_some_and(|signed| signed.overlooks(base, vouched))
     }
 
     /// Whether leaves that were signed are not here.
@@ -177,7 +201,7 @@ impl Own {
     fn is_unknown(&self, dir: &Path, witnesses: &[VerifierKey]) -> bool {
         match &self.signed {
             Some(head) => self.is_lost() || !cosigned::is_seen(dir, witnesses, head),
-            None => self.prior.is_none() || self.unheard,
+            None => self.prior.is_none() || self.is_unheard(),
         }
     }
 
@@ -191,9 +215,13 @@ impl Own {
         testimony: &Testimony<'_>,
     ) -> Option<(u32, u64)> {
         let is_nothing = self.signed.is_none() || self.is_lost() && testimony.unheard;
+        if self.signed.is_none() && self.prior.is_none() {
+            // Whatever is named is more than that.
+            return Some((named.epoch, 0));
+        }
         let prior = self.prior.as_ref().filter(|_| is_nothing)?;
         // A witness knows better than this gateway alone, or than somebody who was wrong before.
-        let is_doubtful = self.unheard || self.signed.is_none() && testimony.unheard;
+        let is_doubtful = self.is_unheard() || self.signed.is_none() && testimony.unheard;
         let yields = is_doubtful && !named.witnesses.is_empty();
         let least = if yields { 0 } else { prior.size };
         Some((head::epoch_of(base, &prior.origin)?, least))
@@ -260,15 +288,13 @@ fn cited(
     Ok(cited)
 }
 
-/// Refuses where single witnesses say that there is more than the head that counts, in its epoch or a later one: the one
+/// Refuses where single witnesses say that there is more than the head that counts: the one
 /// that is furthest may be the only one that was there, or lie. `counts` is none where only what is remembered here is
 /// cited: whatever contradicts it then is as good.
 fn undisputed(alone: &[Vouched], counts: Option<&Vouched>, epoch: u32) -> Result<(), LedgerError> {
     let place = |vouched: &Vouched| (vouched.epoch, vouched.head.size);
     let is_more = |one: &&Vouched| counts.is_none_or(|counts| place(one) > place(counts));
-    let mut near = alone
-        .iter()
-        .filter(|one| one.epoch >= epoch && one.is_near(epoch));
+    let mut near = alone.iter().filter(|one| one.is_near(epoch));
     let Some((one, key)) = near
         .find(is_more)
         .and_then(|one| Some((one, one.witnesses.first()?)))
@@ -290,7 +316,7 @@ fn last_of(shown: Option<Vouched>, own: &Own, epoch: u32) -> Option<Checkpoint> 
     let size = own.signed.as_ref().map_or(0, |own| own.size);
     let shown = shown.filter(|shown| {
         let is_better = !shown.witnesses.is_empty() || shown.head.size > size || own.is_lost();
-        shown.epoch > epoch || shown.epoch == epoch && is_better
+        shown.epoch != epoch || is_better
     });
     shown.map(|shown| shown.head).or(own.head().cloned())
 }

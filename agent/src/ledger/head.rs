@@ -7,6 +7,7 @@ use std::path::Path;
 use lineside_proto::ledger::{Checkpoint, Hash, PriorHead};
 use serde::{Deserialize, Serialize};
 
+use super::elsewhere::Vouched;
 use crate::slots::Slots;
 
 /// A log's next epoch lies at most so far ahead of the one before, for the gateway and for whoever keeps its log: epochs are
@@ -26,7 +27,7 @@ pub(super) struct Signed {
     pub(super) root: String,
     /// The last signed head of the epoch before.
     pub(super) prior: Option<PriorHead>,
-    /// Whether the epoch was begun though nothing was heard of what the city has.
+    /// Whether the epoch was begun though nothing was heard of what the city has, and no witness has cosigned it since.
     #[serde(default)]
     pub(super) unheard: bool,
 }
@@ -42,6 +43,23 @@ impl Signed {
             prior,
             unheard: false,
         }
+    }
+
+    /// Whether the epoch was begun in ignorance of such a cosigned head of an epoch before: it cites less, or something else.
+    /// Once something of it is signed that can't be mended.
+    pub(super) fn overlooks(&self, base: &str, vouched: &Vouched) -> bool {
+        let is_open = self.unheard && self.size == 0 && vouched.epoch < self.epoch;
+        if !is_open || vouched.witnesses.is_empty() {
+            return false;
+        }
+        let Some(prior) = &self.prior else {
+            return true;
+        };
+        let Some(epoch) = epoch_of(base, &prior.origin) else {
+            return false;
+        };
+        let (cited, shown) = ((epoch, prior.size), (vouched.epoch, vouched.head.size));
+        shown > cited || shown == cited && vouched.head.root.to_string() != prior.root
     }
 
     /// The head as a checkpoint; none if its root is no hash.

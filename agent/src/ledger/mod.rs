@@ -436,7 +436,7 @@ fn contradiction(
         quorum: cosigned.quorum(),
     };
     let elsewhere = Elsewhere::open(dir).vouched(&judges);
-    state.judge_cosigned(&cosigned.heads(), elsewhere.as_ref())
+    state.judge_cosigned(judges.base, &cosigned.heads(), elsewhere.as_ref())
 }
 
 fn open_memory(key: &Path) -> Result<(Memory, Option<Signed>), LedgerError> {

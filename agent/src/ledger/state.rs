@@ -135,6 +135,7 @@ impl State {
     /// The same for what witnesses have cosigned, and for what somebody trusted holds elsewhere.
     pub(super) fn judge_cosigned(
         &self,
+        base: &str,
         cosigned: &[Head],
         elsewhere: Option<&Vouched>,
     ) -> Result<Option<Arc<str>>, LedgerError> {
@@ -145,8 +146,18 @@ impl State {
                 ));
             }
         }
-        let contradicted = elsewhere.map(|vouched| self.contradicted(vouched));
+        let contradicted = elsewhere.map(|vouched| self.contradicted(base, vouched));
         Ok(contradicted.transpose()?.flatten().map(Into::into))
+    }
+
+    /// A witness has cosigned this epoch: that it was begun unheard counts no more.
+    pub(super) fn hear(&mut self) -> Result<(), LedgerError> {
+        if !self.signed.unheard {
+            return Ok(());
+        }
+        self.signed.unheard = false;
+        let written = self.memory.write(&self.signed);
+        written.map_err(LedgerError::disk(self.keys.head_path()))
     }
 
     /// The newest note, written anew where a crash came between the record and the note, or the note is

@@ -63,9 +63,7 @@ impl Ledger {
         };
         {
             let mut state = self.state();
-            if vouched.epoch < state.signed.epoch {
-                return Ok(Witnessed::Earlier);
-            }
+            let is_earlier = vouched.epoch < state.signed.epoch;
             match self.confront(&mut state, &parsed, &vouched, &judges)? {
                 Seen::Conflict => return Ok(Witnessed::Conflict),
                 Seen::Disputed => return Ok(Witnessed::Disputed),
@@ -74,6 +72,7 @@ impl Ledger {
                         "cosigned is an epoch that there can't be",
                     ));
                 }
+                Seen::Ours if is_earlier => return Ok(Witnessed::Earlier),
                 Seen::Ours if state.suspended.is_some() => return Ok(Witnessed::Known),
                 Seen::Ours => {}
             }
@@ -95,8 +94,9 @@ impl Ledger {
             return Ok(Witnessed::Known);
         }
         // As `confront` does: neither may write back what the other has just changed.
-        let _state = self.state();
+        let mut state = self.state();
         Elsewhere::open(&self.shared.dir).reconcile(&keys, &judges, &self.shared.dir);
+        state.hear()?;
         Ok(Witnessed::More)
     }
 

@@ -52,7 +52,7 @@ pub const ANOMALIES_EACH_MAX: usize = 50;
 pub enum AnomalyKind {
     /// A source did not verify, and is in the report because somebody insisted.
     Unverified,
-    /// Two periods of one gateway leave a hole between them.
+    /// Two periods of one gateway leave a hole between them, or a ledger has fewer leaves than the one after it cites.
     MissingPeriod,
     /// External hours of an organisation that the trust file calls the platform's own or affiliated.
     AffiliateExternal,

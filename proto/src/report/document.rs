@@ -144,6 +144,10 @@ pub struct BegunAnew {
     pub at: Time,
     /// Why, as the person who did it said.
     pub reason: String,
+    /// The origin of the ledger before.
+    pub prior: String,
+    /// The leaves of it that the first leaf of this one cites.
+    pub size: u64,
 }
 
 impl BegunAnew {

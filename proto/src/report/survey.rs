@@ -151,6 +151,8 @@ impl Survey {
             self.begun = said.prior.as_ref().map(|prior| BegunAnew {
                 at: head.at,
                 reason: prior.reason.clone(),
+                prior: prior.origin.clone(),
+                size: prior.size,
             });
         }
         if let LeafBody::Usage(said) = body {

@@ -93,7 +93,7 @@ impl Desk {
             };
             if is_followed {
                 // What the next one cites of it is not known yet, and nothing beyond that is cosigned.
-                drop(mirror.note_uncosigned(Some(FOLLOWED.to_owned()), now.wall));
+                drop(mirror.note_uncosigned(Some(FOLLOWED.to_owned()), None, now.wall));
                 known.is_overtaken = false;
                 continue;
             }
@@ -215,7 +215,7 @@ fn cosign_due(
     let is_said = is_said(mirror, is_first);
     if is_said && mirror.record.uncosigned.is_some() {
         // What stood against it has passed.
-        drop(mirror.note_uncosigned(None, now.wall));
+        drop(mirror.note_uncosigned(None, None, now.wall));
     }
     if mirror.is_stopped() || is_said || is_early(mirror, every_ms, now) {
         return None;
@@ -228,7 +228,10 @@ fn cosign_due(
         Err(Reason::Words(words)) => Some(words.clone()),
         Err(Reason::Damaged(error)) => Some(chain(error)),
     };
-    if let Err(error) = mirror.note_uncosigned(why, now.wall) {
+    let last = witness.last(mirror.origin()).ok().flatten();
+    let beyond = last.map(|last| last.size);
+    let beyond = beyond.filter(|beyond| *beyond > head.checkpoint.size);
+    if let Err(error) = mirror.note_uncosigned(why, beyond, now.wall) {
         tracing::warn!(%error, log = %mirror.place, "why a head is not cosigned can't be noted");
     }
     Some(tried)

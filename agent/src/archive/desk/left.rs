@@ -85,7 +85,7 @@ impl Gateway {
         let Some(left) = left.filter(|left| signs && left.is_cited_without_a_head()) else {
             return;
         };
-        if let Err(error) = left.note_uncosigned(Some(BEYOND.to_owned()), now) {
+        if let Err(error) = left.note_uncosigned(Some(BEYOND.to_owned()), None, now) {
             tracing::warn!(%error, log = %left.place, "why a head is not cosigned can't be noted");
         }
     }

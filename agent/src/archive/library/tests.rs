@@ -1,5 +1,6 @@
 //! What an archive answers, whichever epoch is meant, and whatever can't be read.
 
+use super::super::Held;
 use super::super::testing::{City, Gateway, at, copy, name};
 use super::{Library, OPENED_MAX};
 use crate::answers::{Answers, Code, Failure, Room, call};
@@ -160,6 +161,30 @@ fn no_older_epoch_speaks_where_the_newest_can_not_be_read() {
         let params = json!({"from": 0, "to": 1, "origin": "lineside/zs/gw"});
         let call = call("ledger.entries", params).unwrap();
         assert!(library(&city).is_of_before(&name("zs"), &name("gw"), &call));
+    }
+}
+
+/// That nobody can say which logs there are is an answer: what others have is not all then.
+#[test]
+fn a_gateway_whose_logs_can_not_be_listed_is_not_denied() {
+    let city = City::new();
+    let gateway = city.gateway("zs", "gw");
+    gateway.grow(3, 0);
+    city.keep(&gateway, None);
+    let library = library(&city);
+    let (site, name) = (name("zs"), name("gw"));
+    let ask = || ask(&library, "gw", None, ("status", Value::Null));
+    let held: Held = serde_json::from_value(ask().unwrap().remove(0)).unwrap();
+    assert!(held.is_readable());
+    let dir = city.shelf().logs_dir().join("zs/gw");
+    fs::rename(&dir, city.dir().join("away")).unwrap();
+    fs::write(&dir, "no folder").unwrap();
+    let said: Held = serde_json::from_value(ask().unwrap().remove(0)).unwrap();
+    assert_eq!(said, Held::unlisted(site, name));
+    // Beside another archive that can say it.
+    for (mut one, other) in [(held.clone(), said.clone()), (said, held.clone())] {
+        one.join(other);
+        assert_eq!((&one.logs, one.is_readable()), (&held.logs, false));
     }
 }
 

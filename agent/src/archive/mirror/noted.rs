@@ -116,18 +116,21 @@ impl Mirror {
         Ok(())
     }
 
-    /// Notes why the newest head is not cosigned; none where it is.
+    /// Notes why the newest head is not cosigned, none where it is; and the leaves that were cosigned before, where the copy has
+    /// fewer.
     pub(in crate::archive) fn note_uncosigned(
         &mut self,
         why: Option<String>,
+        beyond: Option<u64>,
         now: Time,
     ) -> io::Result<()> {
         let before = self.record.uncosigned.as_ref();
-        if before.map(|before| &before.why) == why.as_ref() {
+        let since = before.map_or(now, |before| before.since);
+        let uncosigned = why.map(|why| Uncosigned { why, beyond, since });
+        if self.record.uncosigned == uncosigned {
             return Ok(());
         }
-        let since = before.map_or(now, |before| before.since);
-        self.record.uncosigned = why.map(|why| Uncosigned { why, since });
+        self.record.uncosigned = uncosigned;
         self.write_record()
     }
 

@@ -272,7 +272,8 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::Found;
-    use crate::archive::testing::City;
+    use crate::archive::testing::{City, at};
+    use crate::archive::{Record, Stopped};
     use crate::cli::Outcome;
     use serde_json::{Value, json};
     use std::fs;
@@ -345,5 +346,33 @@ mod tests {
         let found = Found::of(&city.shelf(), None).unwrap();
         assert_eq!(found.outcome(), Outcome::Negative);
         assert_eq!(lines(&found)[2]["unreadable"]["log"], "zs/gw-1/e1");
+    }
+
+    #[test]
+    fn a_log_that_stands_still_is_settled_by_the_epoch_that_follows() {
+        let city = City::new();
+        let first = city.gateway("zs", "gw");
+        first.grow(3, 0);
+        city.card(&first);
+        let stopped = Stopped {
+            kind: "fork".to_owned(),
+            text: "two trees".to_owned(),
+            proof: "2026-fork".to_owned(),
+            at: at(3),
+        };
+        let record = Record {
+            stopped: Some(stopped),
+            ..Record::default()
+        };
+        city.keep(&first, None);
+        city.record(&first.place, &record);
+        let outcome = || Found::of(&city.shelf(), None).unwrap().outcome();
+        assert_eq!(outcome(), Outcome::Negative);
+        let second = first.next_epoch(4);
+        second.grow(3, 5);
+        city.keep(&second, None);
+        assert_eq!(outcome(), Outcome::Done);
+        city.record(&second.place, &record);
+        assert_eq!(outcome(), Outcome::Negative);
     }
 }

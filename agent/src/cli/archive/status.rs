@@ -223,6 +223,7 @@ mod tests {
     use super::{age, apart, kind, table, told};
     use crate::archive::Refused;
     use crate::archive::alarm::{AlarmDocument, Kind};
+    use crate::archive::record::{Uncosigned, Unproved};
     use crate::archive::{Cosigned, Standing, Stopped, Stranger};
     use crate::text::Language;
     use lineside_proto::Time;
@@ -278,7 +279,18 @@ mod tests {
             root: String::new(),
             at: now,
         });
-        let logs = [&fine, &silent, &unread, &stopped];
+        let mut unsure = log(Some(3 * 86_400_000));
+        unsure.uncosigned = Some(Uncosigned {
+            why: "its memory is full".to_owned(),
+            beyond: None,
+            since: Time::from_millis(0),
+        });
+        unsure.unproved = Some(Unproved {
+            size: 700,
+            heads: 1,
+            since: Time::from_millis(0),
+        });
+        let logs = [&fine, &silent, &unread, &stopped, &unsure];
         let lines = table(&logs, now, Language::En);
         for (line, words) in lines.iter().zip([
             &["site", "cosigned", "what is missing"][..],
@@ -289,6 +301,10 @@ mod tests {
                 "STOPPED (fork): two trees",
                 "alarms/2026-fork",
                 "20 leaves not cosigned",
+            ],
+            &[
+                "a head of 700 leaves is not proved to continue the 500",
+                "not cosigned since 1970-01-01T00:00:00.000Z, because its memory is full",
             ],
         ]) {
             for word in words {

@@ -2,17 +2,17 @@
 //! has what its gateway may have lost.
 
 use lineside_proto::{Identifier, Period};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use super::pull::{Args, Job, failure, is_folder, no_answer, not_all, summed};
+use super::pull::{Args, Given, Job, failure, is_folder, no_answer, not_all, summed};
 use super::shown::Lack;
 use super::{several, shown, sources};
 use crate::archive::{Held, Library, Shelf, Standing};
 use crate::cli::{Failure, Outcome};
-use crate::evidence::epochs::cites;
+use crate::evidence::epochs::{Cited, cites};
 use crate::evidence::http::Archive;
 use crate::evidence::inquiry::Rhythm;
 use crate::evidence::named::Named;
@@ -33,15 +33,15 @@ enum Source {
 pub(super) struct Over {
     pub(super) broker: Arc<Broker>,
     pub(super) rhythm: Rhythm,
-    /// Whether more than one answers.
-    pub(super) is_several: bool,
+    /// How many answer.
+    pub(super) archives: u32,
 }
 
 impl Over {
     /// Asks about a log, of which one archive may have more than another where several are heard.
     fn log(&self, log: &Standing, gathers: bool) -> Named<Wire> {
         let wire = if gathers {
-            Wire::gathering(&self.broker, &log.site, &log.gateway)
+            Wire::gathering(&self.broker, &log.site, &log.gateway, Some(self.archives))
         } else {
             Wire::new(&self.broker, &log.site, &log.gateway)
         };
@@ -86,7 +86,7 @@ pub(super) async fn run(job: &Job<'_>, whence: &str) -> Result<Outcome, Failure>
         let got = gateway(job, &source, held, logs).await;
         not_read(job, held)?;
         match got {
-            Ok(all) => is_whole &= all && held.unreadable.is_empty(),
+            Ok(all) => is_whole &= all && held.is_readable(),
             Err(failure) if alone => return Err(failure),
             Err(failure) => {
                 let named = (held.site.clone(), held.gateway.clone());
@@ -151,7 +151,7 @@ impl Source {
         job: &Job<'_>,
         log: &Standing,
         bundle: &Path,
-    ) -> Result<Result<(), Failure>, PullError> {
+    ) -> Result<Result<Given, Failure>, PullError> {
         let (place, usual) = (log.place(), job.rhythm());
         match self {
             Self::Directory(library) => {
@@ -161,14 +161,14 @@ impl Source {
             Self::Server(server) => one(job, server.log(&place), usual, log, bundle).await,
             Self::Broker(over) => {
                 // One that has nothing of the period anyway says so at once.
-                let gathers = over.is_several && log.may_be_of(job.period);
+                let gathers = over.archives > 1 && log.may_be_of(job.period);
                 one(job, over.log(log, gathers), over.rhythm, log, bundle).await
             }
         }
     }
 
     /// The epoch before that a log cites, where that may tell of the period, too.
-    async fn cites(&self, job: &Job<'_>, log: &Standing) -> Result<Option<u32>, PullError> {
+    async fn cites(&self, job: &Job<'_>, log: &Standing) -> Result<Option<Cited>, PullError> {
         let (place, usual, period) = (log.place(), job.rhythm(), job.period);
         match self {
             Self::Directory(library) => {
@@ -201,7 +201,7 @@ pub(super) async fn over(job: &Job<'_>, source: Over, held: &Held) -> Result<boo
     }
     let got = gateway(job, &Source::Broker(source), held, &logs).await;
     not_read(job, held)?;
-    got.map(|all| all && held.unreadable.is_empty())
+    got.map(|all| all && held.is_readable())
 }
 
 /// Says what the archive can't read of a gateway.
@@ -214,6 +214,9 @@ fn not_read(job: &Job<'_>, held: &Held) -> Result<(), Failure> {
             job.args.json,
             job.context.language,
         )?;
+    }
+    if held.unlisted {
+        shown::unlisted(&named, job.args.json, job.context.language)?;
     }
     Ok(())
 }
@@ -254,10 +257,12 @@ fn one_file(job: &Job<'_>, gateways: usize, files: usize) -> Failure {
     several::one_file(job, files)
 }
 
-/// What is cited of what is not held.
+/// What epochs cite of those before them.
 #[derive(Default)]
 struct Citations {
-    /// Epochs that may tell of the period.
+    /// Epochs that may tell of the period, and how many leaves of them are cited.
+    cited: BTreeMap<u32, u64>,
+    /// Those of them that are not held.
     missing: BTreeSet<u32>,
     /// Epochs that don't say what they cite.
     untold: BTreeSet<u32>,
@@ -271,11 +276,14 @@ impl Citations {
         let is_next = |log: &&Standing| Some(log.epoch) > last;
         let next = held.logs.iter().find(is_next);
         let next = next.filter(|_| !logs.iter().any(|log| log.goes_beyond(job.period)));
-        for log in logs.iter().chain(next) {
+        // The first continues none.
+        for log in logs.iter().chain(next).filter(|log| log.epoch > 1) {
             match source.cites(job, log).await {
                 Ok(cited) => {
-                    let missing = cited.filter(|epoch| !held.knows(*epoch));
-                    all.missing.extend(missing);
+                    let cited = cited.map(|cited| (cited.epoch, cited.size));
+                    let missing = cited.filter(|(epoch, _)| !held.knows(*epoch));
+                    all.missing.extend(missing.map(|(epoch, _)| epoch));
+                    all.cited.extend(cited);
                 }
                 Err(error) => {
                     tracing::debug!("epoch {} does not say what it cites: {error}", log.epoch);
@@ -284,6 +292,22 @@ impl Citations {
             }
         }
         all
+    }
+
+    /// Leaves of a log that there are, as far as anybody says it.
+    fn known(&self, log: &Standing) -> u64 {
+        let cited = self.cited.get(&log.epoch).copied();
+        log.known().max(cited.unwrap_or(0))
+    }
+
+    /// Says what is lacking; whether anything is.
+    fn say(&self, job: &Job<'_>, named: &(Identifier, Identifier)) -> Result<bool, Failure> {
+        let missing = self.missing.iter().map(|epoch| (*epoch, Lack::Nowhere));
+        let untold = self.untold.iter().map(|epoch| (*epoch, Lack::Untold));
+        for lack in missing.chain(untold) {
+            shown::lacks(named, lack, job.args.json, job.context.language)?;
+        }
+        Ok(self.missing.len() + self.untold.len() > 0)
     }
 }
 
@@ -296,22 +320,20 @@ async fn gateway(
 ) -> Result<bool, Failure> {
     let named = (held.site.clone(), held.gateway.clone());
     let fail = |error| source.failure(error);
-    let Citations { missing, untold } = Citations::of(job, source, held, logs).await;
-    let pull = async |log: &Standing, bundle: &Path| source.pull(job, log, bundle).await;
-    let others = held.unreadable.len() + missing.len();
+    let citations = Citations::of(job, source, held, logs).await;
+    let pull = async |log: &Standing, bundle: &Path| {
+        let given = source.pull(job, log, bundle).await?;
+        Ok(given.map(|given| given.short_of(citations.known(log))))
+    };
+    let others = [&citations.missing, &citations.untold].map(BTreeSet::len);
+    let others = held.unreadable.len() + others.iter().sum::<usize>();
+    let is_lacking = citations.say(job, &named)?;
     let got = several::each(job, &named, (logs, others), fail, pull).await?;
-    let missing = missing.into_iter().map(|epoch| (epoch, Lack::Nowhere));
-    let untold = untold.into_iter().map(|epoch| (epoch, Lack::Untold));
-    let mut is_whole = got.is_whole;
-    for lack in missing.chain(untold) {
-        is_whole = false;
-        shown::lacks(&named, lack, job.args.json, job.context.language)?;
-    }
     // What is not here may have it.
-    if got.files == 0 && is_whole && held.unreadable.is_empty() {
+    if got.files == 0 && got.is_whole && !is_lacking && held.is_readable() {
         return Err(failure(PullError::Nothing));
     }
-    Ok(is_whole)
+    Ok(got.is_whole && !is_lacking)
 }
 
 async fn one<I: Informant>(
@@ -320,7 +342,7 @@ async fn one<I: Informant>(
     rhythm: Rhythm,
     log: &Standing,
     bundle: &Path,
-) -> Result<Result<(), Failure>, PullError> {
+) -> Result<Result<Given, Failure>, PullError> {
     let named = (log.site.clone(), log.gateway.clone());
     let inquiry = Inquiry::new(informant, rhythm);
     job.make(inquiry, named, bundle, Some(log)).await

@@ -102,14 +102,14 @@ pub(super) async fn pull(
     gateway: &Name,
     rhythm: Rhythm,
 ) -> Result<bool, Failure> {
-    let wire = Wire::gathering(broker, &gateway.0, &gateway.1);
+    let wire = Wire::gathering(broker, &gateway.0, &gateway.1, None);
     let inquiry = Inquiry::new(wire, rhythm);
     match held(&inquiry, gateway).await.map_err(no_answer)? {
         Some((held, archives)) => {
             let source = Over {
                 broker: Arc::clone(broker),
                 rhythm,
-                is_several: archives > 1,
+                archives: u32::try_from(archives).unwrap_or(u32::MAX),
             };
             archived::over(job, source, &held).await
         }

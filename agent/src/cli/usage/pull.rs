@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::shown::Lack;
 use super::{archived, off, several, shown, sources};
 use crate::archive::Standing;
 use crate::cli::{Context, Failure, Outcome, runtime};
@@ -17,7 +18,7 @@ use crate::evidence::fetch::Progress;
 use crate::evidence::inquiry::Rhythm;
 use crate::evidence::period::{self, Moment, PeriodError};
 use crate::evidence::plan::Wanted;
-use crate::evidence::pull::{self, Making};
+use crate::evidence::pull::{self, Making, Pulled};
 use crate::evidence::wire::{Broker, Gateways, Scope, Seen, Wire};
 use crate::evidence::{Informant, Inquiry, PullError};
 use crate::text;
@@ -292,7 +293,7 @@ impl Job<'_> {
         gateway: (Identifier, Identifier),
         bundle: &Path,
         log: Option<&Standing>,
-    ) -> Result<Result<(), Failure>, PullError> {
+    ) -> Result<Result<Given, Failure>, PullError> {
         let language = self.context.language;
         let progress = Arc::new(Progress::default());
         let name = format!("{}/{}", gateway.0, gateway.1);
@@ -313,13 +314,8 @@ impl Job<'_> {
         let pulled = pulled?;
         let (mut out, mut err) = (io::stdout().lock(), io::stderr());
         let to = (&mut out, &mut err);
-        Ok(shown::got(
-            to,
-            (bundle, &pulled),
-            log,
-            self.args.json,
-            language,
-        ))
+        let said = shown::got(to, (bundle, &pulled), log, self.args.json, language);
+        Ok(said.map(|()| Given(pulled)))
     }
 
     /// The file of a gateway's evidence, or of one epoch of several. Makes the folder where one is named.
@@ -344,6 +340,18 @@ impl Job<'_> {
         let (from, to) = (in_name(from), in_name(to));
         let name = format!("{site}-{gateway}-{from}-{to}{epoch}.zip");
         Ok(output.join(name))
+    }
+}
+
+/// What was given of a log.
+#[derive(Debug)]
+pub(super) struct Given(Pulled);
+
+impl Given {
+    /// What is lacking, where so many leaves are known.
+    pub(super) fn short_of(&self, known: u64) -> Option<Lack> {
+        let given = self.0.short_of(known)?;
+        Some(Lack::Short { given, known })
     }
 }
 
@@ -422,7 +430,7 @@ pub(super) fn summed(failure: Failure) -> Failure {
 
 /// The same over a broker, where the archive may be asked instead.
 pub(super) fn no_answer(error: PullError) -> Failure {
-    if let PullError::Unreachable(why) = error {
+    if let PullError::Unreachable(why) | PullError::PutOff(why) = error {
         return Failure::Unreachable(text!(
             "no answer: {why}; what has come is kept, and the same command goes on with it. The city's archive has it also when the gateway is off: --archive DIR or URL",
             "没有应答：{why}；已取得的部分会保留，再次运行同一命令即可继续。网关离线时可向城市存证库索取：--archive 目录或网址"
@@ -433,7 +441,7 @@ pub(super) fn no_answer(error: PullError) -> Failure {
 
 pub(super) fn failure(error: PullError) -> Failure {
     match error {
-        PullError::Unreachable(why) => Failure::Unreachable(text!(
+        PullError::Unreachable(why) | PullError::PutOff(why) => Failure::Unreachable(text!(
             "no answer: {why}; what has come is kept, and the same command goes on with it",
             "没有应答：{why}；已取得的部分会保留，再次运行同一命令即可继续"
         )),

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::pull::{Job, is_folder};
+use super::pull::{Job, is_folder, summed};
 use super::shown::{self, Lack};
+use crate::answers::Code;
 use crate::archive::Standing;
 use crate::cli::Failure;
 use crate::evidence::epochs::{Log, Logs};
@@ -14,6 +15,9 @@ use crate::evidence::inquiry::Rhythm;
 use crate::evidence::named::Named;
 use crate::evidence::{Informant, Inquiry, PullError};
 use crate::text;
+
+/// Logs one after the other that are put off until nobody would wait longer; then no others are tried.
+const PUT_OFF_MAX: u32 = 2;
 
 /// What is of an epoch.
 pub(super) trait OfEpoch {
@@ -52,7 +56,8 @@ impl OfEpoch for Log {
     }
 }
 
-/// Fetches each of these logs; `others` are those that can't be fetched.
+/// Fetches each of these logs; `others` are those that can't be fetched. What is wrong with one of several keeps no other from
+/// being fetched. `pull` gives what is lacking of what it made.
 ///
 /// # Errors
 ///
@@ -62,39 +67,95 @@ pub(super) async fn each<L: OfEpoch>(
     named: &(Identifier, Identifier),
     (logs, others): (&[L], usize),
     fail: impl Fn(PullError) -> Failure,
-    pull: impl AsyncFn(&L, &Path) -> Result<Result<(), Failure>, PullError>,
+    pull: impl AsyncFn(&L, &Path) -> Result<Result<Option<Lack>, Failure>, PullError>,
 ) -> Result<Got, Failure> {
     // Files are named alike when those that can't be fetched now are there again.
     let several = logs.len() + others > 1;
     if logs.len() > 1 {
-        let (site, gateway) = named;
-        let epochs = logs.iter().map(|log| format!("e{}", log.epoch()));
-        let epochs = epochs.collect::<Vec<_>>().join(", ");
-        let line = text!(
-            "{site}/{gateway}: its ledger was begun anew in this period; one file for each epoch: {epochs}. A report takes them together",
-            "{site}/{gateway}：台账在此时段内重新建立；每期一个文件：{epochs}。制作报告时须一并提供"
-        );
-        writeln!(io::stderr(), "{}", line.say(job.context.language))?;
+        announce(job, named, logs)?;
     }
     let (mut files, mut is_whole) = (0, true);
+    let (mut put_off, mut worst) = (0, None);
     for log in logs {
         let bundle = job.file(named, several.then_some(log.epoch()))?;
-        match pull(log, &bundle).await {
-            Ok(said) => {
-                said?;
+        let lack = match pull(log, &bundle).await {
+            Ok(made) => {
+                put_off = 0;
                 files += 1;
+                made?
             }
-            Err(PullError::Nothing) if log.tells(job.period) => {
-                is_whole = false;
-                let lack = (log.epoch(), Lack::Withheld);
-                shown::lacks(named, lack, job.args.json, job.context.language)?;
-            }
+            Err(PullError::Nothing) if log.tells(job.period) => Some(Lack::Withheld),
             // Of several epochs, one may have its leaves beside the period only.
-            Err(PullError::Nothing) if several => {}
+            Err(PullError::Nothing) if several => None,
+            Err(error) if several && is_of_log(&error, put_off) => {
+                put_off += u32::from(matches!(error, PullError::PutOff(_)));
+                let may_come = may_come(&error);
+                let failure = fail(error);
+                let why = shown::reason(&failure);
+                if !may_come {
+                    worst.get_or_insert(failure);
+                }
+                Some(Lack::Failed(why))
+            }
             Err(error) => return Err(fail(error)),
+        };
+        if let Some(lack) = lack {
+            is_whole = false;
+            shown::lacks(
+                named,
+                (log.epoch(), lack),
+                job.args.json,
+                job.context.language,
+            )?;
         }
     }
-    Ok(Got { files, is_whole })
+    match worst {
+        Some(failure) => Err(summed(failure)),
+        None => Ok(Got { files, is_whole }),
+    }
+}
+
+/// Says that there is a file for each epoch.
+fn announce<L: OfEpoch>(
+    job: &Job<'_>,
+    (site, gateway): &(Identifier, Identifier),
+    logs: &[L],
+) -> io::Result<()> {
+    let epochs = logs.iter().map(|log| format!("e{}", log.epoch()));
+    let epochs = epochs.collect::<Vec<_>>().join(", ");
+    let line = text!(
+        "{site}/{gateway}: its ledger was begun anew in this period; one file for each epoch: {epochs}. A report takes them together",
+        "{site}/{gateway}：台账在此时段内重新建立；每期一个文件：{epochs}。制作报告时须一并提供"
+    );
+    writeln!(io::stderr(), "{}", line.say(job.context.language))
+}
+
+/// Whether it says something of one log, and nothing of others: whoever answers is there, and there is room on this disk.
+/// So many were put off before this one.
+fn is_of_log(error: &PullError, put_off: u32) -> bool {
+    match error {
+        PullError::Refused { .. } | PullError::Lies(_) => true,
+        PullError::PutOff(_) => put_off < PUT_OFF_MAX,
+        PullError::Unreachable(_)
+        | PullError::Nothing
+        | PullError::File { .. }
+        | PullError::Other(_)
+        | PullError::Held(_) => false,
+    }
+}
+
+/// Whether asking again may help: a copy that can't be read is fetched anew.
+fn may_come(error: &PullError) -> bool {
+    match error {
+        PullError::PutOff(_) => true,
+        PullError::Refused { code, .. } => code == Code::Unavailable.word(),
+        PullError::Lies(_)
+        | PullError::Unreachable(_)
+        | PullError::Nothing
+        | PullError::File { .. }
+        | PullError::Other(_)
+        | PullError::Held(_) => false,
+    }
 }
 
 /// Several files, and a place for one.
@@ -131,19 +192,18 @@ pub(super) async fn pull<I: Informant>(
     }
     let pull = async |log: &Log, bundle: &Path| {
         let inquiry = Inquiry::new(Named::new(&informant, &log.origin), rhythm);
-        job.make(inquiry, gateway.clone(), bundle, None).await
+        let given = job.make(inquiry, gateway.clone(), bundle, None).await?;
+        Ok(given.map(|given| given.short_of(log.cited)))
     };
     let others = usize::from(missing.is_some());
-    let got = each(job, &gateway, (&logs, others), fail, pull).await?;
     if let Some(epoch) = missing {
-        shown::lacks(
-            &gateway,
-            (epoch, Lack::Nowhere),
-            job.args.json,
-            job.context.language,
-        )?;
-    } else if got.files == 0 {
+        let lack = (epoch, Lack::Nowhere);
+        shown::lacks(&gateway, lack, job.args.json, job.context.language)?;
+    }
+    let got = each(job, &gateway, (&logs, others), fail, pull).await?;
+    let is_whole = got.is_whole && missing.is_none();
+    if got.files == 0 && is_whole {
         return Err(fail(PullError::Nothing));
     }
-    Ok(missing.is_none())
+    Ok(is_whole)
 }

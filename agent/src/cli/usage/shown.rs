@@ -164,15 +164,7 @@ pub(super) fn not_got(
     json: bool,
     language: Language,
 ) -> Result<(), Failure> {
-    let why = match failure {
-        Failure::Usage(text)
-        | Failure::Correct(text)
-        | Failure::Store(text)
-        | Failure::Unreachable(text)
-        | Failure::Negative(text) => text.clone(),
-        Failure::Configuration(text) => text!("{text}", "{text}"),
-        Failure::Other(error) => text!("{error:#}", "{error:#}"),
-    };
+    let why = reason(failure);
     if json {
         let error = why.say(language);
         let said = NotGot {
@@ -187,8 +179,21 @@ pub(super) fn not_got(
     Ok(())
 }
 
-/// Why one epoch of a gateway was not got.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A failure's words.
+pub(super) fn reason(failure: &Failure) -> Text {
+    match failure {
+        Failure::Usage(text)
+        | Failure::Correct(text)
+        | Failure::Store(text)
+        | Failure::Unreachable(text)
+        | Failure::Negative(text) => text.clone(),
+        Failure::Configuration(text) => text!("{text}", "{text}"),
+        Failure::Other(error) => text!("{error:#}", "{error:#}"),
+    }
+}
+
+/// Why one epoch of a gateway was not got, or not all of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Lack {
     /// It can't be read where it is kept.
     Unreadable,
@@ -198,6 +203,15 @@ pub(super) enum Lack {
     Untold,
     /// It has leaves of the period, and none was given.
     Withheld,
+    /// More leaves of it are known than were given, and those may be of the period.
+    Short {
+        /// Leaves of the tree that was given.
+        given: u64,
+        /// Leaves that there are.
+        known: u64,
+    },
+    /// Something was wrong with it, in words.
+    Failed(Text),
 }
 
 /// Says that one epoch of a gateway was not got, and why.
@@ -220,17 +234,48 @@ pub(super) fn lacks(
             "not got: epoch {epoch} of {site}/{gateway}, which has leaves of this period: whoever answered gave none; the same command asks again, or ask the archive itself, by --archive DIR or URL",
             "未取得：{site}/{gateway} 的第 {epoch} 期，其中有此时段的记录，但应答者未给出：再次运行同一命令会重新询问，也可用 --archive 目录或网址 直接向存证库索取"
         ),
+        Lack::Short { given, known } => text!(
+            "not all: of epoch {epoch} of {site}/{gateway} {known} leaves are known, and {given} were given; the others may be of this period. The same command asks again; else ask another archive, or the gateway",
+            "不完整：{site}/{gateway} 的第 {epoch} 期已知有 {known} 条记录，只给出 {given} 条，其余可能属于此时段；再次运行同一命令会重新询问，也可向另一存证库或网关索取"
+        ),
+        Lack::Failed(Text { en, zh }) => text!(
+            "not got: epoch {epoch} of {site}/{gateway}: {en}",
+            "未取得：{site}/{gateway} 的第 {epoch} 期：{zh}"
+        ),
         Lack::Nowhere => text!(
             "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody who was asked has it: ask the city's archive, or another one, by --archive DIR or URL",
             "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录；台账已重新建立，所询问的各方均未存有这一期：请用 --archive 目录或网址 向城市存证库或另一存证库索取"
         ),
     };
+    say_lack((site, gateway), Some(epoch), &why, json, language)
+}
+
+/// Says that an archive can't tell which epochs of a gateway it has, whatever others have.
+pub(super) fn unlisted(
+    (site, gateway): &(Identifier, Identifier),
+    json: bool,
+    language: Language,
+) -> Result<(), Failure> {
+    let why = text!(
+        "not known: an archive can't say which epochs of {site}/{gateway} it holds, and may have others of this period; its log tells why, and the same command asks again",
+        "无法得知：有存证库无法说明其存有 {site}/{gateway} 的哪些期，其中可能还有此时段的记录；原因见其日志，再次运行同一命令会重新询问"
+    );
+    say_lack((site, gateway), None, &why, json, language)
+}
+
+fn say_lack(
+    (site, gateway): (&Identifier, &Identifier),
+    epoch: Option<u32>,
+    why: &Text,
+    json: bool,
+    language: Language,
+) -> Result<(), Failure> {
     let error = why.say(language);
     if json {
         let said = NotGot {
             site,
             gateway,
-            epoch: Some(epoch),
+            epoch,
             error,
         };
         return write_json(&mut io::stdout().lock(), &said);

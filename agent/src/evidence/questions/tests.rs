@@ -13,6 +13,7 @@ const PATIENCE: Patience = Patience {
     whole: EVER,
     refusal: EVER,
     others: Duration::ZERO,
+    expected: None,
     silence: "nobody answers",
 };
 
@@ -150,6 +151,37 @@ async fn of_several_who_know_all_are_heard() {
     for said in [vec![one(), busy()], vec![no(), busy(), one()]] {
         let result = ask(patience, &said).await;
         assert!(matches!(result, Err(Trouble::Later(_))), "{result:?}");
+    }
+}
+
+/// As many as are known to answer have said what they say: nobody else is waited for.
+#[tokio::test(start_paused = true)]
+async fn when_all_have_spoken_nobody_is_waited_for() {
+    let patience = Patience {
+        refusal: Duration::from_secs(45),
+        others: Duration::from_secs(3),
+        expected: Some(2),
+        ..PATIENCE
+    };
+    let one = || answer(1, 1, None);
+    let no = || answer(1, 1, Some("not-found"));
+    let busy = || answer(1, 1, Some("busy"));
+    for (said, at_once) in [
+        (vec![one(), one()], true),
+        (vec![no(), one()], true),
+        (vec![one(), no()], true),
+        (vec![no(), no()], true),
+        (vec![busy(), busy()], true),
+        (vec![no(), busy()], true),
+        (vec![one()], false),
+        (vec![busy()], false),
+        // One has begun, and goes on.
+        (vec![no(), answer(1, 2, None), no()], false),
+    ] {
+        let begun = time::Instant::now();
+        drop(ask(patience, &said).await);
+        let took = begun.elapsed();
+        assert_eq!(took < Duration::from_secs(1), at_once, "{took:?}");
     }
 }
 

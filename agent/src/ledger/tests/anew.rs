@@ -221,6 +221,103 @@ fn what_was_begun_unheard_is_not_handed_on_unheard() {
     );
 }
 
+/// It was begun unheard, and then the broker is reached: what it should have cited is cosigned.
+#[test]
+fn an_epoch_that_was_begun_in_ignorance_stops_for_what_it_should_have_cited() {
+    let shown = |size, seed| bare(ORIGIN, size, Hash([9; 32]), seed);
+    // What is heard; whether that stops it, and what the next one cites.
+    let check = |heard: &[String], stops: bool, expected: (u32, u64)| {
+        let place = Place::new();
+        drop(written(&place, 3));
+        begin(&place, None, true).unwrap();
+        let ledger = open(&place);
+        for note in heard {
+            let said = ledger.cosign(note).unwrap();
+            let conflicts = said == Witnessed::Conflict;
+            assert!(conflicts == stops || said == Witnessed::Earlier, "{said:?}");
+        }
+        assert_eq!(ledger.suspended().is_some(), stops, "{heard:?}");
+        grow(&ledger, 2);
+        assert_eq!(ledger.sign().unwrap().is_none(), stops, "{heard:?}");
+        drop(ledger);
+        assert_eq!(open(&place).suspended().is_some(), stops);
+        if !stops {
+            return;
+        }
+        begin(&place, None, false).unwrap();
+        let (epoch, size) = expected;
+        assert_eq!(cited(&place), (epoch, Some((ORIGIN.to_owned(), size))));
+        // That is what the city has, and so it is not stopped again.
+        let ledger = open(&place);
+        for note in heard {
+            assert_eq!(ledger.cosign(note).unwrap(), Witnessed::Earlier);
+        }
+        grow(&ledger, 2);
+        assert!(ledger.sign().unwrap().is_some());
+    };
+    check(&[shown(5, 1)], true, (3, 5));
+    check(&[shown(5, 1), shown(4, 2), shown(6, 2)], true, (3, 6));
+    // Another tree of as many.
+    check(&[shown(3, 1)], true, (3, 3));
+    check(&[shown(2, 1)], false, (0, 0));
+}
+
+/// Once something of it is signed, or a witness has cosigned it, what was before is settled.
+#[test]
+fn what_is_signed_is_not_stopped_for_what_it_did_not_cite() {
+    let place = Place::new();
+    drop(written(&place, 3));
+    begin(&place, None, true).unwrap();
+    let ledger = written(&place, 2);
+    let before = bare(ORIGIN, 5, Hash([9; 32]), 1);
+    assert_eq!(ledger.cosign(&before).unwrap(), Witnessed::Earlier);
+    ledger.cosign(&cosigned(&note(&ledger), 1, 1)).unwrap();
+    drop(ledger);
+    // It was heard since: a head that says less than what it cites is no better word.
+    fs::remove_dir_all(place.state()).unwrap();
+    let less = bare(ORIGIN, 2, Hash([9; 32]), 1);
+    let said = begin(&place, Some(&less), true).unwrap_err().to_string();
+    assert!(said.contains("3 are known"), "{said}");
+}
+
+/// It cites nothing, and then the note of what the city has is brought.
+#[test]
+fn an_epoch_that_cites_nothing_gives_way_to_what_is_named() {
+    for is_remembered in [true, false] {
+        let place = Place::new();
+        drop(open(&place));
+        begin(&place, None, true).unwrap();
+        assert_eq!(cited(&place), (2, None));
+        if !is_remembered {
+            for slot in 0..2 {
+                fs::remove_file(format!("{}.head.{slot}", place.key().display())).unwrap();
+            }
+        }
+        let known = bare(ORIGIN, 5, Hash([9; 32]), 1);
+        begin(&place, Some(&known), false).unwrap();
+        assert_eq!(cited(&place), (3, Some((ORIGIN.to_owned(), 5))));
+    }
+}
+
+/// What is heard of an epoch before says nothing of one that is lost.
+#[test]
+fn a_word_of_the_epoch_before_is_none_of_the_one_that_is_lost() {
+    let place = Place::new();
+    let ledger = written(&place, 11);
+    let other = bare(ORIGIN, 12, Hash([9; 32]), 1);
+    assert_eq!(ledger.cosign(&other).unwrap(), Witnessed::Conflict);
+    drop(ledger);
+    let copy = place.dir.path().join("copy");
+    super::copy_tree(&place.state(), &copy);
+    begin(&place, None, false).unwrap();
+    drop(written(&place, 6));
+    fs::remove_dir_all(place.state()).unwrap();
+    super::copy_tree(&copy, &place.state());
+    waits(&place);
+    begin(&place, Some(&other), true).unwrap();
+    assert_eq!(cited(&place), (3, Some((ORIGIN.to_owned(), 12))));
+}
+
 /// The second epoch never left the gateway, and its disk is lost: nobody can ever show it.
 #[test]
 fn an_epoch_that_nobody_has_gives_way_to_what_it_continued() {

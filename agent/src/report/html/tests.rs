@@ -167,6 +167,8 @@ fn said_by(name: &str) -> Report {
         source.begun = Some(BegunAnew {
             at: source.from,
             reason: name(),
+            prior: "example.org/zs/gw".to_owned(),
+            size: 9,
         });
     }
     for anomaly in &mut report.anomalies {

@@ -14,6 +14,11 @@ pub(super) fn all(case: &Case<'_>) -> Vec<Anomaly> {
     }
     let following = case.sources.iter().zip(case.sources.iter().skip(1));
     found.extend(following.filter_map(|(one, other)| missing(one, other)));
+    found.extend(
+        case.sources
+            .iter()
+            .filter_map(|source| short(case.sources, source)),
+    );
     for bundle in case.evidence {
         let Some(totals) = &bundle.verification.totals else {
             continue;
@@ -128,6 +133,35 @@ fn missing(one: &Source, other: &Source) -> Option<Anomaly> {
         ..bare(AnomalyKind::MissingPeriod, &one.site, text)
     };
     Some(anomaly.with("missing_ms", whole(shanghai::millis(one.to, other.from))))
+}
+
+/// The ledger was begun anew, and cites more leaves of the one before than any bundle has of it, to whose end it was given.
+fn short(sources: &[Source], next: &Source) -> Option<Anomaly> {
+    let begun = next.begun.as_ref()?;
+    let before = sources.iter().filter(|before| {
+        let is_one = (&before.site, &before.gateway) == (&next.site, &next.gateway);
+        is_one && before.origin == begun.prior
+    });
+    let before = before.max_by_key(|before| before.size)?;
+    let lacking = begun.size.checked_sub(before.size)?;
+    if lacking == 0 || before.end < before.size {
+        return None;
+    }
+    let (file, origin, at) = (&before.file, &begun.prior, shanghai::moment(begun.at));
+    let text = Text::new(
+        format!(
+            "{file} ends {lacking} leaves before the end of {origin}, as the ledger after it says: what they tell of the time before {at} is in no figure"
+        ),
+        format!(
+            "{file} 缺少 {origin} 末尾的 {lacking} 条记录（后续台账载明）：其中 {at} 之前的时间不在任何指标之内"
+        ),
+    );
+    let anomaly = Anomaly {
+        gateway: Some(next.gateway.clone()),
+        to: Some(begun.at),
+        ..bare(AnomalyKind::MissingPeriod, &next.site, text)
+    };
+    Some(anomaly.with("leaves", whole(lacking)))
 }
 
 fn clock(said: &ClockChange, bare: Anomaly) -> Anomaly {

@@ -165,6 +165,7 @@ fn a_ledger_that_follows_another_is_told_with_its_reason() {
     let words = "the ledger was begun anew on 2026-03-02 00:30:00";
     assert_eq!(told.said().en, words);
     assert_eq!((told.at, &*told.reason), (at(30), "the disk was lost"));
+    assert_eq!((&*told.prior, told.size), ("example.org/zs/gw", 9));
     assert_eq!(begun(30, None), None);
     // Of the days around the period.
     assert_eq!(begun(-1, Some("x")), None);

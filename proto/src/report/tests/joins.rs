@@ -6,7 +6,7 @@ use super::build::{
 use crate::Class;
 use crate::evidence::{CheckResult, Grade, Status, Verdict, Why};
 use crate::report::{
-    AnomalyKind, BegunAnew, HOUR_MS, ListFile, ListKind, ReportError, Rules, Span, report,
+    AnomalyKind, BegunAnew, Evidence, HOUR_MS, ListFile, ListKind, ReportError, Rules, Span, report,
 };
 
 #[test]
@@ -123,31 +123,39 @@ fn no_time_of_a_gateway_is_told_twice() {
     check(0, "gx", false);
 }
 
+/// A bundle of an epoch that counts between these hours.
+fn epoch(number: u32, counted: (i64, i64), hours: u64) -> Evidence {
+    let file = format!("e{number}.zip");
+    let mut bundle = bundle(&file, 0, 100, vec![idle("m", hours)]);
+    let totals = bundle.verification.totals.as_mut().unwrap();
+    totals.origin = format!("example.org/zs/gw/e{number}");
+    totals.machines[0].period_ms = 100 * HOUR_MS;
+    bundle.observed.counted = Some(Span {
+        from: at(counted.0),
+        to: at(counted.1),
+    });
+    bundle
+}
+
+/// The second epoch, which cites so many leaves of the first.
+fn second(size: u64) -> Evidence {
+    let mut second = epoch(2, (60, 100), 40);
+    second.observed.begun = Some(BegunAnew {
+        at: at(55),
+        reason: "the disk was lost".to_owned(),
+        prior: "example.org/zs/gw/e1".to_owned(),
+        size,
+    });
+    second
+}
+
 /// A gateway whose disk was lost: its ledger goes on in another epoch, and both tell of one period.
 #[test]
 fn two_epochs_tell_of_one_period_if_what_they_count_does_not_overlap() {
-    let epoch = |number: u32, counted: (i64, i64), hours: u64| {
-        let file = format!("e{number}.zip");
-        let mut bundle = bundle(&file, 0, 100, vec![idle("m", hours)]);
-        let totals = bundle.verification.totals.as_mut().unwrap();
-        totals.origin = format!("example.org/zs/gw/e{number}");
-        totals.machines[0].period_ms = 100 * HOUR_MS;
-        bundle.observed.counted = Some(Span {
-            from: at(counted.0),
-            to: at(counted.1),
-        });
-        bundle
-    };
-    let begun = BegunAnew {
-        at: at(55),
-        reason: "the disk was lost".to_owned(),
-    };
-    let mut second = epoch(2, (60, 100), 40);
-    second.observed.begun = Some(begun.clone());
-    let both = vec![second, epoch(1, (0, 50), 50)];
-    let made = made(both, &national());
+    let begun = second(0).observed.begun;
+    let made = made(vec![second(0), epoch(1, (0, 50), 50)], &national());
     let told: Vec<_> = made.sources.iter().map(|source| &source.begun).collect();
-    assert_eq!(told, [&None, &Some(begun)]);
+    assert_eq!(told, [&None, &begun]);
     assert!(made.anomalies.is_empty(), "{:?}", made.anomalies);
     let files: Vec<_> = made.sources.iter().map(|source| &*source.file).collect();
     assert_eq!(files, ["e1.zip", "e2.zip"]);
@@ -174,6 +182,27 @@ fn two_epochs_tell_of_one_period_if_what_they_count_does_not_overlap() {
         refused(three),
         ("e1.zip".to_owned(), "later.zip".to_owned())
     );
+}
+
+/// The first epoch ends before what the second cites of it; of one that has more than was given, the end is known.
+#[test]
+fn leaves_that_the_next_epoch_cites_and_no_bundle_has_are_told() {
+    for (size, end, lacking) in [
+        (12, 12, None),
+        (9, 9, Some(3)),
+        (9, 8, None),
+        (15, 15, None),
+    ] {
+        let mut first = epoch(1, (0, 50), 50);
+        let totals = first.verification.totals.as_mut().unwrap();
+        (totals.size, totals.end) = (size, end);
+        let anomalies = made(vec![second(12), first], &national()).anomalies;
+        let leaves = anomalies.iter().map(|found| found.numbers.get("leaves"));
+        assert_eq!(leaves.flatten().next().copied(), lacking, "{anomalies:?}");
+        assert_eq!(anomalies.len(), usize::from(lacking.is_some()));
+        let mut kinds = anomalies.iter().map(|found| found.kind);
+        assert!(kinds.all(|kind| kind == AnomalyKind::MissingPeriod));
+    }
 }
 
 #[test]

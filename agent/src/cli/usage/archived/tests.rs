@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::super::pull::{self, Job};
 use super::super::several::{self, Got};
 use super::chosen;
+use crate::archive::record::{Uncosigned, Unproved};
 use crate::archive::testing::{City, name};
 use crate::archive::web::{self, Desk};
-use crate::archive::{Held, Library, Live, Place, Record, Standing};
+use crate::archive::{Held, Library, Live, Place, Record, Standing, Stopped};
 use crate::cli::{Context, Failure, Outcome};
 use crate::clock::SystemClock;
 use crate::evidence::PullError;
@@ -48,6 +49,12 @@ fn pulled(source: &str, whose: &[&str], out: &Path) -> (Result<Outcome, Failure>
         .collect();
     names.sort();
     (done, names)
+}
+
+/// Those of whole bundles: beside them is what was received of others.
+fn bundles(names: &[String]) -> Vec<&str> {
+    let names = names.iter().map(String::as_str);
+    names.filter(|name| name.ends_with(".zip")).collect()
 }
 
 /// Whether it is said that something is missing that may come.
@@ -172,6 +179,123 @@ fn an_epoch_before_all_that_began_after_the_period_is_named() {
     assert!(is_missing(&done), "{done:?}");
 }
 
+/// What the first leaf of the next epoch cites is not known where that leaf is gone.
+#[test]
+fn an_epoch_that_does_not_say_what_it_cites_is_named() {
+    let city = City::new();
+    let first = city.gateway("zs", "gw");
+    first.grow(5, 0);
+    city.keep(&first, None);
+    let second = first.next_epoch(24 * 40);
+    second.grow(5, 24 * 40 + 1);
+    city.keep(&second, None);
+    let outs = tempfile::tempdir().unwrap();
+    let dir = city.dir().display().to_string();
+    let expected = ["zs-gw-20261101-20261201.zip"];
+    let (done, names) = pulled(&dir, &["--all"], &outs.path().join("whole"));
+    assert_eq!(
+        (done.unwrap(), names),
+        (Outcome::Done, expected.map(str::to_owned).to_vec())
+    );
+    let leaves = city.shelf().log_dir(&second.place).join("tile/entries");
+    fs::rename(&leaves, leaves.with_extension("lost")).unwrap();
+    let (done, names) = pulled(&dir, &["--all"], &outs.path().join("part"));
+    assert!(is_missing(&done), "{done:?}");
+    // It may have leaves of the period itself.
+    assert_eq!(bundles(&names), ["zs-gw-20261101-20261201-e1.zip"]);
+}
+
+/// One epoch's copy is damaged: the other is got all the same, and what is lacking is said.
+#[test]
+fn an_epoch_that_is_damaged_keeps_no_other_from_being_got() {
+    let city = City::new();
+    let first = city.gateway("zs", "gw");
+    first.grow(5, 0);
+    city.keep(&first, None);
+    let place = first.place.clone();
+    let second = first.next_epoch(6);
+    second.grow(5, 7);
+    city.keep(&second, None);
+    let leaves = city.shelf().log_dir(&place).join("tile/entries");
+    fs::rename(&leaves, leaves.with_extension("lost")).unwrap();
+    let outs = tempfile::tempdir().unwrap();
+    let dir = city.dir().display().to_string();
+    let (done, names) = pulled(&dir, &["--all"], outs.path());
+    assert!(is_missing(&done), "{done:?}");
+    assert_eq!(bundles(&names), ["zs-gw-20261101-20261201-e2.zip"]);
+}
+
+/// The archive was away for the end of an epoch: the next one cites more of it.
+#[test]
+fn leaves_that_are_cited_and_not_held_are_named() {
+    // The hour of the last leaf that the archive has, and whether it may lack some of the period.
+    let check = |last: i64, lacking: bool| {
+        let city = City::new();
+        let first = city.gateway("zs", "gw");
+        first.grow(3, 0);
+        first.grow(1, last);
+        city.keep(&first, None);
+        first.grow(3, last + 1);
+        let second = first.next_epoch(last + 5);
+        second.grow(5, last + 6);
+        city.keep(&second, None);
+        let outs = tempfile::tempdir().unwrap();
+        let dir = city.dir().display().to_string();
+        let (done, names) = pulled(&dir, &["--all"], outs.path());
+        assert_eq!(is_missing(&done), lacking, "{last}: {done:?}");
+        assert_eq!(done.is_ok(), !lacking, "{last}: {done:?}");
+        let made = if lacking { 2 } else { 1 };
+        assert_eq!(names.len(), made, "{names:?}");
+    };
+    check(4, true);
+    check(24 * 10, false);
+}
+
+/// What an archive knows of, and does not have.
+#[test]
+fn leaves_that_were_cosigned_and_are_not_held_are_named() {
+    let check = |record: Record, lacking: bool| {
+        let city = City::new();
+        let first = city.gateway("zs", "gw");
+        first.grow(5, 0);
+        city.keep(&first, None);
+        city.record(&first.place, &record);
+        let outs = tempfile::tempdir().unwrap();
+        let dir = city.dir().display().to_string();
+        let (done, names) = pulled(&dir, &["--all"], outs.path());
+        assert_eq!(is_missing(&done), lacking, "{done:?}");
+        assert_eq!(names, ["zs-gw-20261101-20261201.zip"]);
+    };
+    let since = Time::from_millis(0);
+    let uncosigned = |beyond: Option<u64>| Record {
+        uncosigned: Some(Uncosigned {
+            why: "words".to_owned(),
+            beyond,
+            since,
+        }),
+        ..Record::default()
+    };
+    let unproved = |stopped: Option<Stopped>| Record {
+        unproved: Some(Unproved {
+            size: 50,
+            heads: 1,
+            since,
+        }),
+        stopped,
+        ..Record::default()
+    };
+    check(uncosigned(None), false);
+    check(uncosigned(Some(50)), true);
+    check(unproved(None), true);
+    let stopped = Stopped {
+        kind: "fork".to_owned(),
+        text: "two trees".to_owned(),
+        proof: "proof".to_owned(),
+        at: since,
+    };
+    check(unproved(Some(stopped)), false);
+}
+
 #[test]
 fn what_two_archives_hold_is_held_together() {
     let held = |logs: Vec<Standing>, unreadable: &[u32]| Held {
@@ -180,6 +304,7 @@ fn what_two_archives_hold_is_held_together() {
         gateway: name("g"),
         logs,
         unreadable: unreadable.to_vec(),
+        unlisted: false,
     };
     let sized = |epoch, size, alarms| Standing {
         size,

@@ -191,6 +191,8 @@ fn a_ledger_that_was_begun_anew_is_told_of_with_its_reason() {
         report.sources[0].begun = Some(BegunAnew {
             at: report.from,
             reason: "the disk was replaced".to_owned(),
+            prior: "example.org/zs/gw".to_owned(),
+            size: 9,
         });
         let text = written(&report, format, language).unwrap();
         assert!(text.contains(words), "{text}");
