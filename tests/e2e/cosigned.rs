@@ -314,6 +314,78 @@ fn genesis(leaf: Leaf) -> Option<Genesis> {
     (genesis.epoch == 2).then_some(genesis)
 }
 
+/// Somebody goes on while the broker is away, and the city has more than is cited.
+#[test]
+fn an_epoch_that_was_begun_unheard_is_signed_only_after_the_broker_has_spoken() -> Result<()> {
+    let mut city = City::new()?;
+    let agent = city.run()?;
+    city.checkpoint(0, 2)?;
+    agent.stop()?;
+    let seen = cosign(&head(5_000, 7), 1, &[])?;
+    city.voice.send("ledger/cosignature", &seen)?;
+    city.hear(0, "ledger/cosignature", |message| {
+        (message.payload == seen).then_some(())
+    })?;
+    city.broker.stop()?;
+    let anew = ["ledger", "new-epoch", "--yes", "--reason", "a new disk"];
+    let unheard = [&anew[..], &["--unheard"]].concat();
+    Said::on(&city.site, &unheard)?.done()?;
+    // Not even where it stops.
+    city.run()?.stop()?;
+    let checkpoint = city.site.state_dir().join("ledger/checkpoint");
+    ensure!(!checkpoint.exists(), "it was signed");
+
+    city.broker.restart()?;
+    let mark = city.heard.mark()?;
+    let agent = city.run()?;
+    let reason = city.hear(mark, "status", |message| status(message)?.ledger?.suspended)?;
+    for words in ["a head of 5000 leaves", "begun unheard, does not cite it"] {
+        ensure!(reason.contains(words), "{reason}");
+    }
+    ensure!(city.said("en")?.contains("ledger new-epoch"));
+    agent.stop()?;
+    ensure!(!checkpoint.exists(), "it was signed");
+    let out = Said::on(&city.site, &anew)?.done()?.out;
+    for words in [
+        format!("the new one is {ORIGIN}/e3"),
+        format!("it cites {ORIGIN} with 5000 leaves"),
+    ] {
+        ensure!(out.contains(&words), "{out}");
+    }
+    // That one is signed.
+    let agent = city.run()?;
+    let third = format!("{ORIGIN}/e3");
+    city.hear(mark, "ledger/checkpoint", |message| {
+        let note = Note::parse(&message.payload).ok()?;
+        let head = Checkpoint::parse(&note.text).ok()?;
+        (head.origin == third).then_some(())
+    })?;
+    agent.stop()
+}
+
+/// Begun unheard, and what the city has is no more than what it cites: it is signed as any other.
+#[test]
+fn an_epoch_that_was_begun_unheard_and_overlooks_nothing_goes_on() -> Result<()> {
+    let mut city = City::new()?;
+    let agent = city.run()?;
+    city.checkpoint(0, 2)?;
+    agent.stop()?;
+    let anew = ["ledger", "new-epoch", "--yes", "--reason", "x", "--unheard"];
+    Said::on(&city.site, &anew)?.done()?;
+    let mark = city.heard.mark()?;
+    let agent = city.run()?;
+    let second = format!("{ORIGIN}/e2");
+    let (note, head) = city.hear(mark, "ledger/checkpoint", |message| {
+        let note = Note::parse(&message.payload).ok()?;
+        let head = Checkpoint::parse(&note.text).ok()?;
+        (head.origin == second).then_some((note, head))
+    })?;
+    let said = cosign(&note.text, 1, &note.signatures)?;
+    city.voice.send("ledger/cosignature", &said)?;
+    city.cosigned(head.size)?;
+    agent.stop()
+}
+
 #[test]
 fn a_note_from_the_archive_begins_the_next_epoch_on_a_new_disk() -> Result<()> {
     let city = City::new()?;

@@ -106,11 +106,14 @@ impl Standing {
         }))
     }
 
-    /// Leaves of it that there are, as far as anybody says it, whether or not they are here.
-    pub(crate) fn known(&self) -> u64 {
-        // What a log that is stopped shows is of another history.
-        let unproved = self.unproved.as_ref().filter(|_| self.stopped.is_none());
+    /// Leaves of it that there are, as far as anybody says it, whether or not they are here; so many of them the next epoch
+    /// cites, if that is known.
+    pub(crate) fn known(&self, cited: Option<u64>) -> u64 {
+        // What a log that is stopped shows is of another history, and what goes beyond the citation was given up.
+        let is_open = self.stopped.is_none() && cited.is_none();
+        let unproved = self.unproved.as_ref().filter(|_| is_open);
         let others = [
+            cited,
             unproved.map(|unproved| unproved.size),
             self.cosigned.as_ref().map(|cosigned| cosigned.size),
             self.uncosigned.as_ref().and_then(|why| why.beyond),
@@ -215,8 +218,16 @@ impl Held {
                 .flatten()
                 .filter(|unproved| unproved.size > more.size)
                 .max_by_key(|unproved| unproved.size);
-            let beyond = |why: &Uncosigned| why.beyond.is_some_and(|beyond| beyond > more.size);
-            more.uncosigned = more.uncosigned.or(less.uncosigned.filter(beyond));
+            let beyond = less.uncosigned.as_ref().and_then(|why| why.beyond);
+            let beyond = beyond.filter(|beyond| *beyond > more.size);
+            more.uncosigned = match (more.uncosigned, beyond) {
+                (Some(why), beyond) => Some(Uncosigned {
+                    beyond: why.beyond.max(beyond),
+                    ..why
+                }),
+                (None, Some(_)) => less.uncosigned,
+                (None, None) => None,
+            };
             // Whichever says less of the time may be right.
             let both = |one: Option<Time>, other: Option<Time>| one.zip(other);
             more.first = both(more.first, less.first).map(|(one, other)| one.min(other));

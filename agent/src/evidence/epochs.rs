@@ -2,17 +2,21 @@
 //! the one before.
 
 use lineside_proto::ledger::Genesis;
-use lineside_proto::{Identifier, Period, Time};
+use lineside_proto::{CheckpointResult, Identifier, Period, Time};
 use std::sync::Arc;
 
 use super::informant::Informant;
 use super::inquiry::{Inquiry, PullError, Rhythm};
 use super::named::Named;
-use super::plan::beginning;
+use super::plan::{beginning, leaf, unverified};
 use crate::archive::cards::{base_of, epoch_of};
+use crate::ledger::head::origin;
 
 /// Logs of a gateway that are looked for at most.
 const EPOCHS_MAX: usize = 64;
+
+/// Epochs that are tried one after the other where one can't be had: numbers may have been left out.
+const PASSED_MAX: usize = 8;
 
 /// One log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,8 +36,8 @@ pub struct Logs {
     pub gateway: (Identifier, Identifier),
     /// The logs, oldest first; one at least.
     pub logs: Vec<Log>,
-    /// An epoch that may tell of the period, too, and that nobody here has.
-    pub missing: Option<u32>,
+    /// Epochs that may tell of the period, too, and that can't be had here.
+    pub missing: Vec<u32>,
 }
 
 impl Logs {
@@ -50,9 +54,9 @@ impl Logs {
         let newest = Inquiry::new(Arc::clone(informant), rhythm);
         let (mut genesis, mut at) = beginning(&newest).await?;
         let gateway = (genesis.site.clone(), genesis.gateway.clone());
-        let mut found: Vec<(Log, Time)> = Vec::new();
+        let (mut found, mut missing): (Vec<(Log, Time)>, _) = (Vec::new(), Vec::new());
         let mut cited = 0;
-        let missing = loop {
+        loop {
             let log = Log {
                 origin: genesis.origin.clone(),
                 epoch: genesis.epoch,
@@ -60,16 +64,21 @@ impl Logs {
             };
             let before = Cited::by(&genesis, at, period);
             found.push((log, at));
-            let Some(before) = before else { break None };
+            let Some(before) = before else { break };
+            if found.len() + missing.len() >= EPOCHS_MAX {
+                missing.push(before.epoch);
+                break;
+            }
             cited = before.size;
-            if found.len() >= EPOCHS_MAX {
-                break Some(before.epoch);
+            let mut next = before.begin(informant, rhythm).await?;
+            if next.is_none() {
+                missing.push(before.epoch);
+                cited = 0;
+                next = before.begin_before(informant, rhythm).await?;
             }
-            match before.begin(informant, rhythm).await? {
-                Some(next) => (genesis, at) = next,
-                None => break Some(before.epoch),
-            }
-        };
+            let Some(next) = next else { break };
+            (genesis, at) = next;
+        }
         // Those that began after it don't either; where all did, the oldest may.
         let begun = found
             .iter()
@@ -126,10 +135,47 @@ impl Cited {
                 let is_it = genesis.origin == self.origin && genesis.epoch == self.epoch;
                 Ok(is_it.then_some((genesis, at)))
             }
-            Err(PullError::Refused { .. } | PullError::Lies(_)) => Ok(None),
+            Err(PullError::Refused { .. } | PullError::Lies(_) | PullError::PutOff(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
+
+    /// How the newest of the epochs before it begins that can be had, where it can't itself: what it cites is not known then.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    async fn begin_before<I: Informant>(
+        &self,
+        informant: &Arc<I>,
+        rhythm: Rhythm,
+    ) -> Result<Option<(Genesis, Time)>, PullError> {
+        let base = base_of(&self.origin);
+        for epoch in (1..self.epoch).rev().take(PASSED_MAX) {
+            let lower = Self {
+                epoch,
+                size: 0,
+                origin: origin(base, epoch),
+            };
+            let begun = lower.begin(informant, rhythm).await?;
+            if begun.is_some() {
+                return Ok(begun);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// How many leaves of a log are signed, and when the last of them was established.
+///
+/// # Errors
+///
+/// Whatever comes of asking.
+pub async fn end<I: Informant>(inquiry: &Inquiry<I>) -> Result<(u64, Time), PullError> {
+    let newest: CheckpointResult = inquiry.ask_one("ledger.checkpoint", ()).await?;
+    let size = unverified(&newest.checkpoint)?.size;
+    let last = leaf(inquiry, size.saturating_sub(1)).await?;
+    Ok((size, last.leaf.head.at))
 }
 
 /// The epoch before that a log cites, where that may tell of a period, too.
@@ -152,6 +198,7 @@ mod tests {
     use crate::evidence::copied::Copied;
     use crate::evidence::inquiry::Rhythm;
     use lineside_proto::Period;
+    use std::cell::Cell;
     use std::fs;
     use std::sync::Arc;
 
@@ -169,6 +216,7 @@ mod tests {
         let state = gateway.state.clone();
         drop(gateway);
         let base = "lineside/zs/gw";
+        let is_known = Cell::new(true);
         let log = |epoch: u32| Log {
             origin: if epoch == 1 {
                 base.to_owned()
@@ -177,12 +225,12 @@ mod tests {
             },
             epoch,
             cited: match epoch {
-                1 => first,
+                1 if is_known.get() => first,
                 2 => second,
                 _ => 0,
             },
         };
-        let check = async |from: i64, to: i64, epochs: &[u32], missing: Option<u32>| {
+        let check = async |from: i64, to: i64, epochs: &[u32], missing: &[u32]| {
             let informant = Arc::new(Copied::open(&state).unwrap());
             let period = Period {
                 from: at(from),
@@ -194,21 +242,26 @@ mod tests {
             let expected = Logs {
                 gateway: (name("zs"), name("gw")),
                 logs: epochs.iter().copied().map(log).collect(),
-                missing,
+                missing: missing.to_vec(),
             };
             assert_eq!(found, expected, "{from} to {to}");
         };
-        check(0, 30, &[1, 2, 3], None).await;
-        check(0, 15, &[1, 2], None).await;
-        check(0, 5, &[1], None).await;
-        check(12, 30, &[2, 3], None).await;
-        check(20, 30, &[3], None).await;
-        check(-9, -5, &[1], None).await;
+        check(0, 30, &[1, 2, 3], &[]).await;
+        check(0, 15, &[1, 2], &[]).await;
+        check(0, 5, &[1], &[]).await;
+        check(12, 30, &[2, 3], &[]).await;
+        check(20, 30, &[3], &[]).await;
+        check(-9, -5, &[1], &[]).await;
         // What was put aside is lost.
-        fs::remove_dir_all(state.join("ledger.e1")).unwrap();
-        check(0, 30, &[2, 3], Some(1)).await;
-        check(12, 30, &[2, 3], None).await;
+        let first = (state.join("ledger.e1"), state.join("away"));
+        fs::rename(&first.0, &first.1).unwrap();
+        check(0, 30, &[2, 3], &[1]).await;
+        check(12, 30, &[2, 3], &[]).await;
         fs::remove_dir_all(state.join("ledger.e2")).unwrap();
-        check(12, 30, &[3], Some(2)).await;
+        check(12, 30, &[3], &[2]).await;
+        // One between others keeps those before it from nobody; how much of them is cited, nobody can say.
+        fs::rename(&first.1, &first.0).unwrap();
+        is_known.set(false);
+        check(0, 30, &[1, 3], &[2]).await;
     }
 }

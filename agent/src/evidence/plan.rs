@@ -264,7 +264,7 @@ impl Birth {
     }
 }
 
-fn unverified(note: &str) -> Result<Checkpoint, PullError> {
+pub(super) fn unverified(note: &str) -> Result<Checkpoint, PullError> {
     let read = Note::parse(note)
         .ok()
         .and_then(|note| Checkpoint::parse(&note.text).ok());
@@ -353,13 +353,16 @@ fn genesis(body: LeafBody) -> Result<Genesis, PullError> {
 }
 
 /// A leaf, and the hash of its bytes.
-struct Asked {
-    leaf: Leaf,
+pub(super) struct Asked {
+    pub(super) leaf: Leaf,
     hash: Hash,
 }
 
 /// Asks for one leaf.
-async fn leaf<I: Informant>(inquiry: &Inquiry<I>, index: u64) -> Result<Asked, PullError> {
+pub(super) async fn leaf<I: Informant>(
+    inquiry: &Inquiry<I>,
+    index: u64,
+) -> Result<Asked, PullError> {
     let range = LeafRange {
         from: index,
         to: index.saturating_add(1),

@@ -227,6 +227,8 @@ enum Gathers {
     No,
     /// As many as are known to answer, or whoever does.
     All(Option<u32>),
+    /// Whoever answers, of heads only: a gateway that is there, or archives for an epoch before that it may have lost.
+    Heads,
 }
 
 impl Wire {
@@ -236,6 +238,15 @@ impl Wire {
             topics: Topics::new(&broker.prefix, site, gateway),
             broker: Arc::clone(broker),
             gathers: Gathers::No,
+        }
+    }
+
+    /// About an epoch before of this gateway, which it may have lost: archives that answer in its place may each have another
+    /// part of it.
+    pub fn of_before(broker: &Arc<Broker>, site: &Identifier, gateway: &Identifier) -> Self {
+        Self {
+            gathers: Gathers::Heads,
+            ..Self::new(broker, site, gateway)
         }
     }
 
@@ -265,7 +276,7 @@ impl Informant for Wire {
 /// How long answers are waited for; whether the question names a log, and whether several are heard.
 fn patience(method: &str, names_log: bool, gathers: Gathers) -> Patience {
     let (is_gathered, expected) = match gathers {
-        Gathers::No => (false, None),
+        Gathers::No | Gathers::Heads => (false, None),
         Gathers::All(archives) => (true, archives),
     };
     // A gateway may have lost a log of before, and say so before an archive has looked for it.
@@ -280,7 +291,7 @@ fn patience(method: &str, names_log: bool, gathers: Gathers) -> Patience {
     };
     let others = match method {
         "status" if is_gathered => OTHERS,
-        "ledger.checkpoint" if is_gathered => OTHERS_HEAD,
+        "ledger.checkpoint" if gathers != Gathers::No => OTHERS_HEAD,
         _ => Duration::ZERO,
     };
     Patience {

@@ -68,7 +68,7 @@ pub fn new_epoch(
     let elsewhere = Elsewhere::open(&dir);
     let shown = elsewhere.vouched(&judges);
     let shown = shown.filter(|shown| shown.is_near(epoch));
-    let own = Own::of(&dir, key, base, remembered);
+    let own = Own::of(state_dir, key, base, remembered);
     let named = testimony.prior.map(|note| named(note, &judges));
     let named = named.transpose()?;
     if let Some(named) = &named {
@@ -139,12 +139,16 @@ struct Own {
     prior: Option<Checkpoint>,
     /// How many of the signed leaves are here.
     held: u64,
+    /// Whether nothing of it was signed and it cites nothing. Without the key's record that is known only where no ledger
+    /// that was put aside has a signed head.
+    is_blank: bool,
     /// The key's record.
     remembered: Option<Signed>,
 }
 
 impl Own {
-    fn of(dir: &Path, key: &Path, base: &str, remembered: Option<&Signed>) -> Self {
+    fn of(state_dir: &Path, key: &Path, base: &str, remembered: Option<&Signed>) -> Self {
+        let dir = &state_dir.join(FOLDER);
         let signed = last_head(dir, key, base, remembered);
         let held = signed
             .as_ref()
@@ -157,7 +161,9 @@ impl Own {
                 root: Hash::from_base64(&prior.root)?,
             })
         });
+        let is_known = || remembered.is_some() || !has_signed_aside(state_dir);
         Self {
+            is_blank: signed.is_none() && prior.is_none() && is_known(),
             signed,
             prior,
             held,
@@ -215,7 +221,7 @@ impl Own {
         testimony: &Testimony<'_>,
     ) -> Option<(u32, u64)> {
         let is_nothing = self.signed.is_none() || self.is_lost() && testimony.unheard;
-        if self.signed.is_none() && self.prior.is_none() {
+        if self.is_blank {
             // Whatever is named is more than that.
             return Some((named.epoch, 0));
         }
@@ -337,18 +343,28 @@ pub(super) fn noted(dir: &Path, base: &str) -> Option<u32> {
 
 /// The ledger with this origin that was put aside; of several copies, the longest.
 pub(super) fn put_aside(state_dir: &Path, origin: &str) -> Option<PathBuf> {
+    let of_it = heads_aside(state_dir).filter(|(head, _)| head.origin == origin);
+    let longest = of_it.max_by_key(|(head, _)| head.size);
+    longest.map(|(_, path)| path)
+}
+
+/// Whether a ledger that was put aside has a signed head.
+fn has_signed_aside(state_dir: &Path) -> bool {
+    heads_aside(state_dir).next().is_some()
+}
+
+/// The heads of ledgers that were put aside, and where these are.
+fn heads_aside(state_dir: &Path) -> impl Iterator<Item = (Checkpoint, PathBuf)> + use<> {
     let is_aside = |name: &str| {
         name.strip_prefix(FOLDER)
             .is_some_and(|end| end.starts_with(".e"))
     };
-    let entries = fs::read_dir(state_dir).ok()?.flatten();
-    let found = entries.filter_map(|entry| {
+    let entries = fs::read_dir(state_dir).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
         let _ = entry.file_name().to_str().filter(|name| is_aside(name))?;
         let note = Note::parse(&kept_note(&entry.path())?).ok()?;
-        let head = Checkpoint::parse(&note.text).ok()?;
-        (head.origin == origin).then(|| (head.size, entry.path()))
-    });
-    found.max().map(|(_, path)| path)
+        Some((Checkpoint::parse(&note.text).ok()?, entry.path()))
+    })
 }
 
 /// The epoch that those put aside tell of: the one after the last of them.

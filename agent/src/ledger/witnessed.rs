@@ -147,6 +147,13 @@ impl Ledger {
         self.shared.cosigned.size()
     }
 
+    /// Whether nothing of this epoch is signed yet that was begun without a word of the city: what its witnesses hold of the
+    /// epoch before may still be heard, and until then nothing should be signed.
+    pub fn is_provisional(&self) -> bool {
+        let state = self.state();
+        self.cosigned().is_some() && state.signed.unheard && state.signed.size == 0
+    }
+
     /// How many witnesses must have cosigned.
     pub fn quorum(&self) -> usize {
         self.shared.cosigned.quorum()

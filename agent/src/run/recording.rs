@@ -136,8 +136,10 @@ struct Pace {
     unsigned_since: Option<Instant>,
     /// A checkpoint is to be signed without waiting for others.
     sign_now: bool,
-    /// Whether the ledger was compared with what the broker keeps.
+    /// Whether the ledger was compared with what the broker keeps, or is to be signed all the same.
     compared: bool,
+    /// Whether the broker has told what it keeps.
+    heard: bool,
     /// Why the thread must end.
     failed: Option<LedgerError>,
 }
@@ -197,6 +199,7 @@ impl Recording {
             unsigned_since: Some(now),
             sign_now: true,
             compared: false,
+            heard: false,
             failed: None,
         };
         let mut tick_due = tokio::time::Instant::now();

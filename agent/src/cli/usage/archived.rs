@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::pull::{Args, Given, Job, failure, is_folder, no_answer, not_all, summed};
+use super::several::Made;
 use super::shown::Lack;
 use super::{several, shown, sources};
 use crate::archive::{Held, Library, Shelf, Standing};
@@ -266,6 +267,8 @@ struct Citations {
     missing: BTreeSet<u32>,
     /// Epochs that don't say what they cite.
     untold: BTreeSet<u32>,
+    /// Epochs that end before the period as they are held, and of which more leaves are cited.
+    short: Vec<(u32, Lack)>,
 }
 
 impl Citations {
@@ -291,23 +294,43 @@ impl Citations {
                 }
             }
         }
+        let passed = held.logs.iter();
+        let passed = passed.filter(|log| !logs.iter().any(|chosen| chosen.epoch == log.epoch));
+        let passed = passed.filter(|log| all.cited.contains_key(&log.epoch));
+        let short = passed.filter_map(|log| Some((log.epoch, all.withheld(job.period, log)?)));
+        all.short = short.collect();
         all
     }
 
     /// Leaves of a log that there are, as far as anybody says it.
     fn known(&self, log: &Standing) -> u64 {
-        let cited = self.cited.get(&log.epoch).copied();
-        log.known().max(cited.unwrap_or(0))
+        log.known(self.cited.get(&log.epoch).copied())
     }
 
     /// Says what is lacking; whether anything is.
     fn say(&self, job: &Job<'_>, named: &(Identifier, Identifier)) -> Result<bool, Failure> {
         let missing = self.missing.iter().map(|epoch| (*epoch, Lack::Nowhere));
         let untold = self.untold.iter().map(|epoch| (*epoch, Lack::Untold));
-        for lack in missing.chain(untold) {
+        let short = self.short.iter().cloned();
+        for lack in missing.chain(untold).chain(short) {
             shown::lacks(named, lack, job.args.json, job.context.language)?;
         }
-        Ok(self.missing.len() + self.untold.len() > 0)
+        Ok(self.lacking() > 0)
+    }
+
+    /// Epochs of which something is lacking, besides those that are fetched.
+    fn lacking(&self) -> usize {
+        self.missing.len() + self.untold.len() + self.short.len()
+    }
+
+    /// What is lacking of a log that gives nothing of the period.
+    fn withheld(&self, period: Period, log: &Standing) -> Option<Lack> {
+        if log.is_of(period) {
+            return Some(Lack::Withheld);
+        }
+        let (given, known) = (log.size, self.known(log));
+        let is_short = given < known && !log.goes_beyond(period);
+        is_short.then_some(Lack::Short { given, known })
     }
 }
 
@@ -321,12 +344,12 @@ async fn gateway(
     let named = (held.site.clone(), held.gateway.clone());
     let fail = |error| source.failure(error);
     let citations = Citations::of(job, source, held, logs).await;
-    let pull = async |log: &Standing, bundle: &Path| {
-        let given = source.pull(job, log, bundle).await?;
-        Ok(given.map(|given| given.short_of(citations.known(log))))
+    let pull = async |log: &Standing, bundle: &Path| match source.pull(job, log, bundle).await {
+        Ok(given) => Ok(given.map(|given| Made::file(given.short_of(citations.known(log))))),
+        Err(PullError::Nothing) => Ok(Ok(Made::nothing(citations.withheld(job.period, log)))),
+        Err(error) => Err(error),
     };
-    let others = [&citations.missing, &citations.untold].map(BTreeSet::len);
-    let others = held.unreadable.len() + others.iter().sum::<usize>();
+    let others = held.unreadable.len() + citations.lacking();
     let is_lacking = citations.say(job, &named)?;
     let got = several::each(job, &named, (logs, others), fail, pull).await?;
     // What is not here may have it.

@@ -176,8 +176,14 @@ impl Job<'_> {
     }
 
     /// From the one gateway that answers there.
-    async fn single<I: Informant>(&self, informant: I) -> Result<Outcome, Failure> {
-        let got = several::pull(self, (informant, None), self.rhythm(), failure).await;
+    async fn single<I: Informant + Clone>(&self, informant: I) -> Result<Outcome, Failure> {
+        let got = several::pull(
+            self,
+            (informant.clone(), informant, None),
+            self.rhythm(),
+            failure,
+        )
+        .await;
         whole(got?)
     }
 
@@ -283,7 +289,9 @@ impl Job<'_> {
         rhythm: Rhythm,
     ) -> Result<bool, Failure> {
         let wire = Wire::new(broker, &gateway.0, &gateway.1);
-        several::pull(self, (wire, Some(gateway)), rhythm, no_answer).await
+        // Archives may answer about them, too.
+        let before = Wire::of_before(broker, &gateway.0, &gateway.1);
+        several::pull(self, (wire, before, Some(gateway)), rhythm, no_answer).await
     }
 
     /// Makes a bundle, and says what was got; of an archive's log, what the archive holds against it as well.

@@ -1,6 +1,6 @@
 //! Several logs of one gateway in a period: its ledger was begun anew in it, and each epoch is a file.
 
-use lineside_proto::{Identifier, Period};
+use lineside_proto::Identifier;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::shown::{self, Lack};
 use crate::answers::Code;
 use crate::archive::Standing;
 use crate::cli::Failure;
-use crate::evidence::epochs::{Log, Logs};
+use crate::evidence::epochs::{Log, Logs, end};
 use crate::evidence::inquiry::Rhythm;
 use crate::evidence::named::Named;
 use crate::evidence::{Informant, Inquiry, PullError};
@@ -23,8 +23,33 @@ const PUT_OFF_MAX: u32 = 2;
 pub(super) trait OfEpoch {
     /// Which.
     fn epoch(&self) -> u32;
-    /// Whether it is known to have leaves of a period.
-    fn tells(&self, period: Period) -> bool;
+}
+
+/// What came of one log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Made {
+    /// Whether there is a file: a log may have no leaf of the period.
+    is_file: bool,
+    /// What is lacking all the same.
+    lack: Option<Lack>,
+}
+
+impl Made {
+    /// A file.
+    pub(super) fn file(lack: Option<Lack>) -> Self {
+        Self {
+            is_file: true,
+            lack,
+        }
+    }
+
+    /// No leaf of the period was given.
+    pub(super) fn nothing(lack: Option<Lack>) -> Self {
+        Self {
+            is_file: false,
+            lack,
+        }
+    }
 }
 
 /// What came of several logs.
@@ -40,24 +65,16 @@ impl OfEpoch for Standing {
     fn epoch(&self) -> u32 {
         self.epoch
     }
-
-    fn tells(&self, period: Period) -> bool {
-        self.is_of(period)
-    }
 }
 
 impl OfEpoch for Log {
     fn epoch(&self) -> u32 {
         self.epoch
     }
-
-    fn tells(&self, _: Period) -> bool {
-        false
-    }
 }
 
 /// Fetches each of these logs; `others` are those that can't be fetched. What is wrong with one of several keeps no other from
-/// being fetched. `pull` gives what is lacking of what it made.
+/// being fetched. There may be no file, and nothing be lacking.
 ///
 /// # Errors
 ///
@@ -67,7 +84,7 @@ pub(super) async fn each<L: OfEpoch>(
     named: &(Identifier, Identifier),
     (logs, others): (&[L], usize),
     fail: impl Fn(PullError) -> Failure,
-    pull: impl AsyncFn(&L, &Path) -> Result<Result<Option<Lack>, Failure>, PullError>,
+    pull: impl AsyncFn(&L, &Path) -> Result<Result<Made, Failure>, PullError>,
 ) -> Result<Got, Failure> {
     // Files are named alike when those that can't be fetched now are there again.
     let several = logs.len() + others > 1;
@@ -80,13 +97,11 @@ pub(super) async fn each<L: OfEpoch>(
         let bundle = job.file(named, several.then_some(log.epoch()))?;
         let lack = match pull(log, &bundle).await {
             Ok(made) => {
+                let made = made?;
                 put_off = 0;
-                files += 1;
-                made?
+                files += usize::from(made.is_file);
+                made.lack
             }
-            Err(PullError::Nothing) if log.tells(job.period) => Some(Lack::Withheld),
-            // Of several epochs, one may have its leaves beside the period only.
-            Err(PullError::Nothing) if several => None,
             Err(error) if several && is_of_log(&error, put_off) => {
                 put_off += u32::from(matches!(error, PullError::PutOff(_)));
                 let may_come = may_come(&error);
@@ -167,41 +182,67 @@ pub(super) fn one_file(job: &Job<'_>, files: usize) -> Failure {
     ))
 }
 
-/// Fetches all logs of the period from whoever answers for a gateway, or has its files: of `named`, if that is known. Whether
-/// that is all of them.
+/// What may be lacking of a log that gives nothing of the period: it ends before that, and the next one cites more of it.
+async fn withheld<I: Informant>(
+    job: &Job<'_>,
+    log: &Log,
+    inquiry: &Inquiry<I>,
+) -> Result<Option<Lack>, PullError> {
+    if log.cited == 0 {
+        return Ok(None);
+    }
+    let (given, last) = end(inquiry).await?;
+    let known = log.cited;
+    let is_short = given < known && last < job.period.to;
+    Ok(is_short.then_some(Lack::Short { given, known }))
+}
+
+/// Fetches all logs of the period from whoever answers for a gateway, or has its files: of `named`, if that is known. `before` is
+/// asked about its epochs before, of which others may have more. Whether that is all of them.
 ///
 /// # Errors
 ///
 /// As those of every pull.
 pub(super) async fn pull<I: Informant>(
     job: &Job<'_>,
-    (informant, named): (I, Option<&(Identifier, Identifier)>),
+    (informant, before, named): (I, I, Option<&(Identifier, Identifier)>),
     rhythm: Rhythm,
     fail: fn(PullError) -> Failure,
 ) -> Result<bool, Failure> {
-    let informant = Arc::new(informant);
-    let asked = Logs::ask(&informant, rhythm, job.period).await;
+    let (informant, before) = (Arc::new(informant), Arc::new(before));
+    let asked = Logs::ask(&before, rhythm, job.period).await;
     let Logs {
         gateway,
         logs,
         missing,
     } = asked.map_err(fail)?;
+    let newest = logs.iter().map(|log| log.epoch).max();
     let gateway = named.cloned().unwrap_or(gateway);
     if logs.len() > 1 && !is_folder(&job.args.output) {
         return Err(one_file(job, logs.len()));
     }
     let pull = async |log: &Log, bundle: &Path| {
-        let inquiry = Inquiry::new(Named::new(&informant, &log.origin), rhythm);
-        let given = job.make(inquiry, gateway.clone(), bundle, None).await?;
-        Ok(given.map(|given| given.short_of(log.cited)))
+        let whom = if Some(log.epoch) == newest {
+            &informant
+        } else {
+            &before
+        };
+        let inquiry = || Inquiry::new(Named::new(whom, &log.origin), rhythm);
+        match job.make(inquiry(), gateway.clone(), bundle, None).await {
+            Ok(given) => Ok(given.map(|given| Made::file(given.short_of(log.cited)))),
+            Err(PullError::Nothing) => {
+                let lack = withheld(job, log, &inquiry()).await?;
+                Ok(Ok(Made::nothing(lack)))
+            }
+            Err(error) => Err(error),
+        }
     };
-    let others = usize::from(missing.is_some());
-    if let Some(epoch) = missing {
-        let lack = (epoch, Lack::Nowhere);
+    for epoch in &missing {
+        let lack = (*epoch, Lack::Nowhere);
         shown::lacks(&gateway, lack, job.args.json, job.context.language)?;
     }
-    let got = each(job, &gateway, (&logs, others), fail, pull).await?;
-    let is_whole = got.is_whole && missing.is_none();
+    let got = each(job, &gateway, (&logs, missing.len()), fail, pull).await?;
+    let is_whole = got.is_whole && missing.is_empty();
     if got.files == 0 && is_whole {
         return Err(fail(PullError::Nothing));
     }

@@ -243,8 +243,8 @@ pub(super) fn lacks(
             "未取得：{site}/{gateway} 的第 {epoch} 期：{zh}"
         ),
         Lack::Nowhere => text!(
-            "not got: epoch {epoch} of {site}/{gateway}, which may be of this period; its ledger was begun anew, and nobody who was asked has it: ask the city's archive, or another one, by --archive DIR or URL",
-            "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录；台账已重新建立，所询问的各方均未存有这一期：请用 --archive 目录或网址 向城市存证库或另一存证库索取"
+            "not got: epoch {epoch} of {site}/{gateway}, which may be of this period, and perhaps others before it; its ledger was begun anew, and it can't be had from whoever was asked: ask the city's archive, or another one, by --archive DIR or URL",
+            "未取得：{site}/{gateway} 的第 {epoch} 期，其中可能有此时段的记录，更早的期或许也有；台账已重新建立，而所询问的各方无法提供这一期：请用 --archive 目录或网址 向城市存证库或另一存证库索取"
         ),
     };
     say_lack((site, gateway), Some(epoch), &why, json, language)

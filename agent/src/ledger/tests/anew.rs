@@ -299,6 +299,28 @@ fn an_epoch_that_cites_nothing_gives_way_to_what_is_named() {
     }
 }
 
+/// The key's record and the newest ledger are lost: that later epochs were signed is still known.
+#[test]
+fn an_epoch_long_given_up_is_not_cited_where_the_record_is_lost() {
+    let place = Place::new();
+    let first = written(&place, 3);
+    let seen = cosigned(&note(&first), 1, 1);
+    first.cosign(&seen).unwrap();
+    drop(first);
+    begin(&place, None, false).unwrap();
+    let second = written(&place, 4);
+    second.cosign(&cosigned(&note(&second), 1, 2)).unwrap();
+    drop(second);
+    begin(&place, None, false).unwrap();
+    drop(written(&place, 5));
+    for slot in 0..2 {
+        fs::remove_file(format!("{}.head.{slot}", place.key().display())).unwrap();
+    }
+    fs::remove_dir_all(place.state().join("ledger")).unwrap();
+    let said = begin(&place, Some(&seen), false).unwrap_err().to_string();
+    assert!(said.contains("epoch 3 is known"), "{said}");
+}
+
 /// What is heard of an epoch before says nothing of one that is lost.
 #[test]
 fn a_word_of_the_epoch_before_is_none_of_the_one_that_is_lost() {

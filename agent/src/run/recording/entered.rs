@@ -219,6 +219,14 @@ impl Recording {
 impl Recording {
     /// Ends a change of the signing key.
     pub(super) fn finish_key(&mut self, audit: Audit, reply: Reply<Rotated>, pace: &mut Pace) {
+        if self.is_provisional(pace) {
+            let refused = Refused::Conflict(text!(
+                "this epoch was begun by `--unheard`, and nothing of it is signed before the broker is reached: end the change of keys then",
+                "本期以 `--unheard` 建立，连接消息服务器之前不会签名：请在连接之后再结束密钥更换"
+            ));
+            drop(reply.send(Err(refused)));
+            return;
+        }
         let keys = self.stores.ledger.keys();
         // The last checkpoint that the old key signs bears the new one's signature, too.
         (pace.compared, pace.sign_now) = (true, true);

@@ -92,7 +92,7 @@ impl Recording {
         };
         let may_sign = pace.compared || pace.begun.elapsed() >= COMPARE_PATIENCE;
         let is_due = pace.sign_now || since.elapsed() >= SIGN_EVERY;
-        if !may_sign || !is_due || pace.failed.is_some() {
+        if !may_sign || !is_due || pace.failed.is_some() || self.is_provisional(pace) {
             return;
         }
         pace.unsigned_since = None;
@@ -110,9 +110,15 @@ impl Recording {
         }
     }
 
+    /// Whether nothing is signed before the broker has told what it keeps, however long that takes: the epoch was begun
+    /// without a word of the city, and what is signed can't be mended.
+    pub(super) fn is_provisional(&self, pace: &Pace) -> bool {
+        !pace.heard && self.stores.ledger.is_provisional()
+    }
+
     /// Compares the ledger with the checkpoint that the broker keeps.
     pub(super) fn compare(&mut self, note: Option<&str>, pace: &mut Pace) {
-        pace.compared = true;
+        (pace.compared, pace.heard) = (true, true);
         let Some(note) = note else { return };
         match self.stores.ledger.compare(note) {
             // What is wrong the ledger has said itself.

@@ -2,7 +2,7 @@
 
 use super::{Case, bare, whole};
 use crate::evidence::Verdict;
-use crate::report::{Anomaly, AnomalyKind, ClockChange, Source, shanghai};
+use crate::report::{Anomaly, AnomalyKind, BegunAnew, ClockChange, Source, shanghai};
 use crate::text::Text;
 
 pub(super) fn all(case: &Case<'_>) -> Vec<Anomaly> {
@@ -142,7 +142,9 @@ fn short(sources: &[Source], next: &Source) -> Option<Anomaly> {
         let is_one = (&before.site, &before.gateway) == (&next.site, &next.gateway);
         is_one && before.origin == begun.prior
     });
-    let before = before.max_by_key(|before| before.size)?;
+    let Some(before) = before.max_by_key(|before| before.size) else {
+        return (begun.size > 0).then(|| absent(begun, next));
+    };
     let lacking = begun.size.checked_sub(before.size)?;
     if lacking == 0 || before.end < before.size {
         return None;
@@ -162,6 +164,28 @@ fn short(sources: &[Source], next: &Source) -> Option<Anomaly> {
         ..bare(AnomalyKind::MissingPeriod, &next.site, text)
     };
     Some(anomaly.with("leaves", whole(lacking)))
+}
+
+/// The ledger was begun anew in a period, and no bundle of the one before tells the time before that.
+fn absent(begun: &BegunAnew, next: &Source) -> Anomaly {
+    let (origin, size, at) = (&begun.prior, begun.size, shanghai::moment(begun.at));
+    let text = Text::new(
+        format!(
+            "no bundle of {origin} is here, a ledger of {size} leaves that the one of {} continues: what it tells of the time before {at} is in no figure",
+            next.file
+        ),
+        format!(
+            "{} 的台账延续 {origin}（{size} 条记录），而此处没有后者的证据包：其中 {at} 之前的时间不在任何指标之内",
+            next.file
+        ),
+    );
+    let anomaly = Anomaly {
+        gateway: Some(next.gateway.clone()),
+        from: Some(next.from),
+        to: Some(begun.at),
+        ..bare(AnomalyKind::MissingPeriod, &next.site, text)
+    };
+    anomaly.with("leaves", whole(size))
 }
 
 fn clock(said: &ClockChange, bare: Anomaly) -> Anomaly {

@@ -203,6 +203,13 @@ fn leaves_that_the_next_epoch_cites_and_no_bundle_has_are_told() {
         let mut kinds = anomalies.iter().map(|found| found.kind);
         assert!(kinds.all(|kind| kind == AnomalyKind::MissingPeriod));
     }
+    // Nothing of the first is there; or there was nothing of it.
+    for (size, told) in [(12, true), (0, false)] {
+        let anomalies = made(vec![second(size)], &national()).anomalies;
+        let kinds: Vec<_> = anomalies.iter().map(|found| found.kind).collect();
+        assert_eq!(kinds == [AnomalyKind::MissingPeriod], told, "{anomalies:?}");
+        assert_eq!(kinds.is_empty(), !told);
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Which epochs tell of a period, and what is said of those that can't be read.
 
+mod lacking;
+
 use clap::Parser;
 use lineside_proto::{Period, Time};
 use std::fs;
@@ -7,42 +9,37 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use super::super::pull::{self, Job};
-use super::super::several::{self, Got};
+use super::super::pull::Args;
 use super::chosen;
-use crate::archive::record::{Uncosigned, Unproved};
+use crate::archive::record::Uncosigned;
 use crate::archive::testing::{City, name};
 use crate::archive::web::{self, Desk};
-use crate::archive::{Held, Library, Live, Place, Record, Standing, Stopped};
+use crate::archive::{Held, Library, Live, Place, Record, Standing};
 use crate::cli::{Context, Failure, Outcome};
 use crate::clock::SystemClock;
-use crate::evidence::PullError;
 use crate::text::Language;
 
 #[derive(Parser)]
 struct Command {
     #[command(flatten)]
-    args: pull::Args,
+    args: Args,
 }
 
 /// Pulls the evidence of November; gives the exit and the names of the files that are there then.
 fn pulled(source: &str, whose: &[&str], out: &Path) -> (Result<Outcome, Failure>, Vec<String>) {
+    let wanted = ["--archive", source, "--from", "2026-11"];
+    pull(&[&wanted, whose].concat(), out)
+}
+
+fn pull(wanted: &[&str], out: &Path) -> (Result<Outcome, Failure>, Vec<String>) {
     let folder = format!("{}/", out.display());
-    let wanted = [
-        "pull",
-        "--archive",
-        source,
-        "--from",
-        "2026-11",
-        "-o",
-        &folder,
-    ];
-    let Command { args } = Command::try_parse_from(wanted.iter().chain(whose)).unwrap();
+    let words = ["pull", "-o", &folder];
+    let Command { args } = Command::try_parse_from(words.iter().chain(wanted)).unwrap();
     let context = Context {
         config: "none".into(),
         language: Language::En,
     };
-    let done = pull::run(&args, &context);
+    let done = super::super::pull::run(&args, &context);
     let listed = fs::read_dir(out).into_iter().flatten().flatten();
     let mut names: Vec<String> = listed
         .filter_map(|entry| entry.file_name().into_string().ok())
@@ -205,97 +202,6 @@ fn an_epoch_that_does_not_say_what_it_cites_is_named() {
     assert_eq!(bundles(&names), ["zs-gw-20261101-20261201-e1.zip"]);
 }
 
-/// One epoch's copy is damaged: the other is got all the same, and what is lacking is said.
-#[test]
-fn an_epoch_that_is_damaged_keeps_no_other_from_being_got() {
-    let city = City::new();
-    let first = city.gateway("zs", "gw");
-    first.grow(5, 0);
-    city.keep(&first, None);
-    let place = first.place.clone();
-    let second = first.next_epoch(6);
-    second.grow(5, 7);
-    city.keep(&second, None);
-    let leaves = city.shelf().log_dir(&place).join("tile/entries");
-    fs::rename(&leaves, leaves.with_extension("lost")).unwrap();
-    let outs = tempfile::tempdir().unwrap();
-    let dir = city.dir().display().to_string();
-    let (done, names) = pulled(&dir, &["--all"], outs.path());
-    assert!(is_missing(&done), "{done:?}");
-    assert_eq!(bundles(&names), ["zs-gw-20261101-20261201-e2.zip"]);
-}
-
-/// The archive was away for the end of an epoch: the next one cites more of it.
-#[test]
-fn leaves_that_are_cited_and_not_held_are_named() {
-    // The hour of the last leaf that the archive has, and whether it may lack some of the period.
-    let check = |last: i64, lacking: bool| {
-        let city = City::new();
-        let first = city.gateway("zs", "gw");
-        first.grow(3, 0);
-        first.grow(1, last);
-        city.keep(&first, None);
-        first.grow(3, last + 1);
-        let second = first.next_epoch(last + 5);
-        second.grow(5, last + 6);
-        city.keep(&second, None);
-        let outs = tempfile::tempdir().unwrap();
-        let dir = city.dir().display().to_string();
-        let (done, names) = pulled(&dir, &["--all"], outs.path());
-        assert_eq!(is_missing(&done), lacking, "{last}: {done:?}");
-        assert_eq!(done.is_ok(), !lacking, "{last}: {done:?}");
-        let made = if lacking { 2 } else { 1 };
-        assert_eq!(names.len(), made, "{names:?}");
-    };
-    check(4, true);
-    check(24 * 10, false);
-}
-
-/// What an archive knows of, and does not have.
-#[test]
-fn leaves_that_were_cosigned_and_are_not_held_are_named() {
-    let check = |record: Record, lacking: bool| {
-        let city = City::new();
-        let first = city.gateway("zs", "gw");
-        first.grow(5, 0);
-        city.keep(&first, None);
-        city.record(&first.place, &record);
-        let outs = tempfile::tempdir().unwrap();
-        let dir = city.dir().display().to_string();
-        let (done, names) = pulled(&dir, &["--all"], outs.path());
-        assert_eq!(is_missing(&done), lacking, "{done:?}");
-        assert_eq!(names, ["zs-gw-20261101-20261201.zip"]);
-    };
-    let since = Time::from_millis(0);
-    let uncosigned = |beyond: Option<u64>| Record {
-        uncosigned: Some(Uncosigned {
-            why: "words".to_owned(),
-            beyond,
-            since,
-        }),
-        ..Record::default()
-    };
-    let unproved = |stopped: Option<Stopped>| Record {
-        unproved: Some(Unproved {
-            size: 50,
-            heads: 1,
-            since,
-        }),
-        stopped,
-        ..Record::default()
-    };
-    check(uncosigned(None), false);
-    check(uncosigned(Some(50)), true);
-    check(unproved(None), true);
-    let stopped = Stopped {
-        kind: "fork".to_owned(),
-        text: "two trees".to_owned(),
-        proof: "proof".to_owned(),
-        at: since,
-    };
-    check(unproved(Some(stopped)), false);
-}
-
 #[test]
 fn what_two_archives_hold_is_held_together() {
     let held = |logs: Vec<Standing>, unreadable: &[u32]| Held {
@@ -318,6 +224,20 @@ fn what_two_archives_hold_is_held_together() {
         let mut all = first.clone();
         all.join(second.clone());
         assert_eq!(all, both);
+    }
+    // What either witness cosigned beyond what it has counts, whatever else stands against the longer copy.
+    let uncosigned = |size, beyond: Option<u64>| Standing {
+        uncosigned: Some(Uncosigned {
+            why: "words".to_owned(),
+            beyond,
+            since: Time::from_millis(0),
+        }),
+        ..sized(1, size, 0)
+    };
+    for (one, other) in [(None, Some(700)), (Some(650), Some(700)), (Some(700), None)] {
+        let mut all = held(vec![uncosigned(600, one)], &[]);
+        all.join(held(vec![uncosigned(500, other)], &[]));
+        assert_eq!(all.logs, [uncosigned(600, Some(700))]);
     }
     // Times may be wrong on either side.
     let times = |size, first, newest| Standing {
@@ -369,40 +289,6 @@ fn what_is_held_names_what_can_not_be_read() {
             .unwrap()
             .is_none()
     );
-}
-
-/// Whoever answers has none of the leaves that an archive says it has.
-#[tokio::test]
-async fn leaves_that_are_withheld_are_named() {
-    let outs = tempfile::tempdir().unwrap();
-    let out = format!("{}/", outs.path().display());
-    let words = ["pull", "--archive", "a", "--from", "2026-11", "-o", &out];
-    let Command { args } = Command::try_parse_from(words).unwrap();
-    let context = Context {
-        config: "none".into(),
-        language: Language::En,
-    };
-    let job = Job {
-        args: &args,
-        context: &context,
-        period: Period {
-            from: Time::from_millis(150),
-            to: Time::from_millis(450),
-        },
-    };
-    // The logs, and whether nothing is lacking; none where there is nothing at all.
-    let check = async |logs: &[Standing], expected: Option<bool>| {
-        let named = (name("s"), name("g"));
-        let nothing = async |_: &Standing, _: &Path| Err(PullError::Nothing);
-        let got = several::each(&job, &named, (logs, 0), pull::failure, nothing).await;
-        let expected = expected.map(|is_whole| Got { files: 0, is_whole });
-        assert_eq!(got.ok(), expected, "{logs:?}");
-    };
-    check(&[log(1, 160, 500)], Some(false)).await;
-    check(&[log(1, 100, 440)], Some(false)).await;
-    check(&[log(1, 100, 500)], None).await;
-    check(&[log(1, 100, 500), log(2, 501, 502)], Some(true)).await;
-    check(&[log(1, 100, 440), log(2, 501, 502)], Some(false)).await;
 }
 
 fn log(epoch: u32, first: i64, newest: i64) -> Standing {
