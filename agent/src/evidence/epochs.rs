@@ -18,6 +18,9 @@ const EPOCHS_MAX: usize = 64;
 /// Epochs that are tried one after the other where one can't be had: numbers may have been left out.
 const PASSED_MAX: usize = 8;
 
+/// Epochs that are put off at most; then no others before them are tried.
+const PUT_OFF_MAX: u32 = 2;
+
 /// One log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Log {
@@ -38,6 +41,8 @@ pub struct Logs {
     pub logs: Vec<Log>,
     /// Epochs that may tell of the period, too, and that can't be had here.
     pub missing: Vec<u32>,
+    /// The gateway's newest epoch, whether or not it tells of the period.
+    pub newest: u32,
 }
 
 impl Logs {
@@ -54,6 +59,8 @@ impl Logs {
         let newest = Inquiry::new(Arc::clone(informant), rhythm);
         let (mut genesis, mut at) = beginning(&newest).await?;
         let gateway = (genesis.site.clone(), genesis.gateway.clone());
+        let newest = genesis.epoch;
+        let mut put_off = 0;
         let (mut found, mut missing): (Vec<(Log, Time)>, _) = (Vec::new(), Vec::new());
         let mut cited = 0;
         loop {
@@ -70,11 +77,13 @@ impl Logs {
                 break;
             }
             cited = before.size;
-            let mut next = before.begin(informant, rhythm).await?;
+            let mut next = before.begin(informant, rhythm, &mut put_off).await?;
             if next.is_none() {
                 missing.push(before.epoch);
                 cited = 0;
-                next = before.begin_before(informant, rhythm).await?;
+                next = before
+                    .begin_before(informant, rhythm, period, &mut put_off)
+                    .await?;
             }
             let Some(next) = next else { break };
             (genesis, at) = next;
@@ -92,6 +101,7 @@ impl Logs {
             gateway,
             logs,
             missing,
+            newest,
         })
     }
 }
@@ -119,7 +129,7 @@ impl Cited {
         })
     }
 
-    /// How it begins; none where whoever is asked does not have it.
+    /// How it begins; none where whoever is asked does not have it, or puts that off, of which there is an end.
     ///
     /// # Errors
     ///
@@ -128,19 +138,28 @@ impl Cited {
         &self,
         informant: &Arc<I>,
         rhythm: Rhythm,
+        put_off: &mut u32,
     ) -> Result<Option<(Genesis, Time)>, PullError> {
+        if *put_off >= PUT_OFF_MAX {
+            return Ok(None);
+        }
         let named = Inquiry::new(Named::new(informant, &self.origin), rhythm);
         match beginning(&named).await {
             Ok((genesis, at)) => {
                 let is_it = genesis.origin == self.origin && genesis.epoch == self.epoch;
                 Ok(is_it.then_some((genesis, at)))
             }
-            Err(PullError::Refused { .. } | PullError::Lies(_) | PullError::PutOff(_)) => Ok(None),
+            Err(PullError::Refused { .. } | PullError::Lies(_)) => Ok(None),
+            Err(PullError::PutOff(_)) => {
+                *put_off += 1;
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
 
     /// How the newest of the epochs before it begins that can be had, where it can't itself: what it cites is not known then.
+    /// None where that one ends before the period.
     ///
     /// # Errors
     ///
@@ -149,6 +168,8 @@ impl Cited {
         &self,
         informant: &Arc<I>,
         rhythm: Rhythm,
+        period: Period,
+        put_off: &mut u32,
     ) -> Result<Option<(Genesis, Time)>, PullError> {
         let base = base_of(&self.origin);
         for epoch in (1..self.epoch).rev().take(PASSED_MAX) {
@@ -157,25 +178,46 @@ impl Cited {
                 size: 0,
                 origin: origin(base, epoch),
             };
-            let begun = lower.begin(informant, rhythm).await?;
+            let begun = lower.begin(informant, rhythm, put_off).await?;
             if begun.is_some() {
-                return Ok(begun);
+                let named = Inquiry::new(Named::new(informant, &lower.origin), rhythm);
+                // What can't be found out may be of the period.
+                let ends = Ends::ask(&named).await.ok();
+                let is_over = ends.is_some_and(|ends| ends.last < period.from);
+                return Ok(begun.filter(|_| !is_over));
             }
         }
         Ok(None)
     }
 }
 
-/// How many leaves of a log are signed, and when the last of them was established.
-///
-/// # Errors
-///
-/// Whatever comes of asking.
-pub async fn end<I: Informant>(inquiry: &Inquiry<I>) -> Result<(u64, Time), PullError> {
-    let newest: CheckpointResult = inquiry.ask_one("ledger.checkpoint", ()).await?;
-    let size = unverified(&newest.checkpoint)?.size;
-    let last = leaf(inquiry, size.saturating_sub(1)).await?;
-    Ok((size, last.leaf.head.at))
+/// The ends of what is signed of a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ends {
+    /// Leaves.
+    pub size: u64,
+    /// When the first was established.
+    pub first: Time,
+    /// When the last was.
+    pub last: Time,
+}
+
+impl Ends {
+    /// Asks for them.
+    ///
+    /// # Errors
+    ///
+    /// Whatever comes of asking.
+    pub async fn ask<I: Informant>(inquiry: &Inquiry<I>) -> Result<Self, PullError> {
+        let newest: CheckpointResult = inquiry.ask_one("ledger.checkpoint", ()).await?;
+        let size = unverified(&newest.checkpoint)?.size;
+        let at = async |index| Ok(leaf(inquiry, index).await?.leaf.head.at);
+        Ok(Self {
+            size,
+            first: at(0).await?,
+            last: at(size.saturating_sub(1)).await?,
+        })
+    }
 }
 
 /// The epoch before that a log cites, where that may tell of a period, too.
@@ -243,6 +285,7 @@ mod tests {
                 gateway: (name("zs"), name("gw")),
                 logs: epochs.iter().copied().map(log).collect(),
                 missing: missing.to_vec(),
+                newest: 3,
             };
             assert_eq!(found, expected, "{from} to {to}");
         };
@@ -263,5 +306,7 @@ mod tests {
         fs::rename(&first.1, &first.0).unwrap();
         is_known.set(false);
         check(0, 30, &[1, 3], &[2]).await;
+        // It ended before the period.
+        check(9, 30, &[3], &[2]).await;
     }
 }

@@ -281,7 +281,7 @@ fn patience(method: &str, names_log: bool, gathers: Gathers) -> Patience {
     };
     // A gateway may have lost a log of before, and say so before an archive has looked for it.
     let refusal = match method {
-        "usage.bundle" if is_gathered => REFUSAL_PERIOD,
+        "usage.bundle" if gathers != Gathers::No => REFUSAL_PERIOD,
         // Whoever has nothing is the quicker.
         "status" if is_gathered => OTHERS,
         _ if names_log => REFUSAL,

@@ -8,7 +8,7 @@ use lineside_proto::ledger::{Checkpoint, Hash, PriorHead, verify};
 
 use super::elsewhere::{Elsewhere, Judges, Vouched};
 use super::head::{self, EPOCH_LEAP_MAX, Memory, Signed};
-use super::{FOLDER, Keys, LedgerError, cosigned, disk, kept_note, keys, lock_key, log};
+use super::{FOLDER, Keys, LedgerError, cosigned, disk, kept_note, keys, lock_key, log, notes};
 
 /// Ledgers of one epoch that are put aside at most: each is the trace of an interrupted change.
 const ASIDE_MAX: u32 = 100;
@@ -139,9 +139,9 @@ struct Own {
     prior: Option<Checkpoint>,
     /// How many of the signed leaves are here.
     held: u64,
-    /// Whether nothing of it was signed and it cites nothing. Without the key's record that is known only where no ledger
-    /// that was put aside has a signed head.
-    is_blank: bool,
+    /// The least epoch that may be cited, where nothing of the one of now was signed and it cites nothing: without the key's
+    /// record, the newest that was put aside with a signed head.
+    blank: Option<u32>,
     /// The key's record.
     remembered: Option<Signed>,
 }
@@ -161,9 +161,14 @@ impl Own {
                 root: Hash::from_base64(&prior.root)?,
             })
         });
-        let is_known = || remembered.is_some() || !has_signed_aside(state_dir);
+        let is_blank = signed.is_none() && prior.is_none();
+        let blank = match remembered {
+            Some(_) => Some(0),
+            None if is_unsigned(dir) => Some(newest_aside(state_dir, base)),
+            None => None,
+        };
         Self {
-            is_blank: signed.is_none() && prior.is_none() && is_known(),
+            blank: blank.filter(|_| is_blank),
             signed,
             prior,
             held,
@@ -221,9 +226,9 @@ impl Own {
         testimony: &Testimony<'_>,
     ) -> Option<(u32, u64)> {
         let is_nothing = self.signed.is_none() || self.is_lost() && testimony.unheard;
-        if self.is_blank {
+        if let Some(least) = self.blank {
             // Whatever is named is more than that.
-            return Some((named.epoch, 0));
+            return Some((least, 0));
         }
         let prior = self.prior.as_ref().filter(|_| is_nothing)?;
         // A witness knows better than this gateway alone, or than somebody who was wrong before.
@@ -348,9 +353,17 @@ pub(super) fn put_aside(state_dir: &Path, origin: &str) -> Option<PathBuf> {
     longest.map(|(_, path)| path)
 }
 
-/// Whether a ledger that was put aside has a signed head.
-fn has_signed_aside(state_dir: &Path) -> bool {
-    heads_aside(state_dir).next().is_some()
+/// The newest epoch that was put aside with a signed head; 0 where none was.
+fn newest_aside(state_dir: &Path, base: &str) -> u32 {
+    let epochs = heads_aside(state_dir).filter_map(|(head, _)| head::epoch_of(base, &head.origin));
+    epochs.max().unwrap_or(0)
+}
+
+/// Whether there is a ledger that was never signed: the first signature leaves a note for good.
+fn is_unsigned(dir: &Path) -> bool {
+    let has_notes =
+        fs::read_dir(dir.join(notes::FOLDER)).is_ok_and(|mut notes| notes.next().is_some());
+    dir.is_dir() && kept_note(dir).is_none() && !has_notes
 }
 
 /// The heads of ledgers that were put aside, and where these are.

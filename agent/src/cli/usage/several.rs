@@ -1,6 +1,6 @@
 //! Several logs of one gateway in a period: its ledger was begun anew in it, and each epoch is a file.
 
-use lineside_proto::Identifier;
+use lineside_proto::{Identifier, Period, Time};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::shown::{self, Lack};
 use crate::answers::Code;
 use crate::archive::Standing;
 use crate::cli::Failure;
-use crate::evidence::epochs::{Log, Logs, end};
+use crate::evidence::epochs::{Ends, Log, Logs};
 use crate::evidence::inquiry::Rhythm;
 use crate::evidence::named::Named;
 use crate::evidence::{Informant, Inquiry, PullError};
@@ -182,19 +182,24 @@ pub(super) fn one_file(job: &Job<'_>, files: usize) -> Failure {
     ))
 }
 
-/// What may be lacking of a log that gives nothing of the period: it ends before that, and the next one cites more of it.
+/// What may be lacking of a log that gives nothing of the period: it has leaves of that all the same; or it ends before that, and
+/// the next one cites more of it.
 async fn withheld<I: Informant>(
     job: &Job<'_>,
     log: &Log,
     inquiry: &Inquiry<I>,
 ) -> Result<Option<Lack>, PullError> {
-    if log.cited == 0 {
-        return Ok(None);
-    }
-    let (given, last) = end(inquiry).await?;
-    let known = log.cited;
-    let is_short = given < known && last < job.period.to;
-    Ok(is_short.then_some(Lack::Short { given, known }))
+    let Period { from, to } = job.period;
+    let Ends { size, first, last } = Ends::ask(inquiry).await?;
+    let (given, known) = (size, log.cited);
+    let is_of = |at: Time| from <= at && at < to;
+    Ok(if is_of(first) || is_of(last) {
+        Some(Lack::Withheld)
+    } else if given < known && last < to {
+        Some(Lack::Short { given, known })
+    } else {
+        None
+    })
 }
 
 /// Fetches all logs of the period from whoever answers for a gateway, or has its files: of `named`, if that is known. `before` is
@@ -215,14 +220,14 @@ pub(super) async fn pull<I: Informant>(
         gateway,
         logs,
         missing,
+        newest,
     } = asked.map_err(fail)?;
-    let newest = logs.iter().map(|log| log.epoch).max();
     let gateway = named.cloned().unwrap_or(gateway);
     if logs.len() > 1 && !is_folder(&job.args.output) {
         return Err(one_file(job, logs.len()));
     }
     let pull = async |log: &Log, bundle: &Path| {
-        let whom = if Some(log.epoch) == newest {
+        let whom = if log.epoch == newest {
             &informant
         } else {
             &before

@@ -321,6 +321,35 @@ fn an_epoch_long_given_up_is_not_cited_where_the_record_is_lost() {
     assert!(said.contains("epoch 3 is known"), "{said}");
 }
 
+/// The key's record is lost, and the newest epoch is here and was never signed: the one before it is cited.
+#[test]
+fn an_epoch_that_was_never_signed_gives_way_to_the_newest_one_that_was() {
+    let place = Place::new();
+    let notes: Vec<String> = (3..5)
+        .map(|count| {
+            let ledger = written(&place, count);
+            let seen = cosigned(&note(&ledger), 1, 1);
+            ledger.cosign(&seen).unwrap();
+            drop(ledger);
+            begin(&place, None, false).unwrap();
+            seen
+        })
+        .collect();
+    grow(&open(&place), 2);
+    for slot in 0..2 {
+        fs::remove_file(format!("{}.head.{slot}", place.key().display())).unwrap();
+    }
+    let said = begin(&place, Some(&notes[0]), false)
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("epoch 2 is known"), "{said}");
+    begin(&place, Some(&notes[1]), false).unwrap();
+    assert_eq!(
+        cited(&place),
+        (4, Some(("lineside/site/gw/e2".to_owned(), 4)))
+    );
+}
+
 /// What is heard of an epoch before says nothing of one that is lost.
 #[test]
 fn a_word_of_the_epoch_before_is_none_of_the_one_that_is_lost() {

@@ -33,6 +33,11 @@ pub(super) fn filters(topics: &Topics, is_witnessed: bool) -> Vec<String> {
     filters
 }
 
+/// Whether a filter is for what the broker keeps of the ledger.
+pub(super) fn is_of_ledger(topics: &Topics, filter: &str) -> bool {
+    filter == topics.checkpoint() || filter.starts_with(&topics.cosignature())
+}
+
 /// Sorts a message by its topic.
 pub(super) fn sort(topics: &Topics, topic: &str) -> Sort {
     if topic == topics.request() {

@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use self::complaint::Complaint;
 use self::desk::{Address, Desk};
 pub(crate) use self::inbox::response;
-use self::inbox::{Sort, filters, sort};
+use self::inbox::{Sort, filters, is_of_ledger, sort};
 use super::feed::changed;
 use super::mqtt::answers::Answers as Outgoing;
 use super::mqtt::subscriber::{Granted, Message, News, Subscription};
@@ -189,6 +189,8 @@ impl Commands {
                 if let Some(line) = self.outage.failed(&fault, Instant::now()) {
                     warn!("commands: {line}");
                 }
+                // It may not have told all.
+                (self.kept_by, self.kept_note) = (None, None);
                 self.figures.send_modify(|figures| {
                     figures.connected = false;
                     figures.fault = Some(fault.to_string());
@@ -230,6 +232,10 @@ impl Commands {
             .send_replace(packet_bytes_max.unwrap_or(usize::MAX));
         info!("commands: {}", self.outage.over(Instant::now()));
         self.outage = Outage::new(Instant::now());
+        // Whoever refuses to tell has told nothing.
+        let tells = !refused
+            .iter()
+            .any(|filter| is_of_ledger(&self.topics, filter));
         let fault = (!refused.is_empty()).then(|| {
             let words = format!("the broker refuses to tell {}", refused.join(", "));
             warn!("{words}: give the gateway's user the right to read it");
@@ -240,7 +246,7 @@ impl Commands {
             figures.connects += 1;
             figures.fault = fault;
         });
-        self.kept_by = Some(Instant::now() + KEPT_TIMEOUT);
+        self.kept_by = tells.then(|| Instant::now() + KEPT_TIMEOUT);
     }
 
     fn keeps(&mut self, checkpoint: Option<String>) {

@@ -1,7 +1,7 @@
 use super::super::board::Board;
 use super::super::tests::peer::{Listener, PATIENCE, Peer, Publish, Said};
 use super::super::tests::{id, now, witnessed};
-use super::{BookingsMessage, Inbound, Running};
+use super::{BookingsMessage, Inbound, KEPT_TIMEOUT, Running};
 use crate::answers::{Answers, Gateway};
 use crate::clock::Stamp;
 use crate::config::model;
@@ -332,6 +332,35 @@ async fn the_kept_checkpoint_is_told_once() {
         assert_eq!(told.unwrap().as_deref(), kept);
         rig.stop().await;
     }
+}
+
+/// Whether something is told beyond the time for it.
+async fn is_told(rig: &mut Rig) -> bool {
+    let patience = KEPT_TIMEOUT + KEPT_TIMEOUT / 3;
+    time::timeout(patience, &mut rig.kept).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_broker_that_refuses_to_tell_has_told_nothing() {
+    let listener = Listener::bind().await;
+    let mut rig = Rig::start(listener.address());
+    let mut peer = listener.welcome(&[]).await;
+    peer.grant(&[1, 1, 0x87]).await;
+    rig.figures(|figures| figures.connected).await;
+    assert!(!is_told(&mut rig).await);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_goes_has_told_nothing() {
+    let listener = Listener::bind().await;
+    let mut rig = Rig::start(listener.address());
+    let peer = ready(&listener, &[]).await;
+    rig.figures(|figures| figures.connected).await;
+    drop((peer, listener));
+    rig.figures(|figures| !figures.connected).await;
+    assert!(!is_told(&mut rig).await);
+    rig.stop().await;
 }
 
 #[tokio::test]

@@ -171,11 +171,11 @@ fn absent(begun: &BegunAnew, next: &Source) -> Anomaly {
     let (origin, size, at) = (&begun.prior, begun.size, shanghai::moment(begun.at));
     let text = Text::new(
         format!(
-            "no bundle of {origin} is here, a ledger of {size} leaves that the one of {} continues: what it tells of the time before {at} is in no figure",
+            "no bundle of {origin} is here, a ledger of {size} leaves that the one of {} continues: if any is of this period before {at}, it is in no figure; a bundle of its last leaves shows whether",
             next.file
         ),
         format!(
-            "{} 的台账延续 {origin}（{size} 条记录），而此处没有后者的证据包：其中 {at} 之前的时间不在任何指标之内",
+            "{} 的台账延续 {origin}（{size} 条记录），而此处没有后者的证据包：若其中有此时段内 {at} 之前的记录，则不在任何指标之内；含其末尾记录的证据包可以说明",
             next.file
         ),
     );

@@ -31,14 +31,18 @@ fn pulled(source: &str, whose: &[&str], out: &Path) -> (Result<Outcome, Failure>
     pull(&[&wanted, whose].concat(), out)
 }
 
+fn context() -> Context {
+    Context {
+        config: "none".into(),
+        language: Language::En,
+    }
+}
+
 fn pull(wanted: &[&str], out: &Path) -> (Result<Outcome, Failure>, Vec<String>) {
     let folder = format!("{}/", out.display());
     let words = ["pull", "-o", &folder];
     let Command { args } = Command::try_parse_from(words.iter().chain(wanted)).unwrap();
-    let context = Context {
-        config: "none".into(),
-        language: Language::En,
-    };
+    let context = context();
     let done = super::super::pull::run(&args, &context);
     let listed = fs::read_dir(out).into_iter().flatten().flatten();
     let mut names: Vec<String> = listed

@@ -1,15 +1,22 @@
 //! What is lacking of an epoch that is held: a copy that is damaged, or that ends too early.
 
-use lineside_proto::{Period, Time};
+use clap::Parser;
+use lineside_proto::{AnswerError, Period, Time};
+use serde_json::Value;
 use std::fs;
+use std::sync::Arc;
 
+use super::super::super::pull::{Job, failure};
+use super::super::super::several;
 use super::super::super::shown::Lack;
 use super::super::Citations;
-use super::{bundles, is_missing, log, pull, pulled};
+use super::{Command, bundles, context, is_missing, log, pull, pulled};
 use crate::archive::record::{Uncosigned, Unproved};
-use crate::archive::testing::{City, copy};
+use crate::archive::testing::{City, at, copy};
 use crate::archive::{Record, Standing, Stopped};
 use crate::cli::Outcome;
+use crate::evidence::copied::Copied;
+use crate::evidence::{Informant, Trouble};
 
 /// One epoch's copy is damaged: the other is got all the same, and what is lacking is said.
 #[test]
@@ -94,6 +101,56 @@ fn leaves_that_are_cited_and_may_be_of_the_period_are_named() {
         assert!(is_missing(&done), "{whence:?}: {done:?}");
         assert_eq!(names, files, "{whence:?}");
     }
+}
+
+/// A source that says of the first log that it has nothing of a period.
+#[derive(Clone)]
+struct Denies(Arc<Copied>);
+
+impl Informant for Denies {
+    async fn ask(&self, method: &'static str, params: Value) -> Result<Vec<Value>, Trouble> {
+        if method == "usage.bundle" && params["origin"] == "lineside/zs/gw" {
+            return Err(Trouble::No(AnswerError {
+                code: "not-found".to_owned(),
+                text: "another log".to_owned(),
+            }));
+        }
+        self.0.ask(method, params).await
+    }
+}
+
+/// Whoever answered first about the epoch before was not the one that has it.
+#[tokio::test]
+async fn a_log_that_is_denied_and_has_leaves_of_the_period_is_named() {
+    let city = City::new();
+    let first = city.gateway("zs", "gw");
+    first.grow(5, 0);
+    let second = first.next_epoch(6);
+    second.grow(5, 7);
+    let state = second.state.clone();
+    drop(second);
+    let outs = tempfile::tempdir().unwrap();
+    let folder = format!("{}/", outs.path().display());
+    let words = ["pull", "--state", "x", "--from", "2026-11", "-o", &folder];
+    let Command { args } = Command::try_parse_from(words).unwrap();
+    let context = context();
+    let job = Job {
+        args: &args,
+        context: &context,
+        period: Period {
+            from: at(-200),
+            to: at(200),
+        },
+    };
+    let source = Denies(Arc::new(Copied::open(&state).unwrap()));
+    let sources = (source.clone(), source, None);
+    let got = several::pull(&job, sources, job.rhythm(), failure).await;
+    assert!(!got.unwrap());
+    let names = fs::read_dir(outs.path()).unwrap().flatten();
+    let names: Vec<String> = names
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    assert_eq!(bundles(&names).len(), 1, "{names:?}");
 }
 
 /// What an archive knows of, and does not have.
