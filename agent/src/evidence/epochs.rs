@@ -2,12 +2,13 @@
 //! the one before.
 
 use lineside_proto::ledger::Genesis;
-use lineside_proto::{CheckpointResult, Identifier, Period, Time};
+use lineside_proto::{BundleResult, CheckpointResult, Identifier, Period, Time};
 use std::sync::Arc;
 
 use super::informant::Informant;
 use super::inquiry::{Inquiry, PullError, Rhythm};
 use super::named::Named;
+use super::period::wide;
 use super::plan::{beginning, leaf, unverified};
 use crate::archive::cards::{base_of, epoch_of};
 use crate::ledger::head::origin;
@@ -159,7 +160,7 @@ impl Cited {
     }
 
     /// How the newest of the epochs before it begins that can be had, where it can't itself: what it cites is not known then.
-    /// None where that one ends before the period.
+    /// None where that one has nothing of the period.
     ///
     /// # Errors
     ///
@@ -181,14 +182,20 @@ impl Cited {
             let begun = lower.begin(informant, rhythm, put_off).await?;
             if begun.is_some() {
                 let named = Inquiry::new(Named::new(informant, &lower.origin), rhythm);
-                // What can't be found out may be of the period.
-                let ends = Ends::ask(&named).await.ok();
-                let is_over = ends.is_some_and(|ends| ends.last < period.from);
-                return Ok(begun.filter(|_| !is_over));
+                let may_tell = may_tell(&named, period).await;
+                return Ok(begun.filter(|_| may_tell));
             }
         }
         Ok(None)
     }
+}
+
+/// Whether a log may tell of a period: only one that says that it does not is believed to have nothing.
+async fn may_tell<I: Informant>(inquiry: &Inquiry<I>, period: Period) -> bool {
+    let said = inquiry
+        .ask_one::<BundleResult>("usage.bundle", wide(period))
+        .await;
+    !matches!(said, Err(PullError::Refused { code, .. }) if code == "not-found")
 }
 
 /// The ends of what is signed of a log.
@@ -253,8 +260,8 @@ mod tests {
         let gateway = gateway.next_epoch(10);
         gateway.grow(4, 11);
         let second = gateway.ledger.size();
-        let gateway = gateway.next_epoch(20);
-        gateway.grow(3, 21);
+        let gateway = gateway.next_epoch(60);
+        gateway.grow(3, 61);
         let state = gateway.state.clone();
         drop(gateway);
         let base = "lineside/zs/gw";
@@ -289,24 +296,25 @@ mod tests {
             };
             assert_eq!(found, expected, "{from} to {to}");
         };
-        check(0, 30, &[1, 2, 3], &[]).await;
+        check(0, 70, &[1, 2, 3], &[]).await;
         check(0, 15, &[1, 2], &[]).await;
         check(0, 5, &[1], &[]).await;
-        check(12, 30, &[2, 3], &[]).await;
-        check(20, 30, &[3], &[]).await;
+        check(12, 70, &[2, 3], &[]).await;
+        check(60, 70, &[3], &[]).await;
         check(-9, -5, &[1], &[]).await;
         // What was put aside is lost.
         let first = (state.join("ledger.e1"), state.join("away"));
         fs::rename(&first.0, &first.1).unwrap();
-        check(0, 30, &[2, 3], &[1]).await;
-        check(12, 30, &[2, 3], &[]).await;
+        check(0, 70, &[2, 3], &[1]).await;
+        check(12, 70, &[2, 3], &[]).await;
         fs::remove_dir_all(state.join("ledger.e2")).unwrap();
-        check(12, 30, &[3], &[2]).await;
+        check(12, 70, &[3], &[2]).await;
         // One between others keeps those before it from nobody; how much of them is cited, nobody can say.
         fs::rename(&first.1, &first.0).unwrap();
         is_known.set(false);
-        check(0, 30, &[1, 3], &[2]).await;
-        // It ended before the period.
-        check(9, 30, &[3], &[2]).await;
+        check(0, 70, &[1, 3], &[2]).await;
+        check(9, 70, &[1, 3], &[2]).await;
+        // It ended more than a day before the period.
+        check(40, 70, &[3], &[2]).await;
     }
 }

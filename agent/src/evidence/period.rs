@@ -7,6 +7,9 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 use lineside_proto::{Period, Time};
 
+/// A day before and after the period belong to the bundle: sessions begin and end there, tokens come late.
+const MARGIN_MS: i64 = 24 * 3_600_000;
+
 /// Asia/Shanghai has kept this offset since 1991, in seconds.
 const SHANGHAI_S: i32 = 8 * 3600;
 /// A full hour.
@@ -152,6 +155,14 @@ fn month(year: i16, month: i16) -> Option<Date> {
 fn digits(text: &str, count: usize) -> Option<i16> {
     let plain = text.len() == count && text.bytes().all(|digit| digit.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
+}
+
+/// A period, and what belongs to its bundle besides.
+pub(super) fn wide(period: Period) -> Period {
+    Period {
+        from: period.from.plus_millis(-MARGIN_MS),
+        to: period.to.plus_millis(MARGIN_MS),
+    }
 }
 
 #[cfg(test)]

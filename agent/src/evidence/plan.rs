@@ -15,10 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::informant::Informant;
 use super::inquiry::{Inquiry, PullError};
 use super::kept;
+use super::period::wide;
 use crate::text;
 
-/// A day before and after the period belong to the bundle: sessions begin and end there, tokens come late.
-const MARGIN_MS: i64 = 24 * 3_600_000;
 /// Times that the first or the last leaf is moved outwards at most, each time twice as far: 2²⁰ times 256 leaves
 /// reach beyond any ledger.
 const MOVES_MAX: u32 = 20;
@@ -135,7 +134,7 @@ impl Plan {
 
     /// Whether leaves up to this one, the last, are all that belong to the period, whatever the ledger has more.
     pub fn reaches_beyond(&self, last: Time) -> bool {
-        last >= self.period.to.plus_millis(MARGIN_MS)
+        last >= wide(self.period).to
     }
 
     /// Whether this is a plan for what is wanted.
@@ -390,10 +389,7 @@ async fn span<I: Informant>(
     period: Period,
     signed: u64,
 ) -> Result<(u64, u64), PullError> {
-    let wide = Period {
-        from: period.from.plus_millis(-MARGIN_MS),
-        to: period.to.plus_millis(MARGIN_MS),
-    };
+    let wide = wide(period);
     let found: BundleResult = match inquiry.ask_one("usage.bundle", wide).await {
         Err(PullError::Refused { code, .. }) if code == "not-found" => {
             return Err(PullError::Nothing);

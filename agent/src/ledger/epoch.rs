@@ -8,7 +8,7 @@ use lineside_proto::ledger::{Checkpoint, Hash, PriorHead, verify};
 
 use super::elsewhere::{Elsewhere, Judges, Vouched};
 use super::head::{self, EPOCH_LEAP_MAX, Memory, Signed};
-use super::{FOLDER, Keys, LedgerError, cosigned, disk, kept_note, keys, lock_key, log, notes};
+use super::{FOLDER, Keys, LedgerError, cosigned, disk, kept_note, keys, lock_key, log};
 
 /// Ledgers of one epoch that are put aside at most: each is the trace of an interrupted change.
 const ASIDE_MAX: u32 = 100;
@@ -139,9 +139,8 @@ struct Own {
     prior: Option<Checkpoint>,
     /// How many of the signed leaves are here.
     held: u64,
-    /// The least epoch that may be cited, where nothing of the one of now was signed and it cites nothing: without the key's
-    /// record, the newest that was put aside with a signed head.
-    blank: Option<u32>,
+    /// The newest epoch that was put aside with a signed head, and its leaves.
+    aside: Option<(u32, u64)>,
     /// The key's record.
     remembered: Option<Signed>,
 }
@@ -161,14 +160,8 @@ impl Own {
                 root: Hash::from_base64(&prior.root)?,
             })
         });
-        let is_blank = signed.is_none() && prior.is_none();
-        let blank = match remembered {
-            Some(_) => Some(0),
-            None if is_unsigned(dir) => Some(newest_aside(state_dir, base)),
-            None => None,
-        };
         Self {
-            blank: blank.filter(|_| is_blank),
+            aside: newest_aside(state_dir, base),
             signed,
             prior,
             held,
@@ -226,9 +219,8 @@ impl Own {
         testimony: &Testimony<'_>,
     ) -> Option<(u32, u64)> {
         let is_nothing = self.signed.is_none() || self.is_lost() && testimony.unheard;
-        if let Some(least) = self.blank {
-            // Whatever is named is more than that.
-            return Some((least, 0));
+        if self.signed.is_none() && self.prior.is_none() {
+            return self.blank(named, testimony);
         }
         let prior = self.prior.as_ref().filter(|_| is_nothing)?;
         // A witness knows better than this gateway alone, or than somebody who was wrong before.
@@ -236,6 +228,16 @@ impl Own {
         let yields = is_doubtful && !named.witnesses.is_empty();
         let least = if yields { 0 } else { prior.size };
         Some((head::epoch_of(base, &prior.origin)?, least))
+    }
+
+    /// The same where nothing was signed and nothing is cited: whatever is named is more than that. Without the key's record
+    /// the epoch of now may have been signed and lost, and somebody has to say that the city has none of it.
+    fn blank(&self, named: &Vouched, testimony: &Testimony<'_>) -> Option<(u32, u64)> {
+        let Some((epoch, size)) = self.aside.filter(|_| self.remembered.is_none()) else {
+            return Some((0, 0));
+        };
+        let least = if named.witnesses.is_empty() { size } else { 0 };
+        testimony.unheard.then_some((epoch, least))
     }
 
     /// What is cited where nobody else says anything.
@@ -353,17 +355,12 @@ pub(super) fn put_aside(state_dir: &Path, origin: &str) -> Option<PathBuf> {
     longest.map(|(_, path)| path)
 }
 
-/// The newest epoch that was put aside with a signed head; 0 where none was.
-fn newest_aside(state_dir: &Path, base: &str) -> u32 {
-    let epochs = heads_aside(state_dir).filter_map(|(head, _)| head::epoch_of(base, &head.origin));
-    epochs.max().unwrap_or(0)
-}
-
-/// Whether there is a ledger that was never signed: the first signature leaves a note for good.
-fn is_unsigned(dir: &Path) -> bool {
-    let has_notes =
-        fs::read_dir(dir.join(notes::FOLDER)).is_ok_and(|mut notes| notes.next().is_some());
-    dir.is_dir() && kept_note(dir).is_none() && !has_notes
+/// The newest epoch that was put aside with a signed head, and the leaves of that.
+fn newest_aside(state_dir: &Path, base: &str) -> Option<(u32, u64)> {
+    let heads = heads_aside(state_dir);
+    let places =
+        heads.filter_map(|(head, _)| Some((head::epoch_of(base, &head.origin)?, head.size)));
+    places.max()
 }
 
 /// The heads of ledgers that were put aside, and where these are.

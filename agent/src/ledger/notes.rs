@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::disk;
 
 /// The folder below the ledger's directory.
-pub(super) const FOLDER: &str = "notes";
+const FOLDER: &str = "notes";
 /// Bytes of a month's file at most: 744 notes, each written anew with each of sixteen witnesses' signatures.
 const MONTH_BYTES_MAX: usize = 32 << 20;
 /// Notes that are kept of an hour: its first, and at most one for each of sixteen witnesses.

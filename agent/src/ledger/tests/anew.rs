@@ -339,11 +339,16 @@ fn an_epoch_that_was_never_signed_gives_way_to_the_newest_one_that_was() {
     for slot in 0..2 {
         fs::remove_file(format!("{}.head.{slot}", place.key().display())).unwrap();
     }
-    let said = begin(&place, Some(&notes[0]), false)
-        .unwrap_err()
-        .to_string();
-    assert!(said.contains("epoch 2 is known"), "{said}");
-    begin(&place, Some(&notes[1]), false).unwrap();
+    for (prior, unheard, why) in [
+        // It may have been signed and lost.
+        (&notes[1], false, "epoch 3 is known"),
+        (&notes[0], false, "epoch 3 is known"),
+        (&notes[0], true, "epoch 2 is known"),
+    ] {
+        let said = begin(&place, Some(prior), unheard).unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
+    }
+    begin(&place, Some(&notes[1]), true).unwrap();
     assert_eq!(
         cited(&place),
         (4, Some(("lineside/site/gw/e2".to_owned(), 4)))
