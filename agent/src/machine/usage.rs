@@ -47,6 +47,11 @@ pub struct Span {
     hours: Option<Count>,
 }
 
+/// The end of the UTC hour that a moment is in.
+fn hour_after(from: Time) -> Time {
+    from.plus_millis(HOUR_MS - from.as_millis().rem_euclid(HOUR_MS))
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(value: &u64) -> bool {
     *value == 0
@@ -98,8 +103,7 @@ impl Maker<'_> {
 impl Span {
     /// A span of no length.
     fn begin(at_ms: i64, from: Time, wall: &Wall) -> Self {
-        let into_hour_ms = from.as_millis().rem_euclid(HOUR_MS);
-        let hour = from.plus_millis(HOUR_MS - into_hour_ms);
+        let hour = hour_after(from);
         let left_ms = hour.as_millis().saturating_sub(wall.at(at_ms).as_millis());
         Self {
             from_ms: at_ms,
@@ -144,8 +148,7 @@ impl Span {
             worst(self.clock, letter)
         };
         self.to_ms = self.to_ms.max(to_ms);
-        let into_hour_ms = self.from.as_millis().rem_euclid(HOUR_MS);
-        let hour = self.from.plus_millis(HOUR_MS - into_hour_ms);
+        let hour = hour_after(self.from);
         self.to = if self.to_ms >= self.hour_ms {
             hour
         } else {
@@ -153,7 +156,13 @@ impl Span {
         };
     }
 
-    /// Takes in the span that follows.
+    /// Whether a span that follows on the boot clock does so in wall time, too, and within the hour. The clock may have been
+    /// set between them.
+    fn goes_on_in(&self, next: &Self) -> bool {
+        self.is_empty() || next.from == self.to && next.from < hour_after(self.from)
+    }
+
+    /// Takes in the span that follows and goes on with this one.
     fn merge(&mut self, next: Self) {
         if self.is_empty() {
             let (energy, hours) = (self.energy, self.hours);
@@ -286,7 +295,7 @@ impl Usage {
     /// The tail has the same owner as what is before it.
     pub fn settle(&mut self) {
         for (place, span) in std::mem::take(&mut self.tail).into_iter().enumerate() {
-            if place == 0 {
+            if place == 0 && self.open.goes_on_in(&span) {
                 self.open.merge(span);
             } else {
                 self.ready.push(std::mem::replace(&mut self.open, span));

@@ -56,7 +56,7 @@ fn follow(spans: &[Span], mut from_ms: i64, sums: &mut BTreeMap<State, u64>) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn spans_tile_time_whatever_happens(steps in steps(), begin_ms in 0..2 * HOUR_MS) {
@@ -99,6 +99,32 @@ proptest! {
         prop_assert_eq!(follow(&rest, told_ms, &mut told), now_ms);
         prop_assert_eq!(told, known);
     }
+}
+
+/// The clock is set where undecided time begins, and the time turns out to be of the same owner.
+#[test]
+fn time_on_both_sides_of_a_set_clock_is_never_one_span() {
+    // Where time begins, how far the clock is off after each millisecond, and how many spans it becomes.
+    let check = |begin_ms: i64, [first_ms, second_ms]: [i64; 2], expected: usize| {
+        let mut wall = Wall::of(wall_at(begin_ms, 0));
+        let mut usage = Usage::begin(begin_ms, &wall);
+        let at = |ms| begin_ms + ms;
+        wall.observe(wall_at(at(1), first_ms));
+        usage.add(State::Run, false, at(1), false, &wall);
+        wall.observe(wall_at(at(2), second_ms));
+        usage.add(State::Idle, false, at(2), true, &wall);
+        usage.settle();
+        usage.cut(&wall);
+        let spans = usage.ready();
+        let told = follow(&spans, begin_ms, &mut BTreeMap::new());
+        assert_eq!((told, spans.len()), (at(2), expected), "{spans:?}");
+    };
+    check(0, [0, 0], 1);
+    check(0, [400, 800], 1);
+    // Slewed twice, and back by more than a second in all.
+    check(0, [-471, -1_002], 2);
+    // The hour was over by the clock when the first one ended.
+    check(HOUR_MS - 500, [600, 600], 2);
 }
 
 #[test]
