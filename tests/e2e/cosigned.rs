@@ -88,6 +88,15 @@ impl City {
         })
     }
 
+    /// The first checkpoint of an origin.
+    fn checkpoint_of(&mut self, from: usize, origin: &str) -> Result<(Note, Checkpoint)> {
+        self.hear(from, "ledger/checkpoint", |message| {
+            let note = Note::parse(&message.payload).ok()?;
+            let head = Checkpoint::parse(&note.text).ok()?;
+            (head.origin == origin).then_some((note, head))
+        })
+    }
+
     /// Waits until the gateway says that so many leaves are cosigned.
     fn cosigned(&mut self, size: u64) -> Result<()> {
         let from = self.heard.mark()?;
@@ -291,11 +300,7 @@ fn a_gateway_that_lost_disk_and_key_goes_on_in_an_epoch_that_cites_what_was_cosi
 
     let agent = city.run()?;
     let second = format!("{ORIGIN}/e2");
-    let (note, _) = city.hear(mark, "ledger/checkpoint", |message| {
-        let note = Note::parse(&message.payload).ok()?;
-        let head = Checkpoint::parse(&note.text).ok()?;
-        (head.origin == second).then_some((note, head))
-    })?;
+    let (note, _) = city.checkpoint_of(mark, &second)?;
     let genesis = city.leaf(mark, genesis)?;
     let prior = genesis.prior.context("it cites nothing")?;
     ensure!((prior.size, prior.root) == (shown.size, shown.root.to_string()));
@@ -355,11 +360,7 @@ fn an_epoch_that_was_begun_unheard_is_signed_only_after_the_broker_has_spoken() 
     // That one is signed.
     let agent = city.run()?;
     let third = format!("{ORIGIN}/e3");
-    city.hear(mark, "ledger/checkpoint", |message| {
-        let note = Note::parse(&message.payload).ok()?;
-        let head = Checkpoint::parse(&note.text).ok()?;
-        (head.origin == third).then_some(())
-    })?;
+    city.checkpoint_of(mark, &third)?;
     agent.stop()
 }
 
@@ -375,11 +376,7 @@ fn an_epoch_that_was_begun_unheard_and_overlooks_nothing_goes_on() -> Result<()>
     let mark = city.heard.mark()?;
     let agent = city.run()?;
     let second = format!("{ORIGIN}/e2");
-    let (note, head) = city.hear(mark, "ledger/checkpoint", |message| {
-        let note = Note::parse(&message.payload).ok()?;
-        let head = Checkpoint::parse(&note.text).ok()?;
-        (head.origin == second).then_some((note, head))
-    })?;
+    let (note, head) = city.checkpoint_of(mark, &second)?;
     let said = cosign(&note.text, 1, &note.signatures)?;
     city.voice.send("ledger/cosignature", &said)?;
     city.cosigned(head.size)?;

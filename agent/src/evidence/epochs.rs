@@ -2,14 +2,13 @@
 //! the one before.
 
 use lineside_proto::ledger::Genesis;
-use lineside_proto::{BundleResult, CheckpointResult, Identifier, Period, Time};
+use lineside_proto::{CheckpointResult, Identifier, Period, Time};
 use std::sync::Arc;
 
 use super::informant::Informant;
 use super::inquiry::{Inquiry, PullError, Rhythm};
 use super::named::Named;
-use super::period::wide;
-use super::plan::{beginning, leaf, unverified};
+use super::plan::{beginning, leaf, told, unverified};
 use crate::archive::cards::{base_of, epoch_of};
 use crate::ledger::head::origin;
 
@@ -182,20 +181,13 @@ impl Cited {
             let begun = lower.begin(informant, rhythm, put_off).await?;
             if begun.is_some() {
                 let named = Inquiry::new(Named::new(informant, &lower.origin), rhythm);
-                let may_tell = may_tell(&named, period).await;
-                return Ok(begun.filter(|_| may_tell));
+                // Only one that says that it has nothing is believed to.
+                let has_nothing = matches!(told(&named, period).await, Ok(None));
+                return Ok(begun.filter(|_| !has_nothing));
             }
         }
         Ok(None)
     }
-}
-
-/// Whether a log may tell of a period: only one that says that it does not is believed to have nothing.
-async fn may_tell<I: Informant>(inquiry: &Inquiry<I>, period: Period) -> bool {
-    let said = inquiry
-        .ask_one::<BundleResult>("usage.bundle", wide(period))
-        .await;
-    !matches!(said, Err(PullError::Refused { code, .. }) if code == "not-found")
 }
 
 /// The ends of what is signed of a log.

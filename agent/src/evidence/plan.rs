@@ -132,11 +132,6 @@ impl Plan {
         between.chain(end).max()
     }
 
-    /// Whether leaves up to this one, the last, are all that belong to the period, whatever the ledger has more.
-    pub fn reaches_beyond(&self, last: Time) -> bool {
-        last >= wide(self.period).to
-    }
-
     /// Whether this is a plan for what is wanted.
     pub fn suits(&self, wanted: &Wanted) -> bool {
         let (site, gateway) = &wanted.gateway;
@@ -383,6 +378,17 @@ pub(super) async fn leaf<I: Informant>(
     })
 }
 
+/// What a log says that it has of a period, and of what belongs to that; none where it says that it has nothing.
+pub(super) async fn told<I: Informant>(
+    inquiry: &Inquiry<I>,
+    period: Period,
+) -> Result<Option<BundleResult>, PullError> {
+    match inquiry.ask_one("usage.bundle", wide(period)).await {
+        Err(PullError::Refused { code, .. }) if code == "not-found" => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Which leaves: those of the period and of a day before and after, as far as the ledger has them.
 async fn span<I: Informant>(
     inquiry: &Inquiry<I>,
@@ -390,12 +396,7 @@ async fn span<I: Informant>(
     signed: u64,
 ) -> Result<(u64, u64), PullError> {
     let wide = wide(period);
-    let found: BundleResult = match inquiry.ask_one("usage.bundle", wide).await {
-        Err(PullError::Refused { code, .. }) if code == "not-found" => {
-            return Err(PullError::Nothing);
-        }
-        other => other?,
-    };
+    let found = told(inquiry, period).await?.ok_or(PullError::Nothing)?;
     if found.first > found.last || found.first >= signed {
         // What was not signed yet is not evidence.
         return Err(PullError::Nothing);

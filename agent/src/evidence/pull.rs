@@ -10,6 +10,7 @@ use tokio::task;
 use super::fetch::{self, Progress, broken};
 use super::informant::Informant;
 use super::inquiry::{Inquiry, PullError};
+use super::period::wide;
 use super::plan::{Plan, Wanted};
 use super::scribe::{Rest, Scribe};
 use super::work::{Kind, Work};
@@ -35,9 +36,8 @@ impl Pulled {
     /// The leaves of its tree, where so many are known and some of these, which may be of the period, are not in it.
     pub fn short_of(&self, known: u64) -> Option<u64> {
         let size = self.plan.size;
-        let is_whole = self
-            .span
-            .is_some_and(|(_, last)| self.plan.reaches_beyond(last));
+        let end = wide(self.plan.period).to;
+        let is_whole = self.span.is_some_and(|(_, last)| last >= end);
         (size < known && !is_whole).then_some(size)
     }
 }

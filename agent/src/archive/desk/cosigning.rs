@@ -228,7 +228,8 @@ fn cosign_due(
         Err(Reason::Words(words)) => Some(words.clone()),
         Err(Reason::Damaged(error)) => Some(chain(error)),
     };
-    let last = witness.last(mirror.origin()).ok().flatten();
+    let last = || witness.last(mirror.origin()).ok().flatten();
+    let last = why.as_ref().and_then(|_| last());
     let beyond = last.map(|last| last.size);
     let beyond = beyond.filter(|beyond| *beyond > head.checkpoint.size);
     if let Err(error) = mirror.note_uncosigned(why, beyond, now.wall) {

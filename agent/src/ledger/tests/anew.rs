@@ -95,6 +95,13 @@ fn begin(place: &Place, prior: Option<&str>, unheard: bool) -> Result<(), Ledger
     new_epoch(&place.state(), &place.key(), ORIGIN, "x", &testimony).map(drop)
 }
 
+/// The key's record is lost; the key stays.
+fn lose_record(place: &Place) {
+    for slot in 0..2 {
+        fs::remove_file(format!("{}.head.{slot}", place.key().display())).unwrap();
+    }
+}
+
 fn waits(place: &Place) {
     let begun = begin(place, None, false);
     assert!(matches!(begun, Err(LedgerError::Unheard)), "{begun:?}");
@@ -146,9 +153,7 @@ fn a_ledger_that_was_begun_in_ignorance_is_not_cited_before_the_city_was_heard()
     ledger.cosign(&seen).unwrap();
     drop(ledger);
     fs::remove_dir_all(place.state()).unwrap();
-    for slot in 0..2 {
-        fs::remove_file(format!("{}.head.{slot}", place.key().display())).unwrap();
-    }
+    lose_record(&place);
     drop(written(&place, 5));
     waits(&place);
     let ledger = open(&place);
@@ -289,9 +294,7 @@ fn an_epoch_that_cites_nothing_gives_way_to_what_is_named() {
         begin(&place, None, true).unwrap();
         assert_eq!(cited(&place), (2, None));
         if !is_remembered {
-            for slot in 0..2 {
-                fs::remove_file(format!("{}.head.{slot}", place.key().display())).unwrap();
-            }
+            lose_record(&place);
         }
         let known = bare(ORIGIN, 5, Hash([9; 32]), 1);
         begin(&place, Some(&known), false).unwrap();
@@ -313,9 +316,7 @@ fn an_epoch_long_given_up_is_not_cited_where_the_record_is_lost() {
     drop(second);
     begin(&place, None, false).unwrap();
     drop(written(&place, 5));
-    for slot in 0..2 {
-        fs::remove_file(format!("{}.head.{slot}", place.key().display())).unwrap();
-    }
+    lose_record(&place);
     fs::remove_dir_all(place.state().join("ledger")).unwrap();
     let said = begin(&place, Some(&seen), false).unwrap_err().to_string();
     assert!(said.contains("epoch 3 is known"), "{said}");
@@ -336,9 +337,7 @@ fn an_epoch_that_was_never_signed_gives_way_to_the_newest_one_that_was() {
         })
         .collect();
     grow(&open(&place), 2);
-    for slot in 0..2 {
-        fs::remove_file(format!("{}.head.{slot}", place.key().display())).unwrap();
-    }
+    lose_record(&place);
     for (prior, unheard, why) in [
         // It may have been signed and lost.
         (&notes[1], false, "epoch 3 is known"),

@@ -1,6 +1,7 @@
 //! What concerns a gateway: bundles that did not verify, periods that are missing, its clock, corrections.
 
 use super::{Case, bare, whole};
+use crate::Time;
 use crate::evidence::Verdict;
 use crate::report::{Anomaly, AnomalyKind, BegunAnew, ClockChange, Source, shanghai};
 use crate::text::Text;
@@ -110,6 +111,16 @@ fn unverified(source: &Source) -> Anomaly {
     }
 }
 
+/// Time of a source's gateway that no bundle tells.
+fn hole(source: &Source, (from, to): (Option<Time>, Time), text: Text) -> Anomaly {
+    Anomaly {
+        gateway: Some(source.gateway.clone()),
+        from,
+        to: Some(to),
+        ..bare(AnomalyKind::MissingPeriod, &source.site, text)
+    }
+}
+
 fn missing(one: &Source, other: &Source) -> Option<Anomaly> {
     let is_one = (&one.site, &one.gateway) == (&other.site, &other.gateway);
     if !is_one || one.to >= other.from {
@@ -126,12 +137,7 @@ fn missing(one: &Source, other: &Source) -> Option<Anomaly> {
             one.gateway
         ),
     );
-    let anomaly = Anomaly {
-        gateway: Some(one.gateway.clone()),
-        from: Some(one.to),
-        to: Some(other.from),
-        ..bare(AnomalyKind::MissingPeriod, &one.site, text)
-    };
+    let anomaly = hole(one, (Some(one.to), other.from), text);
     Some(anomaly.with("missing_ms", whole(shanghai::millis(one.to, other.from))))
 }
 
@@ -158,11 +164,7 @@ fn short(sources: &[Source], next: &Source) -> Option<Anomaly> {
             "{file} 缺少 {origin} 末尾的 {lacking} 条记录（后续台账载明）：其中 {at} 之前的时间不在任何指标之内"
         ),
     );
-    let anomaly = Anomaly {
-        gateway: Some(next.gateway.clone()),
-        to: Some(begun.at),
-        ..bare(AnomalyKind::MissingPeriod, &next.site, text)
-    };
+    let anomaly = hole(next, (None, begun.at), text);
     Some(anomaly.with("leaves", whole(lacking)))
 }
 
@@ -179,13 +181,7 @@ fn absent(begun: &BegunAnew, next: &Source) -> Anomaly {
             next.file
         ),
     );
-    let anomaly = Anomaly {
-        gateway: Some(next.gateway.clone()),
-        from: Some(next.from),
-        to: Some(begun.at),
-        ..bare(AnomalyKind::MissingPeriod, &next.site, text)
-    };
-    anomaly.with("leaves", whole(size))
+    hole(next, (Some(next.from), begun.at), text).with("leaves", whole(size))
 }
 
 fn clock(said: &ClockChange, bare: Anomaly) -> Anomaly {

@@ -58,6 +58,18 @@ fn bundles(names: &[String]) -> Vec<&str> {
     names.filter(|name| name.ends_with(".zip")).collect()
 }
 
+/// A gateway that the archive has two epochs of, both of November. Gives the first one's place.
+fn begun_anew(city: &City, gateway: &str) -> Place {
+    let first = city.gateway("zs", gateway);
+    first.grow(5, 0);
+    city.keep(&first, None);
+    let place = first.place.clone();
+    let second = first.next_epoch(6);
+    second.grow(5, 7);
+    city.keep(&second, None);
+    place
+}
+
 /// Whether it is said that something is missing that may come.
 fn is_missing(done: &Result<Outcome, Failure>) -> bool {
     matches!(done, Err(Failure::Unreachable(_)))
@@ -66,13 +78,7 @@ fn is_missing(done: &Result<Outcome, Failure>) -> bool {
 #[test]
 fn a_log_that_can_not_be_read_is_missed_and_not_passed_over() {
     let city = City::new();
-    let first = city.gateway("zs", "rot");
-    first.grow(5, 0);
-    city.keep(&first, None);
-    let place = first.place.clone();
-    let second = first.next_epoch(6);
-    second.grow(5, 7);
-    city.keep(&second, None);
+    let place = begun_anew(&city, "rot");
     let alone = city.gateway("zs", "alone");
     alone.grow(5, 0);
     city.keep(&alone, None);

@@ -10,7 +10,7 @@ use super::super::super::pull::{Job, failure};
 use super::super::super::several;
 use super::super::super::shown::Lack;
 use super::super::Citations;
-use super::{Command, bundles, context, is_missing, log, pull, pulled};
+use super::{Command, begun_anew, bundles, context, is_missing, log, pull, pulled};
 use crate::archive::record::{Uncosigned, Unproved};
 use crate::archive::testing::{City, at, copy};
 use crate::archive::{Record, Standing, Stopped};
@@ -22,13 +22,7 @@ use crate::evidence::{Informant, Trouble};
 #[test]
 fn an_epoch_that_is_damaged_keeps_no_other_from_being_got() {
     let city = City::new();
-    let first = city.gateway("zs", "gw");
-    first.grow(5, 0);
-    city.keep(&first, None);
-    let place = first.place.clone();
-    let second = first.next_epoch(6);
-    second.grow(5, 7);
-    city.keep(&second, None);
+    let place = begun_anew(&city, "gw");
     let leaves = city.shelf().log_dir(&place).join("tile/entries");
     fs::rename(&leaves, leaves.with_extension("lost")).unwrap();
     let outs = tempfile::tempdir().unwrap();
@@ -202,9 +196,7 @@ fn leaves_that_were_cosigned_and_are_not_held_are_named() {
 #[test]
 fn what_was_given_up_is_not_lacking() {
     let city = City::new();
-    let first = city.gateway("zs", "gw");
-    first.grow(5, 0);
-    city.keep(&first, None);
+    let place = begun_anew(&city, "gw");
     let record = Record {
         unproved: Some(Unproved {
             size: 50,
@@ -213,10 +205,7 @@ fn what_was_given_up_is_not_lacking() {
         }),
         ..Record::default()
     };
-    city.record(&first.place, &record);
-    let second = first.next_epoch(6);
-    second.grow(5, 7);
-    city.keep(&second, None);
+    city.record(&place, &record);
     let outs = tempfile::tempdir().unwrap();
     let dir = city.dir().display().to_string();
     let (done, names) = pulled(&dir, &["--all"], outs.path());
